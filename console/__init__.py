@@ -1,0 +1,1 @@
+"""Listens: browser pages, live sockets, the inference gateway, access. Never imports workers."""

@@ -1,0 +1,1 @@
+"""Computes: runs jobs on the nodes. Imports models_app, never console."""

@@ -1,0 +1,1 @@
+"""The engine room: torch, no Django; usable without a database."""
