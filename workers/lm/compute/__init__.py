@@ -1,0 +1,1 @@
+"""What the machine offers a computation: devices, threads, precision, memory, environment."""

@@ -1,0 +1,189 @@
+"""How much memory a training will need and how much there is; plain Python, no torch."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+_NAMES = {
+    "hidden": ("hidden_size", "n_embd", "d_model"),
+    "layers": ("num_hidden_layers", "n_layer", "num_layers"),
+    "heads": ("num_attention_heads", "n_head", "num_heads"),
+    "inner": ("intermediate_size", "n_inner", "ffn_dim"),
+    "context": ("max_position_embeddings", "n_positions", "n_ctx"),
+}
+
+# Library code, allocator and the interpreter itself, before the first tensor.
+PROCESS_OVERHEAD = 350 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryEstimate:
+    """Bytes by purpose, and the number of parameters they follow from."""
+
+    parameters: int
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    overhead: int
+
+    @property
+    def total(self) -> int:
+        """All of it at once, as at the end of a forward pass."""
+        return (
+            self.weights + self.gradients + self.optimizer + self.activations + self.overhead
+        )
+
+    def to_dict(self) -> dict[str, int]:
+        """Plain data with the total."""
+        return {**asdict(self), "total": self.total}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """The sizes that parameters and activations follow from."""
+
+    hidden: int
+    layers: int
+    heads: int
+    key_value_heads: int
+    head_width: int
+    inner: int
+    vocabulary: int
+    context: int
+    gated: bool
+    biased: bool
+    learned_positions: bool
+    tied: bool
+
+
+def read_shape(architecture: Mapping[str, Any]) -> Shape:
+    """Read the sizes out of a transformers configuration, whatever it calls them."""
+    like_gpt2 = architecture.get("model_type") in ("gpt2", "gpt_bigcode", "opt")
+    hidden = _first(architecture, "hidden", 0)
+    heads = _first(architecture, "heads", 1)
+    gated = not like_gpt2 and architecture.get("model_type") not in ("gpt_neox", "phi")
+    return Shape(
+        hidden=hidden,
+        layers=_first(architecture, "layers", 0),
+        heads=heads,
+        key_value_heads=int(architecture.get("num_key_value_heads") or heads),
+        head_width=int(architecture.get("head_dim") or hidden // max(heads, 1)),
+        inner=_first(architecture, "inner", 4 * hidden),
+        vocabulary=int(architecture.get("vocab_size") or 0),
+        context=_first(architecture, "context", 0),
+        gated=gated,
+        biased=not gated,
+        learned_positions=like_gpt2,
+        tied=bool(architecture.get("tie_word_embeddings", like_gpt2)),
+    )
+
+
+def count_parameters(architecture: Mapping[str, Any]) -> int:
+    """Parameters of a decoder of this shape; exact for the GPT-2 and Llama families."""
+    shape = read_shape(architecture)
+    inner_product = shape.heads * shape.head_width
+    key_value = shape.key_value_heads * shape.head_width
+    attention = shape.hidden * (2 * inner_product + 2 * key_value)
+    feed_forward = (3 if shape.gated else 2) * shape.hidden * shape.inner
+    norms = 2 * shape.hidden * (2 if shape.biased else 1)
+    biases = inner_product + 2 * key_value + 2 * shape.hidden + shape.inner if shape.biased else 0
+    embedding = shape.vocabulary * shape.hidden * (1 if shape.tied else 2)
+    positions = shape.context * shape.hidden if shape.learned_positions else 0
+    last_norm = shape.hidden * (2 if shape.biased else 1)
+    return (
+        shape.layers * (attention + feed_forward + norms + biases)
+        + embedding + positions + last_norm
+    )  # fmt: skip
+
+
+def estimate(
+    architecture: Mapping[str, Any],
+    batch_size: int,
+    sequence_length: int,
+    gradient_accumulation: int = 1,
+    precision: str = "fp32",
+    training: bool = True,
+) -> MemoryEstimate:
+    """Estimate the memory of a training (or, with `training=False`, of scoring)."""
+    shape = read_shape(architecture)
+    parameters = count_parameters(architecture)
+    tokens = max(1, batch_size // gradient_accumulation) * sequence_length
+    width = 2 if precision == "bf16" else 4
+    weights = 4 * parameters + (2 * parameters if precision == "bf16" and training else 0)
+    if not training:
+        live = tokens * (8 * shape.hidden + shape.inner * 2) * width
+        activations = live + tokens * shape.vocabulary * 4
+        return MemoryEstimate(
+            parameters=parameters, weights=weights, gradients=0, optimizer=0,
+            activations=activations, overhead=PROCESS_OVERHEAD,
+        )  # fmt: skip
+    return MemoryEstimate(
+        parameters=parameters,
+        weights=weights,
+        gradients=4 * parameters,
+        optimizer=8 * parameters,
+        activations=_activations(shape, tokens, width),
+        overhead=PROCESS_OVERHEAD,
+    )
+
+
+def _activations(shape: Shape, tokens: int, width: int) -> int:
+    """What the backward pass keeps: per layer and token, and the scores of the vocabulary."""
+    key_value = shape.key_value_heads * shape.head_width
+    in_attention = 4 * shape.hidden + 2 * shape.heads * shape.head_width + 2 * key_value
+    in_feed_forward = 2 * shape.hidden + (4 if shape.gated else 2) * shape.inner
+    per_layer = tokens * (in_attention + in_feed_forward) * width
+    # Logits, their logarithm and their gradient, the last two always in fp32.
+    scores = tokens * shape.vocabulary * (width + 8)
+    return shape.layers * per_layer + tokens * shape.hidden * width * 3 + scores
+
+
+def _first(architecture: Mapping[str, Any], what: str, default: int) -> int:
+    for name in _NAMES[what]:
+        if architecture.get(name) is not None:
+            return int(architecture[name])
+    return default
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * 4096
+
+
+def available_bytes() -> int | None:
+    """Memory still free for this process: the machine's or its control group's, the smaller."""
+    figures = [figure for figure in (_machine_free(), _group_free()) if figure is not None]
+    return min(figures) if figures else None
+
+
+def _machine_free() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _group_free() -> int | None:
+    pairs = (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        (
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        ),
+    )
+    for limit, used in pairs:
+        try:
+            return max(0, int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # absent, or the word "max"
+            continue
+    return None

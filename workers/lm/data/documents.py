@@ -1,0 +1,112 @@
+"""Documents in JSON-lines files, one `{"text": …}` or `{"messages": […]}` per line."""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import zstandard
+
+from workers.lm.errors import InvalidWork
+from workers.lm.tokenizers.markers import conversation_text
+
+LONGEST_LINE = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text with its place among all documents, counted from zero."""
+
+    index: int
+    text: str
+
+
+class Documents:
+    """Reads the documents of some files in order; `share_read` tells how far it has come."""
+
+    def __init__(self, files: Sequence[Path | str]) -> None:
+        self.files = [Path(file) for file in files]
+        self._sizes = [self._size(file) for file in self.files]
+        self._done = 0
+        self._raw: IO[bytes] | None = None
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of all files as they lie on disk."""
+        return sum(self._sizes)
+
+    @property
+    def share_read(self) -> float:
+        """Between 0 and 1."""
+        here = self._raw.tell() if self._raw is not None and not self._raw.closed else 0
+        return min(1.0, (self._done + here) / max(1, self.total_bytes))
+
+    def __iter__(self) -> Iterator[Document]:
+        index = 0
+        self._done = 0
+        for file, size in zip(self.files, self._sizes, strict=True):
+            for text in self._texts(file):
+                yield Document(index, text)
+                index += 1
+            self._done += size
+
+    def _texts(self, file: Path) -> Iterator[str]:
+        with file.open("rb") as raw:
+            self._raw = raw
+            lines: Any = raw
+            if file.suffix == ".zst":
+                stream = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True)
+                lines = io.BufferedReader(stream, 1 << 20)
+            number = 0
+            while line := lines.readline(LONGEST_LINE + 1):
+                number += 1
+                if len(line) > LONGEST_LINE:
+                    raise _bad_line(file, number, "is longer than 256 MiB; split the document")
+                if line.strip():
+                    yield _text_of(line, file, number)
+            self._raw = None
+
+    @staticmethod
+    def _size(file: Path) -> int:
+        try:
+            return file.stat().st_size
+        except OSError as error:
+            raise InvalidWork("dataset", f"The file {file.name} cannot be read.") from error
+
+
+def _text_of(line: bytes, file: Path, number: int) -> str:
+    try:
+        record = json.loads(line)
+    except ValueError as error:  # includes text that is not UTF-8
+        raise _bad_line(file, number, "is not JSON") from error
+    if isinstance(record, dict):
+        if isinstance(text := record.get("text"), str):
+            return text
+        if isinstance(messages := record.get("messages"), list):
+            try:
+                return conversation_text(messages)
+            except (ValueError, AttributeError) as error:
+                raise _bad_line(file, number, "holds a message without role or text") from error
+    raise _bad_line(file, number, 'has no "text"')
+
+
+def _bad_line(file: Path, number: int, what: str) -> InvalidWork:
+    return InvalidWork("dataset", f"Line {number} of {file.name} {what}.")
+
+
+def pieces(text: str, longest: int = 65_536) -> Iterator[str]:
+    """Cut a long text into parts, before white space where there is any near the limit."""
+    start = 0
+    while len(text) - start > longest:
+        end = start + longest
+        for gap in ("\n", " "):
+            found = text.rfind(gap, start + longest // 2, end)
+            if found > start:
+                end = found
+                break
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]

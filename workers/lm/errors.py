@@ -1,0 +1,50 @@
+"""What can go wrong in the engine room, in words that a person can act upon."""
+
+from pathlib import Path
+
+
+class InvalidWork(ValueError):
+    """The request cannot be carried out; `field` names the setting to change."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+class InvalidTraining(InvalidWork):
+    """A training request that is refused before any work."""
+
+
+class InvalidEvaluation(InvalidWork):
+    """An evaluation request that is refused before any work."""
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss or the gradients stopped being numbers; nothing was saved from it."""
+
+    def __init__(self, step: int, what: str) -> None:
+        super().__init__(
+            f"Training diverged at step {step}: the {what} is not a finite number. "
+            "Lower learning_rate (a third of the present value is a good next try), "
+            "lengthen warmup_steps or lower gradient_clip."
+        )
+        self.step = step
+
+
+class Stopped(Exception):
+    """The work was asked to stop and did so; `checkpoint` is where it can go on, if anywhere."""
+
+    def __init__(self, step: int, checkpoint: Path | None) -> None:
+        kept = f"; the checkpoint is {checkpoint.name}" if checkpoint else ""
+        super().__init__(f"Stopped at step {step}{kept}.")
+        self.step = step
+        self.checkpoint = checkpoint
+
+
+class CorruptCheckpoint(RuntimeError):
+    """A checkpoint is incomplete or differs from what was written."""
+
+
+class UnusableModel(RuntimeError):
+    """A model folder that must not be loaded: keys or files missing, or weights not finite."""

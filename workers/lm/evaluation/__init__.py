@@ -1,0 +1,1 @@
+"""Scoring a finished model on text it has not seen."""

@@ -1,0 +1,1 @@
+"""The shapes of language models and how they are built and read."""
