@@ -45,7 +45,7 @@ class Batches:
         """Where the sequences of a step begin, for all ranks together."""
         if self._sampling == "epochs":
             return self._from_epochs(step)
-        generator = np.random.Generator(np.random.Philox(key=[self._seed, step]))
+        generator = _generator(self._seed, step)
         return generator.integers(0, len(self._store) - self._length, size=self._batch)
 
     def batch(self, step: int) -> Batch:
@@ -64,9 +64,15 @@ class Batches:
         return starts
 
 
+def _generator(seed: int, number: int) -> np.random.Generator:
+    """Counter-based random numbers, so that any step's are at hand without those before it."""
+    key = np.array([seed, number], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))
+
+
 @lru_cache(maxsize=2)
 def _epoch_order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
-    generator = np.random.Generator(np.random.Philox(key=[seed, 2**63 + epoch]))
+    generator = _generator(seed, 2**63 + epoch)
     return generator.permutation(count)
 
 

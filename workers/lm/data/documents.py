@@ -83,13 +83,18 @@ def _text_of(line: bytes, file: Path, number: int) -> str:
         raise _bad_line(file, number, "is not JSON") from error
     if isinstance(record, dict):
         if isinstance(text := record.get("text"), str):
-            return text
+            return _clean(text) if b"\\u" in line else text
         if isinstance(messages := record.get("messages"), list):
             try:
-                return conversation_text(messages)
+                return _clean(conversation_text(messages))
             except (ValueError, AttributeError) as error:
                 raise _bad_line(file, number, "holds a message without role or text") from error
     raise _bad_line(file, number, 'has no "text"')
+
+
+def _clean(text: str) -> str:
+    """Replace halves of surrogate pairs, which an escape in JSON can spell but no text holds."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _bad_line(file: Path, number: int, what: str) -> InvalidWork:

@@ -66,7 +66,7 @@ class _Writer:
         np.zeros(1, np.int64).tofile(self._offsets)
 
     def add(self, text: str) -> None:
-        self.text_bytes += len(text.encode("utf-8", "surrogatepass"))
+        self.text_bytes += len(text.encode())
         parts = list(pieces(text))
         for number, part in enumerate(parts, 1):
             self._parts.append(part)

@@ -1,0 +1,102 @@
+"""The side bar: which areas exist, how they are reached, and which one a request is in."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One link: its URL name, its icon, the key after `g`, and whose URL names belong to it."""
+
+    name: str
+    label: str | Promise
+    icon: str
+    key: str = ""
+    prefixes: tuple[str, ...] = ()
+
+
+#: (heading, entries); an entry is shown only once its URL name exists.
+GROUPS: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
+    (
+        "",
+        (
+            Entry("overview", _("Overview"), "layout-dashboard", "o"),
+            Entry("approval_list", _("Approvals"), "user-check", "a", ("approval_",)),
+        ),
+    ),
+    (
+        _("Build"),
+        (
+            Entry("model_list", _("Models"), "cube", "m", ("model_", "version_")),
+            Entry("dataset_list", _("Datasets"), "database", "s", ("dataset_",)),
+            Entry("job_list", _("Jobs"), "bolt", "j", ("job_", "config_")),
+        ),
+    ),
+    (
+        _("Serve"),
+        (
+            Entry("deployment_list", _("Deployments"), "rocket", "d", ("deployment_", "revision_")),
+            Entry("playground", _("Playground"), "messages", "p", ("playground",)),
+        ),
+    ),
+    (_("Operate"), (Entry("node_list", _("Nodes"), "server-2", "n", ("node_", "pool_")),)),
+    (
+        _("Administer"),
+        (
+            Entry("people", _("People and teams"), "users", "", ("people", "person_", "team_")),
+            Entry("token_list", _("API tokens"), "key", "", ("token_",)),
+            Entry("audit_list", _("Audit log"), "history", "", ("audit_",)),
+        ),
+    ),
+)
+
+
+def url_or_none(name: str) -> str | None:
+    """The address of a page, or None while that page does not exist."""
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return None
+
+
+def _current(entry: Entry, href: str, request: HttpRequest | None) -> str:
+    if request is None:
+        return ""
+    if request.path == href:
+        return "page"
+    match = request.resolver_match
+    inside = bool(match and (match.url_name or "").startswith(entry.prefixes or ("\0",)))
+    below = href != "/" and request.path.startswith(href)
+    return "true" if inside or below else ""
+
+
+def navigation(
+    request: HttpRequest | None, counts: dict[str, dict[str, Any]] | None = None
+) -> list[dict[str, Any]]:
+    """Groups with the entries that exist now; `counts` maps a URL name to {value, tone, hint}."""
+    groups = []
+    for heading, entries in GROUPS:
+        items = []
+        for entry in entries:
+            href = url_or_none(entry.name)
+            if href is None:
+                continue
+            items.append(
+                {
+                    "name": entry.name,
+                    "href": href,
+                    "label": entry.label,
+                    "icon": entry.icon,
+                    "key": entry.key,
+                    "current": _current(entry, href, request),
+                    "count": (counts or {}).get(entry.name),
+                }
+            )
+        if items:
+            groups.append({"label": heading, "entries": items})
+    return groups

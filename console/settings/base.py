@@ -1,0 +1,206 @@
+"""Settings that every process shares: database, Redis, Celery, Channels, storage, limits."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from console.settings import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent.parent
+DATA_DIR = Path(env.read_str("SLIPWAY_DATA_DIR", str(BASE_DIR / "var"), "Where all data lies"))
+SECRET_KEY = env.read_str("SECRET_KEY", None, "Signs sessions and tokens of replicas", secret=True)
+DEBUG = False
+HOST = env.read_str("SLIPWAY_HOST", "127.0.0.1", "Address the console listens on")
+PORT = env.read_int("SLIPWAY_PORT", 8000, "Port the console listens on", least=1, most=65535)
+PUBLIC_URL = env.read_str(
+    "SLIPWAY_PUBLIC_URL", f"http://{HOST}:{PORT}", "The address people open, used in links"
+).rstrip("/")
+ALLOWED_HOSTS = env.read_list(
+    "SLIPWAY_ALLOWED_HOSTS",
+    ",".join(dict.fromkeys(["127.0.0.1", "localhost", "[::1]", urlsplit(PUBLIC_URL).hostname or HOST])),
+    "Host names the console answers to",
+)
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "rest_framework",
+    "drf_spectacular",
+    "channels",
+    "axes",
+    "console.access",
+    "models_app.audit",
+    "models_app.pools",
+    "models_app.jobs",
+    "models_app.datasets",
+    "models_app.configs",
+    "models_app.registry",
+    "models_app.approvals",
+    "models_app.deployments",
+    "workers",
+]
+AUTH_USER_MODEL = "access.User"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+ROOT_URLCONF = "console.settings.no_urls"
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = True
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+
+
+def database(url: str) -> dict[str, object]:
+    """Django's database settings from a `postgresql://` URL."""
+    parts = urlsplit(url)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": parts.hostname or "",
+        "PORT": str(parts.port or 5432),
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "pool": {"min_size": 1, "max_size": DB_POOL_SIZE, "timeout": 15},
+            "connect_timeout": 5,
+            "options": "-c statement_timeout=60000 -c lock_timeout=10000"
+            " -c idle_in_transaction_session_timeout=60000",
+        },
+    }
+
+
+DB_POOL_SIZE = env.read_int("SLIPWAY_DB_POOL", 8, "Database connections per process", least=1, most=100)
+DATABASES = {
+    "default": database(env.read_str("DATABASE_URL", None, "postgresql://user:password@host:port/name", secret=True))
+}
+
+REDIS_URL = env.read_str("REDIS_URL", None, "redis://:password@host:port[/base-db]", secret=True)
+_redis = urlsplit(REDIS_URL)
+REDIS_BASE_DB = int(_redis.path.lstrip("/") or 0)
+_redis_root = REDIS_URL[: len(REDIS_URL) - len(_redis.path)] if _redis.path else REDIS_URL
+
+
+def redis_db(offset: int) -> str:
+    """The URL of one of our four Redis databases: 0 broker, 1 channels, 2 results, 3 cache."""
+    return f"{_redis_root}/{REDIS_BASE_DB + offset}"
+
+
+# Pub/sub ignores database numbers, so the prefix keeps two installations on one server apart.
+CHANNEL_PREFIX = f"slipway{REDIS_BASE_DB}"
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [redis_db(1)], "prefix": CHANNEL_PREFIX},
+    }
+}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": redis_db(3),
+        "KEY_PREFIX": CHANNEL_PREFIX,
+    }
+}
+
+# A Celery message is only a wake-up; the row of the job is the truth. See docs/architecture.md.
+CELERY_BROKER_URL = redis_db(0)
+CELERY_TASK_ACKS_LATE = False
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 300,
+    "socket_timeout": 10,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+# A submit must not hang when Redis is down: the sweeper sends again.
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0}
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesBackend",
+    "console.access.backends.RoleBackend",
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 10},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+AXES_FAILURE_LIMIT = env.read_int(
+    "SLIPWAY_LOGIN_FAILURES", 8, "Wrong passwords before an account is locked for a while", least=1
+)
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False
+# Behind a proxy the address comes from X-Forwarded-For, but only as many hops as are named here.
+PROXY_COUNT = env.read_int("SLIPWAY_PROXY_COUNT", 0, "Reverse proxies in front of the console", most=5)
+AXES_IPWARE_PROXY_COUNT = PROXY_COUNT or None
+
+# Jobs. Only the clock of the database decides about leases.
+JOB_LEASE_S = env.read_int("SLIPWAY_JOB_LEASE_S", 30, "Seconds until a silent job is taken away", least=3)
+JOB_HEARTBEAT_S = env.read_int("SLIPWAY_JOB_HEARTBEAT_S", 2, "Seconds between signs of life", least=1)
+JOB_GRACE_S = env.read_int("SLIPWAY_JOB_GRACE_S", 20, "Seconds a job may take to stop politely", least=1)
+WORKER_SLOTS = env.read_int("SLIPWAY_WORKER_SLOTS", 8, "Jobs a worker runs at once", least=1, most=512)
+WORKER_QUEUES = env.read_list("SLIPWAY_WORKER_QUEUES", "cpu", "Job queues this worker serves (cpu, gpu)")
+NODE_NAME = env.read_str("SLIPWAY_NODE", "", "Name of this node; the host name by default")
+REPLICA_HOST = env.read_str(
+    "SLIPWAY_REPLICA_HOST", "127.0.0.1", "Address on which model servers of this node listen"
+)
+IMPORT_DIR = Path(
+    env.read_str("SLIPWAY_IMPORT_DIR", str(DATA_DIR / "import"), "Directory that dataset imports may read")
+)
+UPLOAD_LIMIT_MIB = env.read_int("SLIPWAY_UPLOAD_LIMIT_MIB", 4096, "Largest upload", least=1)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1 << 18
+FILE_UPLOAD_TEMP_DIR = None
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "console.access.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "console.problems.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Slipway",
+    "DESCRIPTION": "Train, version, approve, deploy and watch language models.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+}
+LOG_LEVEL = env.read_str("SLIPWAY_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR").upper()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        name: {"handlers": ["console"], "level": LOG_LEVEL, "propagate": False}
+        for name in ("console", "models_app", "workers")
+    },
+}

@@ -1,0 +1,39 @@
+"""Writes the audit log. Called by every service, inside its transaction."""
+
+from typing import Any
+
+from django.db import models
+
+from models_app.audit.models import AuditEvent
+from models_app.core.actor import Actor
+from models_app.core.context import current
+from models_app.core.permission import team_id_of
+
+
+def audit_record(
+    *,
+    actor: Actor,
+    action: str,
+    obj: models.Model,
+    changes: dict[str, Any] | None = None,
+) -> AuditEvent:
+    """Record that `actor` did `action` (`noun.past_participle`) to `obj`.
+
+    `changes` is small JSON that says what changed; never a secret.
+    """
+    context = current.get()
+    token = getattr(actor, "auth_token", None)
+    return AuditEvent.objects.create(
+        actor_id=actor.pk,
+        actor_label=actor.label,
+        token_prefix=token.prefix if token else "",
+        via=context.via if actor.pk else "system",
+        ip=context.ip,
+        request_id=context.request_id,
+        action=action,
+        team_id=team_id_of(obj),
+        object_type=str(obj._meta.verbose_name),
+        object_id=str(obj.pk),
+        object_label=str(obj)[:254],
+        changes=changes or {},
+    )

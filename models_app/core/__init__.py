@@ -1,0 +1,1 @@
+"""What every domain app stands on: errors, states, clock, catalogues. No tables."""

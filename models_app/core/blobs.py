@@ -1,0 +1,115 @@
+"""Content-addressed files: `<data>/blobs/ab/cd/<sha256>`, written once, never changed.
+
+A tree is a manifest `{path: {"sha256", "size"}}`; it is what datasets and model versions keep.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from django.conf import settings
+
+from models_app.core.errors import SlipwayError
+
+CHUNK = 1 << 20
+Manifest = dict[str, dict[str, Any]]
+
+
+class BlobMissing(SlipwayError):
+    """A stored file is missing or damaged."""
+
+    status = 500
+    code = "blob_missing"
+
+
+def blob_root() -> Path:
+    return Path(settings.DATA_DIR) / "blobs"
+
+
+def blob_path(sha256: str) -> Path:
+    """Where the blob lies; it may not exist."""
+    return blob_root() / sha256[:2] / sha256[2:4] / sha256
+
+
+def blob_put(stream: BinaryIO) -> tuple[str, int]:
+    """Store what `stream` holds; returns (sha256, size). Idempotent, atomic, bounded memory."""
+    root = blob_root()
+    root.mkdir(parents=True, exist_ok=True)
+    digest, size = hashlib.sha256(), 0
+    with tempfile.NamedTemporaryFile(dir=root, prefix=".put-", delete=False) as out:
+        try:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+                out.write(chunk)
+            out.flush()
+            os.fsync(out.fileno())
+            _publish(Path(out.name), blob_path(digest.hexdigest()))
+        except BaseException:
+            Path(out.name).unlink(missing_ok=True)
+            raise
+    return digest.hexdigest(), size
+
+
+def blob_put_file(path: Path) -> tuple[str, int]:
+    """Store a file by content."""
+    with path.open("rb") as stream:
+        return blob_put(stream)
+
+
+def blob_open(sha256: str) -> BinaryIO:
+    """Open for reading, or BlobMissing."""
+    try:
+        return blob_path(sha256).open("rb")
+    except FileNotFoundError:
+        raise BlobMissing(f"The stored file {sha256[:12]} is missing.", sha256=sha256) from None
+
+
+def tree_put(folder: Path) -> Manifest:
+    """Store every regular file under `folder`; links and special files are refused."""
+    manifest: Manifest = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise SlipwayError(f"{path.name} is a link or a special file; only plain files are kept.")
+        if path.is_file():
+            sha256, size = blob_put_file(path)
+            manifest[path.relative_to(folder).as_posix()] = {"sha256": sha256, "size": size}
+    return manifest
+
+
+def tree_materialise(manifest: Mapping[str, Mapping[str, Any]], folder: Path) -> Path:
+    """Lay a tree out as read-only files under `folder` (hard links where the disk allows)."""
+    for name, entry in manifest.items():
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise SlipwayError(f"The path {name!r} leaves its tree.")
+        target = folder / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            continue
+        source = blob_path(entry["sha256"])
+        if not source.exists() or source.stat().st_size != entry["size"]:
+            raise BlobMissing(f"The stored file of {name} is missing or damaged.", path=name)
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
+    return folder
+
+
+def _publish(temporary: Path, final: Path) -> None:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if final.exists():
+        temporary.unlink()
+        return
+    temporary.chmod(0o444)
+    temporary.replace(final)
+    fd = os.open(final.parent, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,45 @@
+"""Shared by models of the domain: what a team owns, and how lists are narrowed to what one sees."""
+
+from typing import TypeVar
+
+from django.conf import settings
+from django.db import models
+
+from models_app.core.actor import Actor
+from models_app.core.errors import NotFound
+
+M = TypeVar("M", bound=models.Model, covariant=True)
+
+
+class TeamQuerySet(models.QuerySet[M]):
+    """Rows that reach a team through `team_path` (a lookup, `team_id` by default)."""
+
+    def visible_to(self, actor: Actor) -> "TeamQuerySet[M]":
+        """Only rows of teams that the actor may see."""
+        teams = actor.visible_team_ids()
+        if teams is None:
+            return self
+        path = getattr(self.model, "team_path", "team_id")
+        return self.filter(**{f"{path}__in": teams})
+
+    def get_visible(self, actor: Actor, **lookup: object) -> M:
+        """The one row, or NotFound, whether it is missing or hidden."""
+        row = self.visible_to(actor).filter(**lookup).first()
+        if row is None:
+            raise NotFound(f"There is no such {self.model._meta.verbose_name}.")
+        return row
+
+
+class TeamOwned(models.Model):
+    """A thing that belongs to one team."""
+
+    team = models.ForeignKey("access.Team", on_delete=models.PROTECT, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        abstract = True

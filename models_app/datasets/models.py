@@ -1,0 +1,69 @@
+"""Datasets and their immutable, content-addressed versions."""
+
+from django.db import models
+
+from models_app.core.models import TeamOwned, TeamQuerySet
+from models_app.datasets.states import VersionState
+
+
+class Dataset(TeamOwned):
+    """A named collection of documents that grows by versions."""
+
+    name = models.CharField(max_length=63)
+    description = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = "dataset"
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["team", "name"], name="dataset_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class DatasetVersion(models.Model):
+    """What an import made: JSONL shards (`{"text": …}` a line) split into train and validation.
+
+    `manifest` is `{path: {sha256, size}}` with paths `train/00000.jsonl`, `validation/00000.jsonl`;
+    `digest` is its tree digest. Neither changes once the version is ready.
+    """
+
+    dataset = models.ForeignKey(Dataset, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    state = models.CharField(
+        max_length=16, choices=VersionState.choices, default=VersionState.PENDING
+    )
+    error = models.TextField(blank=True)
+    digest = models.CharField(max_length=64, blank=True)
+    manifest = models.JSONField(default=dict)
+    #: What it was made from: file names with sha256 and size, and the import's parameters.
+    source = models.JSONField(default=dict)
+    #: Documents, characters and bytes of each split, and of all.
+    counts = models.JSONField(default=dict)
+    preview = models.JSONField(default=list, help_text="The first documents, shortened")
+    seed = models.BigIntegerField(default=0)
+    validation_fraction = models.FloatField(default=0.1)
+    produced_by = models.ForeignKey(
+        "jobs.Job", null=True, on_delete=models.PROTECT, related_name="dataset_versions"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    team_path = "dataset__team_id"
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "dataset version"
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "number"], name="dataset_version_number"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=VersionState.values), name="dataset_version_state_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.dataset.name} v{self.number}"
+
+    @property
+    def team_id(self) -> int:
+        return self.dataset.team_id

@@ -1,0 +1,166 @@
+"""Deployments, their immutable revisions, and the replicas that serve them."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from models_app.core.models import TeamOwned, TeamQuerySet
+from models_app.deployments.states import ReplicaState, RevisionState
+
+
+class Deployment(TeamOwned):
+    """A name that clients ask (`team/name`), served by the active revision."""
+
+    name = models.CharField(max_length=63)
+    environment = models.ForeignKey(
+        "approvals.Environment", on_delete=models.PROTECT, related_name="deployments"
+    )
+    description = models.TextField(blank=True)
+    #: The revision that answers. The gateway routes to nothing else.
+    active_revision = models.ForeignKey(
+        "Revision", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    stopped_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "deployment"
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["team", "name"], name="deployment_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Revision(models.Model):
+    """What a deployment runs: a model version and a serving configuration. Immutable; `digest` binds
+    version, configuration, deployment and environment together, and is what people approve.
+    """
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.PROTECT, related_name="revisions")
+    number = models.PositiveIntegerField()
+    state = models.CharField(
+        max_length=20, choices=RevisionState.choices, default=RevisionState.DRAFT
+    )
+    model_version = models.ForeignKey(
+        "registry.ModelVersion", on_delete=models.PROTECT, related_name="revisions"
+    )
+    config_revision = models.ForeignKey(
+        "configs.ConfigRevision", on_delete=models.PROTECT, related_name="revisions"
+    )
+    replicas = models.PositiveSmallIntegerField(default=1, help_text="How many it wants")
+    digest = models.CharField(max_length=64)
+    reason = models.TextField(blank=True)
+    error = models.TextField(blank=True)
+    approval = models.ForeignKey(
+        "approvals.ApprovalRequest", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    rollout_started_at = models.DateTimeField(null=True, blank=True)
+    activated_at = models.DateTimeField(null=True, blank=True)
+    #: Its replicas stay warm until then, so that a roll-back takes seconds.
+    keep_until = models.DateTimeField(null=True, blank=True)
+
+    team_path = "deployment__team_id"
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "revision"
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["deployment", "number"], name="revision_number"),
+            models.UniqueConstraint(
+                fields=["deployment"], condition=Q(state=RevisionState.ACTIVE), name="revision_active_once"
+            ),
+            models.UniqueConstraint(
+                fields=["deployment"],
+                condition=Q(state=RevisionState.ROLLING_OUT),
+                name="revision_rolling_out_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=RevisionState.values), name="revision_state_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.deployment.name} r{self.number}"
+
+    @property
+    def team_id(self) -> int:
+        return self.deployment.team_id
+
+
+class Replica(models.Model):
+    """One model server: a serve job that lives, and where it listens."""
+
+    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="replica_set")
+    job = models.OneToOneField(
+        "jobs.Job", null=True, on_delete=models.PROTECT, related_name="replica"
+    )
+    state = models.CharField(
+        max_length=16, choices=ReplicaState.choices, default=ReplicaState.PENDING
+    )
+    host = models.CharField(max_length=120, blank=True)
+    port = models.PositiveIntegerField(null=True, blank=True)
+    #: The epoch of the job that listens there: an older server is never asked.
+    epoch = models.PositiveIntegerField(default=0)
+    restarts = models.PositiveIntegerField(default=0)
+    ready_at = models.DateTimeField(null=True, blank=True)
+    drain_started_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    team_path = "revision__deployment__team_id"
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "replica"
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=ReplicaState.values), name="replica_state_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"replica {self.pk} of {self.revision}"
+
+    @property
+    def team_id(self) -> int:
+        return self.revision.deployment.team_id
+
+
+class RequestRecord(models.Model):
+    """One call of a model through the gateway; one row even when the client hung up."""
+
+    id = models.BigAutoField(primary_key=True)
+    request_id = models.CharField(max_length=64, db_index=True)
+    at = models.DateTimeField(db_index=True)
+    deployment = models.ForeignKey(
+        Deployment, null=True, on_delete=models.SET_NULL, related_name="requests"
+    )
+    revision = models.ForeignKey(Revision, null=True, on_delete=models.SET_NULL, related_name="+")
+    replica = models.ForeignKey(Replica, null=True, on_delete=models.SET_NULL, related_name="+")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    token_prefix = models.CharField(max_length=16, blank=True)
+    endpoint = models.CharField(max_length=40)
+    stream = models.BooleanField(default=False)
+    status = models.PositiveSmallIntegerField()
+    #: `stop`, `length`, `client_closed`, `replica_lost`, or the code of the error.
+    outcome = models.CharField(max_length=40, blank=True)
+    retries = models.PositiveSmallIntegerField(default=0)
+    prompt_tokens = models.PositiveIntegerField(default=0)
+    completion_tokens = models.PositiveIntegerField(default=0)
+    first_token_ms = models.FloatField(null=True)
+    total_ms = models.FloatField()
+
+    class Meta:
+        verbose_name = "request"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["deployment", "-id"], name="request_deployment")]
+
+    def __str__(self) -> str:
+        return self.request_id

@@ -1,0 +1,66 @@
+"""The states of deployment revisions and of replicas.
+
+Revision:
+    draft ──▶ pending_approval ──▶ approved ──▶ rolling_out ──all replicas ready──▶ active
+      └──(environment not protected)──▶ approved      │                             │
+    pending_approval ──▶ rejected | stale | withdrawn  └──no replica gets ready──▶ failed
+    active ──newer one active──▶ superseded;  active ──roll-back──▶ rolled_back
+    superseded | rolled_back ──roll-back to it──▶ rolling_out  (its approval still stands)
+
+Replica (one serve job each):
+    pending ──job claimed──▶ loading ──one real token──▶ ready ──▶ draining ──▶ stopped
+    loading | ready ──job lost its attempt──▶ crashed ──job claimed again──▶ loading
+"""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class RevisionState(models.TextChoices):
+    DRAFT = "draft", _("Draft")
+    PENDING_APPROVAL = "pending_approval", _("Waiting for approval")
+    APPROVED = "approved", _("Approved")
+    REJECTED = "rejected", _("Rejected")
+    STALE = "stale", _("Stale")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
+    ROLLING_OUT = "rolling_out", _("Rolling out")
+    ACTIVE = "active", _("Active")
+    SUPERSEDED = "superseded", _("Superseded")
+    ROLLED_BACK = "rolled_back", _("Rolled back")
+    FAILED = "failed", _("Failed")
+
+
+S = RevisionState
+ALLOWED: dict[str, set[str]] = {
+    S.DRAFT: {S.PENDING_APPROVAL, S.APPROVED, S.WITHDRAWN},
+    S.PENDING_APPROVAL: {S.APPROVED, S.REJECTED, S.STALE, S.WITHDRAWN},
+    S.APPROVED: {S.ROLLING_OUT, S.STALE, S.WITHDRAWN},
+    S.REJECTED: set(),
+    S.STALE: set(),
+    S.WITHDRAWN: set(),
+    S.ROLLING_OUT: {S.ACTIVE, S.FAILED, S.WITHDRAWN, S.SUPERSEDED, S.ROLLED_BACK},
+    S.ACTIVE: {S.SUPERSEDED, S.ROLLED_BACK},
+    S.SUPERSEDED: {S.ROLLING_OUT},
+    S.ROLLED_BACK: {S.ROLLING_OUT},
+    S.FAILED: set(),
+}
+
+
+class ReplicaState(models.TextChoices):
+    PENDING = "pending", _("Queued")
+    LOADING = "loading", _("Loading")
+    READY = "ready", _("Ready")
+    DRAINING = "draining", _("Draining")
+    STOPPED = "stopped", _("Stopped")
+    CRASHED = "crashed", _("Crashed")
+
+
+R = ReplicaState
+REPLICA_ALLOWED: dict[str, set[str]] = {
+    R.PENDING: {R.LOADING, R.STOPPED, R.CRASHED, R.DRAINING},
+    R.LOADING: {R.READY, R.CRASHED, R.STOPPED, R.DRAINING},
+    R.READY: {R.DRAINING, R.CRASHED, R.STOPPED},
+    R.CRASHED: {R.PENDING, R.LOADING, R.STOPPED, R.DRAINING},
+    R.DRAINING: {R.STOPPED, R.CRASHED},
+    R.STOPPED: set(),
+}

@@ -1,0 +1,1 @@
+"""Live events: their names, payloads and topics; published after commit, never the only copy."""

@@ -1,0 +1,243 @@
+"""What a worker writes about the job it holds. Every statement carries the epoch: a stale one hits
+no row and raises StaleEpoch, which tells the worker to kill its child.
+"""
+
+import datetime as dt
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Value
+from django.db.models.functions import Now
+
+from models_app.audit.services import audit_record
+from models_app.core.actor import SYSTEM
+from models_app.core.errors import StaleEpoch
+from models_app.jobs.models import Checkpoint, Job, JobAttempt
+from models_app.jobs.services import job_announce, kind_of, send_go_on_commit
+from models_app.jobs.states import HELD, RETRYABLE, JobState, ReasonCode
+
+CLAIM = """
+UPDATE jobs_job SET state = 'running', epoch = epoch + 1, worker = %(worker)s,
+       node_name = %(node)s, lease_until = clock_timestamp() + %(lease)s,
+       started_at = coalesce(started_at, clock_timestamp()), reason_code = '', reason = ''
+ WHERE id = (SELECT id FROM jobs_job
+              WHERE state = 'pending' AND run_after <= clock_timestamp() AND queue = ANY(%(queues)s)
+                AND (%(job_id)s::bigint IS NULL OR id = %(job_id)s)
+              ORDER BY priority DESC, id FOR UPDATE SKIP LOCKED LIMIT 1)
+RETURNING id
+"""
+
+
+def lease() -> dt.timedelta:
+    return dt.timedelta(seconds=settings.JOB_LEASE_S)
+
+
+@transaction.atomic
+def job_claim(
+    *, worker: str, node: str, queues: list[str], job_id: int | None = None
+) -> Job | None:
+    """Take the next queued job of these queues (or just `job_id`), with a lease and a new epoch.
+
+    None: nothing to do, or somebody else was faster. A go signal delivered twice is harmless.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            CLAIM,
+            {"worker": worker, "node": node, "lease": lease(), "queues": queues, "job_id": job_id},
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    job = Job.objects.select_related("team").get(pk=row[0])
+    JobAttempt.objects.create(job=job, epoch=job.epoch, node_name=node, worker=worker)
+    job_announce(job)
+    return job
+
+
+def job_renew(*, job: Job) -> str:
+    """Sign of life. Returns the state (running or canceling), or raises StaleEpoch."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE jobs_job SET lease_until = clock_timestamp() + %s WHERE id = %s AND epoch = %s"
+            " AND state = ANY(%s) AND lease_until > clock_timestamp() RETURNING state",
+            [lease(), job.pk, job.epoch, sorted(HELD)],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise StaleEpoch(f"Attempt {job.epoch} of job {job.pk} has lost its lease.")
+    return str(row[0])
+
+
+def held(job: Job) -> Any:
+    """The row, only while this epoch holds it."""
+    return Job.objects.filter(
+        pk=job.pk, epoch=job.epoch, state__in=sorted(HELD), lease_until__gt=Now()
+    )
+
+
+def lock_held(job: Job) -> Job:
+    """The locked row while this epoch holds it, or StaleEpoch."""
+    row = held(job).select_for_update().first()
+    if row is None:
+        raise StaleEpoch(f"Attempt {job.epoch} of job {job.pk} has lost its lease.")
+    return row  # type: ignore[no-any-return]
+
+
+def attempt_started(*, job: Job, pid: int) -> None:
+    """The child process runs."""
+    JobAttempt.objects.filter(job=job, epoch=job.epoch).update(pid=pid)
+
+
+def attempt_environment(*, job: Job, environment: dict[str, Any]) -> None:
+    """What the child says of its environment."""
+    JobAttempt.objects.filter(job=job, epoch=job.epoch).update(environment=environment)
+
+
+def progress_report(*, job: Job, values: dict[str, Any]) -> None:
+    """Store the newest progress (percent, stage, step, total_steps, eta_s)."""
+    fields = {k: v for k, v in values.items() if k in PROGRESS_FIELDS and v is not None}
+    if not held(job).update(progress_at=Now(), **fields):
+        raise StaleEpoch
+
+
+PROGRESS_FIELDS = {"percent", "stage", "step", "total_steps", "eta_s"}
+
+
+@transaction.atomic
+def checkpoint_record(*, job: Job, checkpoint: dict[str, Any]) -> None:
+    """A durable checkpoint exists. It also shows that this attempt was not in vain."""
+    row = lock_held(job)
+    Checkpoint.objects.update_or_create(
+        job=row, step=checkpoint["step"], epoch=job.epoch, defaults=checkpoint
+    )
+    Job.objects.filter(pk=row.pk).update(barren_attempts=0)
+
+
+@transaction.atomic
+def job_ready(*, job: Job, data: dict[str, Any]) -> None:
+    """A long-lived job serves now."""
+    row = lock_held(job)
+    Job.objects.filter(pk=row.pk).update(barren_attempts=0, stage="serving")
+    kind, params = kind_of(row)
+    kind.ready(params, row, data)
+    job_announce(row)
+
+
+@transaction.atomic
+def job_finish(*, job: Job, result: dict[str, Any], attempt: dict[str, Any]) -> Job:
+    """Success: the kind's effects and the end of the job become visible together, once."""
+    row = lock_held(job)
+    kind, params = kind_of(row)
+    if row.state == JobState.CANCELING and kind.long_lived:
+        return _end(row, JobState.CANCELED, ReasonCode.CANCELED_BY, "Stopped on request.", attempt)
+    result = kind.apply(params, row, result)
+    Job.objects.filter(pk=row.pk).update(
+        state=JobState.SUCCEEDED,
+        lease_until=None,
+        finished_at=Now(),
+        result=result,
+        percent=100,
+        eta_s=0,
+        stage="",
+    )
+    row.refresh_from_db()
+    _close_attempt(row, attempt)
+    audit_record(actor=SYSTEM, action="job.succeeded", obj=row)
+    job_announce(row)
+    return row
+
+
+@transaction.atomic
+def job_stopped(*, job: Job, attempt: dict[str, Any]) -> Job:
+    """The child is gone after a cancel."""
+    row = lock_held(job)
+    who = row.cancel_requested_by.email if row.cancel_requested_by else "Slipway"
+    return _end(row, JobState.CANCELED, ReasonCode.CANCELED_BY, f"Cancelled by {who}.", attempt)
+
+
+@transaction.atomic
+def job_fail(
+    *, job: Job, code: str, message: str, permanent: bool, attempt: dict[str, Any]
+) -> Job:
+    """The attempt failed: the job fails too, or is queued again where that can help."""
+    row = lock_held(job)
+    if row.state == JobState.CANCELING:
+        return job_stopped(job=job, attempt=attempt)
+    if code == ReasonCode.TIMEOUT:
+        return _end(row, JobState.TIMED_OUT, code, message, attempt)
+    if permanent or (code not in RETRYABLE and not kind_of(row)[0].long_lived):
+        return _end(row, JobState.FAILED, code, message, attempt)
+    return _again(row, code, message, attempt)
+
+
+@transaction.atomic
+def job_release(*, job: Job, message: str, attempt: dict[str, Any]) -> Job:
+    """The worker is shutting down: give the job back at once, without counting it as a failure."""
+    row = lock_held(job)
+    if row.state == JobState.CANCELING:
+        return job_stopped(job=job, attempt=attempt)
+    return _again(row, ReasonCode.NODE_LOST, message, attempt, counted=False)
+
+
+def attempt_lost(row: Job, code: str, message: str) -> None:
+    """Called by recovery with the row locked: nobody holds the job any more."""
+    attempt = {"reason_code": code, "reason": message}
+    if row.state == JobState.CANCELING:
+        _end(row, JobState.CANCELED, ReasonCode.CANCELED_BY, "Cancelled; its worker was lost.", attempt)
+    else:
+        _again(row, code, message, attempt)
+
+
+def _again(
+    row: Job, code: str, message: str, attempt: dict[str, Any], counted: bool = True
+) -> Job:
+    """running → recovering → pending, with back-off; or failed when too many attempts were in vain."""
+    kind, params = kind_of(row)
+    barren = row.barren_attempts + (1 if counted else 0)
+    if barren >= row.max_attempts and not kind.long_lived:
+        text = f"{message} This was attempt {row.epoch}; {barren} in a row brought nothing new."
+        return _end(row, JobState.FAILED, ReasonCode.RETRIES_EXHAUSTED, text, attempt)
+    delay = dt.timedelta(seconds=min(300, 2 ** min(barren, 9) - 1)) if counted else dt.timedelta()
+    _close_attempt(row, {"reason_code": code, "reason": message, **attempt})
+    Job.objects.filter(pk=row.pk).update(
+        state=JobState.RECOVERING,
+        lease_until=None,
+        worker="",
+        reason_code=code,
+        reason=message,
+        barren_attempts=F("barren_attempts") + Value(1 if counted else 0),
+    )
+    kind.ended(params, row)
+    audit_record(actor=SYSTEM, action="job.recovering", obj=row, changes={"reason": code})
+    Job.objects.filter(pk=row.pk, state=JobState.RECOVERING).update(
+        state=JobState.PENDING, run_after=Now() + delay, sent_at=None
+    )
+    row.refresh_from_db()
+    job_announce(row)
+    send_go_on_commit(row)
+    return row
+
+
+def _end(row: Job, state: str, code: str, message: str, attempt: dict[str, Any]) -> Job:
+    Job.objects.filter(pk=row.pk).update(
+        state=state,
+        lease_until=None,
+        finished_at=Now(),
+        reason_code=code,
+        reason=message,
+        eta_s=None,
+    )
+    row.refresh_from_db()
+    _close_attempt(row, {"reason_code": code, "reason": message, **attempt})
+    kind, params = kind_of(row)
+    kind.ended(params, row)
+    audit_record(actor=SYSTEM, action=f"job.{state}", obj=row, changes={"reason": code})
+    job_announce(row)
+    return row
+
+
+def _close_attempt(row: Job, attempt: dict[str, Any]) -> None:
+    JobAttempt.objects.filter(job=row, epoch=row.epoch, ended_at=None).update(
+        ended_at=Now(), **attempt
+    )

@@ -1,0 +1,116 @@
+"""The contract of a job kind: one class, one file in `workers/jobs/`.
+
+Life of a job: `check` (web, before the row exists) → `load` (worker, database open) → `run` (child
+process: no database, no Django models) → `apply` (worker, in the transaction that finishes the
+job). `ended` is called, also in a transaction, when the job ends without success.
+"""
+
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from models_app.core.catalog import Catalog
+
+
+class Params(BaseModel):
+    """Base of every parameter model: frozen, and unknown fields are refused by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class JobFailed(Exception):
+    """Raised by `run`: the job cannot succeed, and this message tells the user why and what to do.
+
+    `reason` is a ReasonCode value; `permanent=False` lets the attempt be repeated.
+    """
+
+    def __init__(
+        self, message: str, *, reason: str = "user_code", field: str = "", permanent: bool = True
+    ) -> None:
+        super().__init__(message)
+        self.message, self.reason, self.field, self.permanent = message, reason, field, permanent
+
+
+class JobContext(Protocol):
+    """What a running job may say and ask. Everything here ends in the job's durable spool."""
+
+    #: A directory of this attempt's own, on the node; gone after the job.
+    work_dir: Path
+    #: Survives attempts of the same job: where checkpoints lie.
+    checkpoint_dir: Path
+    #: Files placed here are handed to `apply` (as `output_dir`).
+    output_dir: Path
+    #: 1 for the first attempt; later ones should resume from the newest valid checkpoint.
+    epoch: int
+
+    def log(self, text: str, level: str = "info") -> None: ...
+
+    def metric(self, step: int, values: dict[str, float]) -> None: ...
+
+    def progress(
+        self,
+        *,
+        step: int | None = None,
+        total: int | None = None,
+        stage: str | None = None,
+        percent: float | None = None,
+        eta_s: float | None = None,
+    ) -> None: ...
+
+    def checkpoint(
+        self, *, step: int, path: str, digest: str, size_bytes: int, metrics: dict[str, float]
+    ) -> None: ...
+
+    def ready(self, data: dict[str, Any]) -> None:
+        """A long-lived job (a replica) says that it serves, and where."""
+
+    def should_stop(self) -> bool:
+        """True after a polite stop: finish the step, save, return or raise."""
+
+
+class JobKind:
+    """Subclass this; register with `@job_kinds.register`."""
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    queue: ClassVar[str] = "cpu"
+    Params: ClassVar[type[Params]]
+    #: Attempts in a row without a new checkpoint before the job is given up.
+    max_attempts: ClassVar[int] = 4
+    #: A job that lives until it is stopped: a clean stop counts as success, it has no deadline.
+    long_lived: ClassVar[bool] = False
+    #: Whether people may submit it by the generic form and API.
+    submittable: ClassVar[bool] = True
+
+    def check(self, params: Any, *, actor: Any, team: Any) -> None:
+        """Refuse impossible parameters (FieldError) before a job exists. Runs in the web process."""
+
+    def title(self, params: Any) -> str:
+        """One line that names the work in lists."""
+        return str(self.label)
+
+    def load(self, params: Any, job: Any, folder: Path) -> dict[str, Any]:
+        """Collect what `run` needs from the database, as JSON; files go under `folder`."""
+        return {}
+
+    def run(self, params: Any, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
+        """The work itself, in a child process. Returns plain JSON."""
+        raise NotImplementedError
+
+    def ready(self, params: Any, job: Any, data: dict[str, Any]) -> None:
+        """In the worker, in a transaction: the child has called `ctx.ready(data)`."""
+
+    def store(self, params: Any, job: Any, result: dict[str, Any], output_dir: Path) -> dict[str, Any]:
+        """In the worker, before the finishing transaction: put files into the blob store."""
+        return result
+
+    def apply(self, params: Any, job: Any, result: dict[str, Any]) -> dict[str, Any]:
+        """In the transaction that finishes the job: make its effects visible. Returns the result."""
+        return result
+
+    def ended(self, params: Any, job: Any) -> None:
+        """In the transaction in which the job ended without success, or lost its attempt."""
+
+
+job_kinds: Catalog[JobKind] = Catalog("job kind")

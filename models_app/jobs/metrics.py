@@ -1,0 +1,89 @@
+"""Metrics of a job: narrow rows, idempotent by (job, name, step), read down-sampled."""
+
+import datetime as dt
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import connection
+
+from models_app.core.errors import StaleEpoch
+from models_app.jobs.attempts import held
+from models_app.jobs.models import Job, MetricPoint
+
+UPSERT = """
+INSERT INTO jobs_metricpoint (job_id, name, step, value, at)
+SELECT %s, u.name, u.step, u.value, u.at
+  FROM unnest(%s::text[], %s::bigint[], %s::float8[], %s::timestamptz[]) AS u(name, step, value, at)
+ON CONFLICT (job_id, name, step) DO UPDATE SET value = excluded.value, at = excluded.at
+"""
+
+# The lowest and the highest point of each bucket: every spike stays, the answer is bounded.
+SAMPLE = """
+SELECT min(value), max(value),
+       (array_agg(step ORDER BY value))[1], (array_agg(step ORDER BY value DESC))[1]
+  FROM (SELECT step, value, ntile(%(buckets)s) OVER (ORDER BY step) AS bucket
+          FROM jobs_metricpoint
+         WHERE job_id = %(job)s AND name = %(name)s AND step > %(after)s) AS points
+ GROUP BY bucket ORDER BY bucket
+"""
+
+
+def metrics_append(*, job: Job, points: Iterable[tuple[str, int, float, str]]) -> None:
+    """Store `(name, step, value, at)`; a repeated step replaces its value. Raises StaleEpoch."""
+    unique = {(name, step): (name, step, value, at) for name, step, value, at in points}
+    rows = [row for row in unique.values() if math.isfinite(row[2])]
+    if not rows:
+        return
+    if not held(job).exists():
+        raise StaleEpoch
+    names, steps, values, times = zip(*rows, strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(UPSERT, [job.pk, list(names), list(steps), list(values), list(times)])
+
+
+def metric_names(*, job: Job) -> list[str]:
+    """Names of the metrics that this job has reported."""
+    return list(
+        MetricPoint.objects.filter(job=job).order_by("name").values_list("name", flat=True).distinct()
+    )
+
+
+def metric_series(
+    *, job: Job, name: str, after_step: int = -1, max_points: int = 1000
+) -> list[tuple[int, float]]:
+    """At most about `max_points` points in order: all of them, or each bucket's low and high."""
+    rows = MetricPoint.objects.filter(job=job, name=name, step__gt=after_step).order_by("step")
+    count = rows.count()
+    if count <= max_points:
+        return list(rows.values_list("step", "value"))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            SAMPLE,
+            {"buckets": max_points // 2, "job": job.pk, "name": name, "after": after_step},
+        )
+        found: list[tuple[int, float]] = []
+        for low, high, low_step, high_step in cursor.fetchall():
+            found.extend(sorted({(int(low_step), float(low)), (int(high_step), float(high))}))
+    return found
+
+
+def metric_latest(*, job: Job) -> dict[str, tuple[int, float]]:
+    """name -> (step, value) of the newest point of each metric."""
+    rows = (
+        MetricPoint.objects.filter(job=job)
+        .order_by("name", "-step")
+        .distinct("name")
+        .values_list("name", "step", "value")
+    )
+    return {name: (step, value) for name, step, value in rows}
+
+
+def stamp(at: dt.datetime) -> str:
+    """ISO 8601 with milliseconds, UTC, as logs and metrics carry it."""
+    return at.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def as_json(series: list[tuple[int, float]]) -> list[list[Any]]:
+    """Pairs as lists, for JSON."""
+    return [[step, value] for step, value in series]

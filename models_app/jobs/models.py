@@ -1,0 +1,176 @@
+"""Jobs, their attempts, log, metrics and checkpoints. The row of the job is the queue."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from models_app.core.models import TeamOwned
+from models_app.jobs.states import HELD, JobState, ReasonCode
+
+
+class Job(TeamOwned):
+    """One piece of work. `epoch` is the number of the current attempt and its fencing token."""
+
+    kind = models.CharField(max_length=40)
+    title = models.CharField(max_length=200)
+    params = models.JSONField(default=dict)
+    params_digest = models.CharField(max_length=64)
+    state = models.CharField(max_length=20, choices=JobState.choices, default=JobState.CREATED)
+    reason_code = models.CharField(max_length=20, choices=ReasonCode.choices, blank=True)
+    reason = models.TextField(blank=True, help_text="Why it ended so, and what to do")
+    queue = models.CharField(max_length=40)
+    priority = models.SmallIntegerField(default=0, help_text="Higher runs first")
+    epoch = models.PositiveIntegerField(default=0)
+    #: How many attempts in a row may end without a new checkpoint before the job is given up.
+    max_attempts = models.PositiveSmallIntegerField(default=4)
+    barren_attempts = models.PositiveSmallIntegerField(default=0)
+    #: Incarnation of the worker that holds the job, and until when it may go without a sign of life.
+    worker = models.CharField(max_length=80, blank=True)
+    node_name = models.CharField(max_length=120, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    run_after = models.DateTimeField(help_text="Not to be started before")
+    sent_at = models.DateTimeField(null=True, blank=True, help_text="Last go signal")
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    timeout_s = models.PositiveIntegerField(null=True, blank=True)
+    rerun_of = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="reruns"
+    )
+    idempotency_key = models.CharField(max_length=200, null=True, blank=True)
+    # Progress, as last reported.
+    percent = models.FloatField(null=True, blank=True)
+    stage = models.CharField(max_length=40, blank=True)
+    step = models.BigIntegerField(null=True, blank=True)
+    total_steps = models.BigIntegerField(null=True, blank=True)
+    eta_s = models.FloatField(null=True, blank=True)
+    progress_at = models.DateTimeField(null=True, blank=True)
+    #: Number of the last stored log line; lines are 1..log_seq without a gap.
+    log_seq = models.BigIntegerField(default=0)
+    result = models.JSONField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = "job"
+        ordering = ["-id"]
+        indexes = [
+            models.Index(
+                fields=["queue", "-priority", "id"],
+                name="job_queue",
+                condition=Q(state=JobState.PENDING),
+            ),
+            models.Index(
+                fields=["lease_until"], name="job_lease", condition=Q(lease_until__isnull=False)
+            ),
+            models.Index(fields=["team", "-id"], name="job_team"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=JobState.values), name="job_state_known"),
+            # A lease without a holder, or a holder without a lease, must fail loudly.
+            models.CheckConstraint(
+                condition=Q(state__in=sorted(HELD), lease_until__isnull=False)
+                | (~Q(state__in=sorted(HELD)) & Q(lease_until__isnull=True)),
+                name="job_lease_iff_held",
+            ),
+            models.UniqueConstraint(
+                fields=["team", "idempotency_key"], name="job_idempotency_key"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.pk} {self.title}"
+
+
+class JobAttempt(models.Model):
+    """One try at a job on one node."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
+    epoch = models.PositiveIntegerField()
+    node_name = models.CharField(max_length=120)
+    worker = models.CharField(max_length=80)
+    pid = models.PositiveIntegerField(null=True, blank=True)
+    started_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    exit_signal = models.CharField(max_length=16, blank=True)
+    reason_code = models.CharField(max_length=20, choices=ReasonCode.choices, blank=True)
+    reason = models.TextField(blank=True)
+    tail = models.TextField(blank=True, help_text="The last lines of output, kept with the reason")
+    environment = models.JSONField(default=dict, help_text="Packages, system, threads, devices")
+    #: Bytes of the spool that are stored already, so that a successor can ship the rest.
+    spool_offset = models.BigIntegerField(default=0)
+
+    team_path = "job__team_id"
+
+    class Meta:
+        verbose_name = "attempt"
+        ordering = ["epoch"]
+        constraints = [models.UniqueConstraint(fields=["job", "epoch"], name="attempt_once")]
+
+    def __str__(self) -> str:
+        return f"#{self.job_id} attempt {self.epoch}"
+
+
+class LogChunk(models.Model):
+    """Consecutive log lines of a job, stored together: zlib over JSON `[[at, stream, level, text]]`.
+
+    Sequence numbers run over all attempts of a job, 1..log_seq.
+    """
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="+")
+    epoch = models.PositiveIntegerField()
+    first_seq = models.BigIntegerField()
+    last_seq = models.BigIntegerField()
+    body = models.BinaryField()
+
+    class Meta:
+        verbose_name = "log chunk"
+        constraints = [
+            models.UniqueConstraint(fields=["job", "first_seq"], name="log_chunk_once"),
+        ]
+        indexes = [models.Index(fields=["job", "last_seq"], name="log_chunk_seek")]
+
+    def __str__(self) -> str:
+        return f"#{self.job_id} lines {self.first_seq}..{self.last_seq}"
+
+
+class MetricPoint(models.Model):
+    """One value of one metric at one step. A repeated step (after a resume) replaces the value."""
+
+    pk = models.CompositePrimaryKey("job_id", "name", "step")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=60)
+    step = models.BigIntegerField()
+    value = models.FloatField()
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "metric"
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.step}]={self.value}"
+
+
+class Checkpoint(models.Model):
+    """A place from which a job can go on. Visible only after its manifest was made durable."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="checkpoints")
+    epoch = models.PositiveIntegerField()
+    step = models.BigIntegerField()
+    path = models.CharField(max_length=400)
+    digest = models.CharField(max_length=64)
+    size_bytes = models.BigIntegerField()
+    metrics = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "checkpoint"
+        ordering = ["-step"]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "step", "epoch"], name="checkpoint_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.job_id} step {self.step}"

@@ -1,0 +1,114 @@
+"""Models, their immutable versions with provenance, and evaluations."""
+
+from django.db import models
+
+from models_app.core.models import TeamOwned, TeamQuerySet
+from models_app.registry.states import Family, VersionState
+
+
+class Model(TeamOwned):
+    """A named language model of a team; what is trained and deployed are its versions."""
+
+    name = models.CharField(max_length=63)
+    family = models.CharField(max_length=20, choices=Family.choices, default=Family.TRANSFORMER)
+    description = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = "model"
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["team", "name"], name="model_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ModelVersion(models.Model):
+    """One trained state of a model: files by content, and where they came from.
+
+    `manifest` is `{path: {sha256, size}}` (safetensors, JSON, plain text only); `digest` identifies it.
+    """
+
+    model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    state = models.CharField(
+        max_length=16, choices=VersionState.choices, default=VersionState.PENDING
+    )
+    error = models.TextField(blank=True)
+    notes = models.TextField(blank=True)
+    digest = models.CharField(max_length=64, blank=True)
+    manifest = models.JSONField(default=dict)
+    size_bytes = models.BigIntegerField(default=0)
+    #: Shape of the model: parameters, layers, width, context, vocabulary, tokenizer kind.
+    facts = models.JSONField(default=dict)
+    #: Final metrics of the training (loss, validation_loss, tokens, seconds, …).
+    metrics = models.JSONField(default=dict)
+    # Provenance.
+    produced_by = models.ForeignKey(
+        "jobs.Job", null=True, on_delete=models.PROTECT, related_name="model_versions"
+    )
+    dataset_version = models.ForeignKey(
+        "datasets.DatasetVersion", null=True, on_delete=models.PROTECT, related_name="model_versions"
+    )
+    config_revision = models.ForeignKey(
+        "configs.ConfigRevision", null=True, on_delete=models.PROTECT, related_name="model_versions"
+    )
+    base_version = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="derived"
+    )
+    code_version = models.CharField(max_length=80, blank=True)
+    environment = models.JSONField(default=dict)
+    seed = models.BigIntegerField(null=True)
+    log_digest = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    ready_at = models.DateTimeField(null=True, blank=True)
+
+    team_path = "model__team_id"
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "model version"
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "number"], name="model_version_number"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=VersionState.values), name="model_version_state_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model.name} v{self.number}"
+
+    @property
+    def team_id(self) -> int:
+        return self.model.team_id
+
+
+class Evaluation(models.Model):
+    """Scores of a version on a dataset version. `scores_sha256` is the blob with one row a document."""
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="evaluations")
+    dataset_version = models.ForeignKey(
+        "datasets.DatasetVersion", on_delete=models.PROTECT, related_name="evaluations"
+    )
+    split = models.CharField(max_length=16, default="validation")
+    produced_by = models.OneToOneField(
+        "jobs.Job", on_delete=models.PROTECT, related_name="evaluation"
+    )
+    #: perplexity, bits_per_byte, nats_per_token, tokens, bytes, documents
+    metrics = models.JSONField(default=dict)
+    scores_sha256 = models.CharField(max_length=64)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    team_path = "version__model__team_id"
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "evaluation"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.version} on {self.dataset_version}"
+
+    @property
+    def team_id(self) -> int:
+        return self.version.model.team_id

@@ -1,0 +1,13 @@
+"""Registers what workers can do. Loaded by every process; torch is imported inside `run` only."""
+
+from django.apps import AppConfig
+
+from models_app.core.catalog import import_all
+
+
+class WorkersConfig(AppConfig):
+    name = "workers"
+    label = "workers"
+
+    def ready(self) -> None:
+        import_all("workers.jobs")

@@ -1,0 +1,191 @@
+"""Attention over packed sequences, registered with transformers' attention interface.
+
+The model runs one forward over [1, tokens] in which every token belongs to some slot; only
+this function knows that. Grouped-query heads are never copied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from transformers import AttentionInterface
+from transformers.masking_utils import AttentionMaskInterface
+
+from .errors import UnsupportedAttention
+from .kv_cache import SlotCache
+from .plan import PrefillChunk, StepPlan
+
+PACKED = "slipway_packed"
+
+# Arguments that change nothing in the result or are passed on by us.
+_HARMLESS = frozenset(
+    {
+        "position_ids", "cache_position", "use_cache", "output_attentions", "is_causal",
+        "past_key_values", "output_hidden_states", "return_dict", "logits_to_keep",
+        "position_embeddings", "num_items_in_batch", "output_router_logits", "layer_idx",
+    }
+)
+
+
+@dataclass(slots=True)
+class PackedStep:
+    """The tensors of one step, shared by all layers; masks are made once a window size."""
+
+    cache: SlotCache
+    plan: StepPlan
+    slots: torch.Tensor
+    positions: torch.Tensor
+    layers_seen: set[int] = field(default_factory=set)
+    windows_seen: set[int] = field(default_factory=set)
+    _decode_masks: dict[int, torch.Tensor | None] = field(default_factory=dict)
+    _chunk_masks: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def decode_length(self) -> int:
+        """Positions the decoding slots may have to look at."""
+        return max(self.plan.positions) + 1
+
+    def decode_mask(self, window: int) -> torch.Tensor | None:
+        """[n, 1, 1, length]: what each decoding token sees; None where it is everything."""
+        if window not in self._decode_masks:
+            self._decode_masks[window] = self._make_decode_mask(window)
+        return self._decode_masks[window]
+
+    def _make_decode_mask(self, window: int) -> torch.Tensor | None:
+        last = self.plan.positions
+        if min(last) == max(last) and (not window or max(last) < window):
+            return None
+        mine = self.positions[: len(last), None]
+        seen = torch.arange(self.decode_length, device=mine.device)[None]
+        return _visible(mine, seen, window)[:, None, None]
+
+    def chunk_mask(self, index: int, window: int) -> torch.Tensor:
+        """[1, 1, tokens, length] for the prompt chunk with this index."""
+        key = (index, window)
+        if key not in self._chunk_masks:
+            chunk = self.plan.chunks[index]
+            end = chunk.start + len(chunk.tokens)
+            mine = torch.arange(chunk.start, end, device=self.positions.device)[:, None]
+            seen = torch.arange(end, device=self.positions.device)[None]
+            self._chunk_masks[key] = _visible(mine, seen, window)[None, None]
+        return self._chunk_masks[key]
+
+
+def _visible(mine: torch.Tensor, seen: torch.Tensor, window: int) -> torch.Tensor:
+    mask = seen <= mine
+    return mask & (seen > mine - window) if window else mask
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    packed_step: PackedStep | None = None,
+    **others: Any,
+) -> tuple[torch.Tensor, None]:
+    """Write this layer's keys and values, then attend: decode rows first, then each chunk."""
+    step = _checked(module, attention_mask, dropout, packed_step, others)
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    window = sliding_window or 0
+    if window >= step.cache.length:
+        window = 0
+    step.layers_seen.add(layer)
+    step.windows_seen.add(window)
+    keys, values = step.cache.write(
+        layer, step.slots, step.positions, key[0].transpose(0, 1), value[0].transpose(0, 1)
+    )
+    heads, tokens = query.shape[1], query.shape[2]
+    out = query.new_empty(tokens, heads, value.shape[-1])
+    count = len(step.plan.decode)
+    if count:
+        out[:count] = _decode(query, keys, values, step, window, scaling)
+    at = count
+    for index, chunk in enumerate(step.plan.chunks):
+        rows = slice(at, at + len(chunk.tokens))
+        mask = step.chunk_mask(index, window) if chunk.start or window else None
+        out[rows] = _chunk(query[:, :, rows], keys, values, chunk, mask, scaling)
+        at = rows.stop
+    return out.unsqueeze(0), None
+
+
+def _checked(
+    module: torch.nn.Module,
+    mask: torch.Tensor | None,
+    dropout: float,
+    step: PackedStep | None,
+    others: dict[str, Any],
+) -> PackedStep:
+    """Refuse whatever this function would compute differently from the model's own attention."""
+    if step is None:
+        raise UnsupportedAttention("the model does not pass arguments through to its attention")
+    if mask is not None:
+        raise UnsupportedAttention("the model makes its own attention mask")
+    if dropout or getattr(module, "is_causal", True) is False:
+        raise UnsupportedAttention("the attention is not plainly causal")
+    strange = sorted(
+        name for name, value in others.items() if value is not None and name not in _HARMLESS
+    )
+    if strange:
+        raise UnsupportedAttention(f"the attention takes {', '.join(strange)}")
+    return step
+
+
+def _decode(
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    step: PackedStep,
+    window: int,
+    scaling: float | None,
+) -> torch.Tensor:
+    """One query token a slot; the heads of a group are the rows of one small attention."""
+    count, length, groups = len(step.plan.decode), step.decode_length, keys.shape[2]
+    heads, size = query.shape[1], query.shape[3]
+    rows = query[0, :, :count].transpose(0, 1).reshape(count, groups, heads // groups, size)
+    out = functional.scaled_dot_product_attention(
+        rows,
+        keys[:count, :length].transpose(1, 2),
+        values[:count, :length].transpose(1, 2),
+        attn_mask=step.decode_mask(window),
+        scale=scaling,
+    )
+    return out.reshape(count, heads, values.shape[-1])
+
+
+def _chunk(
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    chunk: PrefillChunk,
+    mask: torch.Tensor | None,
+    scaling: float | None,
+) -> torch.Tensor:
+    end = chunk.start + len(chunk.tokens)
+    here = slice(chunk.slot, chunk.slot + 1)
+    out = functional.scaled_dot_product_attention(
+        query,
+        keys[here, :end].transpose(1, 2),
+        values[here, :end].transpose(1, 2),
+        attn_mask=mask,
+        is_causal=mask is None,
+        scale=scaling,
+        enable_gqa=query.shape[1] != keys.shape[2],
+    )
+    return out[0].transpose(0, 1)
+
+
+def _no_mask(*args: Any, **kwargs: Any) -> None:
+    """Masks are made per slot inside the attention."""
+
+
+AttentionInterface.register(PACKED, packed_attention)
+AttentionMaskInterface.register(PACKED, _no_mask)

@@ -1,0 +1,335 @@
+"""The serving engine: one thread, one model, one packed step after another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import torch
+
+from .detokenize import TokenText
+from .errors import Draining, GenerationFailed, QueueFull, ServingError
+from .events import Delta, Ended, Sink, TokenScore
+from .gauges import EngineStats, Gauges
+from .output import Output
+from .params import SamplingParams
+from .plan import Runner, StepPlan
+from .sampler import Choice, sample, score
+from .scheduler import Scheduler
+from .sequence import Sequence
+
+if TYPE_CHECKING:
+    Ask = tuple[list[int], SamplingParams]
+
+_IDLE_WAIT = 0.5
+
+
+class Engine:
+    """Admits, steps and ends sequences. `run` is the loop; everything else is thread-safe.
+
+    A request that fails ends alone. An exception in a forward pass fails the sequences of
+    that step; then the model must prove itself with one token, or the engine is broken.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        decoder: TokenText,
+        eos_ids: Iterable[int],
+        *,
+        max_waiting: int = 64,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        self.runner = runner
+        self.decoder = decoder
+        self.eos_ids = frozenset(eos_ids)
+        self.max_waiting = max_waiting
+        self.gauges = Gauges()
+        self.broken: str | None = None
+        self._log = log or (lambda line: None)
+        self._scheduler = Scheduler(
+            max_slots=runner.max_slots, prefill_chunk=runner.prefill_chunk
+        )
+        self._wake = threading.Condition()
+        self._inbox: deque[Sequence] = deque()
+        self._live = 0
+        self._cancellations = False
+        self._draining = False
+        self._stopping = False
+
+    # ---- asked from any thread -------------------------------------------------------------
+
+    def submit(self, asks: list[Ask], sink: Sink, *, choices: int = 1) -> list[Sequence]:
+        """Queue `choices` answers to each prompt, all of them or none.
+
+        Choice number is prompt index * choices + j, as OpenAI numbers them. Raises
+        `QueueFull` or `Draining`.
+        """
+        sequences = [
+            self._sequence(prompt, params, sink, index * choices + j, j)
+            for index, (prompt, params) in enumerate(asks)
+            for j in range(choices)
+        ]
+        with self._wake:
+            if self._draining or self._stopping or self.broken:
+                raise Draining
+            room = self.runner.max_slots + self.max_waiting - self._live
+            if len(sequences) > room:
+                waiting = max(0, self._live - self.runner.max_slots)
+                raise QueueFull(waiting, self.gauges.retry_after(waiting, self.runner.max_slots))
+            self._live += len(sequences)
+            self._inbox.extend(sequences)
+            self._wake.notify()
+        return sequences
+
+    def cancel(self, sequences: Iterable[Sequence]) -> None:
+        """Give these up within one step; each still gets its last event."""
+        with self._wake:
+            for sequence in sequences:
+                sequence.cancelled = True
+            self._cancellations = True
+            self._wake.notify()
+
+    def drain(self) -> None:
+        """Take nothing new; what is queued and running goes on."""
+        with self._wake:
+            self._draining = True
+
+    def stop(self) -> None:
+        """End the loop now; whatever is left fails."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+
+    @property
+    def live(self) -> int:
+        """Sequences queued or running."""
+        return self._live
+
+    def stats(self) -> EngineStats:
+        """A snapshot for the health page."""
+        running = self._scheduler.running
+        return self.gauges.snapshot(
+            state=self._state(), running=running, waiting=max(0, self._live - running)
+        )
+
+    def _state(self) -> str:
+        if self.broken:
+            return "failed"
+        return "draining" if self._draining or self._stopping else "ready"
+
+    def _sequence(
+        self, prompt: list[int], params: SamplingParams, sink: Sink, choice: int, stream: int
+    ) -> Sequence:
+        return Sequence(
+            prompt=prompt,
+            params=params,
+            sink=sink,
+            output=Output(self.decoder, prompt, params),
+            choice=choice,
+            seed_index=stream,
+        )
+
+    # ---- the engine's thread ---------------------------------------------------------------
+
+    def run(self) -> None:
+        """Step until `stop`, or until the model cannot be trusted any more."""
+        while not self._stopping and not self.broken:
+            with self._wake:
+                if not self._inbox and not self._cancellations and not self._scheduler.running:
+                    self._wake.wait(_IDLE_WAIT)
+            self.step()
+        error = GenerationFailed("The model server stopped.", code="server_stopped")
+        with self._wake:
+            self._stopping = True
+            self._scheduler.waiting.extend(self._inbox)
+            self._inbox.clear()
+        for sequence in self._scheduler.everyone():
+            self._end(sequence, error)
+
+    @torch.inference_mode()
+    def step(self) -> bool:
+        """Admit, cancel, compute one step, deliver. False where there was nothing to do."""
+        self._admit()
+        plan = self._scheduler.plan()
+        if plan is None:
+            return False
+        started = time.perf_counter()
+        batch = self._batch(plan)
+        try:
+            logits = self.runner.forward(plan)
+        except Exception as error:
+            self._forward_failed(batch, error)
+            return True
+        self._scheduler.advance(plan)
+        self._deliver(plan, batch, logits)
+        self.gauges.stepped(time.perf_counter() - started, plan)
+        return True
+
+    def _admit(self) -> None:
+        with self._wake:
+            while self._inbox:
+                self._scheduler.add(self._inbox.popleft())
+            cancelling, self._cancellations = self._cancellations, False
+        if cancelling:
+            for sequence in self._scheduler.everyone():
+                if sequence.cancelled:
+                    self._end(sequence, None)
+
+    def _batch(self, plan: StepPlan) -> list[Sequence]:
+        """Everyone in this step: decoding sequences, then one for each chunk."""
+        return [*self._scheduler.decoding, *self._scheduler.prefilling[: len(plan.chunks)]]
+
+    def _deliver(self, plan: StepPlan, batch: list[Sequence], logits: torch.Tensor) -> None:
+        """Sort the rows to their sequences, sample, and tell everyone."""
+        rows = list(range(len(plan.decode)))
+        takers = batch[: len(rows)]
+        at = len(rows)
+        for chunk, sequence in zip(plan.chunks, batch[len(rows) :], strict=True):
+            if chunk.every_row:
+                self._score_prompt(sequence, chunk.start, chunk.tokens, logits[at:])
+            at += chunk.rows
+            if chunk.last:
+                rows.append(at - 1)
+                takers.append(sequence)
+        if not takers:
+            return
+        picked = logits if len(rows) == logits.shape[0] else logits[rows]
+        for sequence, choice in zip(takers, sample(picked, takers), strict=True):
+            self._accept(sequence, choice)
+
+    def _score_prompt(
+        self, sequence: Sequence, start: int, tokens: list[int], rows: torch.Tensor
+    ) -> None:
+        """Log-probabilities of the prompt's own tokens, for `echo`."""
+        if start == 0:
+            sequence.prompt_scores.append(TokenScore(tokens[0], None))
+        top = sequence.params.top_logprobs or 0
+        following = sequence.prompt[start + 1 : start + len(tokens) + 1]
+        for row, token in zip(rows, following, strict=False):
+            sequence.prompt_scores.append(score(row, token, top))
+
+    def _accept(self, sequence: Sequence, choice: Choice | ServingError) -> None:
+        """One sampled token of one sequence; nothing that happens here touches another."""
+        if isinstance(choice, ServingError):
+            self._end(sequence, choice, wipe=True)
+            return
+        try:
+            delta = self._extend(sequence, *choice)
+        except Exception as error:
+            self._log(f"decoding the answer failed: {type(error).__name__}: {error}")
+            self._end(sequence, GenerationFailed("The answer could not be decoded."))
+            return
+        if delta.finish is not None:
+            self._remove(sequence)
+            self.gauges.finished(sequence, "completed")
+        self._tell(sequence, delta)
+
+    def _extend(self, sequence: Sequence, token: int, token_score: TokenScore | None) -> Delta:
+        params, output = sequence.params, sequence.output
+        prompt_scores = tuple(sequence.prompt_scores)
+        sequence.prompt_scores = []
+        if params.max_tokens == 0:
+            return Delta(sequence.choice, "", 0, (), prompt_scores, "length")
+        sequence.take(token)
+        self.gauges.sampled(sequence)
+        text, scores, finish = "", (), None
+        if token in self.eos_ids and not params.ignore_eos:
+            finish = "stop"
+        else:
+            piece = output.feed(token, token_score)
+            text, scores = piece.text, piece.scores
+            if piece.stopped:
+                return self._delta(sequence, text, scores, prompt_scores, "stop")
+            if self._is_full(sequence):
+                finish = "length"
+        if finish is not None:
+            rest = output.finish()
+            text, scores = text + rest.text, scores + rest.scores
+            finish = "stop" if rest.stopped else finish
+        return self._delta(sequence, text, scores, prompt_scores, finish)
+
+    def _is_full(self, sequence: Sequence) -> bool:
+        used = len(sequence.prompt) + len(sequence.tokens)
+        return (
+            len(sequence.tokens) >= sequence.params.max_tokens
+            or used >= self.runner.context_length
+        )
+
+    def _delta(
+        self,
+        sequence: Sequence,
+        text: str,
+        scores: tuple[TokenScore, ...],
+        prompt_scores: tuple[TokenScore, ...],
+        finish: str | None,
+    ) -> Delta:
+        return Delta(
+            sequence.choice, text, len(sequence.tokens), scores, prompt_scores, finish
+        )
+
+    def _forward_failed(self, batch: list[Sequence], error: Exception) -> None:
+        """Nobody in this step can go on: their cache may be half written."""
+        self._log(f"a step failed: {type(error).__name__}: {error}")
+        failure = GenerationFailed("The model failed while computing this answer.")
+        for sequence in batch:
+            self._end(sequence, failure, wipe=True)
+        try:
+            self.prove()
+        except Exception as again:
+            self.broken = f"{type(again).__name__}: {again}"
+            self._log(f"the model failed its check after that, stopping: {self.broken}")
+
+    @torch.inference_mode()
+    def prove(self) -> int:
+        """Compute one real token outside any request; what readiness means.
+
+        Uses slot 0: only to be called on the engine's thread while no sequence has anything
+        in the cache (before the first step, or after a failed one, which empties it).
+        """
+        runner = self.runner
+        scheduler = Scheduler(max_slots=1, prefill_chunk=runner.prefill_chunk)
+        sequence = self._sequence([0], SamplingParams(max_tokens=1, temperature=0), _nobody, 0, 0)
+        scheduler.add(sequence)
+        plan = scheduler.plan()
+        if plan is None:
+            raise RuntimeError("no step could be planned")
+        choice = sample(runner.forward(plan), [sequence])[0]
+        runner.release(0)
+        if isinstance(choice, ServingError):
+            raise RuntimeError(choice.message)
+        return choice[0]
+
+    def _end(
+        self, sequence: Sequence, error: ServingError | None, *, wipe: bool = False
+    ) -> None:
+        """A sequence ends without an answer."""
+        computed = sequence.computed > 0
+        self._remove(sequence, wipe=wipe)
+        self.gauges.finished(sequence, "cancelled" if error is None else "failed")
+        self._tell(sequence, Ended(sequence.choice, len(sequence.tokens), computed, error))
+
+    def _remove(self, sequence: Sequence, *, wipe: bool = False) -> None:
+        slot = self._scheduler.slot_of(sequence)
+        moves = self._scheduler.remove(sequence)
+        if slot is not None:
+            self.runner.release(slot, wipe=wipe)
+        for move in moves:
+            self.runner.move(move)
+        with self._wake:
+            self._live -= 1
+
+    def _tell(self, sequence: Sequence, event: Delta | Ended) -> None:
+        try:
+            sequence.sink(event)
+        except Exception as error:
+            # The one who asked is gone (its event loop closed): nobody else must suffer.
+            self._log(f"an answer could not be delivered: {type(error).__name__}: {error}")
+            sequence.cancelled = self._cancellations = True
+
+
+def _nobody(event: Delta | Ended) -> None:
+    """The sink of the readiness token."""

@@ -1,0 +1,46 @@
+"""What the engine tells the one who asked, in order, on the engine's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from .errors import ServingError
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScore:
+    """A token with its log-probability and the most likely alternatives at its place."""
+
+    token_id: int
+    logprob: float | None
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """One sampled token's outcome; `text` is empty while a character or stop string is open.
+
+    `finish` is "stop" or "length" on a choice's last delta, else None.
+    """
+
+    choice: int
+    text: str
+    completion_tokens: int
+    scores: tuple[TokenScore, ...] = ()
+    prompt_scores: tuple[TokenScore, ...] = ()
+    finish: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A choice ended without an answer: cancelled (`error` None) or failed."""
+
+    choice: int
+    completion_tokens: int
+    prompt_computed: bool
+    error: ServingError | None = field(default=None)
+
+
+Event = Delta | Ended
+Sink = Callable[[Event], None]

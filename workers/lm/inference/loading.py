@@ -1,0 +1,181 @@
+"""Loads a model directory that nobody vouches for: weights only, complete, finite, no code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from .errors import ModelRefused
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+_CONTEXT_FIELDS = (
+    "max_position_embeddings", "n_positions", "n_ctx", "seq_length", "max_seq_len", "max_seq_length",
+)
+_DEFAULT_CONTEXT = 2048
+_FORBIDDEN_CONFIG = ("auto_map", "quantization_config", "custom_pipelines")
+_JSON_LIMIT = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to run, its tokenizer, and the numbers a server must respect."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    context_length: int
+    eos_ids: frozenset[int]
+    parameters: int
+
+
+def load(
+    directory: Path, *, dtype: str = "fp32", device: str = "cpu", max_context: int | None = None
+) -> LoadedModel:
+    """Load from a directory of safetensors; raises `ModelRefused` with the reason."""
+    _check_files(directory)
+    config = _load_config(directory)
+    model = _load_weights(directory, config, DTYPES[dtype], device)
+    tokenizer = _load_tokenizer(directory)
+    width = int(model.get_input_embeddings().weight.shape[0])
+    if len(tokenizer) > width:
+        raise ModelRefused(
+            f"The tokenizer knows {len(tokenizer)} tokens, the model only {width}: "
+            "they do not belong together."
+        )
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        context_length=_context_length(config, max_context),
+        eos_ids=_eos_ids(model, tokenizer, width),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+    )
+
+
+def _check_files(directory: Path) -> None:
+    if not directory.is_dir():
+        raise ModelRefused("The model directory does not exist.")
+    for path in directory.iterdir():
+        if path.is_symlink():
+            raise ModelRefused(f"{path.name} is a symbolic link; a model must hold its own files.")
+    if not any(directory.glob("*.safetensors")):
+        raise ModelRefused("There is no .safetensors file in the model directory.")
+    index = directory / "model.safetensors.index.json"
+    if index.exists():
+        names = _read_json(index).get("weight_map", {}).values()
+        for name in set(names):
+            if not isinstance(name, str) or Path(name).name != name:
+                raise ModelRefused("The weight index points outside the model directory.")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > _JSON_LIMIT and path.name == "config.json":
+        raise ModelRefused(f"{path.name} is larger than {_JSON_LIMIT} bytes.")
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelRefused(f"{path.name} is not valid JSON.") from error
+    if not isinstance(value, dict):
+        raise ModelRefused(f"{path.name} must hold a JSON object.")
+    return value
+
+
+def _load_config(directory: Path) -> Any:
+    path = directory / "config.json"
+    if not path.exists():
+        raise ModelRefused("There is no config.json in the model directory.")
+    raw = _read_json(path)
+    for name in _FORBIDDEN_CONFIG:
+        if raw.get(name):
+            raise ModelRefused(f"config.json sets {name}, which is not served here.")
+    try:
+        config = AutoConfig.from_pretrained(
+            directory, trust_remote_code=False, local_files_only=True
+        )
+    except Exception as error:
+        raise ModelRefused(f"config.json cannot be used: {_first_line(error)}") from error
+    if config.is_encoder_decoder:
+        raise ModelRefused("Encoder-decoder models are not served; only causal models are.")
+    return config
+
+
+def _load_weights(
+    directory: Path, config: Any, dtype: torch.dtype, device: str
+) -> PreTrainedModel:
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            directory,
+            config=config,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            dtype=dtype,
+        )
+    except Exception as error:
+        raise ModelRefused(f"The weights cannot be loaded: {_first_line(error)}") from error
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        keys = sorted(str(key) for key in report.get(kind) or ())
+        if keys:
+            raise ModelRefused(
+                f"The weights do not match the configuration: {len(keys)} "
+                f"{kind.replace('_', ' ')}, first {keys[0]}."
+            )
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise ModelRefused(f"The weight {name} holds numbers that are not finite.")
+    model.eval().requires_grad_(False)
+    return model.to(device)  # type: ignore[no-any-return]
+
+
+def _load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(  # type: ignore[no-any-return]
+            directory, trust_remote_code=False, local_files_only=True
+        )
+    except Exception as error:
+        raise ModelRefused(f"The tokenizer cannot be loaded: {_first_line(error)}") from error
+
+
+def _context_length(config: Any, max_context: int | None) -> int:
+    text = config.get_text_config()
+    declared = next(
+        (
+            value
+            for name in _CONTEXT_FIELDS
+            if isinstance(value := getattr(text, name, None), int) and value > 0
+        ),
+        max_context or _DEFAULT_CONTEXT,
+    )
+    length = min(declared, max_context or declared)
+    if length < 2:
+        raise ModelRefused(f"A context of {length} tokens leaves no room for an answer.")
+    return length
+
+
+def _eos_ids(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, width: int
+) -> frozenset[int]:
+    """Every token that ends an answer: generation config, model config, tokenizer."""
+    found: set[int] = set()
+    for source in (model.generation_config, model.config.get_text_config(), tokenizer):
+        value = getattr(source, "eos_token_id", None)
+        found.update(value if isinstance(value, (list, tuple)) else [value])
+    return frozenset(
+        token for token in found if isinstance(token, int) and 0 <= token < width
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0][:300] if lines else type(error).__name__

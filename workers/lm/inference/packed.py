@@ -1,0 +1,112 @@
+"""The fast runner: all sequences of a step in one packed forward over a shared slot cache."""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+from transformers import PreTrainedModel
+
+from .attention import PACKED, PackedStep
+from .errors import UnsupportedAttention
+from .kv_cache import SlotCache
+from .plan import Move, StepPlan
+
+_LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
+_OWN_MASKS = ("attention_chunk_size", "use_bidirectional_attention", "alibi")
+
+
+class PackedRunner:
+    """Runs any decoder whose attention goes through transformers' attention interface."""
+
+    mode = "packed"
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        context_length: int,
+        max_slots: int,
+        prefill_chunk: int,
+    ) -> None:
+        reason = why_not_packed(model)
+        if reason is not None:
+            raise UnsupportedAttention(reason)
+        self.vocab_size = int(model.get_input_embeddings().weight.shape[0])
+        self.context_length = context_length
+        self.max_slots = max_slots
+        self.prefill_chunk = prefill_chunk
+        self._model = model
+        self._device = model.device
+        self._selects_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self.cache = SlotCache(
+            slots=max_slots, length=context_length, dtype=model.dtype, device=model.device
+        )
+        self.last_step: PackedStep | None = None
+        model.set_attn_implementation(PACKED)
+
+    def forward(self, plan: StepPlan) -> torch.Tensor:
+        """One forward pass; see `plan.Runner`."""
+        ids, positions, slots, keep = _flatten(plan)
+        step = PackedStep(
+            cache=self.cache,
+            plan=plan,
+            slots=torch.tensor(slots, device=self._device),
+            positions=torch.tensor(positions, device=self._device),
+        )
+        rows = torch.tensor(keep or [len(ids) - 1], device=self._device)
+        logits = self._model(
+            input_ids=torch.tensor([ids], device=self._device),
+            position_ids=step.positions[None],
+            use_cache=False,
+            packed_step=step,
+            **({"logits_to_keep": rows} if self._selects_rows else {}),
+        ).logits[0]
+        if not self._selects_rows:
+            logits = logits[rows]
+        self.last_step = step
+        return logits[: len(keep)].float()
+
+    def move(self, move: Move) -> None:
+        """Carry a sequence's keys and values to another slot."""
+        self.cache.move(move)
+
+    def release(self, slot: int, *, wipe: bool = False) -> None:
+        """Old positions are masked, so only numbers that are not finite need wiping."""
+        if wipe:
+            self.cache.wipe(slot)
+
+
+def _flatten(plan: StepPlan) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Token ids, positions, slots, and the rows whose logits are wanted."""
+    ids, positions = list(plan.decode), list(plan.positions)
+    slots = list(range(len(ids)))
+    keep = list(range(len(ids)))
+    for chunk in plan.chunks:
+        at, size = len(ids), len(chunk.tokens)
+        ids += chunk.tokens
+        positions += range(chunk.start, chunk.start + size)
+        slots += [chunk.slot] * size
+        keep += range(at + size - chunk.rows, at + size)
+    return ids, positions, slots, keep
+
+
+def why_not_packed(model: PreTrainedModel) -> str | None:
+    """A reason that can be read off the class and configuration, None where there is none.
+
+    What cannot be read off is found by `probe`, which compares numbers.
+    """
+    config = model.config.get_text_config()
+    if not getattr(model, "_supports_attention_backend", False):
+        return "the architecture has its own attention"
+    if getattr(model, "_is_stateful", False):
+        return "the architecture keeps a recurrent state"
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        return "the architecture takes no positions"
+    layers = set(getattr(config, "layer_types", None) or ())
+    if not layers <= _LAYER_TYPES:
+        return f"it has layers of type {', '.join(sorted(layers - _LAYER_TYPES))}"
+    for name in _OWN_MASKS:
+        if getattr(config, name, None):
+            return f"its configuration sets {name}"
+    return None
