@@ -15,7 +15,7 @@ from .plan import Move, PrefillChunk, Runner, StepPlan
 from .stepped import SteppedRunner
 
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 6e-2, torch.float16: 2e-2}
-_LONGEST_PROBE = 160
+_LONGEST_WINDOW = 256
 
 
 @torch.inference_mode()
@@ -119,7 +119,7 @@ class _Probe:
         while start < len(prompt):
             tokens = prompt[start : start + size]
             ids, positions, wanted = [], [], []
-            if beside is not None:
+            if beside is not None and decoded < len(beside[0]):
                 ids, positions = [beside[0][decoded]], [decoded]
                 wanted = [beside[1][decoded : decoded + 1]]
                 decoded += 1
@@ -144,8 +144,8 @@ def _probe_length(model: PreTrainedModel) -> int:
     """Long enough to leave a short sliding window, short enough to cost nothing."""
     config = model.config.get_text_config()
     window = getattr(config, "sliding_window", None) or 0
-    wanted = window + 9 if isinstance(window, int) and 0 < window else 24
-    return min(wanted, _LONGEST_PROBE)
+    short = isinstance(window, int) and 0 < window <= _LONGEST_WINDOW
+    return window + 9 if short else 24
 
 
 def _sentence(error: Exception) -> str:
