@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,9 @@ _COLOURS = (36, 32, 33, 35, 34, 96, 92, 93)
 _MAX_FILE_BYTES = 10 * 1024 * 1024
 #: Valkey's advice about a kernel setting: harmless here, and nothing a reader could act on.
 _NOISE = ("overcommit_memory",)
+
+#: What the two servers say on every start and stop: kept in their files, not on the terminal.
+_ROUTINE = re.compile(r"^LOG: |database system is (starting up|shutting down)|:signal-handler |bye bye")
 
 
 class Journal:
@@ -23,11 +27,11 @@ class Journal:
         self._colours: dict[str, int] = {}
         self._coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
-    def say(self, name: str, text: str, *, keep: bool = True, always: bool = False) -> None:
+    def say(self, name: str, text: str, *, keep: bool = True) -> None:
         """Report one line; `keep=False` leaves no trace of it in a file."""
         if any(noise in text for noise in _NOISE):
             return
-        if always or not self._quiet:
+        if not self._quiet and not _ROUTINE.search(text):
             with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
                 print(self._prefix(name) + text, flush=True)
         if keep:

@@ -107,7 +107,7 @@ class Postgres:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(message)
-                return connection.recv(1) == b"R"
+                return connection.recv(4096).startswith(b"R")  # all of it: no reset in the log
         except OSError:
             return False
 

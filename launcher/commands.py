@@ -1,0 +1,117 @@
+"""Which processes make up the application, with their command lines and signals."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from launcher.child import PROJECT, ChildSpec, Stage
+from launcher.options import Options
+
+#: Beside the slots for jobs: threads for the short tasks that keep the rest moving.
+CONTROL_THREADS = 4
+_WORKER_GRACE_S = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """The commands to run once, and the processes to keep running, in the order of starting."""
+
+    migrate: ChildSpec
+    admin: ChildSpec
+    web: ChildSpec
+    gateway: ChildSpec | None
+    background: tuple[ChildSpec, ...]
+
+
+def build(options: Options, environment: Mapping[str, str]) -> Application:
+    """The application as it is shipped."""
+    web = {**environment, "DJANGO_SETTINGS_MODULE": "console.settings.web"}
+    worker = {**environment, "DJANGO_SETTINGS_MODULE": "console.settings.worker"}
+    queues = options.queues or ("cpu,gpu" if has_accelerator() else "cpu")
+    worker["SLIPWAY_WORKER_QUEUES"] = queues
+    run_dir = options.data_dir / "run"
+    gateway = None
+    if options.gateway_port:
+        web["SLIPWAY_GATEWAY_PORT"] = str(options.gateway_port)
+        gateway = _server("gateway", "console.gateway.asgi", options.gateway_port, options, web)
+    return Application(
+        migrate=manage("migrate", "migrate", "--noinput", "-v", "0", environment=web),
+        admin=manage(
+            "admin", "admin_ensure", environment={**web, **options.admin}, keep_log=False
+        ),
+        web=_server("web", "console.asgi", options.port, options, web),
+        gateway=gateway,
+        background=(
+            _worker(f"control,{queues}", options.slots + CONTROL_THREADS, worker),
+            ChildSpec(
+                name="beat",
+                command=[
+                    *_celery("beat"), "--pidfile=", "-s", str(run_dir / "beat"), "-l", "WARNING",
+                ],
+                environment=worker,
+            ),
+        ),
+    )  # fmt: skip
+
+
+def manage(
+    name: str, *words: str, environment: Mapping[str, str], keep_log: bool = True
+) -> ChildSpec:
+    """A management command to run once."""
+    return ChildSpec(
+        name=name,
+        command=[sys.executable, str(PROJECT / "manage.py"), *words],
+        environment=environment,
+        keep_log=keep_log,
+    )
+
+
+def has_accelerator() -> bool:
+    """Whether this machine has a GPU that its driver knows."""
+    program = shutil.which("nvidia-smi")
+    if not program:
+        return False
+    try:
+        said = subprocess.run([program, "-L"], capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return said.returncode == 0 and b"GPU" in said.stdout
+
+
+def _server(
+    name: str, module: str, port: int, options: Options, environment: Mapping[str, str]
+) -> ChildSpec:
+    return ChildSpec(
+        name=name,
+        command=[
+            sys.executable, "-m", "uvicorn", f"{module}:application",
+            "--host", options.host, "--port", str(port), "--log-level", "warning",
+            # Open sockets and streams would hold up the end for ever.
+            "--timeout-graceful-shutdown", "5", "--ws-max-size", "65536",
+        ],
+        environment=environment,
+        grace_s=10,
+    )  # fmt: skip
+
+
+def _worker(queues: str, threads: int, environment: Mapping[str, str]) -> ChildSpec:
+    return ChildSpec(
+        name="worker",
+        command=[
+            *_celery("worker"), "--pool=threads", "--concurrency", str(threads), "-l", "WARNING",
+            "--without-gossip", "--without-mingle", "-Q", queues,
+        ],
+        environment=environment,
+        stage=Stage.WORKER,
+        # SIGTERM lets jobs write a last checkpoint; without a launcher nobody would wait for that.
+        orphan_signal=signal.SIGQUIT,
+        force_signal=signal.SIGQUIT,
+        grace_s=_WORKER_GRACE_S,
+    )  # fmt: skip
+
+
+def _celery(command: str) -> list[str]:
+    return [sys.executable, "-m", "celery", "--quiet", "-A", "workers.celery", command]

@@ -1,0 +1,27 @@
+"""Asks a server of ours whether it is ready to serve."""
+
+import http.client
+import socket
+
+
+def answers(host: str, port: int, name: str = "") -> bool:
+    """Whether GET /healthz gives 200; `name` is the host name to ask for."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    connection = http.client.HTTPConnection(reachable, port, timeout=2)
+    try:
+        connection.request("GET", "/healthz", headers={"Host": name} if name else {})
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether anything accepts connections there."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    try:
+        with socket.create_connection((reachable, port), timeout=1):
+            return True
+    except OSError:
+        return False
