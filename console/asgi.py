@@ -1,0 +1,47 @@
+"""The entry of the web process: `/v1` to the gateway, `/ws` to Channels, everything else to pages.
+
+The gateway can also run apart (`console.gateway.asgi`), and then `SLIPWAY_SPLIT_GATEWAY=1` keeps
+it out of this process.
+"""
+
+import os
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings.web")
+
+import django
+
+django.setup(set_prefix=False)
+
+from django.conf import settings  # noqa: E402
+
+from console.gateway.app import Gateway  # noqa: E402
+from console.live.routing import websocket_application  # noqa: E402
+from console.one_hop import OneHopHandler, Receive, Scope, Send  # noqa: E402
+
+pages = OneHopHandler(settings.HTTP_THREADS)
+gateway = None if settings.SPLIT_GATEWAY else Gateway()
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> Any:
+    """Dispatch by kind of connection and path prefix."""
+    kind = scope["type"]
+    if kind == "websocket":
+        return await websocket_application(scope, receive, send)
+    if kind == "lifespan":
+        return await _lifespan(receive, send)
+    if gateway is not None and scope["path"].startswith("/v1/"):
+        return await gateway(scope, receive, send)
+    return await pages(scope, receive, send)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup" and gateway is not None:
+            await gateway.startup()
+        if message["type"] == "lifespan.shutdown" and gateway is not None:
+            await gateway.shutdown()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,35 @@
+"""Error pages: what is affected, what is not, what to do, and the request's id; JSON for programs."""
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+from console.problems import CONTENT_TYPE, problem
+
+
+def _answer(request: HttpRequest, status: int, code: str, title: str) -> HttpResponse:
+    accept = request.headers.get("accept", "")
+    if request.path.startswith("/api/") or "application/json" in accept:
+        return JsonResponse(
+            problem(status=status, code=code, title=title), status=status, content_type=CONTENT_TYPE
+        )
+    return render(request, f"errors/{status}.html", status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """400"""
+    return _answer(request, 400, "malformed", "The request cannot be read")
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """403"""
+    return _answer(request, 403, "permission_denied", "Not allowed")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """404"""
+    return _answer(request, 404, "not_found", "Not found")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500"""
+    return _answer(request, 500, "error", "Something went wrong on our side")

@@ -1,0 +1,14 @@
+"""Browser pages, by area. Each area is a module with its own `urlpatterns`."""
+
+from importlib.util import find_spec
+
+from django.urls import URLPattern, URLResolver, include, path
+
+AREAS = ["overview", "approvals", "models", "datasets", "jobs", "deployments", "playground", "nodes", "search"]
+
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include(f"console.pages.{area}"))
+    for area in AREAS
+    if find_spec(f"console.pages.{area}")
+]
