@@ -21,8 +21,13 @@ def flush_file(path: Path) -> None:
 
 
 def flush_tree(folder: Path) -> None:
-    """Force every file of a folder, then the folders' own entries, to the disk."""
+    """Force every file of a folder, then the folders' own entries, to the disk.
+
+    Also gives the files one mode: some libraries leave theirs to the owner alone.
+    """
     for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file():
+            path.chmod(0o644)
         flush_file(path)
     flush_file(folder)
 

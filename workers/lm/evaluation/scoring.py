@@ -1,0 +1,94 @@
+"""The nats that a model spends on every document, over windows that overlap by half."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+# Scores of the vocabulary held at once; 64 Mi floats are 256 MiB.
+_SCORES_AT_ONCE = 64 * 2**20
+_IGNORED = -100
+_DOCUMENTS_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Tokens that go through the model together, and the place from which they are counted."""
+
+    document: int
+    tokens: Sequence[int]
+    counted_from: int
+
+
+def windows_of(document: int, tokens: Sequence[int], length: int) -> Iterator[Window]:
+    """Cover a document, whose first token is only context, so that each token counts once.
+
+    All but the first window begin half a length earlier than what they count, so that no token
+    is judged without its context.
+    """
+    step = max(1, length // 2)
+    counted = 1
+    while counted < len(tokens):
+        start = 0 if counted == 1 else counted - 1 - (length - step)
+        end = min(len(tokens), start + length + 1)
+        yield Window(document, tokens[start:end], counted - start)
+        counted = end
+
+
+class Scorer:
+    """Sums the nats of documents, many windows of similar length at a time."""
+
+    def __init__(self, model: PreTrainedModel, length: int) -> None:
+        self._model = model.eval()
+        self._length = length
+        vocabulary = int(model.config.get_text_config().vocab_size)
+        self._tokens_at_once = max(length, _SCORES_AT_ONCE // vocabulary // 4)
+
+    def score(self, documents: Iterable[Sequence[int]]) -> Iterator[float]:
+        """The nats of each document, in their order; each begins with one token of context."""
+        held: list[Sequence[int]] = []
+        for tokens in documents:
+            held.append(tokens)
+            if len(held) == _DOCUMENTS_AT_ONCE:
+                yield from self._score_some(held)
+                held = []
+        yield from self._score_some(held)
+
+    def _score_some(self, documents: Sequence[Sequence[int]]) -> list[float]:
+        sums = [0.0] * len(documents)
+        windows = [
+            window
+            for number, tokens in enumerate(documents)
+            for window in windows_of(number, tokens, self._length)
+        ]
+        windows.sort(key=lambda window: -len(window.tokens))
+        start = 0
+        while start < len(windows):
+            count = max(1, self._tokens_at_once // len(windows[start].tokens))
+            for window, nats in self._score_batch(windows[start : start + count]):
+                sums[window.document] += nats
+            start += count
+        return sums
+
+    @torch.inference_mode()
+    def _score_batch(self, windows: Sequence[Window]) -> list[tuple[Window, float]]:
+        # Padding stands on the right, where a causal model cannot see it from what is counted.
+        width = len(windows[0].tokens) - 1
+        inputs = torch.zeros((len(windows), width), dtype=torch.int64)
+        targets = torch.full((len(windows), width), _IGNORED, dtype=torch.int64)
+        for row, window in enumerate(windows):
+            tokens = torch.as_tensor(window.tokens, dtype=torch.int64)
+            inputs[row, : len(tokens) - 1] = tokens[:-1]
+            targets[row, window.counted_from - 1 : len(tokens) - 1] = tokens[window.counted_from :]
+        device = self._model.device
+        scores = self._model(input_ids=inputs.to(device), use_cache=False).logits
+        nats = functional.cross_entropy(
+            scores.flatten(0, 1).float(),
+            targets.to(device).flatten(),
+            ignore_index=_IGNORED,
+            reduction="none",
+        )
+        sums = nats.view(len(windows), width).double().sum(dim=1).tolist()
+        return list(zip(windows, sums, strict=True))

@@ -1,0 +1,214 @@
+"""Train a model from documents to a folder that can be served: the one call from outside."""
+
+import errno
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from workers.lm.compute.devices import best_device
+from workers.lm.compute.environment import environment_record
+from workers.lm.compute.memory import MemoryEstimate, available_bytes, estimate
+from workers.lm.compute.precision import bf16_pays
+from workers.lm.compute.threads import use_threads
+from workers.lm.durable import remove_folder
+from workers.lm.errors import CorruptCheckpoint, InvalidTraining, UnusableModel
+from workers.lm.events import Events
+from workers.lm.families.transformer import (
+    architecture_of,
+    build_config,
+    context_of,
+    load_model,
+    new_model,
+)
+from workers.lm.training.checkpoints import (
+    Checkpoint,
+    newest_valid_checkpoint,
+    sweep_unfinished,
+    verify_checkpoint,
+)
+from workers.lm.training.export import export_model
+from workers.lm.training.preparation import Prepared, check_files, prepare
+from workers.lm.training.report import Report
+from workers.lm.training.result import TrainResult
+from workers.lm.training.spec import TrainSpec
+from workers.lm.training.trainer import Progress, Trainer
+
+PathLike = Path | str
+
+
+def train(
+    spec: TrainSpec,
+    train_files: Sequence[PathLike],
+    validation_files: Sequence[PathLike],
+    work_dir: PathLike,
+    checkpoint_dir: PathLike,
+    output_dir: PathLike,
+    events: Events,
+    base_dir: PathLike | None = None,
+    resume_from: PathLike | None = None,
+    attempt: int = 1,
+) -> TrainResult:
+    """Train as `spec` says and publish the model in `output_dir`.
+
+    `resume_from` is one checkpoint, or a folder of them: then the newest whole one is taken,
+    torn ones are reported and passed over, and an empty folder means a start from the beginning.
+    Raises InvalidTraining before any work, Stopped when asked to stop, TrainingDiverged.
+    """
+    work, checkpoints = Path(work_dir), Path(checkpoint_dir)
+    base = Path(base_dir) if base_dir is not None else None
+    train_paths, validation_paths = _paths(train_files), _paths(validation_files)
+    spec.check(has_base=base is not None)
+    check_files(spec, train_paths, validation_paths)
+    architecture = architecture_of(spec) if base is None else None
+    use_threads(spec.threads)
+    sweep_unfinished(checkpoints, attempt)
+    resumed = _find_checkpoint(resume_from, events)
+    report = Report(
+        events, spec.steps, resumed.step if resumed else 0, resumed.path if resumed else None
+    )
+    known = resumed.path if resumed else base
+    data = prepare(spec, train_paths, validation_paths, work, report, known)
+    report.metric({"unigram_entropy": data.unigram_entropy})
+    model = _model(spec, architecture, data, known)
+    _check_fit(spec, model, checkpoints, report)
+    model.to(best_device())
+    trainer = Trainer(spec, model, data, checkpoints, attempt, events, report)
+    if resumed is not None:
+        _resume(trainer, resumed, report)
+    progress = trainer.run()
+    report.stage("saving")
+    return _finish(spec, trainer, progress, Path(output_dir), base)
+
+
+def _paths(files: Sequence[PathLike]) -> list[Path]:
+    return [Path(file) for file in files]
+
+
+def _find_checkpoint(resume_from: PathLike | None, events: Events) -> Checkpoint | None:
+    if resume_from is None:
+        return None
+    path = Path(resume_from)
+    if path.name.startswith("step-"):
+        return verify_checkpoint(path)
+    return newest_valid_checkpoint(
+        path,
+        lambda torn, why: events.log(f"Passing over checkpoint {torn.name}: {why}", "warning"),
+    )
+
+
+def _model(
+    spec: TrainSpec, architecture: dict[str, Any] | None, data: Prepared, known: Path | None
+) -> PreTrainedModel:
+    if known is None:
+        assert architecture is not None
+        return new_model(build_config(spec, architecture, data.tokenizer), spec.seed)
+    model = load_model(known, dropout=spec.dropout)
+    context = context_of(model.config)
+    if context is not None and context < spec.sequence_length:
+        raise InvalidTraining(
+            "sequence_length", f"The model that training starts from reads only {context} tokens."
+        )
+    if model.config.vocab_size < len(data.tokenizer):
+        raise UnusableModel("The tokenizer knows more tokens than the model.")
+    return model
+
+
+def _check_fit(spec: TrainSpec, model: PreTrainedModel, checkpoints: Path, report: Report) -> None:
+    """Refuse what memory or disk cannot hold while it still costs nothing."""
+    needed = estimate(
+        model.config.to_dict(),
+        spec.batch_size,
+        spec.sequence_length,
+        spec.gradient_accumulation,
+        spec.precision,
+    )
+    device = best_device()
+    free = available_bytes() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
+    report.log(
+        f"The model has {needed.parameters:,} parameters; training needs about "
+        f"{needed.total / 2**20:,.0f} MiB of memory."
+    )
+    if free is not None and needed.total > 1.25 * free:
+        raise _too_large(needed, free)
+    if spec.precision == "bf16" and not bf16_pays(device):
+        report.log("bf16 is slower than fp32 on this processor.", "warning")
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    checkpoint_bytes = needed.weights + needed.optimizer
+    if spec.checkpoint_every and shutil.disk_usage(checkpoints).free < 2 * checkpoint_bytes:
+        raise OSError(
+            errno.ENOSPC,
+            f"Two checkpoints need {2 * checkpoint_bytes / 2**20:,.0f} MiB of disk, "
+            "which are not free",
+            str(checkpoints),
+        )
+
+
+def _too_large(needed: MemoryEstimate, free: int) -> InvalidTraining:
+    fixed = needed.total - needed.activations
+    field = "batch_size" if fixed < free else "preset"
+    remedy = (
+        "Lower batch_size or sequence_length, or raise gradient_accumulation."
+        if fixed < free
+        else "Choose a smaller model."
+    )
+    return InvalidTraining(
+        field,
+        f"This needs about {needed.total / 2**30:.1f} GiB of memory and "
+        f"{free / 2**30:.1f} GiB are free. {remedy}",
+    )
+
+
+def _resume(trainer: Trainer, checkpoint: Checkpoint, report: Report) -> None:
+    if checkpoint.step > trainer.spec.steps:
+        raise InvalidTraining(
+            "steps",
+            f"The checkpoint is at step {checkpoint.step:,} already; ask for more steps than that.",
+        )
+    try:
+        trainer.resume(checkpoint)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptCheckpoint(f"{checkpoint.path.name} cannot be continued: {error}") from error
+    report.log(f"Going on from checkpoint {checkpoint.path.name}.")
+    if checkpoint.state["data"]["train"] != trainer.data.train.fingerprint:
+        report.log("The training documents are not those of the checkpoint.", "warning")
+
+
+def _finish(
+    spec: TrainSpec, trainer: Trainer, progress: Progress, output_dir: Path, base: Path | None
+) -> TrainResult:
+    if progress.train_loss is None or progress.validation_loss is None:
+        raise CorruptCheckpoint("The checkpoint is of the last step but holds no losses.")
+    seen = spec.steps * spec.batch_size * spec.sequence_length
+    figures: dict[str, Any] = {
+        "steps": spec.steps,
+        "parameters": sum(weight.numel() for weight in trainer.model.parameters()),
+        "vocab_size": len(trainer.data.tokenizer),
+        "train_tokens": len(trainer.data.train),
+        "validation_tokens": len(trainer.data.validation),
+        "tokens_seen": seen,
+        "train_loss": progress.train_loss,
+        "validation_loss": progress.validation_loss,
+        "best_validation_loss": progress.best_loss,
+        "best_step": progress.best_step,
+        "unigram_entropy": trainer.data.unigram_entropy,
+        "seconds": progress.seconds,
+        "tokens_per_second": seen / max(progress.seconds, 1e-9),
+    }
+    facts = {
+        "result": figures,
+        "spec": spec.to_dict(),
+        "from_base": base is not None,
+        "data": {
+            "train": trainer.data.train.fingerprint,
+            "validation": trainer.data.validation.fingerprint,
+        },
+        "environment": environment_record(),
+    }
+    if output_dir.exists() and any(output_dir.iterdir()):
+        remove_folder(output_dir)  # left by an attempt that died after publishing
+    files = export_model(trainer.model, trainer.data.tokenizer, facts, output_dir)
+    return TrainResult(output_dir=output_dir, files=files, **figures)
