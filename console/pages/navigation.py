@@ -56,10 +56,10 @@ GROUPS: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
 )
 
 
-def url_or_none(name: str) -> str | None:
+def url_or_none(name: str, *args: Any) -> str | None:
     """The address of a page, or None while that page does not exist."""
     try:
-        return reverse(name)
+        return reverse(name, args=args)
     except NoReverseMatch:
         return None
 

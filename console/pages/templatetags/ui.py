@@ -81,7 +81,9 @@ def _percentage(value: Any) -> str:
 
 
 @register.simple_tag
-def bar(value: Any, label: str, tone: str = "blue", second: Any = None, css: str = "") -> SafeString:
+def bar(
+    value: Any, label: str, tone: str = "blue", second: Any = None, css: str = ""
+) -> SafeString:
     """A meter; value and second (drawn behind the first) are percentages, None counts as 0."""
     extra: str = ""
     if second is not None:
@@ -156,7 +158,11 @@ def card(
     """A panel with a head; `tools` is safe markup at its right, `body=True` adds the padding."""
     head: str = ""
     if title:
-        side = format_html('<div class="panel-tools">{}</div>', conditional_escape(tools)) if tools else ""
+        side = (
+            format_html('<div class="panel-tools">{}</div>', conditional_escape(tools))
+            if tools
+            else ""
+        )
         head = format_html('<header class="panel-head"><h2>{}</h2>{}</header>', title, side)
     inner = format_html('<div class="panel-body">{}</div>', content) if body else content
     anchor = format_html(' id="{}"', id) if id else ""
@@ -166,7 +172,9 @@ def card(
 @register.simple_tag
 def empty(name: str, title: str, text: str = "", action: str = "", href: str = "") -> SafeString:
     """Nothing here: icon, what belongs here, why it is empty, and the one button."""
-    button = format_html('<a class="btn btn-primary" href="{}">{}</a>', href, action) if href else ""
+    button = (
+        format_html('<a class="btn btn-primary" href="{}">{}</a>', href, action) if href else ""
+    )
     return format_html(
         '<div class="empty-state">{}<h3>{}</h3><p>{}</p>{}</div>', icon(name), title, text, button
     )
@@ -190,14 +198,7 @@ def query(context: Context, **changes: Any) -> str:
 @register.simple_tag
 def url_if(name: str, *args: Any) -> str:
     """The address of a page, or an empty string while that page does not exist."""
-    if args:
-        from django.urls import NoReverseMatch, reverse
-
-        try:
-            return reverse(name, args=args)
-        except NoReverseMatch:
-            return ""
-    return url_or_none(name) or ""
+    return url_or_none(name, *args) or ""
 
 
 @register.filter
@@ -210,6 +211,13 @@ def field_kind(field: BoundField) -> str:
     if inner in ("radio", "checkbox"):
         return "choices"
     return "file" if inner == "file" else "plain"
+
+
+@register.filter
+def choice_control(option: Any) -> SafeString:
+    """One radio button or check box of a group, in the classes of the design system."""
+    option.data["attrs"]["class"] = "form-check-input"
+    return SafeString(option.tag())
 
 
 @register.simple_tag
