@@ -5,6 +5,7 @@ import dataclasses
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ from pathlib import Path
 from launcher import options as launch_options
 from launcher import stack as stacks
 from launcher.child import ChildSpec, Stage
-from launcher.errors import LauncherError
+from launcher.environment import apply_stack_environment
+from launcher.errors import AlreadyRunning, LauncherError
 from launcher.stack import Stack
 
 
@@ -25,6 +27,9 @@ def run(argv: Sequence[str]) -> int:
     try:
         return _run(arguments, command, temporary or arguments.data_dir)
     except LauncherError as error:
+        if isinstance(error, AlreadyRunning) and arguments.reuse and command:
+            apply_stack_environment(["services"])
+            return subprocess.run(command, check=False).returncode
         print(f"services: {error}", file=sys.stderr)
         return error.exit_status
     finally:
@@ -93,5 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--fast", action="store_true", help="do not flush to disk: a power cut may lose everything"
+    )
+    parser.add_argument(
+        "--reuse", action="store_true", help="use the servers of a stack that runs there already"
     )
     return parser

@@ -1,0 +1,63 @@
+# Everything a newcomer needs; each target prepares the environment it needs by itself.
+#   make up      the whole stack on http://127.0.0.1:8000, until Ctrl-C
+#   make demo    the same, plus a demonstration on it (EXIT=1: stop after it, status tells)
+#   make test    the test suite on servers of its own (ARGS="tests/launcher -x" for a part)
+#   make lint · make types · make contracts · make check (all of these and the tests)
+#   make migrate · make messages · make format · make lock · make browser
+
+PYTHON ?= python3
+VENV := $(or $(SLIPWAY_VENV),.venv)
+PY := "$(VENV)/bin/python"
+CODE := console models_app workers launcher
+# For tools that import the settings and never connect.
+NOWHERE := DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1 \
+	SECRET_KEY=no-stack-is-running
+
+.DEFAULT_GOAL := up
+.PHONY: up demo test lint types contracts check migrate messages format lock browser \
+	env-run env-dev
+
+up: env-run
+	@exec $(PY) manage.py up
+
+demo: env-run
+	@exec $(PY) manage.py up --demo $(if $(filter 1 yes true,$(EXIT)),--exit)
+
+test: env-dev
+	@exec $(PY) manage.py services --temporary -- $(PY) -m pytest $(ARGS)
+
+lint: env-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+types: env-dev
+	$(NOWHERE) $(PY) -m mypy $(CODE) manage.py
+
+contracts: env-dev
+	$(PY) -c "import sys; from importlinter.cli import lint_imports_command as run; sys.path.insert(0, ''); run()"
+
+check: lint types contracts test
+
+migrate: env-run
+	@exec $(PY) manage.py services --reuse -- $(PY) manage.py migrate
+
+messages: env-dev
+	$(PY) manage.py makemessages -l zh_Hans --no-obsolete --ignore=.venv --ignore=var
+	$(PY) manage.py compilemessages --ignore=.venv --ignore=var
+
+format: env-dev
+	$(PY) -m ruff check --fix-only .
+	$(PY) -m ruff format .
+
+lock: env-dev
+	$(PY) -m launcher.lock $(ARGS)
+
+# Chromium, gettext and fonts for the browser tests, where they can be had.
+browser:
+	@.ci/browser
+
+env-run:
+	@$(PYTHON) -m launcher.bootstrap web worker embedded
+
+env-dev:
+	@$(PYTHON) -m launcher.bootstrap web worker embedded dev
