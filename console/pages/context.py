@@ -1,4 +1,4 @@
-"""What every page's shell needs: navigation with counts, palette entries, strings of the scripts."""
+"""What the shell of a page needs: navigation with counts, palette entries, script strings."""
 
 from collections.abc import Callable
 from functools import cache

@@ -1,4 +1,4 @@
-"""Words and numbers as people read them: sizes, counts, durations and times, in the page's language."""
+"""Words and numbers as people read them: sizes, counts, durations, times, in their language."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -28,9 +28,7 @@ def script_strings() -> dict[str, str]:
         "loading": _("Loading…"),
         "logGap": _("Lines %(from)s to %(to)s could not be loaded"),
         "logFailed": _("The log could not be loaded. Trying again in a few seconds."),
-        "refreshFailed": _(
-            "This part could not be refreshed. It is tried again with the next change."
-        ),
+        "refreshFailed": _("This part could not be refreshed. The next change tries again."),
         "noValues": _("No values yet"),
         "unknownError": _("Something went wrong. Try again."),
         "stopped": _("Stopped"),

@@ -1,0 +1,1 @@
+"""The browser's socket: says that something changed; pages then fetch what changed."""
