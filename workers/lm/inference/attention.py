@@ -23,9 +23,19 @@ PACKED = "slipway_packed"
 # Arguments that change nothing in the result or are passed on by us.
 _HARMLESS = frozenset(
     {
-        "position_ids", "cache_position", "use_cache", "output_attentions", "is_causal",
-        "past_key_values", "output_hidden_states", "return_dict", "logits_to_keep",
-        "position_embeddings", "num_items_in_batch", "output_router_logits", "layer_idx",
+        "position_ids",
+        "cache_position",
+        "use_cache",
+        "output_attentions",
+        "is_causal",
+        "past_key_values",
+        "output_hidden_states",
+        "return_dict",
+        "logits_to_keep",
+        "position_embeddings",
+        "num_items_in_batch",
+        "output_router_logits",
+        "layer_idx",
     }
 )
 

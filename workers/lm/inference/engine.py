@@ -50,9 +50,7 @@ class Engine:
         self.gauges = Gauges()
         self.broken: str | None = None
         self._log = log or (lambda line: None)
-        self._scheduler = Scheduler(
-            max_slots=runner.max_slots, prefill_chunk=runner.prefill_chunk
-        )
+        self._scheduler = Scheduler(max_slots=runner.max_slots, prefill_chunk=runner.prefill_chunk)
         self._wake = threading.Condition()
         self._inbox: deque[Sequence] = deque()
         self._live = 0
@@ -255,8 +253,7 @@ class Engine:
     def _is_full(self, sequence: Sequence) -> bool:
         used = len(sequence.prompt) + len(sequence.tokens)
         return (
-            len(sequence.tokens) >= sequence.params.max_tokens
-            or used >= self.runner.context_length
+            len(sequence.tokens) >= sequence.params.max_tokens or used >= self.runner.context_length
         )
 
     def _delta(
@@ -267,9 +264,7 @@ class Engine:
         prompt_scores: tuple[TokenScore, ...],
         finish: str | None,
     ) -> Delta:
-        return Delta(
-            sequence.choice, text, len(sequence.tokens), scores, prompt_scores, finish
-        )
+        return Delta(sequence.choice, text, len(sequence.tokens), scores, prompt_scores, finish)
 
     def _forward_failed(self, batch: list[Sequence], error: Exception) -> None:
         """Nobody in this step can go on: their cache may be half written."""
@@ -303,9 +298,7 @@ class Engine:
             raise RuntimeError(choice.message)
         return choice[0]
 
-    def _end(
-        self, sequence: Sequence, error: ServingError | None, *, wipe: bool = False
-    ) -> None:
+    def _end(self, sequence: Sequence, error: ServingError | None, *, wipe: bool = False) -> None:
         """A sequence ends without an answer."""
         computed = sequence.computed > 0
         self._remove(sequence, wipe=wipe)

@@ -21,7 +21,12 @@ from .errors import ModelRefused
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 _CONTEXT_FIELDS = (
-    "max_position_embeddings", "n_positions", "n_ctx", "seq_length", "max_seq_len", "max_seq_length",
+    "max_position_embeddings",
+    "n_positions",
+    "n_ctx",
+    "seq_length",
+    "max_seq_len",
+    "max_seq_length",
 )
 _DEFAULT_CONTEXT = 2048
 _FORBIDDEN_CONFIG = ("auto_map", "quantization_config", "custom_pipelines")
@@ -109,9 +114,7 @@ def _load_config(directory: Path) -> Any:
     return config
 
 
-def _load_weights(
-    directory: Path, config: Any, dtype: torch.dtype, device: str
-) -> PreTrainedModel:
+def _load_weights(directory: Path, config: Any, dtype: torch.dtype, device: str) -> PreTrainedModel:
     try:
         model, report = AutoModelForCausalLM.from_pretrained(
             directory,
@@ -171,9 +174,7 @@ def _eos_ids(
     for source in (model.generation_config, model.config.get_text_config(), tokenizer):
         value = getattr(source, "eos_token_id", None)
         found.update(value if isinstance(value, (list, tuple)) else [value])
-    return frozenset(
-        token for token in found if isinstance(token, int) and 0 <= token < width
-    )
+    return frozenset(token for token in found if isinstance(token, int) and 0 <= token < width)
 
 
 def _first_line(error: Exception) -> str:

@@ -57,7 +57,5 @@ class Output:
     def _release_scores(self, stopped: bool) -> tuple[TokenScore, ...]:
         """Scores go out with their token's text; those of a cut stop string never do."""
         ready = [score for start, score in self._scores if start < self._shown]
-        self._scores = (
-            [] if stopped else [item for item in self._scores if item[0] >= self._shown]
-        )
+        self._scores = [] if stopped else [item for item in self._scores if item[0] >= self._shown]
         return tuple(ready)

@@ -11,6 +11,7 @@ from .events import TokenScore
 from .sequence import Sequence
 
 _SHORTLIST = 256
+_LEAST = -9999.0  # JSON knows no infinity; OpenAI writes an impossible token like this
 
 Choice = tuple[int, TokenScore | None]
 
@@ -31,9 +32,7 @@ def sample(logits: torch.Tensor, sequences: list[Sequence]) -> list[Choice | Ser
     ]
 
 
-def _one(
-    row: torch.Tensor, sequence: Sequence, greedy: int, finite: bool
-) -> Choice | ServingError:
+def _one(row: torch.Tensor, sequence: Sequence, greedy: int, finite: bool) -> Choice | ServingError:
     if not finite:
         return GenerationFailed(
             "The model produced numbers that are not finite for this prompt.",
@@ -61,9 +60,7 @@ def _adjust(row: torch.Tensor, sequence: Sequence) -> torch.Tensor:
     row = row.clone()
     if sequence.counts:
         ids = torch.tensor(list(sequence.counts), device=row.device)
-        counts = torch.tensor(
-            list(sequence.counts.values()), dtype=row.dtype, device=row.device
-        )
+        counts = torch.tensor(list(sequence.counts.values()), dtype=row.dtype, device=row.device)
         row[ids] -= params.presence_penalty + params.frequency_penalty * counts
     if params.logit_bias:
         ids = torch.tensor(list(params.logit_bias), device=row.device)
@@ -137,5 +134,5 @@ def score(row: torch.Tensor, token: int, top: int) -> TokenScore:
     best: tuple[tuple[int, float], ...] = ()
     if top:
         values, ids = torch.topk(logs, min(top, logs.numel()))
-        best = tuple(zip(ids.tolist(), values.tolist(), strict=True))
-    return TokenScore(token, float(logs[token]), best)
+        best = tuple(zip(ids.tolist(), values.clamp_min(_LEAST).tolist(), strict=True))
+    return TokenScore(token, max(_LEAST, float(logs[token])), best)

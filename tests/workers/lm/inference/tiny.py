@@ -23,8 +23,10 @@ EOS, BOS = 0, 1
 CONTEXT = 128
 
 _CORPUS = [
-    "the quick brown fox jumps over the lazy dog", "user: hello there, assistant: good day",
-    "stop words and streams of tokens", "naïve café 你好 世界 über",
+    "the quick brown fox jumps over the lazy dog",
+    "user: hello there, assistant: good day",
+    "stop words and streams of tokens",
+    "naïve café 你好 世界 über",
 ] * 8
 
 
@@ -50,13 +52,25 @@ def config(kind: str, **changes: Any) -> Any:
     """A configuration of the named architecture with two small layers."""
     shared = {"vocab_size": VOCABULARY, "bos_token_id": BOS, "eos_token_id": EOS}
     modern = {
-        **shared, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "max_position_embeddings": CONTEXT, "initializer_range": 0.4,
+        **shared,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": CONTEXT,
+        "initializer_range": 0.4,
     }
     if kind == "gpt2":
         return GPT2Config(
-            **{**shared, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": CONTEXT,
-               "initializer_range": 0.4, **changes}
+            **{
+                **shared,
+                "n_embd": 32,
+                "n_layer": 2,
+                "n_head": 4,
+                "n_positions": CONTEXT,
+                "initializer_range": 0.4,
+                **changes,
+            }
         )
     if kind == "gpt_neox":
         return GPTNeoXConfig(**{**modern, **changes})
@@ -70,7 +84,9 @@ def model(kind: str, seed: int = 1, **changes: Any) -> PreTrainedModel:
     return AutoModelForCausalLM.from_config(config(kind, **changes)).eval()
 
 
-def save(directory: Path, kind: str = "llama", *, chat_template: str | None = None, **changes: Any) -> Path:
+def save(
+    directory: Path, kind: str = "llama", *, chat_template: str | None = None, **changes: Any
+) -> Path:
     """A complete model directory."""
     model(kind, **changes).save_pretrained(directory)
     tokenizer(chat_template).save_pretrained(directory)
