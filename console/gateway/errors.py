@@ -1,0 +1,127 @@
+"""What a caller of `/v1` can be told: OpenAI's error object, its status, and whether to try again."""
+
+import json
+from typing import Any
+
+
+class GatewayError(Exception):
+    """An answer that is no success. `retry_after` (seconds) says that trying again makes sense."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.kind = kind
+        self.param = param
+        self.retry_after = retry_after
+
+    def body(self, **extra: Any) -> bytes:
+        """The error as OpenAI's clients read it."""
+        error = {
+            "message": self.message,
+            "type": self.kind,
+            "param": self.param,
+            "code": self.code,
+            **extra,
+        }
+        return json.dumps({"error": error}, ensure_ascii=False).encode()
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Headers that tell stock clients whether to send the request again."""
+        again = self.retry_after is not None
+        found = [(b"x-should-retry", b"true" if again else b"false")]
+        if again:
+            found.append((b"retry-after", str(self.retry_after).encode()))
+        if self.status == 401:
+            found.append((b"www-authenticate", b'Bearer realm="slipway"'))
+        return found
+
+
+def unauthorized() -> GatewayError:
+    """Missing, unknown, expired and revoked keys are not told apart."""
+    return GatewayError(
+        401,
+        "invalid_api_key",
+        "This API key is missing, unknown, expired or revoked. Send 'Authorization: Bearer slip_…'.",
+        kind="authentication_error",
+    )
+
+
+def scope_missing(scope: str) -> GatewayError:
+    """The key is good, but not for this."""
+    return GatewayError(
+        403,
+        "insufficient_scope",
+        f"This API key lacks the scope '{scope}'. Make a key that has it.",
+        kind="permission_error",
+    )
+
+
+def model_not_found(model: str) -> GatewayError:
+    """Unknown deployments and those of other teams look the same."""
+    return GatewayError(
+        404,
+        "model_not_found",
+        f"The model '{model[:200]}' does not exist or you do not have access to it.",
+        param="model",
+    )
+
+
+def no_replica(model: str) -> GatewayError:
+    """Nothing that could answer came up in time."""
+    return GatewayError(
+        503,
+        "no_replica_ready",
+        f"No replica of '{model}' is ready. It may be starting; try again shortly.",
+        kind="server_error",
+        retry_after=5,
+    )
+
+
+def busy(model: str) -> GatewayError:
+    """Every replica has as many requests as it may have."""
+    return GatewayError(
+        429,
+        "replicas_busy",
+        f"Every replica of '{model}' is busy. Try again in a second.",
+        kind="rate_limit_error",
+        retry_after=1,
+    )
+
+
+def deadline_passed(seconds: int) -> GatewayError:
+    """The answer took too long. Not worth repeating: it would take as long again."""
+    return GatewayError(
+        504,
+        "deadline_exceeded",
+        f"The answer was not complete after {seconds} s. Ask for fewer tokens, or stream.",
+        kind="server_error",
+    )
+
+
+def replica_lost() -> GatewayError:
+    """The model server went away in the middle of an answer."""
+    return GatewayError(
+        502,
+        "replica_lost",
+        "The model server was lost before the answer was complete. Send the request again.",
+        kind="server_error",
+        retry_after=1,
+    )
+
+
+def internal() -> GatewayError:
+    """Something we did not foresee; the log has the trace under the request's id."""
+    return GatewayError(
+        500, "internal_error", "The gateway failed. The log has the details.", kind="server_error"
+    )
