@@ -31,9 +31,7 @@ class MemoryEstimate:
     @property
     def total(self) -> int:
         """All of it at once, as at the end of a forward pass."""
-        return (
-            self.weights + self.gradients + self.optimizer + self.activations + self.overhead
-        )
+        return self.weights + self.gradients + self.optimizer + self.activations + self.overhead
 
     def to_dict(self) -> dict[str, int]:
         """Plain data with the total."""

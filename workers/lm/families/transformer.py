@@ -76,7 +76,9 @@ def _context_name(architecture: Mapping[str, Any]) -> str:
 def check_architecture(architecture: Mapping[str, Any]) -> None:
     """Refuse unknown families, dangerous names and sizes beyond reason."""
     if architecture.get("model_type") not in MODEL_TYPES:
-        raise InvalidTraining("architecture", f"model_type must be one of {', '.join(MODEL_TYPES)}.")
+        raise InvalidTraining(
+            "architecture", f"model_type must be one of {', '.join(MODEL_TYPES)}."
+        )
     for name, value in architecture.items():
         if _REFUSED.fullmatch(name):
             raise InvalidTraining("architecture", f"The entry {name} is not allowed.")
@@ -90,7 +92,9 @@ def check_architecture(architecture: Mapping[str, Any]) -> None:
     hidden = architecture.get("hidden_size") or architecture.get("n_embd")
     heads = architecture.get("num_attention_heads") or architecture.get("n_head")
     if hidden and heads and hidden % heads:
-        raise InvalidTraining("architecture", f"The width {hidden} cannot be shared by {heads} heads.")
+        raise InvalidTraining(
+            "architecture", f"The width {hidden} cannot be shared by {heads} heads."
+        )
 
 
 def build_config(
@@ -100,13 +104,13 @@ def build_config(
     values = dict(architecture)
     model_type = values.pop("model_type")
     end = end_token(tokenizer)
-    values.update(
-        vocab_size=len(tokenizer), bos_token_id=end, eos_token_id=end, pad_token_id=None
-    )
+    values.update(vocab_size=len(tokenizer), bos_token_id=end, eos_token_id=end, pad_token_id=None)
     try:
         config = AutoConfig.for_model(model_type, **values)
     except (TypeError, ValueError, KeyError) as error:
-        raise InvalidTraining("architecture", f"Not a {model_type} configuration: {error}") from error
+        raise InvalidTraining(
+            "architecture", f"Not a {model_type} configuration: {error}"
+        ) from error
     set_dropout(config, spec.dropout)
     return config
 
@@ -124,7 +128,9 @@ def new_model(config: PretrainedConfig, seed: int) -> PreTrainedModel:
     try:
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except (ValueError, TypeError, RuntimeError, KeyError) as error:
-        raise InvalidTraining("architecture", f"No model can be built from this: {error}") from error
+        raise InvalidTraining(
+            "architecture", f"No model can be built from this: {error}"
+        ) from error
     return model.float()
 
 

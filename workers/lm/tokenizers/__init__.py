@@ -1,1 +1,1 @@
-"""How text becomes numbers: byte-level pairs, single characters, or a base model's own tokenizer."""
+"""How text becomes numbers: byte pairs, single characters, or a base model's own tokenizer."""

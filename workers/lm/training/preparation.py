@@ -55,7 +55,7 @@ def check_files(
     if spec.tokenizer == "bpe" and _plain(train_files) and spec.vocab_size > 256 + train_bytes:
         raise InvalidTraining(
             "vocab_size",
-            f"{spec.vocab_size:,} tokens cannot be learned from {train_bytes:,} bytes of documents.",
+            f"{spec.vocab_size:,} tokens cannot be learned from {train_bytes:,} bytes of text.",
         )
 
 

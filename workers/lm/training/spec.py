@@ -82,9 +82,7 @@ class TrainSpec:
                 f"{self.gradient_accumulation} equal parts; choose a divisor of batch_size.",
             )
         if self.min_learning_rate > self.learning_rate:
-            raise InvalidTraining(
-                "min_learning_rate", "Must not be larger than learning_rate."
-            )
+            raise InvalidTraining("min_learning_rate", "Must not be larger than learning_rate.")
         if self.steps > 1 and self.warmup_steps >= self.steps:
             raise InvalidTraining(
                 "warmup_steps", f"Must be smaller than the number of steps ({self.steps})."
