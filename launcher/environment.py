@@ -51,5 +51,3 @@ def apply_stack_environment(argv: Sequence[str] = ()) -> None:
     os.environ.setdefault("SLIPWAY_DATA_DIR", str(data_dir))
     if url := stack.get("url"):
         os.environ.setdefault("SLIPWAY_PORT", str(url).rpartition(":")[2])
-
-

@@ -14,7 +14,9 @@ _MAX_FILE_BYTES = 10 * 1024 * 1024
 _NOISE = ("overcommit_memory",)
 
 #: What the two servers say on every start and stop: kept in their files, not on the terminal.
-_ROUTINE = re.compile(r"^LOG: |database system is (starting up|shutting down)|:signal-handler |bye bye")
+_ROUTINE = re.compile(
+    r"^LOG: |database system is (starting up|shutting down)|:signal-handler |bye bye"
+)
 
 
 class Journal:

@@ -109,5 +109,3 @@ def opened(options: Options, *, quiet: bool = False) -> Iterator[Stack]:
         Path(children_file).unlink(missing_ok=True)
         supervisor.say(f"stopped in {time.monotonic() - begun:.1f} s")
         journal.close()
-
-

@@ -194,7 +194,9 @@ class Supervisor:
         child.failures = child.failures + 1 if quick else 1
         name = child.spec.name
         if child.failures >= MAX_QUICK_FAILURES:
-            self.say(f"{name} ended {child.failures} times in a row ({describe(status)}); giving up")
+            self.say(
+                f"{name} ended {child.failures} times in a row ({describe(status)}); giving up"
+            )
             self.stopping, self.exit_status = True, 1
             return
         delay = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** (child.failures - 1))

@@ -1,0 +1,85 @@
+"""A tiny application for the launcher: the same shape as ours, starting in milliseconds.
+
+Run as `python -m tests.launcher.fake_application [switches of manage.py up]`.
+"""
+
+import os
+import sys
+
+from launcher import supervisor, up
+from launcher.child import ChildSpec, Stage
+from launcher.commands import Application
+
+WEB = """
+import http.server, os, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: (print("leaving", flush=True), os._exit(0)))
+if os.environ.get("FAKE_WEB_FAILS"):
+    sys.exit("cannot start")
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/healthz" else 404)
+        self.end_headers()
+    def log_message(self, *_): pass
+host, port = os.environ["SLIPWAY_HOST"], int(sys.argv[1])
+http.server.ThreadingHTTPServer((host, port), Handler).serve_forever()
+"""
+# Starts a "training process" as the real worker does: own session, told when its parent dies.
+WORKER = """
+import ctypes, os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (time.sleep(float(os.environ.get("FAKE_WORKER_STOP_S", "0"))),
+                                          print("leaving", flush=True), os._exit(0)))
+signal.signal(signal.SIGQUIT, lambda *_: (print("quitting", flush=True), os._exit(0)))
+if os.environ.get("FAKE_TRAINER"):
+    subprocess.Popen([sys.executable, "-c", os.environ["FAKE_TRAINER"]], start_new_session=True,
+                     preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGTERM))
+print("working", flush=True)
+while True: time.sleep(60)
+"""
+BEAT = """
+import os, signal, time
+signal.signal(signal.SIGTERM, lambda *_: (print("leaving", flush=True), os._exit(0)))
+print("beating", flush=True)
+while True: time.sleep(60)
+"""
+MIGRATE = (
+    "import os; assert os.environ['DATABASE_URL'] and os.environ['REDIS_URL']; print('migrated')"
+)
+ADMIN = """
+import os
+print("password:", os.environ.get("SLIPWAY_ADMIN_PASSWORD", "made-up-once"))
+"""
+
+
+def build(options, environment):
+    def spec(name, code, *arguments, **more):
+        command = [sys.executable, "-c", code, *arguments]
+        return ChildSpec(name=name, command=command, environment=environment, **more)
+
+    gateway = options.gateway_port
+    return Application(
+        migrate=spec("migrate", MIGRATE),
+        admin=ChildSpec(
+            name="admin",
+            command=[sys.executable, "-c", ADMIN],
+            environment={**environment, **options.admin},
+            keep_log=False,
+        ),
+        web=spec("web", WEB, str(options.port)),
+        gateway=spec("gateway", WEB, str(gateway)) if gateway else None,
+        background=(
+            spec(
+                "worker",
+                WORKER,
+                stage=Stage.WORKER,
+                orphan_signal=supervisor.signal.SIGQUIT,
+                force_signal=supervisor.signal.SIGQUIT,
+                grace_s=30,
+            ),
+            spec("beat", BEAT),
+        ),
+    )
+
+
+if __name__ == "__main__":
+    supervisor._FIRST_DELAY_S = float(os.environ.get("FAKE_FIRST_DELAY_S", "0.2"))
+    sys.exit(up.run(sys.argv[1:], build=build))
