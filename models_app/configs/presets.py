@@ -1,0 +1,74 @@
+"""Ready-made model shapes that forms offer, and how much memory a training of one needs.
+
+The domain knows no shape of its own: whoever can train registers the table at start.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models_app.core.errors import FieldError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A shape of model with the vocabulary and the context it is meant for."""
+
+    name: str
+    label: str
+    parameters: int
+    vocab_size: int
+    sequence_length: int
+    architecture: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What a training of some settings takes: parameters, and bytes of memory by purpose."""
+
+    parameters: int
+    bytes: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """All bytes together."""
+        return sum(self.bytes.values())
+
+
+#: Settings of a training and, for one that goes on from a base version, that one's shape.
+Estimator = Callable[[Mapping[str, Any], Mapping[str, Any] | None], Need]
+
+_presets: dict[str, Preset] = {}
+_estimators: list[Estimator] = []
+
+
+def register(*presets: Preset, estimator: Estimator) -> None:
+    """Offer shapes, and the function that sizes a training of them. A name given twice raises."""
+    for preset in presets:
+        if preset.name in _presets:
+            raise RuntimeError(f"two presets are called {preset.name!r}")
+        _presets[preset.name] = preset
+    _estimators[:] = [estimator]
+
+
+def preset_list() -> list[Preset]:
+    """All shapes, smallest first."""
+    return sorted(_presets.values(), key=lambda preset: (preset.parameters, preset.name))
+
+
+def preset_get(name: str) -> Preset:
+    """One shape, or FieldError naming the known ones."""
+    try:
+        return _presets[name]
+    except KeyError:
+        known = ", ".join(_presets) or "none"
+        raise FieldError("preset", f"There is no preset {name!r}. Known: {known}.") from None
+
+
+def training_need(
+    spec: Mapping[str, Any], base_architecture: Mapping[str, Any] | None = None
+) -> Need:
+    """Memory and parameters of a training, or FieldError where the settings have no shape."""
+    if not _estimators:
+        raise FieldError("preset", "This installation cannot train: no shapes are registered.")
+    return _estimators[0](spec, base_architecture)

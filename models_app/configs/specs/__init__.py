@@ -1,0 +1,19 @@
+"""The kinds of configuration and their typed contents: forms, API schema and checks follow them."""
+
+from models_app.configs.specs.base import Spec
+from models_app.configs.specs.serving import ServingSpec
+from models_app.configs.specs.training import TrainingSpec
+from models_app.core.errors import FieldError
+
+SPECS: dict[str, type[Spec]] = {"training": TrainingSpec, "serving": ServingSpec}
+
+__all__ = ["SPECS", "ServingSpec", "Spec", "TrainingSpec", "spec_class"]
+
+
+def spec_class(kind: str) -> type[Spec]:
+    """The contents of a kind of configuration, or FieldError naming the known kinds."""
+    try:
+        return SPECS[kind]
+    except KeyError:
+        known = ", ".join(sorted(SPECS))
+        raise FieldError("kind", f"There is no kind {kind!r}. Known: {known}.") from None

@@ -1,0 +1,42 @@
+"""How a deployment serves a model version."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from models_app.configs.specs.base import Spec
+
+
+class ServingSpec(Spec):
+    """Replicas and what each of them may use."""
+
+    replicas: int = Field(
+        1, ge=1, le=16, title="Replicas", description="Model servers that answer side by side."
+    )
+    threads: int = Field(
+        1, ge=1, le=256, title="Threads", description="Processor threads of each replica."
+    )
+    max_slots: int = Field(
+        16,
+        ge=1,
+        le=512,
+        title="Requests at once",
+        description="Sequences that one replica works on at the same time; more wait in line.",
+    )
+    max_context: int = Field(
+        0,
+        ge=0,
+        le=131_072,
+        title="Longest context",
+        description="Tokens of prompt and answer together; 0 takes the model's own limit.",
+    )
+    dtype: Literal["fp32", "bf16"] = Field(
+        "fp32", title="Number format", description="bf16 halves the memory where it is supported."
+    )
+    keep_warm_s: int = Field(
+        300,
+        ge=0,
+        le=86_400,
+        title="Keep warm (seconds)",
+        description="How long replaced replicas stay loaded, so that a roll-back takes seconds.",
+    )

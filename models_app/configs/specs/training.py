@@ -1,0 +1,178 @@
+"""Everything that decides what comes out of a training, together with its data."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
+
+from models_app.configs.specs.base import Spec, refuse
+
+MOST_STEPS = 100_000_000
+
+
+class TrainingSpec(Spec):
+    """The settings of one training; the names are those of the training loop."""
+
+    preset: str | None = Field(
+        None,
+        max_length=63,
+        title="Preset",
+        description="A ready-made shape of model. Leave empty with an architecture or a base version.",
+    )
+    architecture: dict[str, Any] | None = Field(
+        None,
+        title="Architecture",
+        description="A transformers configuration (model_type and sizes) instead of a preset.",
+    )
+    tokenizer: Literal["bpe", "char", "base"] = Field(
+        "bpe",
+        title="Tokenizer",
+        description="bpe learns pieces of words, char takes characters, base keeps the base version's.",
+    )
+    vocab_size: int = Field(
+        4096,
+        ge=2,
+        le=262_144,
+        title="Vocabulary",
+        description="How many tokens the tokenizer may learn.",
+    )
+    sequence_length: int = Field(
+        256,
+        ge=2,
+        le=131_072,
+        title="Sequence length",
+        description="Tokens that the model sees at once; also its longest context when it serves.",
+    )
+    batch_size: int = Field(
+        16, ge=1, le=65_536, title="Batch size", description="Sequences of one optimiser step."
+    )
+    gradient_accumulation: int = Field(
+        1,
+        ge=1,
+        le=65_536,
+        title="Gradient accumulation",
+        description="Cuts the batch into this many equal parts: less memory, the same result.",
+    )
+    steps: int = Field(
+        1000, ge=1, le=MOST_STEPS, title="Steps", description="Optimiser steps of the training."
+    )
+    learning_rate: float = Field(
+        1e-3, ge=1e-9, le=10.0, title="Learning rate", description="The highest one, after warm-up."
+    )
+    min_learning_rate: float = Field(
+        1e-4,
+        ge=0.0,
+        le=10.0,
+        title="Lowest learning rate",
+        description="Where the schedule ends; not above the learning rate.",
+    )
+    warmup_steps: int = Field(
+        100,
+        ge=0,
+        le=MOST_STEPS,
+        title="Warm-up steps",
+        description="Steps in which the learning rate rises from zero.",
+    )
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", title="Schedule", description="How the learning rate falls after warm-up."
+    )
+    weight_decay: float = Field(
+        0.1, ge=0.0, le=10.0, title="Weight decay", description="Pulls the weights towards zero."
+    )
+    beta1: float = Field(
+        0.9, ge=0.0, le=0.99999, title="Beta 1", description="Memory of AdamW for gradients."
+    )
+    beta2: float = Field(
+        0.99, ge=0.0, le=0.99999, title="Beta 2", description="Memory of AdamW for their squares."
+    )
+    gradient_clip: float = Field(
+        1.0, ge=0.0, le=1e6, title="Gradient clip", description="Longest gradient; 0 clips nothing."
+    )
+    dropout: float = Field(
+        0.0, ge=0.0, le=0.9, title="Dropout", description="Share of activations left out in training."
+    )
+    seed: int = Field(
+        1337,
+        ge=0,
+        le=2**63 - 1,
+        title="Seed",
+        description="The same seed, data and settings give the same weights.",
+    )
+    evaluate_every: int = Field(
+        100,
+        ge=0,
+        le=MOST_STEPS,
+        title="Evaluate every",
+        description="Steps between looks at the validation loss; 0 only at the end.",
+    )
+    evaluation_batches: int = Field(
+        20, ge=1, le=1_000_000, title="Evaluation batches", description="Batches of each such look."
+    )
+    checkpoint_every: int = Field(
+        200,
+        ge=0,
+        le=MOST_STEPS,
+        title="Checkpoint every",
+        description="Steps between checkpoints, from which a broken-off training goes on; 0 never.",
+    )
+    keep_checkpoints: int = Field(
+        3, ge=1, le=1000, title="Checkpoints kept", description="Older ones are removed."
+    )
+    log_every: int = Field(
+        10, ge=1, le=MOST_STEPS, title="Report every", description="Steps between points of the chart."
+    )
+    threads: int = Field(
+        1, ge=1, le=1024, title="Threads", description="Processor threads of the training."
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", title="Precision", description="bf16 is faster only where the processor has it."
+    )
+    sampling: Literal["windows", "epochs"] = Field(
+        "windows",
+        title="Sampling",
+        description="Random windows of the text, or each window once per epoch in a seeded order.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "TrainingSpec":
+        problems = list(_cross_checks(self))
+        if problems:
+            details = [
+                InitErrorDetails(type=error, loc=(field,), input=getattr(self, field))
+                for field, error in problems
+            ]
+            raise ValidationError.from_exception_data("TrainingSpec", details)
+        return self
+
+    @property
+    def tokens_seen(self) -> int:
+        """Tokens that the whole training looks at."""
+        return self.steps * self.batch_size * self.sequence_length
+
+
+def _cross_checks(spec: TrainingSpec) -> list[tuple[str, PydanticCustomError]]:
+    found: list[tuple[str, PydanticCustomError]] = []
+
+    def say(field: str, message: str) -> None:
+        found.append((field, refuse(message)))
+
+    if spec.preset and spec.architecture is not None:
+        say("architecture", "Give a preset or an architecture, not both.")
+    if spec.tokenizer == "base" and (spec.preset or spec.architecture is not None):
+        say("preset", "With the base version's tokenizer, its architecture is kept: leave this empty.")
+    if spec.tokenizer != "base" and not spec.preset and spec.architecture is None:
+        say("preset", "Choose a preset, an architecture, or a base version with its tokenizer.")
+    if spec.batch_size % spec.gradient_accumulation:
+        say(
+            "gradient_accumulation",
+            f"The batch of {spec.batch_size} sequences cannot be cut into "
+            f"{spec.gradient_accumulation} equal parts. Choose a divisor of the batch size.",
+        )
+    if spec.min_learning_rate > spec.learning_rate:
+        say("min_learning_rate", f"Use at most the learning rate, {spec.learning_rate:g}.")
+    if spec.steps > 1 and spec.warmup_steps >= spec.steps:
+        say("warmup_steps", f"Use fewer than the {spec.steps} steps of the training.")
+    smallest = {"bpe": 260, "char": 3}.get(spec.tokenizer, 0)
+    if spec.vocab_size < smallest:
+        say("vocab_size", f"The {spec.tokenizer} tokenizer needs at least {smallest} tokens.")
+    return found
