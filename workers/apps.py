@@ -10,4 +10,7 @@ class WorkersConfig(AppConfig):
     label = "workers"
 
     def ready(self) -> None:
+        # Makes `current_app` of Celery ours in every process, so that services can send by name.
+        from workers import celery  # noqa: F401
+
         import_all("workers.jobs")

@@ -129,7 +129,7 @@ def job_finish(*, job: Job, result: dict[str, Any], attempt: dict[str, Any]) -> 
     """Success: the kind's effects and the end of the job become visible together, once."""
     row = lock_held(job)
     kind, params = kind_of(row)
-    if row.state == JobState.CANCELING and kind.long_lived:
+    if row.state == JobState.CANCELING:
         return _end(row, JobState.CANCELED, ReasonCode.CANCELED_BY, "Stopped on request.", attempt)
     result = kind.apply(params, row, result)
     Job.objects.filter(pk=row.pk).update(

@@ -32,6 +32,10 @@ class JobFailed(Exception):
         self.message, self.reason, self.field, self.permanent = message, reason, field, permanent
 
 
+class JobStopped(Exception):
+    """Raised by `run` after a polite stop: what can be kept has been saved."""
+
+
 class JobContext(Protocol):
     """What a running job may say and ask. Everything here ends in the job's durable spool."""
 
@@ -64,6 +68,9 @@ class JobContext(Protocol):
 
     def ready(self, data: dict[str, Any]) -> None:
         """A long-lived job (a replica) says that it serves, and where."""
+
+    def environment(self, data: dict[str, Any]) -> None:
+        """Record packages, system, threads and devices with the attempt."""
 
     def should_stop(self) -> bool:
         """True after a polite stop: finish the step, save, return or raise."""

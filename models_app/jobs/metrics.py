@@ -1,6 +1,5 @@
 """Metrics of a job: narrow rows, idempotent by (job, name, step), read down-sampled."""
 
-import datetime as dt
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -77,11 +76,6 @@ def metric_latest(*, job: Job) -> dict[str, tuple[int, float]]:
         .values_list("name", "step", "value")
     )
     return {name: (step, value) for name, step, value in rows}
-
-
-def stamp(at: dt.datetime) -> str:
-    """ISO 8601 with milliseconds, UTC, as logs and metrics carry it."""
-    return at.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def as_json(series: list[tuple[int, float]]) -> list[list[Any]]:

@@ -1,0 +1,205 @@
+"""One attempt at a job: load, spawn the child, ship what it says, decide how it ended.
+
+See docs/architecture.md#life-of-a-job.
+"""
+
+import logging
+import shutil
+import signal
+import threading
+import time
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connections
+
+from models_app.core.errors import SlipwayError, StaleEpoch
+from models_app.jobs.attempts import (
+    attempt_started,
+    job_fail,
+    job_finish,
+    job_release,
+    job_stopped,
+)
+from models_app.jobs.kind import JobFailed
+from models_app.jobs.models import Job
+from models_app.jobs.services import kind_of
+from models_app.jobs.states import TERMINAL, ReasonCode
+from workers.lease import Lease
+from workers.process import ChildProcess
+from workers.shipping import Shipper
+from workers.spool import attempt_folder, checkpoint_folder, job_folder
+
+logger = logging.getLogger(__name__)
+
+SHIP_EVERY_S = 0.15
+
+
+class Attempt:
+    """Supervises one child process from claim to end, in the thread that calls `run`."""
+
+    def __init__(self, job: Job, *, stopping: threading.Event) -> None:
+        self.job = job
+        self.kind, self.params = kind_of(job)
+        self.node_stopping = stopping
+        self.folder = attempt_folder(job.pk, job.epoch)
+        self.process = ChildProcess(self.folder)
+        self.shipper = Shipper(job, self.folder)
+        self.lease = Lease(job, beat=self.process.beat)
+        self.why_stopped = ""
+        self._stop_at: float | None = None
+
+    def run(self) -> None:
+        """Supervise to the end. Whatever happens, no process of this attempt is left."""
+        self.lease.start()
+        try:
+            self._run()
+        except StaleEpoch:
+            logger.warning("attempt %s of job %s was fenced off", self.job.epoch, self.job.pk)
+        except DatabaseError as error:
+            # Nothing can be written any more: the lease runs out and the job goes on elsewhere.
+            logger.error("attempt %s of job %s given up: %s", self.job.epoch, self.job.pk, error)
+        finally:
+            self.lease.close()
+            self.process.kill()
+            connections.close_all()
+            self._clean_up()
+
+    def _run(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.shipper.leftovers()
+        self.shipper.say(f"Attempt {self.job.epoch} starts on {self.job.node_name}.")
+        try:
+            inputs = self.kind.load(self.params, self.job, self.folder / "inputs")
+        except (JobFailed, SlipwayError) as error:
+            reason = error.reason if isinstance(error, JobFailed) else ReasonCode.INTEGRITY
+            self.shipper.say(error.message, level="error")
+            self._fail(reason, error.message, permanent=True)
+            return
+        self.process.start(self._job_file(inputs))
+        attempt_started(job=self.job, pid=self.process.pid)
+        self._watch()
+        self._conclude()
+
+    def _job_file(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "kind": self.job.kind,
+            "params": self.job.params,
+            "inputs": inputs,
+            "epoch": self.job.epoch,
+            "work_dir": str(job_folder(self.job.pk) / "work"),
+            "checkpoint_dir": str(checkpoint_folder(self.job.pk)),
+            "output_dir": str(self.folder / "output"),
+            "watchdog_s": settings.JOB_LEASE_S * 0.8,
+        }
+
+    def _watch(self) -> None:
+        started = time.monotonic()
+        while self.process.running(timeout_s=SHIP_EVERY_S):
+            if self.lease.lost.is_set():
+                raise StaleEpoch
+            self._ship()
+            if self.lease.cancel.is_set():
+                self._ask_to_stop("cancel")
+            elif self.node_stopping.is_set():
+                self._ask_to_stop("node")
+            elif self.job.timeout_s and time.monotonic() - started > self.job.timeout_s:
+                self._ask_to_stop("timeout")
+            if self._stop_at and time.monotonic() > self._stop_at:
+                self.process.kill()
+        self.process.kill()
+
+    def _ship(self) -> None:
+        """Store what is there. While the database is away it simply waits in the spool."""
+        try:
+            self.shipper.ship()
+        except DatabaseError as error:
+            logger.warning("log of job %s waits in its spool: %s", self.job.pk, error)
+            connections.close_all()
+
+    def _ask_to_stop(self, why: str) -> None:
+        if self._stop_at is None:
+            self.why_stopped = why
+            self._stop_at = time.monotonic() + settings.JOB_GRACE_S
+            self.process.signal(signal.SIGTERM)
+
+    def _conclude(self) -> None:
+        """The child is gone: store the rest of what it said, then end the attempt."""
+        self._patiently(lambda: self.shipper.drain())
+        outcome = self.shipper.outcome or {"kind": "died"}
+        if self.why_stopped == "timeout":
+            text = f"It took longer than its limit of {self.job.timeout_s} s."
+            self._fail(ReasonCode.TIMEOUT, text, permanent=True)
+        elif self.lease.cancel.is_set():
+            self._patiently(lambda: job_stopped(job=self.job, attempt=self._facts()))
+        elif outcome["kind"] == "result" and not (self.kind.long_lived and self.why_stopped):
+            self._finish(outcome["value"])
+        elif self.why_stopped == "node" and outcome["kind"] in ("stopped", "result", "died"):
+            text = "The worker was shut down; the job goes on from its last checkpoint."
+            self._patiently(
+                lambda: job_release(job=self.job, message=text, attempt=self._facts())
+            )
+        elif outcome["kind"] == "failed":
+            self._fail(outcome["reason"], outcome["message"], permanent=outcome["permanent"])
+        else:
+            self._fail(ReasonCode.KILLED, self._death(), permanent=False)
+
+    def _finish(self, value: dict[str, Any]) -> None:
+        if self.kind.long_lived:
+            self._fail(ReasonCode.KILLED, "It ended by itself.", permanent=False)
+            return
+        try:
+            stored = self.kind.store(self.params, self.job, value, self.folder / "output")
+            self._patiently(
+                lambda: job_finish(job=self.job, result=stored, attempt=self._facts())
+            )
+        except SlipwayError as error:
+            if isinstance(error, StaleEpoch):
+                raise
+            self._fail(ReasonCode.INTEGRITY, error.message, permanent=True)
+
+    def _fail(self, reason: str, message: str, *, permanent: bool) -> None:
+        self._patiently(
+            lambda: job_fail(
+                job=self.job,
+                code=reason,
+                message=message,
+                permanent=permanent,
+                attempt=self._facts(),
+            )
+        )
+
+    def _patiently(self, action: Any) -> None:
+        """Do it, again and again while the database is away and the lease may still be ours."""
+        while True:
+            try:
+                action()
+                return
+            except DatabaseError:
+                if self.lease.lost.wait(1.0):
+                    raise
+                connections.close_all()
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "exit_code": self.process.exit_code,
+            "exit_signal": self.process.exit_signal,
+            "tail": self.shipper.tail(),
+        }
+
+    def _death(self) -> str:
+        if self.process.exit_signal == "SIGKILL":
+            return "The job's process was killed (SIGKILL): perhaps the machine ran out of memory."
+        if self.process.exit_signal:
+            return f"The job's process died of {self.process.exit_signal}."
+        return f"The job's process ended with status {self.process.exit_code} without a result."
+
+    def _clean_up(self) -> None:
+        try:
+            ended = Job.objects.filter(pk=self.job.pk, state__in=sorted(TERMINAL)).exists()
+        except DatabaseError:
+            return
+        finally:
+            connections.close_all()
+        if ended:
+            shutil.rmtree(job_folder(self.job.pk), ignore_errors=True)

@@ -1,0 +1,15 @@
+"""The Celery app: carries go signals and the clock's ticks, never the only copy of anything."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings.worker")
+
+app = Celery("slipway", include=["workers.tasks"])
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.set_default()
+app.conf.beat_schedule = {
+    "sweep": {"task": "workers.sweep", "schedule": 5.0, "options": {"expires": 10}},
+    "reconcile": {"task": "workers.reconcile", "schedule": 2.0, "options": {"expires": 4}},
+}

@@ -1,0 +1,88 @@
+"""A self-test of a node: steps that log, measure, checkpoint and resume, without any model.
+
+Operators use it to see that a node works; tests and benchmarks use it to load the job machinery.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
+
+
+@job_kinds.register
+class SelfTest(JobKind):
+    name = "self_test"
+    label = "Self-test of a node"
+
+    class Params(Params):
+        steps: int = Field(default=10, ge=0, le=1_000_000, title="Steps")
+        step_ms: float = Field(default=100, ge=0, le=60_000, title="Milliseconds per step")
+        lines_per_step: int = Field(default=1, ge=0, le=100_000, title="Log lines per step")
+        checkpoint_every: int = Field(default=5, ge=1, title="Steps between checkpoints")
+        seed: int = Field(default=0, title="Seed")
+        outcome: Literal["succeed", "fail", "raise", "crash", "hang"] = Field(
+            default="succeed", title="How it ends", description="What the last step does"
+        )
+
+    def run(self, params: Params, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
+        done, digest = _resume(ctx, params.seed)
+        ctx.environment({"threads": 1, "pid": os.getpid()})
+        for step in range(done + 1, params.steps + 1):
+            if ctx.should_stop():
+                _save(ctx, step - 1, digest)
+                raise JobStopped(f"Stopped after step {step - 1}.")
+            time.sleep(params.step_ms / 1000)
+            digest = hashlib.sha256(f"{digest}:{step}".encode()).hexdigest()
+            for line in range(params.lines_per_step):
+                ctx.log(f"step {step} line {line + 1} of {params.lines_per_step} · {digest[:12]}")
+            ctx.metric(step, {"value": int(digest[:4], 16) / 65536})
+            ctx.progress(step=step, total=params.steps, stage="testing")
+            if step % params.checkpoint_every == 0:
+                _save(ctx, step, digest)
+        _end(params.outcome)
+        return {"digest": digest, "steps": params.steps}
+
+
+def _end(outcome: str) -> None:
+    if outcome == "fail":
+        raise JobFailed("The self-test was asked to fail.", reason="user_code")
+    if outcome == "raise":
+        raise RuntimeError("The self-test was asked to raise.")
+    if outcome == "crash":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    while outcome == "hang":
+        time.sleep(1)
+
+
+def _save(ctx: JobContext, step: int, digest: str) -> None:
+    path = ctx.checkpoint_dir / f"step-{step:09d}.a{ctx.epoch}.json"
+    text = json.dumps({"step": step, "digest": digest})
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+    ctx.checkpoint(
+        step=step, path=str(path), digest=digest, size_bytes=len(text), metrics={"step": step}
+    )
+
+
+def _resume(ctx: JobContext, seed: int) -> tuple[int, str]:
+    newest = max(ctx.checkpoint_dir.glob("step-*.json"), key=_step, default=None)
+    if newest is None:
+        return 0, hashlib.sha256(str(seed).encode()).hexdigest()
+    state = json.loads(newest.read_text())
+    ctx.log(f"Goes on after step {state['step']}.")
+    return int(state["step"]), str(state["digest"])
+
+
+def _step(path: Path) -> int:
+    return int(path.name.split(".")[0].removeprefix("step-"))

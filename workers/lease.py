@@ -1,0 +1,60 @@
+"""Keeps one attempt alive: renews its lease, feeds the child's watchdog, notices cancels and fences."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import DatabaseError, connections
+
+from models_app.core.errors import StaleEpoch
+from models_app.jobs.attempts import job_renew
+from models_app.jobs.models import Job
+from models_app.jobs.states import JobState
+
+logger = logging.getLogger(__name__)
+
+#: Share of the lease after which we give up by ourselves, before anybody else may take the job.
+SELF_FENCE = 0.8
+
+
+class Lease(threading.Thread):
+    """A thread that renews until closed. `lost` is set when this attempt may write no more."""
+
+    def __init__(self, job: Job, beat: Callable[[], None]) -> None:
+        super().__init__(name=f"lease-{job.pk}", daemon=True)
+        self.job, self.beat = job, beat
+        self.lost = threading.Event()
+        self.cancel = threading.Event()
+        self._closed = threading.Event()
+        self._renewed_at = time.monotonic()
+
+    def run(self) -> None:
+        while not self._closed.wait(settings.JOB_HEARTBEAT_S):
+            self._renew()
+            if self.lost.is_set():
+                return
+            self.beat()
+
+    def close(self) -> None:
+        """The attempt has ended."""
+        self._closed.set()
+
+    def _renew(self) -> None:
+        begun = time.monotonic()
+        try:
+            if job_renew(job=self.job) == JobState.CANCELING:
+                self.cancel.set()
+            self._renewed_at = begun
+        except StaleEpoch:
+            if not self._closed.is_set():
+                self.lost.set()
+        except DatabaseError as error:
+            # A database that is away looks like our own partition: go on only while nobody else
+            # can have taken the job.
+            logger.warning("lease of job %s not renewed: %s", self.job.pk, error)
+            if time.monotonic() - self._renewed_at > settings.JOB_LEASE_S * SELF_FENCE:
+                self.lost.set()
+        finally:
+            connections.close_all()

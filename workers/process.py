@@ -1,0 +1,118 @@
+"""The child process of an attempt: its own session, a clean environment, killed as a whole group."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+#: What a child may inherit. Everything else, above all secrets, stays with the supervisor.
+INHERIT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+
+
+class ChildProcess:
+    """`python -m workers.child FOLDER`, watched by its supervisor."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit status, or None if it was killed by a signal or never ran."""
+        code = self._process.returncode if self._process else None
+        return code if code is not None and code >= 0 else None
+
+    @property
+    def exit_signal(self) -> str:
+        """Name of the signal that killed it, such as SIGKILL, or empty."""
+        code = self._process.returncode if self._process else None
+        return signal.Signals(-code).name if code is not None and code < 0 else ""
+
+    def start(self, job_file: dict[str, Any]) -> None:
+        """Write `job.json` and spawn. stdout and stderr below Python go into the spool as text."""
+        job_file = {**job_file, "parent_pid": os.getpid()}
+        (self.folder / "job.json").write_text(json.dumps(job_file))
+        (self.folder / "job.json").chmod(0o600)
+        spool = os.open(
+            self.folder / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
+        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "workers.child", str(self.folder)],
+                stdin=subprocess.PIPE,
+                stdout=spool,
+                stderr=spool,
+                env=child_environment(),
+                cwd=settings.BASE_DIR,
+                start_new_session=True,
+            )
+        finally:
+            os.close(spool)
+
+    def running(self, timeout_s: float) -> bool:
+        """Wait up to `timeout_s`; whether it still runs."""
+        assert self._process is not None
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
+
+    def beat(self) -> None:
+        """A sign of life for the child's watchdog."""
+        process = self._process
+        if process is None or process.stdin is None or process.poll() is not None:
+            return
+        try:
+            process.stdin.write(b".")
+            process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            pass
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the child alone: it passes the wish on to its own children."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End the whole process group, whatever is left of it."""
+        if self._process is None:
+            return
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+        self._process.wait()
+        if self._process.stdin is not None:
+            try:
+                self._process.stdin.close()
+            except BrokenPipeError:
+                pass
+
+
+def child_environment() -> dict[str, str]:
+    """Built from zero. The settings a child loads point to no database and no Redis."""
+    kept = {name: os.environ[name] for name in INHERIT if name in os.environ}
+    return {
+        **kept,
+        "DJANGO_SETTINGS_MODULE": "console.settings.worker",
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
+        "REDIS_URL": "redis://127.0.0.1:9",
+        "SECRET_KEY": "not-for-children",
+        "SLIPWAY_DATA_DIR": str(settings.DATA_DIR),
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",
+    }

@@ -1,0 +1,110 @@
+"""Brings what a child said from the spool into the database, and rings the pages' bell."""
+
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from django.db import connections, transaction
+
+from models_app.core.clock import stamp
+from models_app.events.publish import publish_now
+from models_app.jobs.attempts import (
+    attempt_environment,
+    checkpoint_record,
+    job_ready,
+    progress_report,
+)
+from models_app.jobs.logs import log_append
+from models_app.jobs.metrics import metrics_append
+from models_app.jobs.models import Job
+from workers.spool import Batch, Spool
+
+BELL_EVERY_S = 0.2
+TAIL_LINES = 40
+
+
+class Shipper:
+    """Owns the read position in the spool of one attempt."""
+
+    def __init__(self, job: Job, folder: Path) -> None:
+        self.job = job
+        self.spool = Spool(folder / "events.jsonl")
+        self.outcome: dict[str, Any] | None = None
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._bell: dict[str, Any] = {}
+        self._rung_at = 0.0
+
+    def say(self, text: str, level: str = "info") -> None:
+        """A line of Slipway's own in the job's log, at once."""
+        line = (stamp(), "slipway", level, text)
+        seq = log_append(job=self.job, lines=[line], spool_offset=self.spool.offset)
+        self._tail.append(text)
+        self._ring({"log_seq": seq}, urgent=True)
+        connections.close_all()
+
+    def leftovers(self) -> None:
+        """Store what earlier attempts on this node said but nobody had stored when they were lost."""
+        for epoch, spool in Spool.leftovers(self.job):
+            while batch := spool.read(final=True):
+                with transaction.atomic():
+                    log_append(
+                        job=self.job, lines=batch.lines, spool_offset=batch.offset, epoch=epoch
+                    )
+                    metrics_append(job=self.job, points=batch.metrics)
+                spool.done(batch)
+
+    def ship(self, *, final: bool = False) -> bool:
+        """Store the next batch; False when there was nothing. Raises StaleEpoch when fenced off."""
+        batch = self.spool.read(final=final)
+        if not batch:
+            self.spool.done(batch)
+            self._ring({})
+            return False
+        with transaction.atomic():
+            seq = log_append(job=self.job, lines=batch.lines, spool_offset=batch.offset)
+            metrics_append(job=self.job, points=batch.metrics)
+            self._store_events(batch)
+        self.spool.done(batch)
+        self._tail.extend(text for *_, text in batch.lines[-TAIL_LINES:])
+        self.outcome = batch.outcome or self.outcome
+        self._ring(_news(batch, seq), urgent=final)
+        connections.close_all()
+        return True
+
+    def drain(self) -> None:
+        """Store everything that is left."""
+        while self.ship(final=True):
+            pass
+        self._ring({}, urgent=True)
+
+    def tail(self) -> str:
+        """The last lines of output, kept with the reason of the end."""
+        return "\n".join(self._tail)[-8000:]
+
+    def _store_events(self, batch: Batch) -> None:
+        if batch.progress:
+            progress_report(job=self.job, values=batch.progress)
+        for checkpoint in batch.checkpoints:
+            checkpoint_record(job=self.job, checkpoint=checkpoint)
+        if batch.environment is not None:
+            attempt_environment(job=self.job, environment=batch.environment)
+        if batch.ready is not None:
+            job_ready(job=self.job, data=batch.ready)
+
+    def _ring(self, news: dict[str, Any], *, urgent: bool = False) -> None:
+        """At most five times a second: "there is more, up to line N"."""
+        self._bell.update(news)
+        due = urgent or time.monotonic() - self._rung_at > BELL_EVERY_S
+        if self._bell and due:
+            publish_now("job.progress", {"id": self.job.pk, **self._bell}, f"job.{self.job.pk}")
+            self._bell, self._rung_at = {}, time.monotonic()
+
+
+def _news(batch: Batch, log_seq: int) -> dict[str, Any]:
+    news: dict[str, Any] = {"log_seq": log_seq, **batch.progress}
+    if batch.metrics:
+        news["metric_step"] = max(step for _, step, _, _ in batch.metrics)
+    if batch.checkpoints:
+        news["checkpoint_step"] = batch.checkpoints[-1]["step"]
+    return news

@@ -1,0 +1,27 @@
+"""The Celery tasks. Each is one call; delivered twice or late they change nothing but latency."""
+
+from celery import shared_task
+
+from models_app.deployments.reconcile import reconcile_all
+from models_app.jobs.recovery import sweep as sweep_jobs
+from workers.node import current_node
+
+
+@shared_task(name="workers.run_job")
+def run_job(job_id: int, **_: object) -> None:
+    """The go signal for one job: supervise its child process here, if a slot is free."""
+    current_node().offer(job_id)
+
+
+@shared_task(name="workers.sweep")
+def sweep(**_: object) -> None:
+    """Recover jobs whose worker fell silent; send lost signals again."""
+    current_node().ticked("sweep")
+    sweep_jobs()
+
+
+@shared_task(name="workers.reconcile")
+def reconcile(**_: object) -> None:
+    """Bring every deployment nearer to what it should be."""
+    current_node().ticked("reconcile")
+    reconcile_all()
