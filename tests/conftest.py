@@ -1,0 +1,88 @@
+"""The cast of every test: Ana owns, Ben is on her team, Dan approves, Cai is outside, root rules."""
+
+import pytest
+from django.test import Client
+from rest_framework.test import APIClient
+
+from console.access.models import Team, User
+from console.access.roles import Role, Scope
+from tests.factories.access import ApiTokenFactory, MembershipFactory, TeamFactory, UserFactory
+
+
+@pytest.fixture
+def team(db) -> Team:
+    """Ana's team, "research"."""
+    return TeamFactory(slug="research", title="Research")
+
+
+@pytest.fixture
+def other_team(db) -> Team:
+    """Cai's team, "legal"."""
+    return TeamFactory(slug="legal", title="Legal")
+
+
+@pytest.fixture
+def ana(team: Team) -> User:
+    """Admin of the team."""
+    return _member("Ana", team, Role.ADMIN)
+
+
+@pytest.fixture
+def ben(team: Team) -> User:
+    """Developer in the team."""
+    return _member("Ben", team, Role.DEVELOPER)
+
+
+@pytest.fixture
+def dan(team: Team) -> User:
+    """Approver in the team."""
+    return _member("Dan", team, Role.APPROVER)
+
+
+@pytest.fixture
+def eve(team: Team) -> User:
+    """Viewer in the team."""
+    return _member("Eve", team, Role.VIEWER)
+
+
+@pytest.fixture
+def cai(other_team: Team) -> User:
+    """An outsider: admin of another team."""
+    return _member("Cai", other_team, Role.ADMIN)
+
+
+@pytest.fixture
+def root(db) -> User:
+    """Platform admin, in no team."""
+    return UserFactory(name="Root", is_admin=True)
+
+
+@pytest.fixture
+def client_for():
+    """`client_for(user)`: a browser in which the user is signed in."""
+
+    def make(user: User, **options) -> Client:
+        client = Client(**options)
+        client.force_login(user, backend="console.access.backends.RoleBackend")
+        return client
+
+    return make
+
+
+@pytest.fixture
+def api_for():
+    """`api_for(user, *scopes)`: an API client with a token; all scopes unless some are named."""
+
+    def make(user: User, *scopes: str, team: Team | None = None) -> APIClient:
+        token = ApiTokenFactory(user=user, team=team, scopes=list(scopes or Scope.values))
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {token.secret}")
+        return client
+
+    return make
+
+
+def _member(name: str, team: Team, role: Role) -> User:
+    user = UserFactory(name=name)
+    MembershipFactory(user=user, team=team, role=role)
+    return User.objects.get(pk=user.pk)

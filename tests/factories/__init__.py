@@ -1,0 +1,1 @@
+"""Factories of rows for tests, one module per app."""
