@@ -86,7 +86,7 @@ def _accelerators() -> list[dict[str, Any]]:
             "memory_bytes": properties.total_memory,
             "capability": f"{properties.major}.{properties.minor}",
             "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
             "driver": driver_text,
         }
         for properties in map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))

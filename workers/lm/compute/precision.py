@@ -19,7 +19,7 @@ def bf16_pays(device: torch.device) -> bool:
     as long as in fp32.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     try:
         return bool(torch.cpu._is_amx_tile_supported())
     except AttributeError:

@@ -19,7 +19,7 @@ from workers.lm.errors import InvalidEvaluation, Stopped, UnusableModel
 from workers.lm.evaluation.result import EvaluationResult
 from workers.lm.evaluation.scoring import Scorer
 from workers.lm.events import Events
-from workers.lm.families.transformer import context_of, load_model
+from workers.lm.families.transformer import context_of, load_model, move
 from workers.lm.tokenizers.saved import end_token, load_tokenizer
 
 SCORES = "scores.jsonl"
@@ -61,7 +61,7 @@ def evaluate(
     if model.config.get_text_config().vocab_size < len(tokenizer):
         raise UnusableModel("The tokenizer knows more tokens than the model.")
     length = _length(context_of(model.config), sequence_length)
-    model.to(best_device())
+    move(model, best_device())
     work.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     aside = work / f"{SCORES}.tmp"

@@ -43,7 +43,7 @@ class Scorer:
     """Sums the nats of documents, many windows of similar length at a time."""
 
     def __init__(self, model: PreTrainedModel, length: int) -> None:
-        self._model = model.eval()
+        self._model = model.train(False)
         self._length = length
         vocabulary = int(model.config.get_text_config().vocab_size)
         most = _TOKENS_AT_ONCE.get(model.device.type, 4096)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import (
@@ -22,7 +22,10 @@ from workers.lm.families.presets import PRESETS
 from workers.lm.tokenizers.saved import end_token
 from workers.lm.training.spec import TrainSpec
 
-transformers_logging.disable_progress_bar()
+transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+# Its own annotations leave out what it returns with loading information.
+_auto_model: Any = AutoModelForCausalLM
 
 # Decoders whose training was tried; each names its own settings in transformers' words.
 MODEL_TYPES = (
@@ -126,12 +129,12 @@ def new_model(config: PretrainedConfig, seed: int) -> PreTrainedModel:
     """A model whose initial weights follow from the configuration and the seed alone."""
     torch.manual_seed(seed)
     try:
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        model = _auto_model.from_config(config, trust_remote_code=False)
     except (ValueError, TypeError, RuntimeError, KeyError) as error:
         raise InvalidTraining(
             "architecture", f"No model can be built from this: {error}"
         ) from error
-    return model.float()
+    return cast(PreTrainedModel, model.float())
 
 
 def context_of(config: PretrainedConfig) -> int | None:
@@ -149,7 +152,7 @@ def load_model(folder: Path, dropout: float | None = None) -> PreTrainedModel:
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if dropout is not None:
         set_dropout(config, dropout)
-    model, info = AutoModelForCausalLM.from_pretrained(
+    model, info = _auto_model.from_pretrained(
         folder,
         config=config,
         dtype=torch.float32,
@@ -163,7 +166,12 @@ def load_model(folder: Path, dropout: float | None = None) -> PreTrainedModel:
             names = ", ".join(sorted(str(key) for key in info[kind])[:3])
             raise UnusableModel(f"The weights do not fit the configuration ({kind}: {names}).")
     check_finite(model)
-    return model
+    return cast(PreTrainedModel, model)
+
+
+def move(model: PreTrainedModel, device: torch.device) -> None:
+    """Put a model on a device, in place."""
+    torch.nn.Module.to(model, device)
 
 
 def check_finite(model: PreTrainedModel) -> None:

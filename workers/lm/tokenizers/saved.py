@@ -14,7 +14,7 @@ TEMPLATE_LIMIT = 64 * 1024
 
 def wrap(tokenizer: Tokenizer, unknown: str | None = None) -> PreTrainedTokenizerFast:
     """Give a bare tokenizer the names of its special tokens."""
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         bos_token=END_OF_TEXT,
         eos_token=END_OF_TEXT,
@@ -33,7 +33,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     tokenizer = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False, use_fast=True
     )
-    if not tokenizer.is_fast:
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UnusableModel(f"{folder.name} has no tokenizer that can be run from tokenizer.json.")
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()

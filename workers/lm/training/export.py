@@ -24,7 +24,9 @@ def export_model(
     if (context := context_of(model.config)) is not None:
         tokenizer.model_max_length = context
     end = end_token(tokenizer)
-    model.generation_config = GenerationConfig(bos_token_id=end, eos_token_id=end, pad_token_id=end)
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+        bos_token_id=end, eos_token_id=end, pad_token_id=end
+    )
     with folder_published(output_dir) as aside:
         model.save_pretrained(aside)
         save_tokenizer(tokenizer, aside)

@@ -22,7 +22,7 @@ def batch_loss(model: PreTrainedModel, batch: Batch, precision: str = "fp32") ->
 def validation_loss(model: PreTrainedModel, batches: Iterable[Batch], precision: str) -> float:
     """Mean nats per token over all batches, each token counting the same."""
     was_training = model.training
-    model.eval()
+    model.train(False)
     total, tokens = 0.0, 0
     for batch in batches:
         count = batch[1].numel()

@@ -22,6 +22,7 @@ from workers.lm.families.transformer import (
     build_config,
     context_of,
     load_model,
+    move,
     new_model,
 )
 from workers.lm.training.checkpoints import (
@@ -75,7 +76,7 @@ def train(
     report.metric({"unigram_entropy": data.unigram_entropy})
     model = _model(spec, architecture, data, known)
     _check_fit(spec, model, checkpoints, report)
-    model.to(best_device())
+    move(model, best_device())
     trainer = Trainer(spec, model, data, checkpoints, attempt, events, report)
     if resumed is not None:
         _resume(trainer, resumed, report)

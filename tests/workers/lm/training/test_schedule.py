@@ -1,5 +1,7 @@
 """The learning rate over the steps."""
 
+from itertools import pairwise
+
 import pytest
 
 from workers.lm.training.schedule import learning_rate_at
@@ -25,7 +27,7 @@ def test_warm_up_then_descent_to_the_floor(schedule):
         assert set(found[9:]) == {1.0}
         return
     assert found[100] == pytest.approx(0.1)
-    assert all(later < earlier for earlier, later in zip(found[9:], found[10:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(found[9:]))
 
 
 def test_shapes_of_the_descent():
