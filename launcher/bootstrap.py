@@ -1,4 +1,4 @@
-"""Makes the Python environment of this checkout: `python3 -m launcher.bootstrap web worker embedded`.
+"""Makes the Python environment: `python3 -m launcher.bootstrap web worker embedded`.
 
 Run by the system's Python, so nothing here may need more than the standard library, and the first
 lines must be readable for a Python that is too old.
@@ -14,7 +14,9 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = PROJECT / "requirements"
@@ -23,7 +25,9 @@ ROLES = ("base", "web", "worker", "embedded", "dev")
 RUNNING_ROLES = ("web", "worker", "embedded")
 _OLDEST = (3, 11)
 _FALLBACKS = ("python3.11", "python3.12", "python3.13", "python3.14")
+#: set before this program replaces itself by another Python, so that it does so only once
 _ENTERED = "SLIPWAY_ENVIRONMENT_ENTERED"
+_NEWER = "SLIPWAY_NEWER_PYTHON"
 
 
 def venv_folder() -> Path:
@@ -91,8 +95,8 @@ def require_python() -> None:
         return
     for name in _FALLBACKS:
         path = shutil.which(name)
-        if path and not os.environ.get(_ENTERED):
-            os.environ[_ENTERED] = "1"
+        if path and not os.environ.get(_NEWER):
+            os.environ[_NEWER] = "1"
             os.execv(path, [path, *_own_arguments()])
     found = ".".join(str(part) for part in sys.version_info[:3])
     raise SystemExit(
@@ -112,7 +116,7 @@ def _stamp_file(folder: Path) -> Path:
     return folder / ".stamp"
 
 
-def _stamp(folder: Path) -> dict:  # type: ignore[type-arg]
+def _stamp(folder: Path) -> dict[str, Any]:
     try:
         value = json.loads(_stamp_file(folder).read_text())
     except (OSError, ValueError):
@@ -140,7 +144,7 @@ def _python_version() -> str:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path):  # type: ignore[no-untyped-def]
+def _alone(folder: Path) -> Iterator[None]:
     """Keep other bootstraps of the same environment waiting."""
     import fcntl
 

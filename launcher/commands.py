@@ -36,6 +36,7 @@ def build(options: Options, environment: Mapping[str, str]) -> Application:
     gateway = None
     if options.gateway_port:
         web["SLIPWAY_GATEWAY_PORT"] = str(options.gateway_port)
+        web["SLIPWAY_SPLIT_GATEWAY"] = "1"  # the console's process then leaves /v1 alone
         gateway = _server("gateway", "console.gateway.asgi", options.gateway_port, options, web)
     return Application(
         migrate=manage("migrate", "migrate", "--noinput", "-v", "0", environment=web),

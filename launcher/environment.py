@@ -51,3 +51,4 @@ def apply_stack_environment(argv: Sequence[str] = ()) -> None:
     os.environ.setdefault("SLIPWAY_DATA_DIR", str(data_dir))
     if url := stack.get("url"):
         os.environ.setdefault("SLIPWAY_PORT", str(url).rpartition(":")[2])
+        os.environ.setdefault("SLIPWAY_PUBLIC_URL", str(url))

@@ -25,5 +25,5 @@ class BadOption(LauncherError):
     exit_status = 2
 
 
-class StopRequested(Exception):  # noqa: N818 - not an error: somebody pressed Ctrl-C
-    """The launcher was asked to stop while it waited for something."""
+class StopRequested(Exception):
+    """Somebody asked the launcher to stop while it waited for something: no error."""

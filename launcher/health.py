@@ -1,7 +1,8 @@
-"""Asks a server of ours whether it is ready to serve."""
+"""Asks a server of ours whether it is ready to serve; the health check of our containers."""
 
 import http.client
 import socket
+import sys
 
 
 def answers(host: str, port: int, name: str = "") -> bool:
@@ -25,3 +26,7 @@ def listens(host: str, port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+if __name__ == "__main__":  # the health check of a container: `python -m launcher.health PORT`
+    sys.exit(0 if answers("127.0.0.1", int(sys.argv[1])) else 1)

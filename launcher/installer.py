@@ -1,4 +1,4 @@
-"""Installs requirement files: uv where it can be had, told what pip is configured to do; else pip."""
+"""Installs requirement files: by uv, told how pip is configured, or else by pip."""
 
 import ast
 import os

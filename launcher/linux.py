@@ -1,4 +1,4 @@
-"""Linux process controls through ctypes; on other systems they do nothing and say so by their result."""
+"""Linux process controls through ctypes; elsewhere they do nothing or raise OSError."""
 
 import ctypes
 import os

@@ -16,7 +16,6 @@ from launcher import identity as identities
 from launcher import ports
 from launcher.child import ChildSpec, Stage
 from launcher.errors import LauncherError
-from launcher.identity import ServerIdentity
 from launcher.state import DataDirectory
 
 ROLE = DATABASE = "slipway"

@@ -1,4 +1,4 @@
-"""The servers under an application: opened for as long as a `with` block lasts, stopped after it."""
+"""The servers under an application, open for as long as a `with` block lasts."""
 
 import contextlib
 import os
@@ -64,6 +64,7 @@ class Stack:
             "SLIPWAY_DATA_DIR": str(self.data.path),
             "SLIPWAY_HOST": options.host,
             "SLIPWAY_PORT": str(options.port),
+            "SLIPWAY_PUBLIC_URL": options.environment.get("SLIPWAY_PUBLIC_URL") or options.url,
             "PYTHONUNBUFFERED": "1",
         }
 

@@ -1,4 +1,4 @@
-"""The data directory: its lock, its secrets, and what other terminals may know of a running stack."""
+"""The data directory: its lock, its secrets, and where other terminals find a stack."""
 
 import contextlib
 import fcntl

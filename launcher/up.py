@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--split-gateway",
         action="store_true",
-        help="serve /v1 from a process of its own on SLIPWAY_GATEWAY_PORT, too",
+        help="serve /v1 from a process of its own on SLIPWAY_GATEWAY_PORT (the next port)",
     )
     parser.add_argument("--demo", action="store_true", help="run the demo, then stay open")
     parser.add_argument("--exit", action="store_true", help="with --demo: stop after it")

@@ -26,8 +26,11 @@ http.server.ThreadingHTTPServer((host, port), Handler).serve_forever()
 # Starts a "training process" as the real worker does: own session, told when its parent dies.
 WORKER = """
 import ctypes, os, signal, subprocess, sys, time
-signal.signal(signal.SIGTERM, lambda *_: (time.sleep(float(os.environ.get("FAKE_WORKER_STOP_S", "0"))),
-                                          print("leaving", flush=True), os._exit(0)))
+def leave(*_):
+    time.sleep(float(os.environ.get("FAKE_WORKER_STOP_S", "0")))
+    print("leaving", flush=True)
+    os._exit(0)
+signal.signal(signal.SIGTERM, leave)
 signal.signal(signal.SIGQUIT, lambda *_: (print("quitting", flush=True), os._exit(0)))
 if os.environ.get("FAKE_TRAINER"):
     subprocess.Popen([sys.executable, "-c", os.environ["FAKE_TRAINER"]], start_new_session=True,

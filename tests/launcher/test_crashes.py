@@ -21,8 +21,9 @@ time.sleep(1000)
 """
 # One that nobody told anything: it forgot to ask for a signal when its parent ends.
 FORGOTTEN = (
-    "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1000)'],"
-    "start_new_session=True); sys.exit(0)"
+    "import subprocess, sys\n"
+    "command = [sys.executable, '-c', 'import time; time.sleep(1000)']\n"
+    "subprocess.Popen(command, start_new_session=True)"
 )
 
 

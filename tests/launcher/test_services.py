@@ -13,6 +13,9 @@ import pytest
 
 from .running import MANAGE, clean_environment, launched, processes_of, stack_of, until
 
+CONNECT = (
+    "import os, psycopg\nlink = psycopg.connect(os.environ['DATABASE_URL'], autocommit=True)\n"
+)
 SHOW = "import json, os; print(json.dumps({k: v for k, v in os.environ.items()}))"
 
 
@@ -63,8 +66,11 @@ class TestTemporary:
 
 class TestOnAFolder:
     def test_keeps_data_and_secrets_over_restarts(self, data_dir):
-        make = "import os, psycopg; psycopg.connect(os.environ['DATABASE_URL'], autocommit=True).execute('create table kept (x int)')"
-        look = "import os, psycopg; print(psycopg.connect(os.environ['DATABASE_URL']).execute('select count(*) from kept').fetchone(), os.environ['SECRET_KEY'], os.environ['DATABASE_URL'])"
+        make = CONNECT + "link.execute('create table kept (x int)')"
+        look = CONNECT + (
+            "print(link.execute('select count(*) from kept').fetchone())\n"
+            "print(os.environ['SECRET_KEY'], os.environ['DATABASE_URL'])"
+        )
 
         first = services("--data-dir", str(data_dir), "--", sys.executable, "-c", make)
         one, two = (
@@ -95,7 +101,7 @@ class TestOnAFolder:
         assert not any(secret in logs for secret in secrets)
 
     def test_sets_a_new_password_when_the_secrets_were_lost(self, data_dir):
-        show = "import os, psycopg; psycopg.connect(os.environ['DATABASE_URL']); print('fine')"
+        show = CONNECT + "print('fine')"
         services("--data-dir", str(data_dir), "--", "true")
         (data_dir / "run" / "secret.json").unlink()
 

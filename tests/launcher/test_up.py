@@ -13,8 +13,16 @@ import pytest
 from launcher import ports
 
 from .running import (
-    FAKE, MANAGE, PROJECT, child_pids, clean_environment, launched, processes_of, stack_of, until,
-)  # fmt: skip
+    FAKE,
+    MANAGE,
+    PROJECT,
+    child_pids,
+    clean_environment,
+    launched,
+    processes_of,
+    stack_of,
+    until,
+)
 
 
 def up(data_dir, port, *words):
@@ -192,7 +200,12 @@ class TestOtherTerminals:
         )
 
     def test_find_the_stack_by_its_folder(self, data_dir):
-        code = "from launcher.environment import apply_stack_environment as go; import os; go(['x']); print(os.environ['DATABASE_URL'])"
+        code = (
+            "import os\n"
+            "from launcher.environment import apply_stack_environment\n"
+            "apply_stack_environment(['token_create'])\n"
+            "print(os.environ['DATABASE_URL'])"
+        )
         with launched([*MANAGE, "services", "--data-dir", str(data_dir)]) as launcher:
             launcher.wait_for("Ctrl-C stops")
             found = subprocess.run(
@@ -221,7 +234,11 @@ class TestOtherTerminals:
 
 
 def test_the_launcher_imports_neither_django_nor_the_application():
-    code = "import sys; from launcher import up, services; print([m for m in ('django', 'celery', 'console', 'workers', 'models_app') if m in sys.modules])"
+    code = (
+        "import sys; from launcher import up, services\n"
+        "foreign = ('django', 'celery', 'console', 'workers', 'models_app')\n"
+        "print([name for name in foreign if name in sys.modules])"
+    )
 
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True,
