@@ -1,7 +1,7 @@
 """Collects the translatable words of the console into locale/ and compiles the catalogue.
 
 Usage: python tools/messages.py. Needs gettext (Debian: apt-get install gettext). Run it after
-changing words, fill the empty msgstr lines of locale/zh_Hans/LC_MESSAGES/django.po, and run it again.
+changing words, fill the empty msgstr lines of locale/zh_Hans/LC_MESSAGES/django.po, run it again.
 """
 
 import os
@@ -12,11 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOCALE = "zh_Hans"
 CATALOGUE = ROOT / "locale" / LOCALE / "LC_MESSAGES" / "django.po"
-IGNORED = [".venv", "var", "artifacts", "tests", "tools", "static", "staticfiles", "benchmarks"] + [
-    "launcher",
-    "docs",
-    "*/node_modules",
-]
+SKIPPED = ".venv var artifacts tests tools static staticfiles benchmarks launcher docs node_modules"
 
 
 def main() -> int:
@@ -43,7 +39,7 @@ def main() -> int:
         no_obsolete=True,
         no_location=True,
         no_wrap=True,
-        ignore_patterns=IGNORED,
+        ignore_patterns=SKIPPED.split(),
         verbosity=0,
     )
     text = CATALOGUE.read_text(encoding="utf-8")

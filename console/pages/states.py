@@ -7,9 +7,8 @@ amber look at it, green good, red broken); icon and word carry the meaning witho
 from dataclasses import dataclass
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy as _p
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ REPLICA = {
     "lost": Look("red", "plug-connected-x", _("Lost")),
 }
 APPROVAL = {
-    "open": Look("violet", "hourglass", _p("approval", "Open")),
+    "open": Look("violet", "hourglass", pgettext_lazy("approval", "Open")),
     "approved": Look("green", "circle-check", _("Approved")),
     "rejected": Look("red", "circle-x", _("Rejected")),
     "expired": Look("neutral", "clock-cancel", _("Expired")),
