@@ -113,17 +113,15 @@ def packed_attention(
     keys, values = step.cache.write(
         layer, step.slots, step.positions, key[0].transpose(0, 1), value[0].transpose(0, 1)
     )
-    heads, tokens = query.shape[1], query.shape[2]
-    out = query.new_empty(tokens, heads, value.shape[-1])
     count = len(step.plan.decode)
-    if count:
-        out[:count] = _decode(query, keys, values, step, window, scaling)
+    parts = [_decode(query, keys, values, step, window, scaling)] if count else []
     at = count
     for index, chunk in enumerate(step.plan.chunks):
         rows = slice(at, at + len(chunk.tokens))
         mask = step.chunk_mask(index, window) if chunk.start or window else None
-        out[rows] = _chunk(query[:, :, rows], keys, values, chunk, mask, scaling)
+        parts.append(_chunk(query[:, :, rows], keys, values, chunk, mask, scaling))
         at = rows.stop
+    out = parts[0] if len(parts) == 1 else torch.cat(parts)
     return out.unsqueeze(0), None
 
 

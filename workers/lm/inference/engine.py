@@ -234,7 +234,8 @@ class Engine:
             return Delta(sequence.choice, "", 0, (), prompt_scores, "length")
         sequence.take(token)
         self.gauges.sampled(sequence)
-        text, scores, finish = "", (), None
+        text, finish = "", None
+        scores: tuple[TokenScore, ...] = ()
         if token in self.eos_ids and not params.ignore_eos:
             finish = "stop"
         else:

@@ -52,7 +52,7 @@ def load(
     config = _load_config(directory)
     model = _load_weights(directory, config, DTYPES[dtype], device)
     tokenizer = _load_tokenizer(directory)
-    width = int(model.get_input_embeddings().weight.shape[0])
+    width = vocabulary_width(model)
     if len(tokenizer) > width:
         raise ModelRefused(
             f"The tokenizer knows {len(tokenizer)} tokens, the model only {width}: "
@@ -116,7 +116,7 @@ def _load_config(directory: Path) -> Any:
 
 def _load_weights(directory: Path, config: Any, dtype: torch.dtype, device: str) -> PreTrainedModel:
     try:
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             directory,
             config=config,
             trust_remote_code=False,
@@ -127,6 +127,8 @@ def _load_weights(directory: Path, config: Any, dtype: torch.dtype, device: str)
         )
     except Exception as error:
         raise ModelRefused(f"The weights cannot be loaded: {_first_line(error)}") from error
+    model: PreTrainedModel = loaded[0]
+    report: dict[str, Any] = loaded[1]
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         keys = sorted(str(key) for key in report.get(kind) or ())
         if keys:
@@ -137,17 +139,26 @@ def _load_weights(directory: Path, config: Any, dtype: torch.dtype, device: str)
     for name, parameter in model.named_parameters():
         if not bool(torch.isfinite(parameter).all()):
             raise ModelRefused(f"The weight {name} holds numbers that are not finite.")
-    model.eval().requires_grad_(False)
-    return model.to(device)  # type: ignore[no-any-return]
+    model.eval()  # type: ignore[no-untyped-call]
+    model.requires_grad_(False)
+    placed: PreTrainedModel = model.to(device)  # type: ignore[arg-type]
+    return placed
+
+
+def vocabulary_width(model: PreTrainedModel) -> int:
+    """How many token ids the model has rows for."""
+    embeddings: Any = model.get_input_embeddings()
+    return int(embeddings.weight.shape[0])
 
 
 def _load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
     try:
-        return AutoTokenizer.from_pretrained(  # type: ignore[no-any-return]
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             directory, trust_remote_code=False, local_files_only=True
         )
     except Exception as error:
         raise ModelRefused(f"The tokenizer cannot be loaded: {_first_line(error)}") from error
+    return tokenizer
 
 
 def _context_length(config: Any, max_context: int | None) -> int:
@@ -170,7 +181,7 @@ def _eos_ids(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, width: int
 ) -> frozenset[int]:
     """Every token that ends an answer: generation config, model config, tokenizer."""
-    found: set[int] = set()
+    found: set[Any] = set()
     for source in (model.generation_config, model.config.get_text_config(), tokenizer):
         value = getattr(source, "eos_token_id", None)
         found.update(value if isinstance(value, (list, tuple)) else [value])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -10,6 +11,7 @@ from transformers import PreTrainedModel
 from .attention import PACKED, PackedStep
 from .errors import UnsupportedAttention
 from .kv_cache import SlotCache
+from .loading import vocabulary_width
 from .plan import Move, StepPlan
 
 _LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
@@ -32,11 +34,11 @@ class PackedRunner:
         reason = why_not_packed(model)
         if reason is not None:
             raise UnsupportedAttention(reason)
-        self.vocab_size = int(model.get_input_embeddings().weight.shape[0])
+        self.vocab_size = vocabulary_width(model)
         self.context_length = context_length
         self.max_slots = max_slots
         self.prefill_chunk = prefill_chunk
-        self._model = model
+        self._model: Any = model
         self._device = model.device
         self._selects_rows = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.cache = SlotCache(
@@ -55,7 +57,7 @@ class PackedRunner:
             positions=torch.tensor(positions, device=self._device),
         )
         rows = torch.tensor(keep or [len(ids) - 1], device=self._device)
-        logits = self._model(
+        logits: torch.Tensor = self._model(
             input_ids=torch.tensor([ids], device=self._device),
             position_ids=step.positions[None],
             use_cache=False,

@@ -10,6 +10,7 @@ import torch
 from transformers import PreTrainedModel
 
 from .errors import ModelRefused, UnsupportedAttention
+from .loading import vocabulary_width
 from .packed import PackedRunner
 from .plan import Move, PrefillChunk, Runner, StepPlan
 from .stepped import SteppedRunner
@@ -54,7 +55,7 @@ class _Probe:
     """Reference logits by plain forward passes, made before anything is switched."""
 
     def __init__(self, model: PreTrainedModel, context_length: int) -> None:
-        vocabulary = int(model.get_input_embeddings().weight.shape[0])
+        vocabulary = vocabulary_width(model)
         length = min(_probe_length(model), max(2, context_length - 1))
         generator = torch.Generator().manual_seed(20)
         self._tokens = [

@@ -121,7 +121,7 @@ async def _listen(
     app = host.app(on_request_end)
     server = _Uvicorn(
         uvicorn.Config(
-            app,  # type: ignore[arg-type]
+            app,
             lifespan="off",
             ws="none",
             log_config=None,

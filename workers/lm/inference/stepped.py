@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from .loading import vocabulary_width
 from .plan import Move, StepPlan
 
 
@@ -26,12 +27,12 @@ class SteppedRunner:
         max_slots: int,
         cached: bool = True,
     ) -> None:
-        self.vocab_size = int(model.get_input_embeddings().weight.shape[0])
+        self.vocab_size = vocabulary_width(model)
         self.context_length = context_length
         self.max_slots = max_slots
         self.prefill_chunk = context_length  # prompts are never cut
         self.mode = "stepped" if cached else "recomputed"
-        self._model = model
+        self._model: Any = model
         self._cached = cached
         self._state: dict[int, dict[str, Any]] = {}
         self._tokens: dict[int, list[int]] = {}
@@ -75,9 +76,10 @@ class SteppedRunner:
 
     def move(self, move: Move) -> None:
         """Hand a sequence's state to another slot."""
-        for store in (self._state, self._tokens):
-            if move.source in store:
-                store[move.target] = store.pop(move.source)  # type: ignore[attr-defined]
+        if move.source in self._tokens:
+            self._tokens[move.target] = self._tokens.pop(move.source)
+        if move.source in self._state:
+            self._state[move.target] = self._state.pop(move.source)
 
     def release(self, slot: int, *, wipe: bool = False) -> None:
         """Drop a sequence's state."""
