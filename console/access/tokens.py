@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import secrets
+from collections.abc import Iterable
 
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -37,3 +38,8 @@ def token_find(text: str) -> ApiToken | None:
     if token and (token.last_used_at is None or now() - token.last_used_at > LAST_USED_EVERY):
         ApiToken.objects.filter(pk=token.pk).update(last_used_at=Now())
     return token
+
+
+def tokens_mark_used(token_ids: Iterable[int]) -> None:
+    """Note the use of many tokens at once; the gateway gathers them."""
+    ApiToken.objects.filter(pk__in=list(token_ids)).update(last_used_at=Now())

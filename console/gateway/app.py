@@ -1,26 +1,155 @@
-"""The gateway's ASGI application."""
+"""The gateway's ASGI application: OpenAI's `/v1` for every deployment, one key check, one record.
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+No ORM and no Django view is touched while a request runs: keys and routes lie in memory
+(`tables.py`), and records are written in batches (`records.py`).
+"""
 
-from console.gateway.errors import unauthorized
+import json
+import logging
+import time
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+from django.conf import settings
+from django.db import Error as DatabaseError
+
+from console.access.roles import GRANTS
+from console.gateway import errors
+from console.gateway.errors import GatewayError
+from console.gateway.exchange import Exchange, stream_error
+from console.gateway.http import Disconnected, HttpCall, Receive, Scope, Send
+from console.gateway.interrupt import Interrupt, Interrupted
+from console.gateway.keys import Key
+from console.gateway.openai import ENDPOINTS, parse_ask
+from console.gateway.records import CLIENT_CLOSED, Record, Recorder
+from console.gateway.routes import Route
+from console.gateway.tables import Tables
+from console.gateway.upstream import Lost, Upstream
+
+logger = logging.getLogger(__name__)
+MODELS = "/v1/models"
+SCOPE = str(GRANTS["deployments.infer_deployment"][1])
 
 
 class Gateway:
-    """ASGI 3 for `/v1/`."""
+    """ASGI 3; one instance a process, between `startup` and `shutdown`."""
 
     async def startup(self) -> None:
-        """Begin."""
+        """Load the tables and begin to keep them fresh."""
+        self.tables = Tables()
+        self.recorder = Recorder()
+        self.upstream = Upstream()
+        await self.tables.start()
+        self.recorder.start()
 
     async def shutdown(self) -> None:
-        """End."""
+        """Write the last records; requests have ended by now."""
+        await self.upstream.close()
+        await self.recorder.stop()
+        await self.tables.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = unauthorized()
-        headers = [(b"content-type", b"application/json"), *error.headers()]
-        await send({"type": "http.response.start", "status": error.status, "headers": headers})
-        await send({"type": "http.response.body", "body": error.body()})
+        """ASGI entry point for requests below `/v1/`."""
+        call = HttpCall(scope, receive, send)
+        try:
+            key = await self._key(call)
+            endpoint = ENDPOINTS.get(call.path)
+            if endpoint is not None and call.method == "POST":
+                await self._generate(call, key, endpoint)
+            else:
+                await self._other(call, key, endpoint)
+        except GatewayError as error:
+            await call.refuse(error)
+        except Exception:
+            logger.exception("request %s failed", call.request_id)
+            if call.status:
+                raise
+            await call.refuse(errors.internal())
+
+    async def _key(self, call: HttpCall) -> Key:
+        try:
+            key = await self.tables.keys.find(call.authorization)
+        except DatabaseError as error:
+            logger.warning("a key could not be looked up: %s", error)
+            raise errors.unavailable() from error
+        if key is None:
+            raise errors.unauthorized()
+        if SCOPE not in key.scopes:
+            raise errors.scope_missing(SCOPE)
+        return key
+
+    async def _other(self, call: HttpCall, key: Key, endpoint: str | None) -> None:
+        path = call.path.rstrip("/")
+        if endpoint is None and path != MODELS and not path.startswith(MODELS + "/"):
+            raise errors.unknown_path(call.path)
+        if call.method != ("GET" if endpoint is None else "POST"):
+            raise errors.wrong_method(call.method)
+        if path == MODELS:
+            routes = self.tables.routes.by_name.values()
+            mine = [_model(route) for route in routes if key.may_ask(route.team_id)]
+            await call.answer(200, json.dumps({"object": "list", "data": mine}).encode())
+        else:
+            route = self._route(key, path[len(MODELS) + 1 :])
+            await call.answer(200, json.dumps(_model(route)).encode())
+
+    def _route(self, key: Key, model: str) -> Route:
+        if not self.tables.routes.loaded:
+            raise errors.unavailable()
+        route = self.tables.routes.by_name.get(model)
+        if route is None or not key.may_ask(route.team_id):
+            raise errors.model_not_found(model)
+        return route
+
+    async def _generate(self, call: HttpCall, key: Key, endpoint: str) -> None:
+        started = time.monotonic()
+        record = Record(call.request_id, key.user_id, key.prefix, endpoint)
+        try:
+            await self._answer(call, key, record)
+        except GatewayError as error:
+            record.status, record.outcome = error.status, error.code
+            raise
+        except Disconnected:
+            record.status, record.outcome = CLIENT_CLOSED, "client_closed"
+        except BaseException:
+            record.status, record.outcome = 500, "internal_error"
+            raise
+        finally:
+            record.total_ms = round((time.monotonic() - started) * 1000, 3)
+            self.recorder.add(record)
+
+    async def _answer(self, call: HttpCall, key: Key, record: Record) -> None:
+        ask = parse_ask(await call.body())
+        record.stream = ask.stream
+        route = self._route(key, ask.model)
+        record.deployment_id = route.deployment_id
+        record.revision_id = route.revision_id
+        exchange = Exchange(self.tables.routes, self.upstream, call, ask, record)
+        try:
+            with Interrupt(call.receive, settings.GATEWAY_TIMEOUT_S):
+                await exchange.run(route)
+        except Interrupted as stop:
+            if stop.reason == "deadline":
+                await self._break_off(call, exchange, record, errors.deadline_passed())
+            else:
+                record.status, record.outcome = CLIENT_CLOSED, stop.reason
+        except Lost:
+            await self._break_off(call, exchange, record, errors.replica_lost())
+        finally:
+            if exchange.stream is not None:
+                record.prompt_tokens, record.completion_tokens = exchange.stream.tokens()
+
+    async def _break_off(
+        self, call: HttpCall, exchange: Exchange, record: Record, error: GatewayError
+    ) -> None:
+        """Raise the error while that is possible; in a stream that runs, it is the last event."""
+        if exchange.stream is None:
+            raise error
+        record.outcome = error.code
+        await call.write(stream_error(error, exchange.stream), last=True)
+
+
+def _model(route: Route) -> dict[str, object]:
+    return {
+        "id": route.name,
+        "object": "model",
+        "created": route.created,
+        "owned_by": route.name.partition("/")[0],
+    }

@@ -1,7 +1,9 @@
-"""What a caller of `/v1` can be told: OpenAI's error object, its status, and whether to try again."""
+"""What callers of `/v1` can be told: OpenAI's error object, a status, whether to try again."""
 
 import json
 from typing import Any
+
+from django.conf import settings
 
 
 class GatewayError(Exception):
@@ -52,7 +54,8 @@ def unauthorized() -> GatewayError:
     return GatewayError(
         401,
         "invalid_api_key",
-        "This API key is missing, unknown, expired or revoked. Send 'Authorization: Bearer slip_…'.",
+        "This API key is missing, unknown, expired or revoked. "
+        "Send 'Authorization: Bearer slip_…'.",
         kind="authentication_error",
     )
 
@@ -88,23 +91,24 @@ def no_replica(model: str) -> GatewayError:
     )
 
 
-def busy(model: str) -> GatewayError:
+def busy(model: str, retry_after: int = 1) -> GatewayError:
     """Every replica has as many requests as it may have."""
     return GatewayError(
         429,
         "replicas_busy",
-        f"Every replica of '{model}' is busy. Try again in a second.",
+        f"Every replica of '{model}' is busy. Try again in {retry_after} s.",
         kind="rate_limit_error",
-        retry_after=1,
+        retry_after=retry_after,
     )
 
 
-def deadline_passed(seconds: int) -> GatewayError:
+def deadline_passed() -> GatewayError:
     """The answer took too long. Not worth repeating: it would take as long again."""
+    seconds = settings.GATEWAY_TIMEOUT_S
     return GatewayError(
         504,
         "deadline_exceeded",
-        f"The answer was not complete after {seconds} s. Ask for fewer tokens, or stream.",
+        f"The answer was not complete after {seconds} s. Ask for fewer tokens.",
         kind="server_error",
     )
 
@@ -125,3 +129,24 @@ def internal() -> GatewayError:
     return GatewayError(
         500, "internal_error", "The gateway failed. The log has the details.", kind="server_error"
     )
+
+
+def unavailable() -> GatewayError:
+    """The database does not answer, and what is asked is not in memory."""
+    return GatewayError(
+        503,
+        "unavailable",
+        "The gateway cannot check this now. Try again in a few seconds.",
+        kind="server_error",
+        retry_after=2,
+    )
+
+
+def unknown_path(path: str) -> GatewayError:
+    """There is nothing at this address."""
+    return GatewayError(404, "unknown_url", f"There is no '{path[:200]}' here.")
+
+
+def wrong_method(method: str) -> GatewayError:
+    """The address exists, but not for this method."""
+    return GatewayError(405, "method_not_allowed", f"{method[:20]} is not allowed here.")

@@ -24,13 +24,14 @@ def publish_now(event: str, data: dict[str, Any], *topics: str) -> None:
         pipe = client.pipeline(transaction=False)
         for topic in topics:
             message = {"type": "live.event", "topic": topic, "event": event, "data": data}
-            pipe.publish(_channel(topic), _serializer().serialize(message))
+            pipe.publish(channel(topic), _serializer().serialize(message))
         pipe.execute()
     except redis.RedisError as error:
         logger.warning("live event %s not published: %s", event, error)
 
 
-def _channel(topic: str) -> str:
+def channel(topic: str) -> str:
+    """The Redis channel of a topic."""
     # The name that RedisPubSubChannelLayer gives a group: a plain PUBLISH costs a hundredth of
     # async_to_sync(group_send), which opens a loop and a connection for each message.
     return f"{settings.CHANNEL_PREFIX}__group__{topic}"

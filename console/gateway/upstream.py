@@ -1,0 +1,100 @@
+"""Calls to model servers over one shared connection pool."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import aiohttp
+
+from console.gateway.routes import Replica
+
+CONNECT_S = 2.0
+#: Less than the model server keeps an idle connection, so that it is we who close.
+KEEP_ALIVE_S = 30.0
+#: What a model server says when it cannot take a request that another one could.
+ELSEWHERE = frozenset({401, 429, 503})
+_PASSED_ON = ("retry-after", "x-should-retry")
+
+
+class ReplicaFailed(Exception):
+    """No byte of an answer came: another replica may be asked."""
+
+
+class Unreachable(ReplicaFailed):
+    """It does not listen, broke the connection, or is not the one we took it for."""
+
+
+class Refused(ReplicaFailed):
+    """It is alive and says that it cannot take this one now."""
+
+    def __init__(self, status: int, retry_after: int) -> None:
+        super().__init__(status)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class Lost(Exception):
+    """The answer broke off after its first event."""
+
+
+class Upstream:
+    """The client side of all replicas."""
+
+    def __init__(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Accept-Encoding"),
+            trust_env=False,
+            read_bufsize=1 << 18,
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    @contextlib.asynccontextmanager
+    async def ask(
+        self, replica: Replica, path: str, body: bytes, request_id: str
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The replica's response, headers read. Raises Unreachable or Refused."""
+        try:
+            response = await self._session.post(
+                replica.address + path,
+                data=body,
+                headers={**replica.headers, "x-request-id": request_id},
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(str(error)) from error
+        try:
+            if response.status in ELSEWHERE:
+                raise _refusal(response)
+            yield response
+        except BaseException:
+            # Cuts the connection: the model server stops computing at once.
+            response.close()
+            raise
+        response.release()
+
+
+def _refusal(response: aiohttp.ClientResponse) -> ReplicaFailed:
+    if response.status == 401:
+        return Unreachable("another server listens there")
+    after = response.headers.get("retry-after", "")
+    return Refused(response.status, min(int(after), 60) if after.isdecimal() else 1)
+
+
+async def whole(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body, or Unreachable: nothing of it was passed on yet."""
+    try:
+        return await response.read()
+    except (aiohttp.ClientError, OSError) as error:
+        raise Unreachable(str(error)) from error
+
+
+def passed_on(response: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
+    """Headers of the model server that the client gets to see."""
+    headers = response.headers
+    return [(n.encode(), headers[n].encode("latin-1")) for n in _PASSED_ON if n in headers]
