@@ -53,6 +53,7 @@ GRANTS: dict[str, tuple[set[Role], Scope]] = {
     "approvals.view_request": (_READERS, Scope.READ),
     "approvals.vote_request": ({Role.APPROVER, Role.ADMIN}, Scope.APPROVE),
     "approvals.withdraw_request": (_BUILDERS, Scope.DEPLOY),
+    "approvals.withdraw_any_request": (_ADMINS, Scope.DEPLOY),
     "deployments.view_deployment": (_READERS, Scope.READ),
     "deployments.add_deployment": (_BUILDERS, Scope.DEPLOY),
     "deployments.change_deployment": (_BUILDERS, Scope.DEPLOY),

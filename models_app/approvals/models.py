@@ -13,7 +13,9 @@ class Environment(models.Model):
     name = models.CharField(max_length=63, unique=True)
     protected = models.BooleanField(default=False)
     required_approvals = models.PositiveSmallIntegerField(default=1)
-    expires_after_h = models.PositiveIntegerField(default=72, help_text="Hours a request stays open")
+    expires_after_h = models.PositiveIntegerField(
+        default=72, help_text="Hours a request stays open"
+    )
     #: Counts changes of the policy; an approval is given under one of them.
     policy_version = models.PositiveIntegerField(default=1)
     position = models.PositiveSmallIntegerField(default=0)

@@ -1,10 +1,10 @@
 """The states of an approval request.
 
-    open ──enough votes──▶ approved ──carried out──▶ executed
-      ├──one reject──▶ rejected        ├──subject changed──▶ stale
-      ├──subject changed──▶ stale      └──revoked by its policy──▶ withdrawn
-      ├──too late──▶ expired
-      └──requester takes it back──▶ withdrawn
+open ──enough votes──▶ approved ──carried out──▶ executed
+  ├──one reject──▶ rejected        ├──subject changed──▶ stale
+  ├──subject changed──▶ stale      └──revoked by its policy──▶ withdrawn
+  ├──too late──▶ expired
+  └──requester takes it back──▶ withdrawn
 """
 
 from django.db import models

@@ -32,8 +32,8 @@ class Deployment(TeamOwned):
 
 
 class Revision(models.Model):
-    """What a deployment runs: a model version and a serving configuration. Immutable; `digest` binds
-    version, configuration, deployment and environment together, and is what people approve.
+    """A model version with a serving configuration, immutable. `digest` binds
+    version, configuration, deployment, environment and replicas: it is what people approve.
     """
 
     deployment = models.ForeignKey(Deployment, on_delete=models.PROTECT, related_name="revisions")
@@ -52,7 +52,11 @@ class Revision(models.Model):
     reason = models.TextField(blank=True)
     error = models.TextField(blank=True)
     approval = models.ForeignKey(
-        "approvals.ApprovalRequest", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+        "approvals.ApprovalRequest",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
@@ -72,7 +76,9 @@ class Revision(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["deployment", "number"], name="revision_number"),
             models.UniqueConstraint(
-                fields=["deployment"], condition=Q(state=RevisionState.ACTIVE), name="revision_active_once"
+                fields=["deployment"],
+                condition=Q(state=RevisionState.ACTIVE),
+                name="revision_active_once",
             ),
             models.UniqueConstraint(
                 fields=["deployment"],

@@ -1,4 +1,4 @@
-"""The secret between the gateway and one model server: derived, so that it is stored nowhere."""
+"""The secret between the gateway and one model server. Nothing is stored: both sides compute it."""
 
 import hashlib
 import hmac
@@ -7,6 +7,6 @@ from django.conf import settings
 
 
 def replica_secret(replica_id: int, epoch: int) -> str:
-    """The bearer token of this replica in this epoch; both sides compute the same."""
+    """Changes with every attempt, so that an older server of the same replica is never asked."""
     text = f"replica:{replica_id}:{epoch}".encode()
     return hmac.new(settings.SECRET_KEY.encode(), text, hashlib.sha256).hexdigest()

@@ -6,6 +6,12 @@ Revision:
     pending_approval ──▶ rejected | stale | withdrawn  └──no replica gets ready──▶ failed
     active ──newer one active──▶ superseded;  active ──roll-back──▶ rolled_back
     superseded | rolled_back ──roll-back to it──▶ rolling_out  (its approval still stands)
+    rolling_out ──the roll-back fails or is aborted──▶ superseded | rolled_back, as before
+    rolling_out ──aborted──▶ withdrawn;  rolling_out | approved ──approval ends──▶ stale
+    failed ──tried again──▶ rolling_out  (its approval still stands)
+
+Who moves them: services on behalf of people and votes; `reconcile` moves rolling_out to active or
+failed, and nothing else in the product sets `active_revision`.
 
 Replica (one serve job each):
     pending ──job claimed──▶ loading ──one real token──▶ ready ──▶ draining ──▶ stopped
@@ -38,11 +44,11 @@ ALLOWED: dict[str, set[str]] = {
     S.REJECTED: set(),
     S.STALE: set(),
     S.WITHDRAWN: set(),
-    S.ROLLING_OUT: {S.ACTIVE, S.FAILED, S.WITHDRAWN, S.SUPERSEDED, S.ROLLED_BACK},
+    S.ROLLING_OUT: {S.ACTIVE, S.FAILED, S.WITHDRAWN, S.STALE, S.SUPERSEDED, S.ROLLED_BACK},
     S.ACTIVE: {S.SUPERSEDED, S.ROLLED_BACK},
     S.SUPERSEDED: {S.ROLLING_OUT},
     S.ROLLED_BACK: {S.ROLLING_OUT},
-    S.FAILED: set(),
+    S.FAILED: {S.ROLLING_OUT, S.STALE},
 }
 
 

@@ -1,0 +1,204 @@
+"""What a revision changes against what serves now: settings, evidence, memory, the way back."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from models_app.approvals.subject import Change, Description, Evidence, Link
+from models_app.configs.specs import ServingSpec
+from models_app.deployments.models import Deployment, Revision
+from models_app.deployments.services.rollouts import warm_replicas
+from models_app.registry.models import Evaluation, ModelVersion
+
+MIB = 1 << 20
+#: Python, torch and the server itself, measured with the smallest model.
+PROCESS_BYTES = 420 * MIB
+
+
+def replica_bytes(version: ModelVersion, spec: dict[str, Any]) -> int:
+    """About how much memory one replica needs: weights, cache of keys and values, process.
+
+    Files are stored in 32 bit; bf16 halves what is loaded. An estimate, said to be one.
+    """
+    width = 2 if spec.get("dtype") == "bf16" else 4
+    weights = version.size_bytes * width // 4
+    facts = version.facts or {}
+    layers, hidden = _number(facts, "layers"), _number(facts, "width")
+    context = spec.get("max_context") or _number(facts, "context")
+    cache = 2 * layers * hidden * context * int(spec.get("max_slots") or 1) * width
+    return PROCESS_BYTES + weights + cache
+
+
+def _number(facts: dict[str, Any], name: str) -> int:
+    value = facts.get(name)
+    return int(value) if isinstance(value, int | float) else 0
+
+
+def revision_changes(old: Revision | None, new: Revision) -> list[Change]:
+    """Version and settings, old beside new: what differs, or all of it for a first revision."""
+    before = old.config_revision.spec if old else {}
+    after = new.config_revision.spec
+    rows = [
+        Change(
+            name=_("Model version"),
+            old=str(old.model_version) if old else "–",
+            new=str(new.model_version),
+            effect=_version_effect(old, new),
+        )
+    ]
+    for name, field in ServingSpec.model_fields.items():
+        rows.append(
+            Change(
+                name=str(field.title or name),
+                old=str(before.get(name, "–")),
+                new=str(after.get(name, "–")),
+                effect=_replica_effect(old, new) if name == "replicas" else "",
+            )
+        )
+    return [row for row in rows if row.changed]
+
+
+def _version_effect(old: Revision | None, new: Revision) -> str:
+    if old is None:
+        return _("the first version of this deployment")
+    same = old.model_version.model_id == new.model_version.model_id
+    return _("answers come from other weights") if same else _("another model altogether")
+
+
+def _replica_effect(old: Revision | None, new: Revision) -> str:
+    more = new.replicas - (old.replicas if old else 0)
+    amount = abs(more) * replica_bytes(new.model_version, new.config_revision.spec) // MIB
+    if more > 0:
+        return _("about %(mib)s MiB more memory") % {"mib": amount}
+    return _("about %(mib)s MiB less memory") % {"mib": amount}
+
+
+def revision_evidence(old: Revision | None, new: Revision) -> list[Evidence]:
+    """Figures of both versions on the same data; blank where only one side was measured."""
+    if old is not None and old.model_version_id == new.model_version_id:
+        old = None
+    rows = [_metric(old, new, "validation_loss", _("Validation loss of the training"))]
+    theirs = _newest(new.model_version)
+    ours = _newest(old.model_version) if old else {}
+    names = {"perplexity": _("Perplexity"), "bits_per_byte": _("Bits per byte")}
+    for key, evaluation in theirs.items():
+        where = f"{evaluation.dataset_version} · {evaluation.split}"
+        for metric, label in names.items():
+            other = ours.get(key)
+            rows.append(
+                Evidence(
+                    name=f"{label}, {where}",
+                    old=_figure(other.metrics if other else {}, metric),
+                    new=_figure(evaluation.metrics, metric),
+                )
+            )
+    return [row for row in rows if row.new is not None]
+
+
+def _newest(version: ModelVersion) -> dict[tuple[int, str], Evaluation]:
+    rows = version.evaluations.select_related("dataset_version").order_by("id")
+    return {(row.dataset_version_id, row.split): row for row in rows}
+
+
+def _metric(old: Revision | None, new: Revision, name: str, label: str) -> Evidence:
+    return Evidence(
+        name=label,
+        old=_figure(old.model_version.metrics, name) if old else None,
+        new=_figure(new.model_version.metrics, name),
+    )
+
+
+def _figure(metrics: dict[str, Any] | None, name: str) -> float | None:
+    value = (metrics or {}).get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def way_back(deployment: Deployment) -> str:
+    """One sentence that says how to undo a roll-out."""
+    active = deployment.active_revision
+    if active is None:
+        return _("Nothing serves yet: stopping the deployment undoes it.")
+    seconds = active.config_revision.spec.get("keep_warm_s", 0)
+    if not seconds:
+        return _("r%(n)s is stopped at once; a roll-back loads it again first.") % {
+            "n": active.number
+        }
+    return _(
+        "r%(n)s stays loaded for %(s)s s; a roll-back within that time takes effect at once,"
+        " later it loads r%(n)s first."
+    ) % {"n": active.number, "s": seconds}
+
+
+def describe_revision(revision: Revision) -> Description:
+    """For the page of an approval."""
+    deployment = revision.deployment
+    active = deployment.active_revision
+    if active is not None and active.pk == revision.pk:
+        active = None
+    team, name = deployment.team.slug, deployment.name
+    version = revision.model_version
+    return Description(
+        links=(
+            Link(label=f"{team}/{name}", url_name="deployment_detail", args=(team, name)),
+            Link(
+                label=f"r{revision.number}",
+                url_name="revision_detail",
+                args=(team, name, revision.number),
+            ),
+            Link(
+                label=str(version),
+                url_name="model_version",
+                args=(team, version.model.name, version.number),
+            ),
+        ),
+        old_label=f"r{active.number}" if active else _("now"),
+        new_label=f"r{revision.number}",
+        changes=revision_changes(active, revision),
+        evidence=revision_evidence(active, revision),
+        way_back=way_back(deployment),
+        on_approve=_("The roll-out starts at once; traffic moves when all its replicas are ready."),
+        on_reject=_("Nothing changes: what serves now goes on serving."),
+    )
+
+
+def rollout_plan(
+    deployment: Deployment, version: ModelVersion, spec: ServingSpec
+) -> dict[str, Any]:
+    """What a new revision with these settings would do, before it exists."""
+    plain = spec.plain()
+    each = replica_bytes(version, plain)
+    environment = deployment.environment
+    return {
+        "replicas_to_start": spec.replicas,
+        "memory_per_replica_bytes": each,
+        "memory_total_bytes": each * spec.replicas,
+        "approvals_needed": environment.required_approvals if environment.protected else 0,
+        "environment": environment.name,
+        "summary": _plan_summary(spec.replicas, each, environment),
+        "way_back": way_back(deployment) if deployment.pk else "",
+    }
+
+
+def _plan_summary(replicas: int, each: int, environment: Any) -> str:
+    start = ngettext(
+        "Starts %(n)s replica with about %(mib)s MiB of memory.",
+        "Starts %(n)s replicas with about %(mib)s MiB of memory each.",
+        replicas,
+    ) % {"n": replicas, "mib": each // MIB}
+    if not environment.protected:
+        return start + " " + _("The roll-out begins at once: the environment is not protected.")
+    needed = environment.required_approvals
+    ask = ngettext(
+        "%(n)s approval is needed before that.", "%(n)s approvals are needed before that.", needed
+    )
+    return start + " " + ask % {"n": needed}
+
+
+def rollback_plan(revision: Revision, *, needs_approval: bool) -> str:
+    """What a roll-back to this revision would do now, in one sentence."""
+    if needs_approval:
+        return _("Its approval does not stand any more, so a new one is asked for first.")
+    if warm_replicas(revision) >= revision.replicas:
+        return _("Its replicas are still loaded: all requests go to it at once.")
+    return _("Its replicas are started first; requests move over when they are ready.")

@@ -1,0 +1,30 @@
+"""The identity of what a deployment runs: what people approve, and what is checked to run it."""
+
+from models_app.core.digests import digest_json, tree_digest
+from models_app.deployments.models import Revision
+
+#: How many characters of the digest model servers report and pages show.
+SHORT = 12
+
+
+def revision_digest(revision: Revision) -> str:
+    """Computed from the rows as they are now, not from the digests that they claim to have.
+
+    It binds the files of the version, the whole configuration, the deployment, its environment and
+    the number of replicas: if any of them changes, no approval fits any more.
+    """
+    version, config = revision.model_version, revision.config_revision
+    return digest_json(
+        {
+            "version": [version.pk, version.digest, tree_digest(version.manifest)],
+            "config": [config.config.kind, config.spec],
+            "deployment": revision.deployment_id,
+            "environment": revision.deployment.environment_id,
+            "replicas": revision.replicas,
+        }
+    )
+
+
+def fingerprint(revision: Revision) -> str:
+    """The short form of the digest."""
+    return revision.digest[:SHORT]

@@ -1,0 +1,24 @@
+"""What people and workers do with deployments; one module per noun."""
+
+from models_app.deployments.services.deployments import (
+    deployment_change,
+    deployment_create,
+    deployment_start,
+    deployment_stop,
+)
+from models_app.deployments.services.records import request_records_store
+from models_app.deployments.services.revisions import deployment_scale, revision_create
+from models_app.deployments.services.rollouts import roll_back, rollout_abort, rollout_start
+
+__all__ = [
+    "deployment_change",
+    "deployment_create",
+    "deployment_scale",
+    "deployment_start",
+    "deployment_stop",
+    "request_records_store",
+    "revision_create",
+    "roll_back",
+    "rollout_abort",
+    "rollout_start",
+]

@@ -1,0 +1,130 @@
+"""Revisions: what a deployment shall run, made immutable at once.
+
+Scaling makes a new revision too, in every environment: the number of replicas is part of what is
+approved, the history shows it, and a roll-back takes it back.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from models_app.audit.services import audit_record
+from models_app.configs.services import config_revise
+from models_app.configs.specs import ServingSpec
+from models_app.core.actor import SYSTEM, Actor
+from models_app.core.errors import FieldError, NotFound
+from models_app.core.names import clean_text
+from models_app.core.permission import can_see, require
+from models_app.core.states import advance
+from models_app.core.validation import parse
+from models_app.deployments.digest import revision_digest
+from models_app.deployments.models import Deployment, Revision
+from models_app.deployments.services.locking import announce, locked
+from models_app.deployments.services.rollouts import begin_rollout
+from models_app.deployments.services.standing import ask_again
+from models_app.deployments.states import ALLOWED, RevisionState
+from models_app.registry.models import ModelVersion
+from models_app.registry.states import VersionState
+
+
+@transaction.atomic
+def revision_create(
+    *,
+    actor: Actor,
+    deployment: Deployment,
+    model_version: ModelVersion,
+    spec: ServingSpec | Mapping[str, Any],
+    reason: str = "",
+) -> Revision:
+    """Make the next revision. A protected environment asks for approval; elsewhere it rolls out.
+
+    Raises InvalidInput for the version or with the path of a setting under `spec`.
+    """
+    require(actor, "deployments.change_deployment", deployment)
+    checked = spec if isinstance(spec, ServingSpec) else parse(ServingSpec, dict(spec), "spec")
+    row = locked(deployment)
+    _check_version(actor, row, model_version)
+    # A token that may deploy may write the configuration of its deployment, and no other.
+    author = actor if actor.has_perm("configs.add_config", row.team) else SYSTEM
+    config = config_revise(actor=author, team=row.team, kind="serving", name=row.name, spec=checked)
+    revision = Revision(
+        deployment=row,
+        number=(row.revisions.aggregate(top=Max("number"))["top"] or 0) + 1,
+        model_version=model_version,
+        config_revision=config,
+        replicas=checked.replicas,
+        reason=clean_text(reason, "reason", limit=2000),
+        created_by_id=actor.pk,
+    )
+    revision.digest = revision_digest(revision)
+    _check_is_new(row, revision)
+    revision.save()
+    audit_record(
+        actor=actor,
+        action="revision.created",
+        obj=revision,
+        changes={"digest": revision.digest, "version": str(model_version), **checked.plain()},
+    )
+    _send_on(actor, revision)
+    announce(row)
+    return revision
+
+
+@transaction.atomic
+def deployment_scale(
+    *, actor: Actor, deployment: Deployment, replicas: int, reason: str = ""
+) -> Revision:
+    """The active revision with another number of replicas, as a new revision."""
+    require(actor, "deployments.change_deployment", deployment)
+    active = locked(deployment).active_revision
+    if active is None:
+        raise FieldError("replicas", "Nothing serves yet, so there is nothing to scale.")
+    return revision_create(
+        actor=actor,
+        deployment=deployment,
+        model_version=active.model_version,
+        spec={**active.config_revision.spec, "replicas": replicas},
+        reason=reason or f"Scale from {active.replicas} to {replicas} replicas",
+    )
+
+
+def _check_version(actor: Actor, deployment: Deployment, version: ModelVersion) -> None:
+    if not can_see(actor, version) or version.team_id != deployment.team_id:
+        raise FieldError("model_version", "There is no such version in this team.")
+    version.refresh_from_db(fields=["state"])
+    if version.state != VersionState.READY:
+        state = version.get_state_display()
+        raise FieldError(
+            "model_version", f"{version} is “{state}”; only a ready version can be deployed."
+        )
+
+
+def _check_is_new(deployment: Deployment, revision: Revision) -> None:
+    """Nothing to do is an error that says so, not a roll-out of the same."""
+    active = deployment.active_revision
+    if active is not None and active.digest == revision.digest and not deployment.stopped_at:
+        raise FieldError(
+            "model_version", f"r{active.number} serves exactly this; change something first."
+        )
+
+
+def _send_on(actor: Actor, revision: Revision) -> None:
+    deployment = revision.deployment
+    if deployment.environment.protected:
+        title = f"Deploy {revision.model_version} to {deployment.name} as r{revision.number}"
+        ask_again(actor, revision, title[:200], revision.reason)
+        advance(revision, RevisionState.PENDING_APPROVAL, allowed=ALLOWED)
+        return
+    advance(revision, RevisionState.APPROVED, allowed=ALLOWED)
+    if not deployment.stopped_at:
+        begin_rollout(deployment, revision, actor)
+
+
+def revision_of(deployment: Deployment, number: int) -> Revision:
+    """A revision by its number, or NotFound."""
+    row = deployment.revisions.filter(number=number).first()
+    if row is None:
+        raise NotFound(f"{deployment.name} has no revision r{number}.")
+    return row

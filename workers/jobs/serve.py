@@ -1,0 +1,113 @@
+"""A replica: serves one model version until it is stopped. Made by deployments, not by people."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from pydantic import Field
+
+from models_app.core.blobs import CHUNK, tree_materialise
+from models_app.deployments.digest import fingerprint, revision_digest
+from models_app.deployments.models import Revision
+from models_app.deployments.secrets import replica_secret
+from models_app.deployments.services.replicas import (
+    replica_ended,
+    replica_loading,
+    replica_ready,
+)
+from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
+from models_app.jobs.states import ReasonCode
+from models_app.registry.states import VersionState
+
+
+@job_kinds.register
+class Serve(JobKind):
+    """Loads a version, proves it with a real token, then answers the gateway."""
+
+    name = "serve"
+    label = "Serve a model version"
+    long_lived = True
+    submittable = False
+
+    class Params(Params):
+        replica: int = Field(ge=1, title="Replica")
+        revision: int = Field(ge=1, title="Revision")
+
+    def load(self, params: Any, job: Any, folder: Path) -> dict[str, Any]:
+        """Refuses what is not exactly the revision that was rolled out."""
+        replica_loading(replica_id=params.replica, job=job)
+        revision = Revision.objects.select_related(
+            "deployment__team", "model_version__model", "config_revision__config"
+        ).get(pk=params.revision)
+        version = revision.model_version
+        if revision_digest(revision) != revision.digest:
+            raise JobFailed("The revision has changed since it was made.", reason="integrity")
+        if version.state != VersionState.READY:
+            raise JobFailed(f"{version} is {version.get_state_display()}.", reason="integrity")
+        model_dir = tree_materialise(version.manifest, folder / "model")
+        _verify(version.manifest, model_dir)
+        spec = revision.config_revision.spec
+        deployment = revision.deployment
+        return {
+            "model_dir": str(model_dir),
+            "name": f"{deployment.team.slug}/{deployment.name}",
+            "secret": replica_secret(params.replica, job.epoch),
+            "host": settings.REPLICA_HOST,
+            "fingerprint": fingerprint(revision),
+            "threads": spec["threads"],
+            "max_slots": spec["max_slots"],
+            "max_context": spec["max_context"] or None,
+            "dtype": spec["dtype"],
+        }
+
+    def run(self, params: Any, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
+        """Until it is told to stop; then running answers finish first."""
+        import torch
+
+        from workers.lm.inference.errors import ModelRefused
+        from workers.lm.inference.server import EngineBroken, ServeOptions, serve
+
+        options = ServeOptions(
+            **{**inputs, "model_dir": Path(inputs["model_dir"])},
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            drain_seconds=max(1.0, settings_grace() - 5.0),
+        )
+        ctx.progress(stage="loading")
+        try:
+            serve(
+                options,
+                on_ready=lambda host, port: ctx.ready({"host": host, "port": port}),
+                should_stop=ctx.should_stop,
+                log=ctx.log,
+            )
+        except ModelRefused as error:
+            raise JobFailed(str(error), reason=ReasonCode.CONFIG_INVALID) from error
+        except EngineBroken as error:
+            raise JobFailed(str(error), reason=ReasonCode.KILLED, permanent=False) from error
+        raise JobStopped("Every answer that was running is finished.")
+
+    def ready(self, params: Any, job: Any, data: dict[str, Any]) -> None:
+        replica_ready(replica_id=params.replica, job=job, data=data)
+
+    def ended(self, params: Any, job: Any) -> None:
+        replica_ended(replica_id=params.replica, job=job)
+
+
+def settings_grace() -> float:
+    """Seconds between the polite stop and the hard one."""
+    return float(settings.JOB_GRACE_S)
+
+
+def _verify(manifest: dict[str, dict[str, Any]], folder: Path) -> None:
+    """The files are the ones that were trained, to the last bit."""
+    for name, entry in manifest.items():
+        digest = hashlib.sha256()
+        with (folder / name).open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+        if digest.hexdigest() != entry["sha256"]:
+            raise JobFailed(
+                f"The stored file {name} is damaged. Restore it from a backup.",
+                reason=ReasonCode.INTEGRITY,
+            )
