@@ -45,7 +45,9 @@ def _database() -> str:
 
 
 def _redis() -> str:
-    redis.Redis.from_url(settings.CELERY_BROKER_URL, socket_timeout=2, socket_connect_timeout=2).ping()
+    redis.Redis.from_url(
+        settings.CELERY_BROKER_URL, socket_timeout=2, socket_connect_timeout=2
+    ).ping()
     cache.get("readyz")
     return "ok"
 

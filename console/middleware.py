@@ -48,7 +48,9 @@ class ErrorPageMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if not isinstance(error, SlipwayError):
             return None
-        if request.path.startswith("/api/") or "application/json" in request.headers.get("accept", ""):
+        if request.path.startswith("/api/") or "application/json" in request.headers.get(
+            "accept", ""
+        ):
             return problem_response(error)
         if isinstance(error, NotFound):
             raise Http404(error.message)
@@ -56,7 +58,10 @@ class ErrorPageMiddleware:
             messages.error(request, error.message)
             return redirect(_back(request))
         return render(
-            request, f"errors/{403 if error.status == 403 else 500}.html", {"error": error}, status=error.status
+            request,
+            f"errors/{403 if error.status == 403 else 500}.html",
+            {"error": error},
+            status=error.status,
         )
 
 

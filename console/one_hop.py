@@ -48,7 +48,9 @@ class OneHopHandler(ASGIHandler):
             response, headers, content = await self._hop(self._run, scope, body)
         finally:
             body.close()
-        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send(
+            {"type": "http.response.start", "status": response.status_code, "headers": headers}
+        )
         if content is not None:
             await send({"type": "http.response.body", "body": content})
         else:
@@ -86,7 +88,9 @@ class OneHopHandler(ASGIHandler):
 
 def _headers(response: HttpResponseBase) -> list[tuple[bytes, bytes]]:
     headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in response.items()]
-    cookies = (cookie.output(header="").encode("ascii").strip() for cookie in response.cookies.values())
+    cookies = (
+        cookie.output(header="").encode("ascii").strip() for cookie in response.cookies.values()
+    )
     return headers + [(b"Set-Cookie", cookie) for cookie in cookies]
 
 

@@ -72,12 +72,17 @@ def _translate(error: Exception) -> dict[str, Any] | None:
         errors = _fields(error.detail)
         first = next(iter(errors.items()))
         return problem(
-            status=422, code="invalid_input", title="Some fields are not valid",
-            detail=f"{first[0]}: {first[1][0]}", errors=errors,
+            status=422,
+            code="invalid_input",
+            title="Some fields are not valid",
+            detail=f"{first[0]}: {first[1][0]}",
+            errors=errors,
         )
     if isinstance(error, exceptions.APIException):
         return problem(
-            status=error.status_code, code=str(error.default_code), title=str(error.default_detail),
+            status=error.status_code,
+            code=str(error.default_code),
+            title=str(error.default_detail),
             detail=str(error.detail),
         )
     if isinstance(error, Http404):
@@ -88,7 +93,9 @@ def _translate(error: Exception) -> dict[str, Any] | None:
         return problem(status=413, code="too_large", title="The request is too large")
     if isinstance(error, DataError | RecursionError | OverflowError | BadRequest | UnicodeError):
         return problem(
-            status=400, code="malformed", title="The request cannot be read",
+            status=400,
+            code="malformed",
+            title="The request cannot be read",
             detail="A value cannot be stored: look for NUL characters, lone surrogates, huge numbers "
             "or very deep nesting.",
         )

@@ -136,9 +136,7 @@ class Attempt:
             self._finish(outcome["value"])
         elif self.why_stopped == "node" and outcome["kind"] in ("stopped", "result", "died"):
             text = "The worker was shut down; the job goes on from its last checkpoint."
-            self._patiently(
-                lambda: job_release(job=self.job, message=text, attempt=self._facts())
-            )
+            self._patiently(lambda: job_release(job=self.job, message=text, attempt=self._facts()))
         elif outcome["kind"] == "failed":
             self._fail(outcome["reason"], outcome["message"], permanent=outcome["permanent"])
         else:
@@ -150,9 +148,7 @@ class Attempt:
             return
         try:
             stored = self.kind.store(self.params, self.job, value, self.folder / "output")
-            self._patiently(
-                lambda: job_finish(job=self.job, result=stored, attempt=self._facts())
-            )
+            self._patiently(lambda: job_finish(job=self.job, result=stored, attempt=self._facts()))
         except SlipwayError as error:
             if isinstance(error, StaleEpoch):
                 raise

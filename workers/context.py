@@ -64,7 +64,12 @@ class Context:
         self, *, step: int, path: str, digest: str, size_bytes: int, metrics: dict[str, float]
     ) -> None:
         self.say(
-            "checkpoint", step=step, path=path, digest=digest, size_bytes=size_bytes, metrics=metrics
+            "checkpoint",
+            step=step,
+            path=path,
+            digest=digest,
+            size_bytes=size_bytes,
+            metrics=metrics,
         )
 
     def ready(self, data: dict[str, Any]) -> None:

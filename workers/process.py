@@ -11,7 +11,16 @@ from typing import Any
 from django.conf import settings
 
 #: What a child may inherit. Everything else, above all secrets, stays with the supervisor.
-INHERIT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+INHERIT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "CUDA_VISIBLE_DEVICES",
+    "LD_LIBRARY_PATH",
+)
 
 
 class ChildProcess:
@@ -43,9 +52,7 @@ class ChildProcess:
         job_file = {**job_file, "parent_pid": os.getpid()}
         (self.folder / "job.json").write_text(json.dumps(job_file))
         (self.folder / "job.json").chmod(0o600)
-        spool = os.open(
-            self.folder / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
-        )
+        spool = os.open(self.folder / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "workers.child", str(self.folder)],

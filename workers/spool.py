@@ -65,8 +65,13 @@ class Batch:
 
     def __bool__(self) -> bool:
         return bool(
-            self.lines or self.metrics or self.progress or self.checkpoints
-            or self.ready or self.environment or self.outcome
+            self.lines
+            or self.metrics
+            or self.progress
+            or self.checkpoints
+            or self.ready
+            or self.environment
+            or self.outcome
         )
 
 

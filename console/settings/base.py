@@ -16,7 +16,9 @@ PUBLIC_URL = env.read_str(
 ).rstrip("/")
 ALLOWED_HOSTS = env.read_list(
     "SLIPWAY_ALLOWED_HOSTS",
-    ",".join(dict.fromkeys(["127.0.0.1", "localhost", "[::1]", urlsplit(PUBLIC_URL).hostname or HOST])),
+    ",".join(
+        dict.fromkeys(["127.0.0.1", "localhost", "[::1]", urlsplit(PUBLIC_URL).hostname or HOST])
+    ),
     "Host names the console answers to",
 )
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
@@ -72,9 +74,13 @@ def database(url: str) -> dict[str, object]:
     }
 
 
-DB_POOL_SIZE = env.read_int("SLIPWAY_DB_POOL", 8, "Database connections per process", least=1, most=100)
+DB_POOL_SIZE = env.read_int(
+    "SLIPWAY_DB_POOL", 8, "Database connections per process", least=1, most=100
+)
 DATABASES = {
-    "default": database(env.read_str("DATABASE_URL", None, "postgresql://user:password@host:port/name", secret=True))
+    "default": database(
+        env.read_str("DATABASE_URL", None, "postgresql://user:password@host:port/name", secret=True)
+    )
 }
 
 REDIS_URL = env.read_str("REDIS_URL", None, "redis://:password@host:port[/base-db]", secret=True)
@@ -128,7 +134,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0}
 
 AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesBackend",
+    "axes.backends.AxesStandaloneBackend",
     "console.access.backends.RoleBackend",
 ]
 PASSWORD_HASHERS = [
@@ -152,21 +158,35 @@ AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
 AXES_ENABLE_ADMIN = False
 # Behind a proxy the address comes from X-Forwarded-For, but only as many hops as are named here.
-PROXY_COUNT = env.read_int("SLIPWAY_PROXY_COUNT", 0, "Reverse proxies in front of the console", most=5)
+PROXY_COUNT = env.read_int(
+    "SLIPWAY_PROXY_COUNT", 0, "Reverse proxies in front of the console", most=5
+)
 AXES_IPWARE_PROXY_COUNT = PROXY_COUNT or None
 
 # Jobs. Only the clock of the database decides about leases.
-JOB_LEASE_S = env.read_int("SLIPWAY_JOB_LEASE_S", 30, "Seconds until a silent job is taken away", least=3)
-JOB_HEARTBEAT_S = env.read_int("SLIPWAY_JOB_HEARTBEAT_S", 2, "Seconds between signs of life", least=1)
-JOB_GRACE_S = env.read_int("SLIPWAY_JOB_GRACE_S", 20, "Seconds a job may take to stop politely", least=1)
-WORKER_SLOTS = env.read_int("SLIPWAY_WORKER_SLOTS", 8, "Jobs a worker runs at once", least=1, most=512)
-WORKER_QUEUES = env.read_list("SLIPWAY_WORKER_QUEUES", "cpu", "Job queues this worker serves (cpu, gpu)")
+JOB_LEASE_S = env.read_int(
+    "SLIPWAY_JOB_LEASE_S", 30, "Seconds until a silent job is taken away", least=3
+)
+JOB_HEARTBEAT_S = env.read_int(
+    "SLIPWAY_JOB_HEARTBEAT_S", 2, "Seconds between signs of life", least=1
+)
+JOB_GRACE_S = env.read_int(
+    "SLIPWAY_JOB_GRACE_S", 20, "Seconds a job may take to stop politely", least=1
+)
+WORKER_SLOTS = env.read_int(
+    "SLIPWAY_WORKER_SLOTS", 8, "Jobs a worker runs at once", least=1, most=512
+)
+WORKER_QUEUES = env.read_list(
+    "SLIPWAY_WORKER_QUEUES", "cpu", "Job queues this worker serves (cpu, gpu)"
+)
 NODE_NAME = env.read_str("SLIPWAY_NODE", "", "Name of this node; the host name by default")
 REPLICA_HOST = env.read_str(
     "SLIPWAY_REPLICA_HOST", "127.0.0.1", "Address on which model servers of this node listen"
 )
 IMPORT_DIR = Path(
-    env.read_str("SLIPWAY_IMPORT_DIR", str(DATA_DIR / "import"), "Directory that dataset imports may read")
+    env.read_str(
+        "SLIPWAY_IMPORT_DIR", str(DATA_DIR / "import"), "Directory that dataset imports may read"
+    )
 )
 UPLOAD_LIMIT_MIB = env.read_int("SLIPWAY_UPLOAD_LIMIT_MIB", 4096, "Largest upload", least=1)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20

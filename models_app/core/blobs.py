@@ -74,7 +74,9 @@ def tree_put(folder: Path) -> Manifest:
     manifest: Manifest = {}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise SlipwayError(f"{path.name} is a link or a special file; only plain files are kept.")
+            raise SlipwayError(
+                f"{path.name} is a link or a special file; only plain files are kept."
+            )
         if path.is_file():
             sha256, size = blob_put_file(path)
             manifest[path.relative_to(folder).as_posix()] = {"sha256": sha256, "size": size}

@@ -157,9 +157,7 @@ def job_stopped(*, job: Job, attempt: dict[str, Any]) -> Job:
 
 
 @transaction.atomic
-def job_fail(
-    *, job: Job, code: str, message: str, permanent: bool, attempt: dict[str, Any]
-) -> Job:
+def job_fail(*, job: Job, code: str, message: str, permanent: bool, attempt: dict[str, Any]) -> Job:
     """The attempt failed: the job fails too, or is queued again where that can help."""
     row = lock_held(job)
     if row.state == JobState.CANCELING:
@@ -184,14 +182,18 @@ def attempt_lost(row: Job, code: str, message: str) -> None:
     """Called by recovery with the row locked: nobody holds the job any more."""
     attempt = {"reason_code": code, "reason": message}
     if row.state == JobState.CANCELING:
-        _end(row, JobState.CANCELED, ReasonCode.CANCELED_BY, "Cancelled; its worker was lost.", attempt)
+        _end(
+            row,
+            JobState.CANCELED,
+            ReasonCode.CANCELED_BY,
+            "Cancelled; its worker was lost.",
+            attempt,
+        )
     else:
         _again(row, code, message, attempt)
 
 
-def _again(
-    row: Job, code: str, message: str, attempt: dict[str, Any], counted: bool = True
-) -> Job:
+def _again(row: Job, code: str, message: str, attempt: dict[str, Any], counted: bool = True) -> Job:
     """running → recovering → pending, with back-off; or failed when too many attempts were in vain."""
     kind, params = kind_of(row)
     barren = row.barren_attempts + (1 if counted else 0)

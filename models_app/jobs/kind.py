@@ -108,7 +108,9 @@ class JobKind:
     def ready(self, params: Any, job: Any, data: dict[str, Any]) -> None:
         """In the worker, in a transaction: the child has called `ctx.ready(data)`."""
 
-    def store(self, params: Any, job: Any, result: dict[str, Any], output_dir: Path) -> dict[str, Any]:
+    def store(
+        self, params: Any, job: Any, result: dict[str, Any], output_dir: Path
+    ) -> dict[str, Any]:
         """In the worker, before the finishing transaction: put files into the blob store."""
         return result
 

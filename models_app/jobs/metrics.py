@@ -44,7 +44,10 @@ def metrics_append(*, job: Job, points: Iterable[tuple[str, int, float, str]]) -
 def metric_names(*, job: Job) -> list[str]:
     """Names of the metrics that this job has reported."""
     return list(
-        MetricPoint.objects.filter(job=job).order_by("name").values_list("name", flat=True).distinct()
+        MetricPoint.objects.filter(job=job)
+        .order_by("name")
+        .values_list("name", flat=True)
+        .distinct()
     )
 
 

@@ -74,9 +74,7 @@ class Job(TeamOwned):
                 | (~Q(state__in=sorted(HELD)) & Q(lease_until__isnull=True)),
                 name="job_lease_iff_held",
             ),
-            models.UniqueConstraint(
-                fields=["team", "idempotency_key"], name="job_idempotency_key"
-            ),
+            models.UniqueConstraint(fields=["team", "idempotency_key"], name="job_idempotency_key"),
         ]
 
     def __str__(self) -> str:

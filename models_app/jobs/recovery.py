@@ -43,7 +43,11 @@ def recover_node(*, node: str, incarnation: str) -> int:
 
 def _recover(condition: Q, code: str, message: str) -> int:
     count = 0
-    ids = Job.objects.filter(condition, state__in=sorted(HELD)).order_by("id").values_list("pk", flat=True)
+    ids = (
+        Job.objects.filter(condition, state__in=sorted(HELD))
+        .order_by("id")
+        .values_list("pk", flat=True)
+    )
     for pk in ids[:PAGE]:
         with transaction.atomic():
             row = (

@@ -11,7 +11,9 @@ from models_app.pools.selectors import queues_served
 
 def job_get(*, actor: Actor, job_id: int) -> Job:
     """One job, or NotFound."""
-    return Job.objects.select_related("team", "created_by", "rerun_of").get_visible(actor, pk=job_id)
+    return Job.objects.select_related("team", "created_by", "rerun_of").get_visible(
+        actor, pk=job_id
+    )
 
 
 def job_list(
@@ -31,13 +33,17 @@ def job_list(
         rows = rows.filter(team__slug=team)
     if query:
         match = Q(title__icontains=query)
-        rows = rows.filter(match | Q(pk=int(query)) if query.isdecimal() and len(query) < 18 else match)
+        rows = rows.filter(
+            match | Q(pk=int(query)) if query.isdecimal() and len(query) < 18 else match
+        )
     return rows.order_by("-id")
 
 
 def jobs_in_flight(*, actor: Actor) -> int:
     """How many jobs are not over, replicas apart."""
-    return Job.objects.visible_to(actor).filter(state__in=sorted(OPEN)).exclude(kind="serve").count()
+    return (
+        Job.objects.visible_to(actor).filter(state__in=sorted(OPEN)).exclude(kind="serve").count()
+    )
 
 
 def why_waiting(*, job: Job) -> str:

@@ -92,7 +92,9 @@ def job_cancel(*, actor: Actor, job: Job) -> Job:
     require(actor, "jobs.cancel_job", job)
     job = Job.objects.select_for_update().get(pk=job.pk)
     if job.state in TERMINAL:
-        raise WrongState(f"Job {job.pk} has already ended: {job.get_state_display()}.", state=job.state)
+        raise WrongState(
+            f"Job {job.pk} has already ended: {job.get_state_display()}.", state=job.state
+        )
     if job.state == JobState.CANCELING:
         return job
     if job.state == JobState.RUNNING:

@@ -1,0 +1,18 @@
+"""Pages of jobs: list, new, live detail with log and charts."""
+
+from django.urls import path
+
+from console.pages.jobs import views
+
+urlpatterns = [
+    path("jobs/", views.job_list, name="job_list"),
+    path("jobs/new/", views.job_new, name="job_new"),
+    path("jobs/<int:pk>/", views.job_detail, name="job_detail"),
+    path("jobs/<int:pk>/log.json", views.job_log_json, name="job_log_json"),
+    path("jobs/<int:pk>/log.txt", views.job_log_text, name="job_log_text"),
+    path(
+        "jobs/<int:pk>/metrics/<slug:group>.json", views.job_metrics_json, name="job_metrics_json"
+    ),
+    path("jobs/<int:pk>/cancel/", views.job_cancel_view, name="job_cancel"),
+    path("jobs/<int:pk>/rerun/", views.job_rerun_view, name="job_rerun"),
+]

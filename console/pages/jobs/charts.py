@@ -1,0 +1,80 @@
+"""Which metrics of a job share a chart, and the chart's data."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from models_app.jobs import metrics
+from models_app.jobs.models import Job
+
+
+@dataclass(frozen=True)
+class Group:
+    """One chart: a slug for URLs, a title, and the metrics it shows with their labels."""
+
+    slug: str
+    title: str | Promise
+    series: tuple[tuple[str, str | Promise], ...]
+
+
+#: The first group a job has metrics for is the one its page opens with.
+GROUPS = (
+    Group(
+        "loss",
+        _("Loss"),
+        (
+            ("loss", _("Training loss")),
+            ("validation_loss", _("Validation loss")),
+            ("unigram_entropy", _("Unigram entropy")),
+        ),
+    ),
+    Group("speed", _("Throughput"), (("tokens_per_second", _("Tokens per second")),)),
+    Group("rate", _("Learning rate"), (("learning_rate", _("Learning rate")),)),
+    Group("gradient", _("Gradient norm"), (("gradient_norm", _("Gradient norm")),)),
+    Group("memory", _("Memory"), (("memory_bytes", _("Bytes in use")),)),
+)
+GROUPED = {name for group in GROUPS for name, _label in group.series}
+
+
+def groups_of(names: Iterable[str]) -> list[Group]:
+    """The groups for which there are metrics, then one for each metric nobody has grouped."""
+    known = set(names)
+    found = [g for g in GROUPS if any(name in known for name, _label in g.series)]
+    single = [
+        Group(name.replace("_", "-"), name, ((name, name),)) for name in sorted(known - GROUPED)
+    ]
+    return found + single
+
+
+def chart_data(job: Job, group: Group) -> dict[str, Any]:
+    """`{x, series, labels}` over the union of steps; a lone first value becomes a level line."""
+    curves = {
+        name: dict(metrics.metric_series(job=job, name=name)) for name, _label in group.series
+    }
+    steps = sorted({step for curve in curves.values() for step in curve})
+    level = curves.get("unigram_entropy")
+    if level and len(steps) > 1:
+        value = next(iter(level.values()))
+        curves["unigram_entropy"] = dict.fromkeys(steps, value)
+    return {
+        "x": steps,
+        "series": [[curves[name].get(step) for step in steps] for name, _label in group.series],
+        "labels": [str(label) for _name, label in group.series],
+    }
+
+
+def new_points(job: Job, group: Group, after_step: int) -> list[dict[str, Any]]:
+    """Points after a step, as the live chart adds them."""
+    by_step: dict[int, dict[str, float]] = {}
+    for name, _label in group.series:
+        for step, value in metrics.metric_series(job=job, name=name, after_step=after_step):
+            by_step.setdefault(step, {})[name] = value
+    if "unigram_entropy" in {name for name, _label in group.series}:
+        level = metrics.metric_latest(job=job).get("unigram_entropy")
+        for values in by_step.values():
+            if level:
+                values["unigram_entropy"] = level[1]
+    return [{"step": step, "values": by_step[step]} for step in sorted(by_step)]

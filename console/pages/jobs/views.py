@@ -1,0 +1,199 @@
+"""Views of job pages: each reads through selectors or calls one service."""
+
+import datetime as dt
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
+
+from console.pages.context import nav_count
+from console.pages.forms import add_errors
+from console.pages.jobs.charts import Group, chart_data, groups_of, new_points
+from console.pages.jobs.forms import KindForm
+from console.pages.jobs.produced import produced_by
+from models_app.core.errors import InvalidInput, NotFound
+from models_app.core.teams import team_rows
+from models_app.core.validation import parse
+from models_app.jobs import logs, metrics, selectors
+from models_app.jobs.api import LogQuery, MetricQuery, log_download, log_page
+from models_app.jobs.kind import job_kinds
+from models_app.jobs.models import Job
+from models_app.jobs.services import job_cancel, job_rerun, job_submit
+from models_app.jobs.states import OPEN, JobState
+
+LINES_ON_PAGE = 400
+
+
+@nav_count("job_list")
+def jobs_in_flight(user: Any) -> dict[str, Any]:
+    """The number beside the navigation entry."""
+    return {"value": selectors.jobs_in_flight(actor=user), "tone": "", "hint": _("in flight")}
+
+
+@login_required
+def job_list(request: HttpRequest) -> HttpResponse:
+    """Jobs, filtered by what the URL says."""
+    actor: Any = request.user
+    chosen = {name: request.GET.get(name, "") for name in ("state", "kind", "team")}
+    rows = selectors.job_list(actor=actor, query=request.GET.get("q", ""), **chosen)
+    page = Paginator(rows, 25).get_page(request.GET.get("page"))
+    count = page.paginator.count
+    states = [("open", _("Not over")), ("active", _("Held by a worker")), *JobState.choices]
+    kinds = [(kind.name, _(kind.label)) for kind in sorted(job_kinds, key=lambda k: k.name)]
+    teams = [(team.slug, str(team)) for team in team_rows(actor)]
+    return render(
+        request,
+        "jobs/list.html",
+        {
+            "page": page,
+            "filters": [
+                {
+                    "name": "state",
+                    "label": _("Any state"),
+                    "value": chosen["state"],
+                    "options": states,
+                },
+                {"name": "kind", "label": _("Any kind"), "value": chosen["kind"], "options": kinds},
+                {"name": "team", "label": _("Any team"), "value": chosen["team"], "options": teams},
+            ],
+            "search": {"value": request.GET.get("q", ""), "placeholder": _("Title or number")},
+            "result": ngettext("%(n)s job", "%(n)s jobs", count) % {"n": count},
+            "topics": " ".join(f"team.{team.pk}" for team in team_rows(actor)[:50]),
+            "kinds": submittable(),
+        },
+    )
+
+
+@login_required
+def job_new(request: HttpRequest) -> HttpResponse:
+    """Submit a job of any kind that may be submitted directly."""
+    actor: Any = request.user
+    kinds = submittable()
+    name = request.GET.get("kind", kinds[0].name if kinds else "")
+    kind = next((kind for kind in kinds if kind.name == name), None)
+    if kind is None:
+        raise NotFound
+    form = KindForm(request.POST or None, kind=kind, actor=actor)
+    if request.method == "POST" and form.is_valid():
+        try:
+            job = job_submit(
+                actor=actor,
+                team=team_rows(actor).get(slug=form.cleaned_data["team"]),
+                kind=kind.name,
+                params=form.params(),
+                title=form.cleaned_data["title"],
+            )
+            return redirect("job_detail", job.pk)
+        except InvalidInput as error:
+            add_errors(form, error)
+    return render(
+        request,
+        "jobs/new.html",
+        {"form": form, "kind": kind, "kinds": kinds},
+        status=422 if form.errors else 200,
+    )
+
+
+@login_required
+def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """Everything of one job, live."""
+    job = _job(request, pk)
+    groups = groups_of(metrics.metric_names(job=job))
+    group = next(
+        (g for g in groups if g.slug == request.GET.get("chart")), groups[0] if groups else None
+    )
+    kind = job_kinds.get(job.kind)
+    actor: Any = request.user
+    return render(
+        request,
+        "jobs/detail.html",
+        {
+            "job": job,
+            "topic": f"job.{job.pk}",
+            "kind": kind,
+            "kind_label": _(kind.label),
+            "is_open": job.state in OPEN,
+            "why": selectors.why_waiting(job=job),
+            "attempts": list(job.attempts.order_by("-epoch")[:20]),
+            "checkpoints": list(job.checkpoints.order_by("-step")[:10]),
+            "latest": metrics.metric_latest(job=job),
+            "groups": groups,
+            "group": group,
+            "chart": chart_data(job, group) if group else None,
+            "chart_keys": ",".join(name for name, _label in group.series) if group else "",
+            "lines": [_shown(line) for line in logs.log_tail(job=job, count=LINES_ON_PAGE)],
+            "closed": logs.log_closed(job),
+            "produced": produced_by(job),
+            "may_cancel": actor.has_perm("jobs.cancel_job", job),
+            "may_rerun": kind.submittable and actor.has_perm("jobs.rerun_job", job),
+        },
+    )
+
+
+@login_required
+def job_log_json(request: HttpRequest, pk: int) -> HttpResponse:
+    """Log lines after a number."""
+    query = parse(LogQuery, request.GET.dict())
+    return JsonResponse(log_page(_job(request, pk), query))
+
+
+@login_required
+def job_log_text(request: HttpRequest, pk: int) -> Any:
+    """The whole log as a text file."""
+    return log_download(_job(request, pk))
+
+
+@login_required
+def job_metrics_json(request: HttpRequest, pk: int, group: str) -> HttpResponse:
+    """New points of one chart."""
+    job = _job(request, pk)
+    query = parse(MetricQuery, request.GET.dict())
+    found: Group | None = next(
+        (g for g in groups_of(metrics.metric_names(job=job)) if g.slug == group), None
+    )
+    points = new_points(job, found, query.after_step) if found else []
+    return JsonResponse({"points": points})
+
+
+@login_required
+@require_POST
+def job_cancel_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """Stop the job."""
+    actor: Any = request.user
+    job = job_cancel(actor=actor, job=_job(request, pk))
+    if job.state == JobState.CANCELING:
+        messages.info(request, _("Asked to stop. It saves what it can first."))
+    else:
+        messages.success(request, _("Cancelled."))
+    return redirect("job_detail", pk)
+
+
+@login_required
+@require_POST
+def job_rerun_view(request: HttpRequest, pk: int) -> HttpResponse:
+    """The same work again, as a new job."""
+    actor: Any = request.user
+    job = job_rerun(actor=actor, job=_job(request, pk))
+    messages.success(request, _("Queued again as a new job."))
+    return redirect("job_detail", job.pk)
+
+
+def submittable() -> list[Any]:
+    """Kinds with a form of their own making."""
+    return [kind for kind in sorted(job_kinds, key=lambda k: k.name) if kind.submittable]
+
+
+def _shown(line: logs.LogLine) -> dict[str, Any]:
+    at = dt.datetime.fromisoformat(line.at)
+    return {"seq": line.seq, "at": at, "level": line.level, "text": line.text}
+
+
+def _job(request: HttpRequest, pk: int) -> Job:
+    actor: Any = request.user
+    return selectors.job_get(actor=actor, job_id=pk)

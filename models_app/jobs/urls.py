@@ -1,0 +1,19 @@
+"""API addresses of jobs."""
+
+from django.urls import path
+
+from models_app.jobs import api
+
+urlpatterns = [
+    path("jobs", api.JobListApi.as_view(), name="api_job_list"),
+    path("jobs/<int:pk>", api.JobDetailApi.as_view(), name="api_job_detail"),
+    path("jobs/<int:pk>/cancel", api.JobCancelApi.as_view()),
+    path("jobs/<int:pk>/rerun", api.JobRerunApi.as_view()),
+    path("jobs/<int:pk>/attempts", api.JobAttemptListApi.as_view()),
+    path("jobs/<int:pk>/checkpoints", api.JobCheckpointListApi.as_view()),
+    path("jobs/<int:pk>/logs", api.JobLogApi.as_view()),
+    path("jobs/<int:pk>/log.txt", api.JobLogTextApi.as_view()),
+    path("jobs/<int:pk>/metrics", api.JobMetricsApi.as_view()),
+    path("jobs/<int:pk>/why", api.JobWhyApi.as_view()),
+    path("job-kinds", api.JobKindListApi.as_view()),
+]
