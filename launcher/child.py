@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from launcher import linux
+from launcher.errors import LauncherError
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -70,7 +71,10 @@ class Child:
         return self.process.pid if self.process else None
 
     def spawn(self) -> int | None:
-        """Start the process; returns the end from which its output is read, if it is relayed."""
+        """Start the process; returns the end from which its output is read, if it is relayed.
+
+        Raises LauncherError.
+        """
         self.started_at, self.restart_at, self.wanted = time.monotonic(), None, True
         if self.spec.foreground:
             self.process = self._popen(stdin=None, output=None, group=None)
@@ -98,16 +102,19 @@ class Child:
                 spec.identity.enter()
             linux.die_with_parent(spec.orphan_signal, launcher)
 
-        return subprocess.Popen(
-            list(spec.command),
-            stdin=stdin,
-            stdout=output,
-            stderr=output,
-            env=dict(spec.environment),
-            cwd=spec.directory,
-            preexec_fn=enter,
-            process_group=group,
-        )
+        try:
+            return subprocess.Popen(
+                list(spec.command),
+                stdin=stdin,
+                stdout=output,
+                stderr=output,
+                env=dict(spec.environment),
+                cwd=spec.directory,
+                preexec_fn=enter,
+                process_group=group,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise LauncherError(f"{spec.command[0]} cannot be started: {error}") from error
 
     def send(self, signum: signal.Signals) -> None:
         """Signal the process itself; its own children are its business."""

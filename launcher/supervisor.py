@@ -140,7 +140,10 @@ class Supervisor:
         self._reap_strays()
         for child in self.children:
             if child.restart_at and time.monotonic() >= child.restart_at and not self.stopping:
-                self._spawn(child)
+                try:
+                    self._spawn(child)
+                except LauncherError as error:  # out of processes or memory: it may pass
+                    self._failed(child, str(error))
 
     def _spawn(self, child: Child) -> None:
         reader = child.spawn()
@@ -188,20 +191,21 @@ class Supervisor:
         child.sweep_group()
         child.process = None
         self._on_change(self.children)
-        if not child.wanted or self.stopping:
-            return
+        if child.wanted and not self.stopping:
+            self._failed(child, describe(status))
+
+    def _failed(self, child: Child, how: str) -> None:
+        """Decide when to start it again, or that it is hopeless."""
         quick = time.monotonic() - child.started_at <= _QUICK_S
         child.failures = child.failures + 1 if quick else 1
         name = child.spec.name
         if child.failures >= MAX_QUICK_FAILURES:
-            self.say(
-                f"{name} ended {child.failures} times in a row ({describe(status)}); giving up"
-            )
+            self.say(f"{name} ended {child.failures} times in a row ({how}); giving up")
             self.stopping, self.exit_status = True, 1
             return
         delay = min(_LONGEST_DELAY_S, _FIRST_DELAY_S * 2 ** (child.failures - 1))
         child.restart_at = time.monotonic() + delay
-        self.say(f"{name} ended ({describe(status)}); again in {delay:.1f} s")
+        self.say(f"{name} ended ({how}); again in {delay:.1f} s")
 
     def _stop(self, children: list[Child]) -> None:
         for child in children:

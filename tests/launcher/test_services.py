@@ -63,6 +63,12 @@ class TestTemporary:
 
         assert done.returncode == 128 + signal.SIGKILL
 
+    def test_says_when_the_command_does_not_exist(self):
+        done = services("--temporary", "--", "no-such-command")
+
+        assert done.returncode == 1
+        assert "no-such-command cannot be started" in done.stderr
+
 
 class TestOnAFolder:
     def test_keeps_data_and_secrets_over_restarts(self, data_dir):
