@@ -1,4 +1,4 @@
-"""The one place that answers `user.has_perm("app.verb_noun", obj)`: deny unless a role grants it."""
+"""The one place that answers `user.has_perm("app.verb_noun", obj)`: deny unless a role grants."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from models_app.core.permission import team_id_of
 
 
 class RoleBackend(BaseBackend):
-    """Signs people in by email and password, and derives permissions from roles and token scopes."""
+    """Signs people in by email and password; permissions follow from roles and token scopes."""
 
     def authenticate(  # type: ignore[override]
         self, request: HttpRequest | None, username: str = "", password: str = "", **kwargs: Any
@@ -32,7 +32,7 @@ class RoleBackend(BaseBackend):
         if perm in PERSONAL:
             return _scope_lets(user_obj.auth_token, PERSONAL[perm])
         if perm in PLATFORM:
-            return user_obj.is_admin and _scope_lets(user_obj.auth_token, PLATFORM[perm])
+            return user_obj.is_admin and _platform_lets(user_obj.auth_token, PLATFORM[perm])
         if perm not in GRANTS:
             return False
         roles, scope = GRANTS[perm]
@@ -41,6 +41,11 @@ class RoleBackend(BaseBackend):
 
 def _scope_lets(token: ApiToken | None, scope: Scope) -> bool:
     return token is None or scope in token.scopes
+
+
+def _platform_lets(token: ApiToken | None, scope: Scope) -> bool:
+    """A token that is bound to one team does not reach what is above all teams."""
+    return token is None or (token.team_id is None and scope in token.scopes)
 
 
 def _role_grants(user: User, roles: set[Any], obj: Any) -> bool:

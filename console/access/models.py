@@ -7,6 +7,7 @@ from django.contrib.auth import get_backends
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 
 from console.access.roles import Role, Scope
@@ -36,6 +37,8 @@ class User(AbstractBaseUser):
         default=False, help_text=_("Platform admin: sees all teams, manages people and policies")
     )
     must_change_password = models.BooleanField(default=False)
+    #: Part of the hash that sessions carry: counting it up ends them all.
+    session_epoch = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
 
     #: The token this request came with, if any; it narrows what the person may do.
@@ -55,6 +58,12 @@ class User(AbstractBaseUser):
     def label(self) -> str:
         """How the audit log names this person."""
         return self.email
+
+    def _get_session_auth_hash(self, secret: str | bytes | None = None) -> str:
+        """Ties sessions to the password and to `session_epoch`; also for the fallback keys."""
+        salt = "console.access.models.User.session"
+        value = f"{self.password}:{self.session_epoch}"
+        return salted_hmac(salt, value, secret=secret, algorithm="sha256").hexdigest()
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
         """Ask the authentication backends, as Django does."""

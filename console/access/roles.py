@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Role(models.TextChoices):
-    """A person's role in one team. Each includes the ones before it, except approver (see GRANTS)."""
+    """A person's role in one team. What each may do is written in GRANTS."""
 
     VIEWER = "viewer", _("Viewer")
     DEVELOPER = "developer", _("Developer")
@@ -76,4 +76,5 @@ PERSONAL: dict[str, Scope] = {
     "access.add_token": Scope.ADMIN,
     "access.revoke_token": Scope.ADMIN,
     "access.change_password": Scope.ADMIN,
+    "access.change_profile": Scope.ADMIN,
 }

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import models
+from django.utils.translation import override
 
 from models_app.audit.models import AuditEvent
 from models_app.core.actor import Actor
@@ -27,13 +28,19 @@ def audit_record(
         actor_id=actor.pk,
         actor_label=actor.label,
         token_prefix=token.prefix if token else "",
-        via=context.via if actor.pk else "system",
+        via=context.via if actor.pk or context.via == "cli" else "system",
         ip=context.ip,
         request_id=context.request_id,
         action=action,
         team_id=team_id_of(obj),
-        object_type=str(obj._meta.verbose_name),
+        object_type=_noun(obj),
         object_id=str(obj.pk),
         object_label=str(obj)[:254],
         changes=changes or {},
     )
+
+
+def _noun(obj: models.Model) -> str:
+    """The kind of thing in the source language, whatever the language of the request."""
+    with override(None):
+        return str(obj._meta.verbose_name)

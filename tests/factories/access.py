@@ -18,9 +18,7 @@ class UserFactory(factory.django.DjangoModelFactory):
         skip_postgeneration_save = True
 
     name = factory.Sequence(lambda n: f"Person {n}")
-    email = factory.LazyAttribute(
-        lambda user: f"{user.name.lower().replace(' ', '.')}@example.com"
-    )
+    email = factory.LazyAttribute(lambda user: f"{user.name.lower().replace(' ', '.')}@example.com")
 
     @classmethod
     def _create(cls, model_class, *args, password=PASSWORD, **fields):

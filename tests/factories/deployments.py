@@ -1,0 +1,111 @@
+"""Versions that can be deployed, deployments, and replicas driven as a worker would, without torch."""
+
+import hashlib
+import io
+
+import factory
+
+from models_app.approvals.models import Environment
+from models_app.core.blobs import blob_put
+from models_app.core.clock import now
+from models_app.core.digests import tree_digest
+from models_app.deployments.models import Deployment, Replica
+from models_app.deployments.reconcile import reconcile_deployment
+from models_app.deployments.services import deployment_create, revision_create
+from models_app.deployments.states import ReplicaState
+from models_app.jobs import attempts
+from models_app.jobs.models import Job
+from models_app.registry.models import Model, ModelVersion
+from models_app.registry.states import VersionState
+
+WORKER = {"worker": "node-1:1", "node": "node-1"}
+
+
+class ServedModelFactory(factory.django.DjangoModelFactory):
+    """A model of a team."""
+
+    class Meta:
+        model = Model
+        django_get_or_create = ("team", "name")
+
+    name = "poet"
+
+
+def ready_version(team, *, name="poet", text="weights", **fields):
+    """A ready version whose one file lies in the blob store."""
+    model = ServedModelFactory(team=team, name=name)
+    sha256, size = blob_put(io.BytesIO(text.encode()))
+    manifest = {"model.safetensors": {"sha256": sha256, "size": size}}
+    return ModelVersion.objects.create(
+        model=model,
+        number=model.versions.count() + 1,
+        state=VersionState.READY,
+        manifest=manifest,
+        digest=tree_digest(manifest),
+        size_bytes=size,
+        ready_at=now(),
+        facts={"layers": 2, "width": 8, "context": 16, "parameters": 1000},
+        **fields,
+    )
+
+
+def environment(name="development"):
+    """One of the environments that every installation has."""
+    return Environment.objects.get(name=name)
+
+
+def deployment_of(actor, team, *, name="writer", env="development", **fields):
+    """A deployment without a revision."""
+    return deployment_create(
+        actor=actor, team=team, name=name, environment=environment(env), **fields
+    )
+
+
+def revision_of(actor, deployment, *, version=None, reason="because", **spec):
+    """The next revision, with a new version unless one is given."""
+    version = version or ready_version(deployment.team, text=f"weights {now().isoformat()}")
+    return revision_create(
+        actor=actor, deployment=deployment, model_version=version, spec=spec, reason=reason
+    )
+
+
+def claim(replica: Replica) -> Job:
+    """A worker takes the job of a replica; None if it may not be taken."""
+    return attempts.job_claim(**WORKER, queues=["cpu", "gpu"], job_id=replica.job_id)
+
+
+def live(deployment) -> list[Replica]:
+    """Replicas that have not stopped."""
+    rows = Replica.objects.filter(revision__deployment=deployment)
+    return list(rows.exclude(state=ReplicaState.STOPPED).order_by("pk"))
+
+
+def make_ready(replica: Replica, port: int = 0) -> Job:
+    """The job of a replica is claimed, loads and says that it serves."""
+    job = claim(replica)
+    data = {"host": "127.0.0.1", "port": port or 20000 + replica.pk}
+    attempts.job_ready(job=job, data=data)
+    return job
+
+
+def settle(deployment, rounds: int = 3) -> None:
+    """Reconcile, and let every waiting replica get ready, until nothing moves."""
+    for _ in range(rounds):
+        reconcile_deployment(deployment.pk)
+        for replica in live(deployment):
+            if replica.state == ReplicaState.PENDING:
+                make_ready(replica)
+    reconcile_deployment(deployment.pk)
+    deployment.refresh_from_db()
+
+
+def serving(actor, team, *, env="development", name="writer", **spec) -> Deployment:
+    """A deployment whose first revision is active."""
+    deployment = deployment_of(actor, team, name=name, env=env)
+    revision_of(actor, deployment, **spec)
+    settle(deployment)
+    return deployment
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
