@@ -35,6 +35,7 @@ class EngineHost:
         self._error: BaseException | None = None
         self.engine: Engine
         self.builder: PromptBuilder
+        self._renderer: TemplateRenderer | None = None
         self._about: dict[str, Any] = {}
 
     def start(self) -> None:
@@ -55,6 +56,8 @@ class EngineHost:
         if self._loaded_or_failed.is_set() and self._error is None:
             self.engine.stop()
             self._thread.join(timeout=30)
+        if self._renderer is not None:
+            self._renderer.close()
 
     def app(self, on_request_end: RequestEndHook | None) -> App:
         """The ASGI application over this engine."""
@@ -102,7 +105,7 @@ class EngineHost:
             max_slots=options.max_slots,
             prefill_chunk=options.prefill_chunk,
         )
-        renderer = TemplateRenderer(loaded.tokenizer)
+        renderer = self._renderer = TemplateRenderer(loaded.tokenizer)
         self.builder = PromptBuilder(
             loaded.tokenizer,
             renderer,

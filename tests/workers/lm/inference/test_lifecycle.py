@@ -239,8 +239,15 @@ def test_a_chat_template_of_the_model_is_used_and_may_refuse(
         assert "no system" in refused.value.message
 
 
-@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_the_command_line_serves_until_sigterm(tmp_path: Path, llama_dir: Path, dtype: str) -> None:
+def test_bfloat16_weights_are_served(serving: Serving, llama_dir: Path) -> None:
+    served = serving(_options(llama_dir, dtype="bf16"))
+    health = httpx.get(f"{served.url}/health", headers=AUTH).json()
+    assert (health["dtype"], health["mode"]) == ("bf16", "packed")
+    answer = httpx.post(f"{served.url}/v1/completions", json=LONG, headers=AUTH)
+    assert answer.json()["usage"]["completion_tokens"] == 120
+
+
+def test_the_command_line_serves_until_sigterm(tmp_path: Path, llama_dir: Path) -> None:
     secret, ready = tmp_path / "secret", tmp_path / "ready.json"
     secret.write_text(f"{SECRET}\n")
     command = [
