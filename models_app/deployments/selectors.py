@@ -148,18 +148,25 @@ def route_table() -> list[dict[str, Any]]:
     active = Deployment.objects.filter(
         stopped_at=None, active_revision__state=RevisionState.ACTIVE
     ).values_list(
-        "pk", "team_id", "team__slug", "name", "active_revision_id", "active_revision__digest"
+        "pk",
+        "team_id",
+        "team__slug",
+        "name",
+        "created_at",
+        "active_revision_id",
+        "active_revision__digest",
     )
     table = {
         revision_id: {
             "deployment_id": pk,
             "team_id": team_id,
             "name": f"{team}/{name}",
+            "created": int(created_at.timestamp()),
             "revision_id": revision_id,
             "fingerprint": digest[:SHORT],
             "replicas": [],
         }
-        for pk, team_id, team, name, revision_id, digest in active
+        for pk, team_id, team, name, created_at, revision_id, digest in active
     }
     ready = Replica.objects.filter(state=ReplicaState.READY, revision_id__in=table)
     for pk, revision_id, epoch, host, port in ready.order_by("pk").values_list(

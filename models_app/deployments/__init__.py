@@ -1,0 +1,1 @@
+"""Deployments, their immutable revisions, roll-outs, and the replicas that serve them."""
