@@ -1,0 +1,207 @@
+"""A real Chromium, and the real ASGI application of the console on the test database.
+
+Fixtures: `console_url` (the running console), `browser`, `page` (fails its test on console errors,
+failed scripts and policy violations), `sign_in` (a page signed in as somebody), `screenshot`.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+import uvicorn
+from django.conf import settings
+from django.db import connections
+from django.test import Client
+
+CHROMIUM = Path(os.environ.get("SLIPWAY_CHROMIUM", "/usr/bin/chromium"))
+SWITCHES = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SHOTS = Path(__file__).resolve().parents[2] / "artifacts" / "screenshots"
+FOLDER = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = pytest.mark.skip(reason=f"no Chromium at {CHROMIUM}: run `make browser`")
+    for item in items:
+        if FOLDER in Path(item.path).parents:
+            item.add_marker(pytest.mark.browser)
+            if not CHROMIUM.exists():
+                item.add_marker(missing)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """One Chromium for the session."""
+    # Playwright keeps an event loop in this thread; Django must not take that for async code.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=SWITCHES)
+        yield chromium
+        chromium.close()
+    os.environ.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)
+
+
+class Console:
+    """The console served by uvicorn in a thread of this process, so on the test database."""
+
+    def __init__(self) -> None:
+        from console.asgi import application
+
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        config = uvicorn.Config(
+            application, log_level="warning", timeout_graceful_shutdown=2, ws_max_size=65536
+        )
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self._serve, daemon=True, name="console")
+
+    def _serve(self) -> None:
+        self.server.run(sockets=[self.socket])
+
+    def start(self) -> None:
+        self.thread.start()
+        deadline = time.monotonic() + 20
+        while not self.server.started and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with urlopen(f"{self.url}/static/favicon.svg", timeout=10) as answer:
+            assert answer.status == 200
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(15)
+        self.socket.close()
+
+
+@pytest.fixture
+def console_url(transactional_db: None) -> Iterator[str]:
+    """Address of a console that sees the rows of this test."""
+    console = Console()
+    settings.CSRF_TRUSTED_ORIGINS = [console.url]
+    console.start()
+    yield console.url
+    console.stop()
+    connections.close_all()
+
+
+class Page:
+    """Wraps a Playwright page and remembers everything that went wrong in it."""
+
+    def __init__(self, page: Any, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.problems: list[str] = []
+        #: Parts of messages that a test provokes on purpose.
+        self.expected: list[str] = []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.problems.append(
+                f"{message.type}: {message.text} ({message.location.get('url', '')})"
+            )
+
+    def unexpected(self) -> list[str]:
+        return [p for p in self.problems if not any(part in p for part in self.expected)]
+
+    def open(self, path: str) -> Any:
+        return self.page.goto(self.url + path)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.page, name)
+
+
+NewPage = Callable[..., Page]
+
+
+@pytest.fixture
+def new_page(browser: Any, console_url: str) -> Iterator[NewPage]:
+    """Makes pages: `new_page(phone=True, theme="dark", language="zh-hans")`."""
+    pages: list[Page] = []
+    contexts: list[Any] = []
+
+    def make(*, phone: bool = False, theme: str = "light", language: str = "en") -> Page:
+        size = {"width": 390, "height": 844} if phone else {"width": 1440, "height": 900}
+        context = browser.new_context(
+            viewport=size,
+            is_mobile=phone,
+            has_touch=phone,
+            color_scheme=theme,
+            locale="zh-CN" if language.startswith("zh") else "en-GB",
+        )
+        context.set_default_timeout(15_000)
+        page = Page(context.new_page(), console_url)
+        contexts.append(context)
+        pages.append(page)
+        return page
+
+    yield make
+    found = [problem for page in pages for problem in page.unexpected()]
+    for context in contexts:
+        context.close()
+    assert not found, "the browser complained:\n" + "\n".join(found)
+
+
+@pytest.fixture
+def page(new_page: NewPage) -> Page:
+    """A wide page in the light theme, not signed in."""
+    return new_page()
+
+
+@pytest.fixture
+def sign_in() -> Callable[[Page, Any], Page]:
+    """Signs a person in without the form: `sign_in(page, ana)`."""
+
+    def sign(page: Page, user: Any) -> Page:
+        client = Client()
+        client.force_login(user, backend="console.access.backends.RoleBackend")
+        morsel = client.cookies[settings.SESSION_COOKIE_NAME]
+        page.context.add_cookies(
+            [{"name": settings.SESSION_COOKIE_NAME, "value": morsel.value, "url": page.url}]
+        )
+        return page
+
+    return sign
+
+
+@pytest.fixture
+def screenshot(request: pytest.FixtureRequest) -> Callable[..., Path]:
+    """Keeps a picture under artifacts/screenshots/, which git ignores."""
+
+    def shoot(page: Page, name: str = "", *, full: bool = True) -> Path:
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        path = SHOTS / f"{name or request.node.name}.png"
+        page.screenshot(path=str(path), full_page=full)
+        return path
+
+    return shoot
+
+
+def overflow(page: Page) -> list[str]:
+    """Elements that stick out of the page at its right; empty when the layout holds."""
+    return page.evaluate(
+        """() => {
+          const wide = document.documentElement.clientWidth;
+          if (document.documentElement.scrollWidth <= wide) return [];
+          return [...document.querySelectorAll('body *')]
+            .filter((e) => e.getBoundingClientRect().right > wide + 1
+              && !e.closest('.tbl-wrap, .log, .tabs, .snippet, .diff-wrap, svg'))
+            .slice(0, 5).map((e) => e.tagName + '.' + e.className);
+        }"""
+    )

@@ -1,0 +1,156 @@
+"""Pages for the tests of the scripts: components of the product on data that a test controls."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.template import engines
+from django.urls import path
+from django.views.i18n import set_language
+
+START = dt.datetime(2026, 1, 5, 8, 0, tzinfo=dt.UTC)
+
+
+@dataclass
+class Stage:
+    """What the pages show; tests change it and ring the bell."""
+
+    counter: int = 0
+    log: list[tuple[str, str]] = field(default_factory=list)
+    closed: bool = False
+    points: list[tuple[int, float]] = field(default_factory=list)
+    posts: list[dict[str, Any]] = field(default_factory=list)
+    fetched: list[tuple[int, int]] = field(default_factory=list)
+    results: list[dict[str, str]] = field(default_factory=list)
+
+
+stage = Stage()
+
+COUNTER = """{% extends "base.html" %}{% block title %}Counter{% endblock %}
+{% block crumbs %}<li aria-current="page">Counter</li>{% endblock %}
+{% block main %}
+<div class="head"><div class="head-main"><h1>Counter {% state "running" "job" %}</h1></div></div>
+<section class="panel panel-body" id="region" data-live-topic="{{ topic }}">
+  <p id="value">{{ stage.counter }}</p>
+  <details id="more"><summary>More</summary><p id="inner">{{ stage.counter }}</p></details>
+  <input id="typed" aria-label="Typed" class="form-control">
+</section>
+<form method="post" action="/act/" data-confirm="Stop it?" data-confirm-text="It can be started again."
+  data-confirm-ok="Stop">{% csrf_token %}<button class="btn" name="verb" value="stop" id="stop">Stop</button></form>
+<form method="post" action="/act/">{% csrf_token %}
+  <button class="btn" name="verb" value="delete" id="delete" data-confirm="Delete?" data-confirm-type="counter"
+    data-confirm-loss data-confirm-ok="Delete for good">Delete</button>
+  <button class="btn" name="verb" value="reject" id="reject" data-confirm="Reject?" data-confirm-reason="why"
+    data-confirm-ok="Reject">Reject</button>
+</form>
+{% endblock %}"""
+LOG = """{% extends "base.html" %}{% block title %}Log{% endblock %}
+{% block head_extra %}<link rel="stylesheet" href="{% static "vendor/uplot.min.css" %}">{% endblock %}
+{% block scripts %}<script src="{% static "vendor/uplot.min.js" %}" defer></script>
+<script src="{% static "vendor/ansi_up.min.js" %}" defer></script>
+<script src="{% static "js/charts.js" %}" defer></script><script src="{% static "js/logview.js" %}" defer></script>{% endblock %}
+{% block crumbs %}<li aria-current="page">Log</li>{% endblock %}
+{% block main %}<div class="head"><div class="head-main"><h1>Log and chart</h1></div></div><div class="stack">
+<section class="panel"><header class="panel-head"><h2>Loss</h2></header>{% include "components/_chart.html" with chart_id="loss" data=chart label="Loss by step" x_label="Step" live_url="/metrics.json" live_topic=topic live_keys="loss" %}</section>
+{% include "components/_log.html" with lines=lines log_url="/log.json" topic=topic download_url="/log.txt" closed=stage.closed %}</div>{% endblock %}"""
+
+
+class Example(forms.Form):
+    name = forms.CharField(help_text="Lower case letters, digits and hyphens.")
+    note = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    preset = forms.ChoiceField(choices=[("small", "Small"), ("own", "Own shape")])
+    layers = forms.IntegerField(required=False)
+    start = forms.BooleanField(required=False, label="Start at once")
+
+
+FORM = """{% extends "base.html" %}{% block title %}Form{% endblock %}
+{% block crumbs %}<li aria-current="page">Form</li>{% endblock %}
+{% block main %}<div class="head"><div class="head-main"><h1>New job</h1></div></div>
+<form method="post" class="panel form-page" novalidate>{% csrf_token %}<div class="panel-body">
+{% include "components/_form_errors.html" %}{{ form.name.as_field_group }}{{ form.note.as_field_group }}
+{{ form.preset.as_field_group }}<div data-when="preset:own">{{ form.layers.as_field_group }}</div>
+{{ form.start.as_field_group }}</div>
+<div class="form-foot"><button class="btn btn-primary">Create</button></div></form>{% endblock %}"""
+
+
+def show(request: HttpRequest, source: str, **context: Any) -> HttpResponse:
+    context |= {"stage": stage, "topic": f"user.{request.user.pk}"}
+    return HttpResponse(engines["django"].from_string(source).render(context, request))
+
+
+@login_required
+def counter(request: HttpRequest) -> HttpResponse:
+    return show(request, COUNTER)
+
+
+@login_required
+def act(request: HttpRequest) -> HttpResponse:
+    stage.posts.append(request.POST.dict())
+    messages.success(request, f"Done: {request.POST['verb']}")
+    return redirect("job_list")
+
+
+@login_required
+def log(request: HttpRequest) -> HttpResponse:
+    first = max(0, len(stage.log) - 200)
+    lines = [
+        {"seq": n + 1, "at": START + dt.timedelta(seconds=n), "level": level, "text": text}
+        for n, (level, text) in list(enumerate(stage.log))[first:]
+    ]
+    chart = {
+        "x": [step for step, _ in stage.points],
+        "series": [[loss for _, loss in stage.points]],
+        "labels": ["loss"],
+    }
+    return show(request, LOG, lines=lines, chart=chart)
+
+
+@login_required
+def log_json(request: HttpRequest) -> JsonResponse:
+    after, limit = int(request.GET["after"]), int(request.GET["limit"])
+    stage.fetched.append((after, limit))
+    part = list(enumerate(stage.log, 1))[after : after + limit]
+    lines = [
+        [seq, (START + dt.timedelta(seconds=seq)).isoformat(), 1, "stdout", level, text]
+        for seq, (level, text) in part
+    ]
+    return JsonResponse({"lines": lines, "last_seq": len(stage.log), "closed": stage.closed})
+
+
+@login_required
+def metrics_json(request: HttpRequest) -> JsonResponse:
+    after = float(request.GET["after_step"])
+    points = [{"step": s, "values": {"loss": v}} for s, v in stage.points if s > after]
+    return JsonResponse({"points": points})
+
+
+@login_required
+def form(request: HttpRequest) -> HttpResponse:
+    return show(request, FORM, form=Example(request.POST if request.method == "POST" else None))
+
+
+def search(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"results": stage.results})
+
+
+def nothing(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("")
+
+
+urlpatterns = [
+    path("", nothing, name="overview"),
+    path("login/", nothing, name="login"),
+    path("counter/", counter, name="job_list"),
+    path("log/", log, name="model_list"),
+    path("log.json", log_json),
+    path("metrics.json", metrics_json),
+    path("form/", form, name="dataset_list"),
+    path("act/", act, name="act"),
+    path("search/", search, name="search"),
+    path("i18n/language/", set_language, name="set_language"),
+]
