@@ -189,6 +189,9 @@ IMPORT_DIR = Path(
     )
 )
 UPLOAD_LIMIT_MIB = env.read_int("SLIPWAY_UPLOAD_LIMIT_MIB", 4096, "Largest upload", least=1)
+IMPORT_LIMIT_MIB = env.read_int(
+    "SLIPWAY_IMPORT_LIMIT_MIB", 65_536, "Most text that one dataset import may unpack to", least=1
+)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1 << 18
 FILE_UPLOAD_TEMP_DIR = None
@@ -198,7 +201,7 @@ REST_FRAMEWORK = {
         "console.access.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": ["console.access.permissions.SignedIn"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "console.problems.exception_handler",

@@ -35,24 +35,44 @@ def blob_path(sha256: str) -> Path:
     return blob_root() / sha256[:2] / sha256[2:4] / sha256
 
 
+class BlobWriter:
+    """Takes bytes as they come; `publish` files them under their digest, `discard` drops them."""
+
+    def __init__(self) -> None:
+        root = blob_root()
+        root.mkdir(parents=True, exist_ok=True)
+        self._file = tempfile.NamedTemporaryFile(dir=root, prefix=".put-", delete=False)  # noqa: SIM115
+        self._digest, self.size = hashlib.sha256(), 0
+
+    def write(self, data: bytes) -> None:
+        self._digest.update(data)
+        self.size += len(data)
+        self._file.write(data)
+
+    def publish(self) -> tuple[str, int]:
+        """Make the bytes durable and visible; returns (sha256, size)."""
+        sha256 = self._digest.hexdigest()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        _publish(Path(self._file.name), blob_path(sha256))
+        return sha256, self.size
+
+    def discard(self) -> None:
+        """Drop what was written; harmless after `publish`."""
+        self._file.close()
+        Path(self._file.name).unlink(missing_ok=True)
+
+
 def blob_put(stream: BinaryIO) -> tuple[str, int]:
     """Store what `stream` holds; returns (sha256, size). Idempotent, atomic, bounded memory."""
-    root = blob_root()
-    root.mkdir(parents=True, exist_ok=True)
-    digest, size = hashlib.sha256(), 0
-    with tempfile.NamedTemporaryFile(dir=root, prefix=".put-", delete=False) as out:
-        try:
-            while chunk := stream.read(CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-                out.write(chunk)
-            out.flush()
-            os.fsync(out.fileno())
-            _publish(Path(out.name), blob_path(digest.hexdigest()))
-        except BaseException:
-            Path(out.name).unlink(missing_ok=True)
-            raise
-    return digest.hexdigest(), size
+    writer = BlobWriter()
+    try:
+        while chunk := stream.read(CHUNK):
+            writer.write(chunk)
+        return writer.publish()
+    finally:
+        writer.discard()
 
 
 def blob_put_file(path: Path) -> tuple[str, int]:

@@ -1,0 +1,118 @@
+"""What a person may choose when files become a dataset version, and which files may be taken."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from django.conf import settings
+from pydantic import BaseModel, ConfigDict, Field
+
+from models_app.core.errors import FieldError
+
+FORMATS = (".txt", ".jsonl", ".csv", ".parquet")
+COMPRESSIONS = (".gz", ".zst")
+MOST_FILES = 10_000
+
+
+class ImportOptions(BaseModel):
+    """How files become documents, and which of these are held out for validation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    text_field: str = Field(
+        "text",
+        min_length=1,
+        max_length=120,
+        title="Text field",
+        description="The field or column that holds the text, in JSONL, CSV and Parquet.",
+    )
+    document: Literal["auto", "file", "paragraph", "line"] = Field(
+        "auto",
+        title="Document",
+        description="What one document is in text files. auto: a file each if there are at least "
+        "20 of them, else a paragraph. In tables every row is one.",
+    )
+    split: Literal["random", "contiguous"] = Field(
+        "random",
+        title="Split",
+        description="Hold out documents at random, or the end of the text.",
+    )
+    validation_fraction: float = Field(
+        0.1,
+        ge=0.0,
+        le=0.9,
+        title="Validation share",
+        description="How much is held out; 0 holds out nothing.",
+    )
+    seed: int = Field(
+        1337,
+        ge=0,
+        le=2**63 - 1,
+        title="Seed",
+        description="The same files, options and seed give the same version.",
+    )
+    max_documents: int | None = Field(
+        None,
+        ge=1,
+        le=10**12,
+        title="Most documents",
+        description="Stop after this many; empty takes all.",
+    )
+
+
+def check_file_name(name: str, field: str = "files") -> str:
+    """The plain name of a file that can be imported, or FieldError."""
+    plain = name.replace("\\", "/").rsplit("/", 1)[-1].strip()
+    suffixes = [part.lower() for part in Path(plain).suffixes]
+    if suffixes and suffixes[-1] in COMPRESSIONS:
+        suffixes.pop()
+    if not plain or len(plain) > 200 or not plain.isprintable():
+        raise FieldError(field, "A file needs a printable name of at most 200 characters.")
+    if not suffixes or suffixes[-1] not in FORMATS:
+        raise FieldError(
+            field,
+            f"{plain}: this kind of file is not read. Use {', '.join(FORMATS)}, each also with "
+            f"{' or '.join(COMPRESSIONS)}.",
+        )
+    return plain
+
+
+def import_files(path: str) -> list[tuple[str, Path]]:
+    """Files under the import directory that `path` names: (name, place), in order.
+
+    Links are resolved first; whatever then lies outside the directory is refused.
+    """
+    root = Path(settings.IMPORT_DIR).resolve()
+    if not path.strip() or "\0" in path:
+        raise FieldError("path", "Name a file or a directory inside the import directory.")
+    target = (root / path.strip().lstrip("/")).resolve()
+    if Path(path.strip()).is_absolute() and Path(path.strip()).resolve().is_relative_to(root):
+        target = Path(path.strip()).resolve()
+    if not target.is_relative_to(root) or not target.exists():
+        raise FieldError("path", f"There is no {path.strip()!r} inside the import directory.")
+    if target.is_file():
+        return [(check_file_name(target.name, "path"), target)]
+    found = [
+        (file.relative_to(target).as_posix(), file)
+        for file in sorted(target.rglob("*"))
+        if _importable(file, root)
+    ]
+    if not found:
+        raise FieldError("path", f"{path.strip()!r} holds no file of a known kind: {', '.join(FORMATS)}.")
+    if len(found) > MOST_FILES:
+        raise FieldError("path", f"At most {MOST_FILES:,} files at once; there are {len(found):,}.")
+    return found
+
+
+def _importable(file: Path, root: Path) -> bool:
+    if not file.is_file() or not file.resolve().is_relative_to(root):
+        return False
+    try:
+        check_file_name(file.name)
+    except FieldError:
+        return False
+    return True
+
+
+def parameters_of(source: dict[str, Any]) -> dict[str, Any]:
+    """The options that a stored version was imported with."""
+    return dict(source.get("parameters", {}))

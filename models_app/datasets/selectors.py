@@ -1,0 +1,98 @@
+"""Reads datasets and their versions, filtered by what the actor may see."""
+
+import json
+from itertools import islice
+from typing import Any
+
+from django.db.models import Count, Max, QuerySet
+
+from models_app.core.actor import Actor
+from models_app.core.blobs import blob_open
+from models_app.core.errors import FieldError
+from models_app.datasets.models import Dataset, DatasetVersion
+from models_app.datasets.states import VersionState
+
+SPLITS = ("train", "validation")
+MOST_ROWS = 500
+
+
+def dataset_list(*, actor: Actor, team: str = "", name: str = "") -> QuerySet[Dataset]:
+    """Newest first, each with `num_versions` and `changed_at`, when the last version was made."""
+    rows = Dataset.objects.visible_to(actor).select_related("team", "created_by")
+    if team:
+        rows = rows.filter(team__slug=team)
+    if name:
+        rows = rows.filter(name__icontains=name)
+    return rows.annotate(
+        num_versions=Count("versions"), changed_at=Max("versions__created_at")
+    ).order_by("-id")
+
+
+def dataset_get(*, actor: Actor, dataset_id: int) -> Dataset:
+    """One dataset, or NotFound."""
+    return Dataset.objects.select_related("team", "created_by").get_visible(actor, pk=dataset_id)
+
+
+def dataset_named(*, actor: Actor, team: str, name: str) -> Dataset:
+    """One dataset by the names in its address, or NotFound."""
+    rows = Dataset.objects.select_related("team", "created_by")
+    return rows.get_visible(actor, team__slug=team, name=name)
+
+
+def version_list(
+    *, actor: Actor, dataset: Dataset | None = None, state: str = ""
+) -> QuerySet[DatasetVersion]:
+    """Versions, newest first."""
+    rows = DatasetVersion.objects.visible_to(actor).select_related("dataset__team", "produced_by")
+    if dataset is not None:
+        rows = rows.filter(dataset=dataset)
+    if state:
+        rows = rows.filter(state=state)
+    return rows.order_by("-id")
+
+
+def version_get(*, actor: Actor, version_id: int) -> DatasetVersion:
+    """One version, or NotFound."""
+    rows = DatasetVersion.objects.select_related("dataset__team", "produced_by")
+    return rows.get_visible(actor, pk=version_id)
+
+
+def version_numbered(*, actor: Actor, team: str, name: str, number: int) -> DatasetVersion:
+    """One version by the names in its address, or NotFound."""
+    rows = DatasetVersion.objects.select_related("dataset__team", "produced_by__created_by")
+    return rows.get_visible(
+        actor, dataset__team__slug=team, dataset__name=name, number=number
+    )
+
+
+def versions_ready(*, actor: Actor, team: Any = None) -> QuerySet[DatasetVersion]:
+    """What can be trained on."""
+    rows = version_list(actor=actor, state=VersionState.READY)
+    return rows if team is None else rows.filter(dataset__team=team)
+
+
+def split_files(version: DatasetVersion, split: str) -> list[tuple[str, dict[str, Any]]]:
+    """The shards of a split in order: (path, {sha256, size})."""
+    return sorted(
+        (path, entry) for path, entry in version.manifest.items() if path.startswith(f"{split}/")
+    )
+
+
+def version_rows(
+    *, version: DatasetVersion, split: str = "train", offset: int = 0, limit: int = 50
+) -> list[dict[str, Any]]:
+    """Documents `offset`… of a split, each with its `index`."""
+    if split not in SPLITS:
+        raise FieldError("split", f"Choose one of {', '.join(SPLITS)}.")
+    if not 0 <= offset <= 10**12:
+        raise FieldError("offset", "Use a whole number from 0.")
+    if not 1 <= limit <= MOST_ROWS:
+        raise FieldError("limit", f"Use a number from 1 to {MOST_ROWS}.")
+    lines = islice(_lines(version, split), offset, offset + limit)
+    return [{"index": offset + place, **json.loads(line)} for place, line in enumerate(lines)]
+
+
+def _lines(version: DatasetVersion, split: str) -> Any:
+    for _, entry in split_files(version, split):
+        with blob_open(entry["sha256"]) as stream:
+            yield from stream
