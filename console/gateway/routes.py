@@ -57,7 +57,7 @@ class Route:
         self.deployment_id: int = row["deployment_id"]
         self.team_id: int = row["team_id"]
         self.revision_id: int = row["revision_id"]
-        self.created: int = int(row.get("created", 0))
+        self.created: int = row["created"]
         self.replicas = replicas
         #: Whose turn it is among equally busy replicas.
         self.turn = 0

@@ -1,0 +1,1 @@
+"""Stand-ins for parts in other processes; they speak the real protocol over real sockets."""
