@@ -125,7 +125,7 @@ class App:
         started = time.monotonic()
         try:
             body = await http.json()
-            if self._engine.stats().state != "ready":
+            if self._engine.state != "ready":
                 raise Draining
             exchange = Exchange(self._engine, parse(body), record, self._fingerprint)
             await exchange.start(self._builder)
@@ -158,6 +158,7 @@ class App:
             status = exchange.error.status if exchange.error else http.status or 200
             exchange.close(outcome, _CLIENT_GONE if left else status)
             gone.cancel()
+            exchange.release()
 
     async def _cancel_when_gone(self, http: HttpCall, exchange: Exchange) -> None:
         await http.wait_for_disconnect()

@@ -50,7 +50,11 @@ class Engine:
         self.gauges = Gauges()
         self.broken: str | None = None
         self._log = log or (lambda line: None)
-        self._scheduler = Scheduler(max_slots=runner.max_slots, prefill_chunk=runner.prefill_chunk)
+        self._scheduler = Scheduler(
+            max_slots=runner.max_slots,
+            prefill_chunk=runner.prefill_chunk,
+            whole_prompts=runner.whole_prompts,
+        )
         self._wake = threading.Condition()
         self._inbox: deque[Sequence] = deque()
         self._live = 0
@@ -111,10 +115,12 @@ class Engine:
         """A snapshot for the health page."""
         running = self._scheduler.running
         return self.gauges.snapshot(
-            state=self._state(), running=running, waiting=max(0, self._live - running)
+            state=self.state, running=running, waiting=max(0, self._live - running)
         )
 
-    def _state(self) -> str:
+    @property
+    def state(self) -> str:
+        """ready, draining or failed."""
         if self.broken:
             return "failed"
         return "draining" if self._draining or self._stopping else "ready"

@@ -81,23 +81,20 @@ class Exchange:
         """Give all choices up; `batches` still runs to their last events."""
         self._engine.cancel(self._sequences)
 
+    def release(self) -> None:
+        """The answer is not awaited any more: nothing may go on computing it."""
+        if self._open:
+            self.cancel()
+
     async def batches(self) -> AsyncIterator[list[Delta]]:
         """Deltas as they come, those that came together in one list.
 
         Ends when every choice has ended. A failed choice cancels its siblings and leaves
         its error in `error`.
         """
-        try:
-            while self._open:
-                deltas = [
-                    event
-                    for event in await self._next()
-                    if isinstance(event, Delta) or self._ended(event)
-                ]
-                yield [event for event in deltas if isinstance(event, Delta)]
-        finally:
-            if self._open:
-                self.cancel()
+        while self._open:
+            events = await self._next()
+            yield [event for event in events if isinstance(event, Delta)]
 
     async def _next(self) -> list[Event]:
         events = [await self._events.get()]
@@ -117,16 +114,16 @@ class Exchange:
                 self._open -= 1
                 record.finish_reasons.append(event.finish)
             return
+        self._ended(event)
+
+    def _ended(self, event: Ended) -> None:
+        """Count what was sampled; the first failure ends the other choices too."""
         self._open -= 1
         self._computed |= event.prompt_computed
         self.answer.choices[event.choice].tokens = event.completion_tokens
-
-    def _ended(self, event: Ended) -> bool:
-        """Remember the first failure; always False, as there is nothing to show."""
         if event.error is not None and self.error is None:
             self.error = event.error
             self.cancel()
-        return False
 
     def _elapsed(self) -> float:
         return round((time.monotonic() - self._started) * 1000, 3)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from .app import App
 from .detokenize import TokenizerText
@@ -93,6 +94,7 @@ class EngineHost:
     def _load(self) -> None:
         options = self._options
         torch.set_num_threads(options.threads)
+        disable_progress_bar()  # type: ignore[no-untyped-call]
         loaded = load(
             options.model_dir,
             dtype=options.dtype,
@@ -132,5 +134,6 @@ class EngineHost:
             "device": self._options.device,
             "threads": self._options.threads,
             "mode_reason": why,
+            "cache_bytes": getattr(getattr(self.engine.runner, "cache", None), "bytes", 0),
             "chat_template": "own" if renderer.own_template else "plain lines",
         }

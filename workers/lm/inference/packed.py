@@ -22,6 +22,7 @@ class PackedRunner:
     """Runs any decoder whose attention goes through transformers' attention interface."""
 
     mode = "packed"
+    whole_prompts = False
 
     def __init__(
         self,

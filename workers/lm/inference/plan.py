@@ -61,6 +61,7 @@ class Runner(Protocol):
     context_length: int
     max_slots: int
     prefill_chunk: int
+    whole_prompts: bool
     mode: str
 
     def forward(self, plan: StepPlan) -> torch.Tensor:

@@ -6,6 +6,8 @@ side by side, and every row of logits is compared with a plain forward pass of t
 
 from __future__ import annotations
 
+import os
+
 import torch
 from transformers import PreTrainedModel
 
@@ -35,7 +37,12 @@ def choose_runner(
             prefill_chunk=prefill_chunk,
         )
         probe.check(packed)
+        check_memory(packed.cache.bytes)
         return packed, "packed batching"
+    except MemoryError:
+        check_memory(None)
+    except ModelRefused:
+        raise
     except Exception as error:
         reasons.append(f"packed batching does not fit: {_sentence(error)}")
     model.set_attn_implementation(plain)
@@ -139,6 +146,17 @@ class _Probe:
         worst = float((distance / scale).max())
         if not worst <= self._tolerance:
             raise UnsupportedAttention(f"its logits differ by {worst:.2g} of their spread")
+
+
+def check_memory(cache_bytes: int | None) -> None:
+    """A cache that cannot be filled would end the process in the middle of answers."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if cache_bytes is None or cache_bytes > physical:
+        size = "the memory" if cache_bytes is None else f"{cache_bytes / 2**30:.1f} GiB"
+        raise ModelRefused(
+            f"The key-value cache needs {size}, more than this machine has "
+            f"({physical / 2**30:.1f} GiB): ask for fewer slots or a shorter context."
+        )
 
 
 def _probe_length(model: PreTrainedModel) -> int:

@@ -16,9 +16,10 @@ class Scheduler:
     first of them has a part of its prompt in the cache, and only it must move when n changes.
     """
 
-    def __init__(self, *, max_slots: int, prefill_chunk: int) -> None:
+    def __init__(self, *, max_slots: int, prefill_chunk: int, whole_prompts: bool = False) -> None:
         self.max_slots = max_slots
         self.prefill_chunk = prefill_chunk
+        self.whole_prompts = whole_prompts
         self.waiting: deque[Sequence] = deque()
         self.decoding: list[Sequence] = []
         self.prefilling: list[Sequence] = []
@@ -47,8 +48,9 @@ class Scheduler:
     def _chunks(self) -> list[PrefillChunk]:
         budget, chunks = self.prefill_chunk, []
         for offset, sequence in enumerate(self.prefilling):
-            size = min(budget, len(sequence.prompt) - sequence.computed)
-            if size <= 0:
+            left = len(sequence.prompt) - sequence.computed
+            size = min(budget, left)
+            if size <= 0 or (self.whole_prompts and size < left):
                 break
             start, budget = sequence.computed, budget - size
             chunks.append(

@@ -30,7 +30,8 @@ class SteppedRunner:
         self.vocab_size = vocabulary_width(model)
         self.context_length = context_length
         self.max_slots = max_slots
-        self.prefill_chunk = context_length  # prompts are never cut
+        self.prefill_chunk = context_length
+        self.whole_prompts = True  # the model's own code continues by one token only
         self.mode = "stepped" if cached else "recomputed"
         self._model: Any = model
         self._cached = cached

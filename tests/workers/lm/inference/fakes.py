@@ -17,6 +17,7 @@ class FakeRunner:
     """
 
     mode = "fake"
+    whole_prompts = False
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from transformers import (
+    AutoModelForCausalLM,
     BloomConfig,
     FalconConfig,
     Gemma2Config,
@@ -115,13 +116,26 @@ _SMALL = {"vocab_size": tiny.VOCABULARY, "hidden_size": 32, "initializer_range":
 )
 def test_other_architectures_fall_back_to_stepping_alone(config: Any) -> None:
     """Own attention, ALiBi, capped logits, state space: slower, but never wrong."""
-    from transformers import AutoModelForCausalLM
-
     models = []
     for _ in range(2):
         torch.manual_seed(5)
         models.append(AutoModelForCausalLM.from_config(config).eval())
     _check(*models, "stepped")
+
+
+def test_prompts_are_not_cut_where_the_model_cannot_continue_them() -> None:
+    """Together they are longer than the context, which bounds a step of a stepped model."""
+    torch.manual_seed(5)
+    model = AutoModelForCausalLM.from_config(BloomConfig(**_SMALL, n_layer=2, n_head=4)).eval()
+    runner, _ = choose_runner(model, context_length=64, max_slots=4, prefill_chunk=8)
+    engine = Engine(runner, TEXT, ())
+    prompts = [list(range(start, start + 50)) for start in (0, 60, 120, 180)]
+    params = SamplingParams(max_tokens=8, temperature=0)
+    sequences = engine.submit([(prompt, params) for prompt in prompts], lambda event: None)
+    while engine.live:
+        engine.step()
+    for sequence in sequences:
+        assert sequence.tokens == _generate(model, sequence.prompt, 8)
 
 
 def test_a_runner_that_is_wrong_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

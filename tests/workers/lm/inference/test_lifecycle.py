@@ -109,6 +109,10 @@ class TestRefusedDirectories:
         tiny.save(tmp_path, vocab_size=200)
         assert "do not belong together" in _refused(tmp_path)
 
+    def test_a_cache_larger_than_the_machine(self, tmp_path: Path) -> None:
+        tiny.save(tmp_path, max_position_embeddings=2**24)
+        assert "fewer slots" in _refused(tmp_path, max_slots=500)
+
     def test_no_directory_and_no_secret(self, tmp_path: Path, llama_dir: Path) -> None:
         assert "does not exist" in _refused(tmp_path / "nothing")
         options = ServeOptions(model_dir=llama_dir, name="m", secret="")
@@ -198,6 +202,20 @@ def test_a_failure_in_midstream_is_told_in_the_stream(
         assert again.usage.completion_tokens >= 1
     assert served.ends[0].outcome == "failed"
     assert served.ends[0].completion_tokens >= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [("gpt2", {}), ("llama", {"tie_word_embeddings": True}), ("gpt_neox", {}), ("mistral", {})],
+)
+def test_saved_models_of_several_architectures_are_served(
+    serving: Serving, tmp_path: Path, kind: str, changes: dict[str, Any]
+) -> None:
+    served = serving(_options(tiny.save(tmp_path, kind, **changes)))
+    health = httpx.get(f"{served.url}/health", headers=AUTH).json()
+    assert (health["architecture"], health["mode"]) == (kind, "packed")
+    answer = httpx.post(f"{served.url}/v1/completions", json=LONG, headers=AUTH)
+    assert answer.json()["usage"]["completion_tokens"] == 120
 
 
 def test_a_broken_model_ends_the_server(

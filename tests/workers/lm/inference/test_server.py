@@ -59,6 +59,21 @@ def test_streamed_deltas_make_the_whole_text(client: OpenAI, seed: int) -> None:
     assert texts[0] != texts[1]
 
 
+def test_running_usage_lets_a_reader_stop_anywhere(client: OpenAI) -> None:
+    stream = client.completions.create(
+        model="m",
+        prompt=[5, 6, 7],
+        max_tokens=9,
+        stream=True,
+        extra_body={"ignore_eos": True, "stream_options": {"continuous_usage_stats": True}},
+    )
+    usages = [chunk.usage for chunk in stream]
+    assert all(usage.prompt_tokens == 3 for usage in usages)
+    counts = [usage.completion_tokens for usage in usages]
+    assert counts == sorted(counts)
+    assert counts[-1] == 9
+
+
 def test_chat_logprobs_belong_to_the_tokens(client: OpenAI) -> None:
     answer = client.chat.completions.create(
         model="m",
