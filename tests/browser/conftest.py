@@ -16,8 +16,9 @@ from urllib.request import urlopen
 import pytest
 import uvicorn
 from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
 from django.db import connections
-from django.test import Client
 
 CHROMIUM = Path(os.environ.get("SLIPWAY_CHROMIUM", "/usr/bin/chromium"))
 SWITCHES = [
@@ -169,12 +170,14 @@ def sign_in() -> Callable[[Page, Any], Page]:
     """Signs a person in without the form: `sign_in(page, ana)`."""
 
     def sign(page: Page, user: Any) -> Page:
-        client = Client()
-        client.force_login(user, backend="console.access.backends.RoleBackend")
-        morsel = client.cookies[settings.SESSION_COOKIE_NAME]
-        page.context.add_cookies(
-            [{"name": settings.SESSION_COOKIE_NAME, "value": morsel.value, "url": page.url}]
-        )
+        session = SessionStore()
+        session[SESSION_KEY] = str(user.pk)
+        session[BACKEND_SESSION_KEY] = "console.access.backends.RoleBackend"
+        session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+        session.create()
+        name = settings.SESSION_COOKIE_NAME
+        cookie = {"name": name, "value": session.session_key, "url": page.url}
+        page.context.add_cookies([cookie])
         return page
 
     return sign
