@@ -1,4 +1,4 @@
-"""Versions that can be deployed, deployments, and replicas driven as a worker would, without torch."""
+"""Versions that can be deployed, deployments, and replicas driven as a worker would."""
 
 import io
 

@@ -8,9 +8,16 @@ from models_app.deployments.services.deployments import (
 )
 from models_app.deployments.services.records import request_records_store
 from models_app.deployments.services.revisions import deployment_scale, revision_create
-from models_app.deployments.services.rollouts import roll_back, rollout_abort, rollout_start
+from models_app.deployments.services.rollouts import (
+    back_targets,
+    roll_back,
+    rolling_out,
+    rollout_abort,
+    rollout_start,
+)
 
 __all__ = [
+    "back_targets",
     "deployment_change",
     "deployment_create",
     "deployment_scale",
@@ -19,6 +26,7 @@ __all__ = [
     "request_records_store",
     "revision_create",
     "roll_back",
+    "rolling_out",
     "rollout_abort",
     "rollout_start",
 ]

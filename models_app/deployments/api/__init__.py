@@ -1,0 +1,1 @@
+"""The API of deployments: `resources` reads and makes them, `actions` moves them."""

@@ -1,0 +1,108 @@
+"""What the API of deployments accepts. `spec` is validated as a serving configuration."""
+
+from typing import Any
+
+from django.apps import apps
+from pydantic import BaseModel, ConfigDict, Field
+
+from models_app.approvals.selectors import environment_list
+from models_app.configs.specs import ServingSpec
+from models_app.core.actor import Actor
+from models_app.core.errors import FieldError
+from models_app.core.validation import parse
+from models_app.registry.models import ModelVersion
+
+
+class Input(BaseModel):
+    """Unknown fields are refused by name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DeploymentInput(Input):
+    """A new deployment."""
+
+    team: str = Field(description="Name of the team")
+    name: str
+    environment: str = Field(description="See environments")
+    description: str = ""
+
+
+class DescriptionInput(Input):
+    """What can be changed of a deployment itself."""
+
+    description: str
+
+
+class RevisionInput(Input):
+    """A new revision; `spec` as in configs/schema/serving."""
+
+    model_version: int
+    spec: dict[str, Any] = Field(default_factory=dict)
+    reason: str = ""
+
+
+class PlanInput(Input):
+    """What a revision would be made of."""
+
+    model_version: int
+    spec: dict[str, Any] = Field(default_factory=dict)
+
+
+class RollbackInput(Input):
+    """`to` is the number of an earlier revision; without it the one that served before."""
+
+    to: int | None = None
+    reason: str = ""
+
+
+class RolloutInput(Input):
+    """An approved or failed revision by its number."""
+
+    revision: int
+
+
+class ReasonInput(Input):
+    """Why; kept in the audit log."""
+
+    reason: str = ""
+
+
+class ScaleInput(Input):
+    """How many replicas from now on."""
+
+    replicas: int
+    reason: str = ""
+
+
+def spec_of(given: dict[str, Any]) -> ServingSpec:
+    """The serving configuration, with errors under `spec.`."""
+    return parse(ServingSpec, given, prefix="spec")
+
+
+def version_of(actor: Actor, pk: int) -> ModelVersion:
+    """A version that the actor sees, or FieldError."""
+    rows = ModelVersion.objects.visible_to(actor).select_related("model")
+    row: ModelVersion | None = rows.filter(pk=pk).first() if 0 < pk < 1 << 62 else None
+    if row is None:
+        raise FieldError("model_version", "There is no such version, or you may not see it.")
+    return row
+
+
+def team_of(actor: Actor, slug: str) -> Any:
+    """The actor's team of this name, or FieldError."""
+    rows = apps.get_model("access.Team")._base_manager.filter(slug=slug)
+    teams = actor.visible_team_ids()
+    row = (rows if teams is None else rows.filter(pk__in=teams)).first()
+    if row is None:
+        raise FieldError("team", f"You are in no team called {slug!r}.")
+    return row
+
+
+def environment_of(name: str) -> Any:
+    """An environment by name, or FieldError naming the ones there are."""
+    row = environment_list().filter(name=name).first()
+    if row is None:
+        known = ", ".join(environment_list().values_list("name", flat=True))
+        raise FieldError("environment", f"There is no such environment. Known: {known}.")
+    return row

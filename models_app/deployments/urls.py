@@ -1,0 +1,27 @@
+"""URLs of the API of deployments."""
+
+from django.urls import path
+
+from models_app.deployments.api import actions, resources
+
+ONE = "deployments/<int:pk>"
+
+urlpatterns = [
+    path("deployments", resources.DeploymentListApi.as_view(), name="api_deployment_list"),
+    path(ONE, resources.DeploymentDetailApi.as_view(), name="api_deployment_detail"),
+    path(f"{ONE}/revisions", resources.RevisionListApi.as_view(), name="api_deployment_revisions"),
+    path(
+        f"{ONE}/revisions/<int:number>",
+        resources.RevisionDetailApi.as_view(),
+        name="api_deployment_revision",
+    ),
+    path(f"{ONE}/replicas", resources.ReplicaListApi.as_view(), name="api_deployment_replicas"),
+    path(f"{ONE}/requests", resources.RequestListApi.as_view(), name="api_deployment_requests"),
+    path(f"{ONE}/plan", resources.PlanApi.as_view(), name="api_deployment_plan"),
+    path(f"{ONE}/rollouts", actions.RolloutApi.as_view(), name="api_deployment_rollout"),
+    path(f"{ONE}/rollouts/abort", actions.RolloutAbortApi.as_view(), name="api_rollout_abort"),
+    path(f"{ONE}/rollback", actions.RollbackApi.as_view(), name="api_deployment_rollback"),
+    path(f"{ONE}/scale", actions.ScaleApi.as_view(), name="api_deployment_scale"),
+    path(f"{ONE}/stop", actions.StopApi.as_view(), name="api_deployment_stop"),
+    path(f"{ONE}/start", actions.StartApi.as_view(), name="api_deployment_start"),
+]
