@@ -35,6 +35,8 @@ types: env-dev
 
 contracts: env-dev
 	$(PY) -c "import sys; from importlinter.cli import lint_imports_command as run; sys.path.insert(0, ''); run()"
+	$(NOWHERE) $(PY) manage.py check --fail-level ERROR
+	$(PY) manage.py services --temporary -- $(PY) manage.py makemigrations --check --dry-run
 
 check: lint types contracts test
 

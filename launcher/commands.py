@@ -13,6 +13,11 @@ from launcher.options import Options
 #: Beside the slots for jobs: threads for the short tasks that keep the rest moving.
 CONTROL_THREADS = 4
 _WORKER_GRACE_S = 30
+#: The checks load every page and take half of the time; `make contracts` runs them.
+_FAST = ("--skip-checks",)
+#: Celery's about root (it is about pickle, which is not accepted here) and WhiteNoise's about the
+#: folder of collected files, which there is in production only.
+_QUIET = "ignore:You're running the worker with superuser,ignore:No directory at"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +37,8 @@ def build(options: Options, environment: Mapping[str, str]) -> Application:
     worker = {**environment, "DJANGO_SETTINGS_MODULE": "console.settings.worker"}
     queues = options.queues or ("cpu,gpu" if has_accelerator() else "cpu")
     worker["SLIPWAY_WORKER_QUEUES"] = queues
+    for each in (web, worker):
+        each.setdefault("PYTHONWARNINGS", _QUIET)
     run_dir = options.data_dir / "run"
     gateway = None
     if options.gateway_port:
@@ -39,9 +46,9 @@ def build(options: Options, environment: Mapping[str, str]) -> Application:
         web["SLIPWAY_SPLIT_GATEWAY"] = "1"  # the console's process then leaves /v1 alone
         gateway = _server("gateway", "console.gateway.asgi", options.gateway_port, options, web)
     return Application(
-        migrate=manage("migrate", "migrate", "--noinput", "-v", "0", environment=web),
+        migrate=manage("migrate", "migrate", "--noinput", "-v", "0", *_FAST, environment=web),
         admin=manage(
-            "admin", "admin_ensure", environment={**web, **options.admin}, keep_log=False
+            "admin", "admin_ensure", *_FAST, environment={**web, **options.admin}, keep_log=False
         ),
         web=_server("web", "console.asgi", options.port, options, web),
         gateway=gateway,

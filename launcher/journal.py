@@ -31,7 +31,7 @@ class Journal:
 
     def say(self, name: str, text: str, *, keep: bool = True) -> None:
         """Report one line; `keep=False` leaves no trace of it in a file."""
-        if any(noise in text for noise in _NOISE):
+        if not text.strip() or any(noise in text for noise in _NOISE):
             return
         if not self._quiet and not _ROUTINE.search(text):
             with contextlib.suppress(OSError, ValueError):  # the terminal may be gone

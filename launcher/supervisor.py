@@ -18,6 +18,7 @@ _QUICK_S = 60
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.2, 30
 _FORCE_GRACE_S = 10
 _STRAY_GRACE_S = 5
+_SAME_WISH_S = 0.5
 _LONGEST_LINE = 65536
 #: In the environment of what we start for the user (a browser): it may outlive the stack.
 LEAVE_ALONE = "SLIPWAY_LEAVE_ALONE"
@@ -41,6 +42,7 @@ class Supervisor:
         self.stopping = False
         self.last_signal: int | None = None
         self._signals = 0
+        self._signalled_at = 0.0
         self._on_change = on_change
         self._selector = selectors.DefaultSelector()
         self._wakeup, write_end = os.pipe()
@@ -154,9 +156,13 @@ class Supervisor:
     def _count_signals(self) -> None:
         with contextlib.suppress(BlockingIOError):
             for signum in os.read(self._wakeup, 4096):
-                if signum != signal.SIGCHLD:
+                if signum == signal.SIGCHLD:
+                    continue
+                now = time.monotonic()
+                # `timeout` and some terminals deliver one wish twice: it is not impatience.
+                if signum != self.last_signal or now - self._signalled_at > _SAME_WISH_S:
                     self._signals += 1
-                    self.stopping, self.last_signal = True, signum
+                self.stopping, self.last_signal, self._signalled_at = True, signum, now
 
     def _relay(self, reader: int, child: Child) -> bool:
         """Pass on what there is to read; False at the end of the stream."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from launcher import commands, health, ports
 from launcher import options as launch_options
 from launcher import stack as stacks
+from launcher.child import ChildSpec
 from launcher.commands import Application
 from launcher.errors import LauncherError
 from launcher.options import Options
@@ -56,24 +57,29 @@ def _start(stack: Stack, build: Build) -> None:
     supervisor = stack.supervisor
     stack.start_servers()
     application = build(options, stack.environment())
-    for spec in (application.migrate, application.admin):
-        status = stack.run_once(spec)
-        if status:
-            raise LauncherError(f"{spec.name} failed with status {status}; see its lines above")
+    _complete(stack, application.migrate)
     stack.publish(url=options.url)
-    supervisor.start(application.web)
     # Web first: with everything at once the first page comes later on a small machine.
+    supervisor.start(application.web)
     name = _host_name(options)
     supervisor.wait_until(
         lambda: health.answers(options.host, options.port, name), "The console", READY_S
     )
+    supervisor.say(f"first page after {time.monotonic() - begun:.1f} s")
+    _complete(stack, application.admin)
     if application.gateway and options.gateway_port:
         port = options.gateway_port
         supervisor.start(application.gateway)
         supervisor.wait_until(lambda: health.listens(options.host, port), "The gateway", READY_S)
     for spec in application.background:
         supervisor.start(spec)
-    supervisor.say(f"first page after {time.monotonic() - begun:.1f} s")
+
+
+def _complete(stack: Stack, spec: ChildSpec) -> None:
+    """Run a command that has to succeed."""
+    status = stack.run_once(spec)
+    if status:
+        raise LauncherError(f"{spec.name} failed with status {status}; see its lines above")
 
 
 def _demo(stack: Stack) -> int:

@@ -173,10 +173,20 @@ class TestStopping:
             launcher.process.send_signal(signal.SIGINT)
             launcher.wait_for("web      | leaving")
 
-            status = launcher.stop(signal.SIGINT)
+            status = launcher.stop(signal.SIGTERM)
 
         assert status == 0
         assert "worker does not end by itself; SIGQUIT" in launcher.output
+
+    def test_one_wish_delivered_twice_is_not_impatience(self, data_dir, port):
+        with launched(up(data_dir, port), FAKE_WORKER_STOP_S="2") as launcher:
+            launcher.wait_for("working").wait_for("ready: http")
+            launcher.process.send_signal(signal.SIGINT)
+
+            status = launcher.stop(signal.SIGINT)
+
+        assert status == 0
+        assert "does not end by itself" not in launcher.output
 
     def test_during_the_start_leaves_nothing(self, data_dir, port):
         with launched(up(data_dir, port)) as launcher:
