@@ -31,5 +31,9 @@ def advance(row: models.Model, to: str, *, allowed: Transitions, **changes: Any)
             wanted=to,
         )
     row.state = to  # type: ignore[attr-defined]
+    computed = [name for name, value in changes.items() if hasattr(value, "resolve_expression")]
+    if computed:
+        row.refresh_from_db(fields=computed)
     for name, value in changes.items():
-        setattr(row, name, value)
+        if name not in computed:
+            setattr(row, name, value)

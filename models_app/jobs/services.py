@@ -77,7 +77,9 @@ def job_submit(
 def _insert(**fields: Any) -> Job:
     try:
         with transaction.atomic():
-            return Job.objects.create(**fields)
+            job = Job.objects.create(**fields)
+            job.refresh_from_db(fields=["run_after"])
+            return job
     except IntegrityError:
         # Two requests with the same key at once: the other one won.
         key = fields["idempotency_key"]
