@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from models_app.approvals.models import ApprovalRequest, Environment, Vote
 from models_app.approvals.states import Decision, RequestState
@@ -53,13 +54,13 @@ def _waiting(actor: Actor) -> Q:
 def why_not_vote(*, actor: Actor, request: ApprovalRequest) -> str:
     """One sentence that says why the actor may not decide this request; empty if they may."""
     if actor.pk is None:
-        return "Only people decide."
+        return _("Only people decide.")
     if actor.pk == request.created_by_id:
-        return "You asked for this yourself, so somebody else has to decide it."
+        return _("You asked for this yourself, so somebody else has to decide it.")
     if not actor.has_perm(PERM, request):
-        return "Deciding needs the role approver or admin in this team."
+        return _("Deciding needs the role approver or admin in this team.")
     if Vote.objects.filter(request=request, user_id=actor.pk).exists():
-        return "You have already decided; a vote is not changed."
+        return _("You have already decided; a vote is not changed.")
     return ""
 
 

@@ -8,6 +8,7 @@ from django.conf import settings
 from pydantic import Field
 
 from models_app.core.blobs import CHUNK, tree_materialise
+from models_app.core.errors import FieldError
 from models_app.deployments.digest import fingerprint, revision_digest
 from models_app.deployments.models import Revision
 from models_app.deployments.secrets import replica_secret
@@ -33,6 +34,11 @@ class Serve(JobKind):
     class Params(Params):
         replica: int = Field(ge=1, title="Replica")
         revision: int = Field(ge=1, title="Revision")
+
+    def check(self, params: Any, *, actor: Any, team: Any) -> None:
+        """Only the reconciler starts replicas: nobody may name somebody else's by its number."""
+        if actor.pk is not None:
+            raise FieldError("kind", "Replicas are started by deployments. Create a revision.")
 
     def load(self, params: Any, job: Any, folder: Path) -> dict[str, Any]:
         """Refuses what is not exactly the revision that was rolled out."""

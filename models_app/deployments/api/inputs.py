@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.apps import apps
 from pydantic import BaseModel, ConfigDict, Field
 
 from models_app.approvals.selectors import environment_list
@@ -86,16 +85,6 @@ def version_of(actor: Actor, pk: int) -> ModelVersion:
     row: ModelVersion | None = rows.filter(pk=pk).first() if 0 < pk < 1 << 62 else None
     if row is None:
         raise FieldError("model_version", "There is no such version, or you may not see it.")
-    return row
-
-
-def team_of(actor: Actor, slug: str) -> Any:
-    """The actor's team of this name, or FieldError."""
-    rows = apps.get_model("access.Team")._base_manager.filter(slug=slug)
-    teams = actor.visible_team_ids()
-    row = (rows if teams is None else rows.filter(pk__in=teams)).first()
-    if row is None:
-        raise FieldError("team", f"You are in no team called {slug!r}.")
     return row
 
 

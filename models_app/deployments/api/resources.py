@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 
 from models_app.core.pagination import Page
 from models_app.core.schema import object_schema, request_schema
+from models_app.core.teams import team_named
 from models_app.core.validation import parse
 from models_app.deployments import selectors
 from models_app.deployments.api import inputs
@@ -74,7 +75,7 @@ class DeploymentListApi(ListAPIView[Deployment]):
         given = parse(inputs.DeploymentInput, request.data)
         row = deployment_create(
             actor=actor,
-            team=inputs.team_of(actor, given.team),
+            team=team_named(actor, given.team),
             name=given.name,
             environment=inputs.environment_of(given.environment),
             description=given.description,

@@ -7,7 +7,11 @@ from models_app.deployments.services.deployments import (
     deployment_stop,
 )
 from models_app.deployments.services.records import request_records_store
-from models_app.deployments.services.revisions import deployment_scale, revision_create
+from models_app.deployments.services.revisions import (
+    deployment_launch,
+    deployment_scale,
+    revision_create,
+)
 from models_app.deployments.services.rollouts import (
     back_targets,
     roll_back,
@@ -20,6 +24,7 @@ __all__ = [
     "back_targets",
     "deployment_change",
     "deployment_create",
+    "deployment_launch",
     "deployment_scale",
     "deployment_start",
     "deployment_stop",

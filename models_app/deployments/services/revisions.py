@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
+from models_app.approvals.models import Environment
 from models_app.audit.services import audit_record
 from models_app.configs.services import config_revise
 from models_app.configs.specs import ServingSpec
@@ -21,6 +22,7 @@ from models_app.core.states import advance
 from models_app.core.validation import parse
 from models_app.deployments.digest import revision_digest
 from models_app.deployments.models import Deployment, Revision
+from models_app.deployments.services.deployments import deployment_create
 from models_app.deployments.services.locking import announce, locked
 from models_app.deployments.services.rollouts import begin_rollout
 from models_app.deployments.services.standing import ask_again
@@ -70,6 +72,28 @@ def revision_create(
     _send_on(actor, revision)
     announce(row)
     return revision
+
+
+@transaction.atomic
+def deployment_launch(
+    *,
+    actor: Actor,
+    team: Any,
+    name: str,
+    environment: Environment,
+    description: str,
+    model_version: ModelVersion,
+    spec: ServingSpec | Mapping[str, Any],
+    reason: str = "",
+) -> Deployment:
+    """A deployment with its first revision: both, or neither."""
+    deployment = deployment_create(
+        actor=actor, team=team, name=name, environment=environment, description=description
+    )
+    revision_create(
+        actor=actor, deployment=deployment, model_version=model_version, spec=spec, reason=reason
+    )
+    return deployment
 
 
 @transaction.atomic

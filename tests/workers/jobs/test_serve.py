@@ -10,7 +10,7 @@ from models_app.deployments.secrets import replica_secret
 from models_app.deployments.states import ReplicaState
 from models_app.jobs import attempts
 from models_app.jobs.kind import JobFailed, job_kinds
-from models_app.jobs.services import job_rerun, kind_of
+from models_app.jobs.services import job_rerun, job_submit, kind_of
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import VersionState
 from tests.factories.deployments import (
@@ -123,8 +123,11 @@ class TestReports:
         assert replica.state == ReplicaState.DRAINING
 
 
-def test_people_neither_submit_nor_repeat_it(ana, replica):
+def test_people_neither_submit_nor_repeat_it(ana, replica, team):
     assert not job_kinds.get("serve").submittable
+    params = {"replica": replica.pk, "revision": replica.revision_id}
+    with pytest.raises(FieldError, match="started by deployments"):
+        job_submit(actor=ana, team=team, kind="serve", params=params)
     with pytest.raises(Exception, match="not run again by hand"):
         job_rerun(actor=ana, job=replica.job)
 
