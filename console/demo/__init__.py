@@ -1,0 +1,1 @@
+"""The demonstration: data → train → version → approve → deploy → answer, through the public API."""
