@@ -65,6 +65,9 @@ if not (STATIC_ROOT / "staticfiles.json").exists():
     STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
     WHITENOISE_USE_FINDERS = True
 
+AXES_USERNAME_CALLABLE = "console.access.lockout.username"
+AXES_CLIENT_IP_CALLABLE = "console.middleware.client_ip"
+AXES_LOCKOUT_CALLABLE = "console.access.lockout.locked_out"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"

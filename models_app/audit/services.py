@@ -20,7 +20,8 @@ def audit_record(
 ) -> AuditEvent:
     """Record that `actor` did `action` (`noun.past_participle`) to `obj`.
 
-    `changes` is small JSON that says what changed; never a secret.
+    `changes` is small JSON that says what changed, `{"field": {"from": …, "to": …}}` where there
+    was a value before; never a secret.
     """
     context = current.get()
     token = getattr(actor, "auth_token", None)

@@ -3,6 +3,7 @@
 from console.access.services.people import (
     password_change,
     password_reset,
+    sessions_end,
     user_activate,
     user_create,
     user_deactivate,
@@ -22,6 +23,7 @@ __all__ = [
     "membership_set",
     "password_change",
     "password_reset",
+    "sessions_end",
     "team_create",
     "team_rename",
     "token_create",

@@ -51,13 +51,14 @@ def user_update(
     require(actor, "access.change_profile" if own else "access.change_user")
     user = _locked(user)
     changes: dict[str, Any] = {}
-    if name is not None and clean_title(name, "name", 120) != user.name:
-        changes["name"] = [user.name, clean_title(name, "name", 120)]
-        user.name = changes["name"][1]
+    name = user.name if name is None else clean_title(name, "name", 120)
+    if name != user.name:
+        changes["name"] = {"from": user.name, "to": name}
+        user.name = name
     if is_admin is not None and is_admin != user.is_admin:
         if not is_admin:
             _keep_one_admin(user, "is_admin")
-        changes["is_admin"] = [user.is_admin, is_admin]
+        changes["is_admin"] = {"from": user.is_admin, "to": is_admin}
         user.is_admin = is_admin
     if changes:
         user.save(update_fields=["name", "is_admin"])
@@ -132,6 +133,18 @@ def password_reset(*, actor: Actor, user: User) -> str:
     audit_record(actor=actor, action="user.password_reset", obj=user)
     access_changed(user)
     return secret
+
+
+@transaction.atomic
+def sessions_end(*, actor: Actor, user: User) -> User:
+    """Sign the person out everywhere; tokens stay."""
+    require(actor, "access.change_password" if actor.pk == user.pk else "access.change_user")
+    user = _locked(user)
+    _end_sessions(user)
+    user.save(update_fields=["session_epoch"])
+    audit_record(actor=actor, action="user.signed_out_everywhere", obj=user)
+    access_changed(user)
+    return user
 
 
 @transaction.atomic

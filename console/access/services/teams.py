@@ -45,7 +45,7 @@ def team_rename(*, actor: Actor, team: Team, title: str) -> Team:
     title = clean_title(title, "title", 120)
     if title == team.title:
         return team
-    changes = {"title": [team.title, title]}
+    changes = {"title": {"from": team.title, "to": title}}
     team.title = title
     team.save(update_fields=["title"])
     audit_record(actor=actor, action="team.renamed", obj=team, changes=changes)
@@ -64,13 +64,13 @@ def membership_set(*, actor: Actor, team: Team, user: User, role: str) -> Member
     if membership is None:
         require(actor, "access.add_membership", team)
         membership = Membership.objects.create(team=team, user=user, role=role)
-        action, changes = "membership.added", {"role": [None, role]}
+        action, changes = "membership.added", {"role": role}
     else:
         require(actor, "access.change_membership", team)
         if membership.role == role:
             return membership
         _keep_one_admin(actor, membership, "role")
-        action, changes = "membership.changed", {"role": [membership.role, role]}
+        action, changes = "membership.changed", {"role": {"from": membership.role, "to": role}}
         membership.role = role
         membership.save(update_fields=["role"])
     audit_record(actor=actor, action=action, obj=membership, changes=changes)
@@ -87,7 +87,7 @@ def membership_remove(*, actor: Actor, team: Team, user: User) -> None:
     if membership is None:
         raise NotFound(f"{user.email} is not in this team.")
     _keep_one_admin(actor, membership, "user")
-    changes = {"role": [membership.role, None]}
+    changes = {"role": membership.role}
     audit_record(actor=actor, action="membership.removed", obj=membership, changes=changes)
     membership.delete()
     access_changed(user, team.pk)

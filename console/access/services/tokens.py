@@ -90,7 +90,7 @@ def token_rotate(
     old.expires_at = min(ends, old.expires_at) if old.expires_at else ends
     old.save(update_fields=["expires_at"])
     changes = {
-        "prefix": [old.prefix, fresh.prefix],
+        "prefix": {"from": old.prefix, "to": fresh.prefix},
         "old_works_until": old.expires_at.isoformat(),
     }
     audit_record(actor=actor, action="token.rotated", obj=fresh, changes=changes)

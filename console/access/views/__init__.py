@@ -1,0 +1,1 @@
+"""Pages of access; each view reads through selectors or calls one service."""
