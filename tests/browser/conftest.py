@@ -208,3 +208,25 @@ def overflow(page: Page) -> list[str]:
             .slice(0, 5).map((e) => e.tagName + '.' + e.className);
         }"""
     )
+
+
+AXE = Path(__file__).resolve().parents[2] / "tools/node_modules/axe-core/axe.min.js"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@pytest.fixture
+def violations() -> Callable[[Page], list[str]]:
+    """What axe-core finds wrong on a page; skips where `cd tools && npm ci` was never run."""
+    if not AXE.exists():
+        pytest.skip("no axe-core: run `npm ci --ignore-scripts` in tools/")
+
+    def find(page: Page) -> list[str]:
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+        return page.evaluate(
+            """async (rules) => (await axe.run(document, { runOnly: rules })).violations.map((v) =>
+              `${v.impact} ${v.id}: ` + v.nodes.slice(0, 3).map((n) => n.target.join(' ')
+                + ' ' + (n.any[0]?.message ?? '').slice(0, 110)).join(' | '))""",
+            RULES,
+        )
+
+    return find

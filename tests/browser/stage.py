@@ -154,3 +154,5 @@ urlpatterns = [
     path("search/", search, name="search"),
     path("i18n/language/", set_language, name="set_language"),
 ]
+
+handler404 = "console.pages.errors.not_found"

@@ -135,13 +135,19 @@ def display_name(user: Any) -> str:
     return str(full or user)
 
 
+@register.filter
+def initials(user: Any) -> str:
+    """The letters in a person's disc."""
+    words = display_name(user).replace(".", " ").split("@")[0].split()[:2]
+    return "".join(word[0] for word in words).upper() or "?"
+
+
 @register.simple_tag
 def person(user: Any, size: str = "sm", named: bool = False) -> SafeString:
     """A disc with initials; `named=True` writes the name beside it."""
     name = display_name(user)
-    letters = "".join(part[0] for part in name.replace(".", " ").split("@")[0].split()[:2]) or "?"
     disc = '<span class="who who-{} who-{}" aria-hidden="true">{}</span>'
-    mark = format_html(disc, size, sum(map(ord, name)) % 6, letters.upper())
+    mark = format_html(disc, size, sum(map(ord, name)) % 6, initials(name))
     return format_html('<span class="who-line">{}{}</span>', mark, name) if named else mark
 
 
