@@ -97,7 +97,7 @@ def import_files(path: str) -> list[tuple[str, Path]]:
         if _importable(file, root)
     ]
     if not found:
-        raise FieldError("path", f"{path.strip()!r} holds no file of a known kind: {', '.join(FORMATS)}.")
+        raise FieldError("path", f"{path.strip()!r} holds no {', '.join(FORMATS)} file.")
     if len(found) > MOST_FILES:
         raise FieldError("path", f"At most {MOST_FILES:,} files at once; there are {len(found):,}.")
     return found

@@ -17,7 +17,7 @@ class TrainingSpec(Spec):
         None,
         max_length=63,
         title="Preset",
-        description="A ready-made shape of model. Leave empty with an architecture or a base version.",
+        description="A ready-made shape. Leave empty with an architecture or a base version.",
     )
     architecture: dict[str, Any] | None = Field(
         None,
@@ -27,7 +27,7 @@ class TrainingSpec(Spec):
     tokenizer: Literal["bpe", "char", "base"] = Field(
         "bpe",
         title="Tokenizer",
-        description="bpe learns pieces of words, char takes characters, base keeps the base version's.",
+        description="bpe learns pieces of words, char takes characters, base keeps the base's.",
     )
     vocab_size: int = Field(
         4096,
@@ -89,7 +89,7 @@ class TrainingSpec(Spec):
         1.0, ge=0.0, le=1e6, title="Gradient clip", description="Longest gradient; 0 clips nothing."
     )
     dropout: float = Field(
-        0.0, ge=0.0, le=0.9, title="Dropout", description="Share of activations left out in training."
+        0.0, ge=0.0, le=0.9, title="Dropout", description="Share of activations left out."
     )
     seed: int = Field(
         1337,
@@ -119,7 +119,7 @@ class TrainingSpec(Spec):
         3, ge=1, le=1000, title="Checkpoints kept", description="Older ones are removed."
     )
     log_every: int = Field(
-        10, ge=1, le=MOST_STEPS, title="Report every", description="Steps between points of the chart."
+        10, ge=1, le=MOST_STEPS, title="Report every", description="Steps between chart points."
     )
     threads: int = Field(
         1, ge=1, le=1024, title="Threads", description="Processor threads of the training."
@@ -159,7 +159,7 @@ def _cross_checks(spec: TrainingSpec) -> list[tuple[str, PydanticCustomError]]:
     if spec.preset and spec.architecture is not None:
         say("architecture", "Give a preset or an architecture, not both.")
     if spec.tokenizer == "base" and (spec.preset or spec.architecture is not None):
-        say("preset", "With the base version's tokenizer, its architecture is kept: leave this empty.")
+        say("preset", "With the base's tokenizer its architecture is kept: leave this empty.")
     if spec.tokenizer != "base" and not spec.preset and spec.architecture is None:
         say("preset", "Choose a preset, an architecture, or a base version with its tokenizer.")
     if spec.batch_size % spec.gradient_accumulation:

@@ -1,0 +1,165 @@
+"""What a training would take, and whether it can work at all, before there is a job."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models_app.configs.presets import Need, training_need
+from models_app.configs.specs import TrainingSpec
+from models_app.core.actor import Actor
+from models_app.core.errors import FieldError, InvalidInput
+from models_app.core.permission import can_see, require
+from models_app.core.validation import parse
+from models_app.datasets.models import DatasetVersion
+from models_app.datasets.states import VersionState as DatasetState
+from models_app.pools.selectors import node_list
+from models_app.registry.models import ModelVersion
+from models_app.registry.states import VersionState
+
+GIB = 1 << 30
+QUEUE = "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """The checked settings with their consequences; `node_bytes` is None while no node is there."""
+
+    spec: TrainingSpec
+    need: Need
+    tokens_seen: int
+    dataset_tokens: int
+    epochs: float
+    node_bytes: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {
+            "parameters": self.need.parameters,
+            "memory_bytes": self.need.total,
+            "memory": dict(self.need.bytes),
+            "node_memory_bytes": self.node_bytes,
+            "tokens_seen": self.tokens_seen,
+            "dataset_tokens": self.dataset_tokens,
+            "epochs": round(self.epochs, 3),
+        }
+
+
+def training_plan(
+    *,
+    actor: Actor,
+    team: Any,
+    dataset_version: DatasetVersion,
+    spec: TrainingSpec | Mapping[str, Any],
+    base_version: ModelVersion | None = None,
+    prefix: str = "config",
+) -> TrainingPlan:
+    """Check everything that can be known beforehand. Raises InvalidInput naming every bad field."""
+    require(actor, "registry.add_version", team)
+    _check_inputs(actor, team, dataset_version, base_version)
+    if not isinstance(spec, TrainingSpec):
+        spec = parse(TrainingSpec, dict(spec), prefix=prefix)
+    errors = _check_base(spec, base_version) | _check_data(spec, dataset_version)
+    if errors:
+        raise InvalidInput({f"{prefix}.{name}": text for name, text in errors.items()})
+    base_shape = base_version.facts.get("architecture") if base_version else None
+    try:
+        need = training_need(spec.plain(), base_shape)
+    except FieldError as error:
+        raise FieldError(f"{prefix}.{error.field}", error.errors[error.field][0]) from None
+    node = _largest_node()
+    if node is not None and need.total > node:
+        raise _too_large(need, node, prefix)
+    tokens = _tokens(spec, dataset_version, base_version)
+    return TrainingPlan(
+        spec=spec,
+        need=need,
+        tokens_seen=spec.tokens_seen,
+        dataset_tokens=tokens,
+        epochs=spec.tokens_seen / max(1, tokens),
+        node_bytes=node,
+    )
+
+
+def _check_inputs(
+    actor: Actor, team: Any, dataset_version: DatasetVersion, base_version: ModelVersion | None
+) -> None:
+    if not can_see(actor, dataset_version) or dataset_version.team_id != team.pk:
+        raise FieldError("dataset_version", "Choose a dataset version of the same team.")
+    if dataset_version.state != DatasetState.READY:
+        raise FieldError(
+            "dataset_version", f"{dataset_version} is not ready: {dataset_version.state}."
+        )
+    if base_version is None:
+        return
+    if not can_see(actor, base_version) or base_version.team_id != team.pk:
+        raise FieldError("base_version", "Choose a model version of the same team.")
+    if base_version.state != VersionState.READY:
+        raise FieldError("base_version", f"{base_version} is not ready: {base_version.state}.")
+
+
+def _check_base(spec: TrainingSpec, base: ModelVersion | None) -> dict[str, str]:
+    if base is None:
+        if spec.tokenizer == "base":
+            return {"tokenizer": "Its tokenizer can only be kept with a base version. Choose one."}
+        return {}
+    if spec.tokenizer != "base":
+        return {"tokenizer": "A training from a base version keeps its tokenizer: choose base."}
+    context = base.facts.get("context")
+    if context and spec.sequence_length > context:
+        return {
+            "sequence_length": f"{base} reads at most {context:,} tokens. Use at most as many."
+        }
+    return {}
+
+
+def _check_data(spec: TrainingSpec, version: DatasetVersion) -> dict[str, str]:
+    train, held_out = version.counts.get("train", {}), version.counts.get("validation", {})
+    errors: dict[str, str] = {}
+    if not held_out.get("characters"):
+        raise FieldError(
+            "dataset_version",
+            f"{version} holds out nothing for validation. Import it again with a validation share.",
+        )
+    characters, size = train.get("characters", 0), train.get("bytes", 0)
+    if characters <= spec.sequence_length:
+        errors["sequence_length"] = (
+            f"The training split has {characters:,} characters, too few for sequences of "
+            f"{spec.sequence_length:,} tokens. Shorten the sequence or choose more data."
+        )
+    if spec.tokenizer == "bpe" and spec.vocab_size > 256 + size:
+        errors["vocab_size"] = (
+            f"{spec.vocab_size:,} tokens cannot be learned from {size:,} bytes. Use fewer."
+        )
+    return errors
+
+
+def _largest_node() -> int | None:
+    """Memory of the largest ready node that takes trainings, in bytes."""
+    sizes = [
+        int(node.capacity.get("memory_mib", 0)) << 20
+        for node in node_list()
+        if node.ready and QUEUE in node.queues  # type: ignore[attr-defined]
+    ]
+    return max(sizes, default=0) or None
+
+
+def _too_large(need: Need, node: int, prefix: str) -> FieldError:
+    fixed = need.total - need.bytes.get("activations", 0)
+    message = (
+        f"This needs about {need.total / GIB:.1f} GiB of memory, the largest node has "
+        f"{node / GIB:.1f}. "
+    )
+    if fixed < node:
+        remedy = "Use a smaller batch, a shorter sequence or more gradient accumulation."
+        return FieldError(f"{prefix}.batch_size", message + remedy)
+    return FieldError(f"{prefix}.preset", message + "Choose a smaller model.")
+
+
+def _tokens(spec: TrainingSpec, version: DatasetVersion, base: ModelVersion | None) -> int:
+    """About how many tokens the training split has; pieces of words grow with the vocabulary."""
+    characters = int(version.counts["train"]["characters"])
+    if spec.tokenizer == "char" or (base and base.facts.get("tokenizer") == "char"):
+        return characters
+    vocabulary = int(base.facts.get("vocab_size", 4096)) if base else spec.vocab_size
+    return max(1, round(characters / (1 + 0.7 * math.log(max(1.0, vocabulary / 256)))))

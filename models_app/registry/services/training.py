@@ -1,0 +1,169 @@
+"""A training: configuration revision, pending version and job, made together or not at all."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.db.models.functions import Now
+
+from models_app.audit.services import audit_record
+from models_app.configs.services import config_revise, revision_spec
+from models_app.configs.specs import TrainingSpec
+from models_app.core.actor import SYSTEM, Actor
+from models_app.core.digests import tree_digest
+from models_app.core.errors import FieldError, InvalidInput, WrongState
+from models_app.core.permission import require
+from models_app.core.states import advance
+from models_app.core.validation import parse
+from models_app.datasets.models import DatasetVersion
+from models_app.jobs.logs import log_text
+from models_app.jobs.models import Job, JobAttempt
+from models_app.jobs.services import job_submit
+from models_app.registry.code_version import code_version
+from models_app.registry.models import Model, ModelVersion
+from models_app.registry.services.models import announce
+from models_app.registry.services.planning import training_plan
+from models_app.registry.states import ALLOWED, VersionState
+
+
+@transaction.atomic
+def training_start(
+    *,
+    actor: Actor,
+    team: Any,
+    model: Model,
+    dataset_version: DatasetVersion,
+    spec: TrainingSpec | Mapping[str, Any],
+    base_version: ModelVersion | None = None,
+    reason: str = "",
+    idempotency_key: str | None = None,
+    rerun_of: Job | None = None,
+) -> ModelVersion:
+    """Start a training of a new version of `model`; returns the pending version.
+
+    Raises InvalidInput naming every field that cannot work, before anything is stored. The same
+    `idempotency_key` in the same team returns the version that exists.
+    """
+    require(actor, "registry.add_version", team)
+    if model.team_id != team.pk:
+        raise FieldError("model", "Choose a model of the same team.")
+    if idempotency_key:
+        earlier = _earlier(team, idempotency_key)
+        if earlier is not None:
+            return earlier
+    plan = training_plan(
+        actor=actor, team=team, dataset_version=dataset_version, spec=spec,
+        base_version=base_version,
+    )  # fmt: skip
+    revision = config_revise(
+        actor=actor, team=team, kind="training", name=model.name, spec=plan.spec, reason=reason,
+    )  # fmt: skip
+    # The lock puts writers of one model into a line, so that numbers have no gap.
+    Model.objects.select_for_update().get(pk=model.pk)
+    version = ModelVersion.objects.create(
+        model=model,
+        number=(model.versions.aggregate(top=Max("number"))["top"] or 0) + 1,
+        dataset_version=dataset_version,
+        config_revision=revision,
+        base_version=base_version,
+        seed=plan.spec.seed,
+    )
+    job = job_submit(
+        actor=actor,
+        team=team,
+        kind="train",
+        params={
+            "model_version": version.pk,
+            "model": model.pk,
+            "dataset_version": dataset_version.pk,
+            "config_revision": revision.pk,
+            "base_version": base_version.pk if base_version else None,
+        },
+        title=f"Train {model.name} v{version.number}",
+        idempotency_key=idempotency_key,
+        rerun_of=rerun_of,
+    )
+    version.produced_by = job
+    version.save(update_fields=["produced_by"])
+    changes = {"number": version.number, "job": job.pk, "config": revision.digest}
+    audit_record(actor=actor, action="model_version.training_started", obj=version, changes=changes)
+    announce(model)
+    return version
+
+
+@transaction.atomic
+def training_rerun(
+    *, actor: Actor, version: ModelVersion, changes: Mapping[str, Any] | None = None
+) -> ModelVersion:
+    """Train again with the same data and settings, or with some changed: a new version."""
+    require(actor, "registry.add_version", version)
+    revision, dataset_version = version.config_revision, version.dataset_version
+    if revision is None or dataset_version is None:
+        raise WrongState(f"{version} was not trained here, so it cannot be trained again.")
+    spec = {**revision_spec(revision).plain(), **(changes or {})}
+    try:
+        checked = parse(TrainingSpec, spec, prefix="config")
+    except InvalidInput as error:
+        raise InvalidInput(error.errors) from None
+    return training_start(
+        actor=actor,
+        team=version.model.team,
+        model=version.model,
+        dataset_version=dataset_version,
+        spec=checked,
+        base_version=version.base_version,
+        reason=f"Again as v{version.number}",
+        rerun_of=version.produced_by,
+    )
+
+
+@transaction.atomic
+def version_complete(*, version_id: int, job: Job, result: dict[str, Any]) -> ModelVersion:
+    """The training has ended well: files, figures and provenance become visible together."""
+    version = ModelVersion.objects.select_related("model").get(pk=version_id)
+    attempt = JobAttempt.objects.filter(job=job, epoch=job.epoch).first()
+    manifest = result["manifest"]
+    advance(
+        version,
+        VersionState.READY,
+        allowed=ALLOWED,
+        manifest=manifest,
+        digest=tree_digest(manifest),
+        size_bytes=sum(entry["size"] for entry in manifest.values()),
+        facts=result["facts"],
+        metrics=result["metrics"],
+        environment=(attempt.environment if attempt else {}) or result.get("environment", {}),
+        code_version=code_version(),
+        log_digest=_log_digest(job),
+        ready_at=Now(),
+    )
+    changes = {"digest": version.digest, "job": job.pk}
+    audit_record(actor=SYSTEM, action="model_version.ready", obj=version, changes=changes)
+    announce(version.model)
+    return version
+
+
+@transaction.atomic
+def version_fail(*, version_id: int, job: Job) -> None:
+    """The training has ended otherwise than well: the version says why."""
+    version = ModelVersion.objects.select_related("model").get(pk=version_id)
+    if version.state != VersionState.PENDING:
+        return
+    advance(version, VersionState.FAILED, allowed=ALLOWED, error=job.reason)
+    changes = {"job": job.pk, "reason": job.reason_code}
+    audit_record(actor=SYSTEM, action="model_version.failed", obj=version, changes=changes)
+    announce(version.model)
+
+
+def _earlier(team: Any, key: str) -> ModelVersion | None:
+    rows = ModelVersion.objects.select_related("model")
+    return rows.filter(produced_by__team=team, produced_by__idempotency_key=key).first()
+
+
+def _log_digest(job: Job) -> str:
+    digest = hashlib.sha256()
+    for line in log_text(job=job):
+        digest.update(line.encode())
+    return digest.hexdigest()

@@ -1,0 +1,66 @@
+"""Runs one job in this process, through the same services a worker uses; no child, no lease."""
+
+from pathlib import Path
+from typing import Any
+
+from models_app.jobs.attempts import attempt_environment, job_claim, job_fail, job_finish
+from models_app.jobs.kind import JobFailed
+from models_app.jobs.models import Job
+from models_app.jobs.services import kind_of
+
+
+class RecordingContext:
+    """A JobContext that keeps what it is told."""
+
+    def __init__(self, folder: Path, epoch: int = 1) -> None:
+        self.epoch = epoch
+        self.work_dir, self.checkpoint_dir = folder / "work", folder / "checkpoints"
+        self.output_dir = folder / f"output-{epoch}"
+        for path in (self.work_dir, self.checkpoint_dir, self.output_dir):
+            path.mkdir(parents=True, exist_ok=True)
+        self.lines: list[str] = []
+        self.metrics: list[tuple[int, dict[str, float]]] = []
+        self.stages: list[str] = []
+        self.checkpoints: list[dict[str, Any]] = []
+        self.environment_data: dict[str, Any] = {}
+        self.stop_after: int | None = None
+
+    def log(self, text: str, level: str = "info") -> None:
+        self.lines.append(text)
+
+    def metric(self, step: int, values: dict[str, float]) -> None:
+        self.metrics.append((step, values))
+
+    def progress(self, *, step=None, total=None, stage=None, percent=None, eta_s=None) -> None:
+        self.stages.append(stage)
+
+    def checkpoint(self, **values: Any) -> None:
+        self.checkpoints.append(values)
+
+    def ready(self, data: dict[str, Any]) -> None:
+        raise AssertionError("not a long-lived job")
+
+    def environment(self, data: dict[str, Any]) -> None:
+        self.environment_data = data
+
+    def should_stop(self) -> bool:
+        return self.stop_after is not None and len(self.metrics) >= self.stop_after
+
+
+def run_job(job: Job, folder: Path) -> Job:
+    """Claim the job and run it to its end; failures end it as a worker would."""
+    held = job_claim(worker="test", node="test", queues=[job.queue], job_id=job.pk)
+    assert held is not None, f"job {job.pk} is {job.state}"
+    kind, params = kind_of(held)
+    ctx = RecordingContext(folder / str(job.pk), held.epoch)
+    try:
+        inputs = kind.load(params, held, folder / str(job.pk) / "inputs")
+        result = kind.run(params, inputs, ctx)
+        attempt_environment(job=held, environment=ctx.environment_data)
+        stored = kind.store(params, held, result, ctx.output_dir)
+        return job_finish(job=held, result=stored, attempt={})
+    except JobFailed as error:
+        return job_fail(
+            job=held, code=error.reason, message=error.message, permanent=error.permanent,
+            attempt={},
+        )  # fmt: skip

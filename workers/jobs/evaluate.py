@@ -1,0 +1,117 @@
+"""Scores a model version on the documents of a dataset version."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from models_app.core.blobs import blob_put_file, tree_materialise
+from models_app.core.errors import FieldError
+from models_app.datasets.models import DatasetVersion
+from models_app.datasets.states import VersionState as DatasetState
+from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
+from models_app.registry.models import ModelVersion
+from models_app.registry.services.evaluations import evaluation_complete
+from models_app.registry.states import VersionState
+
+
+class EvaluateParams(Params):
+    """What is scored, on what."""
+
+    version: int = Field(title="Model version")
+    dataset_version: int = Field(title="Dataset version")
+    split: Literal["train", "validation"] = Field("validation", title="Split")
+    max_documents: int | None = Field(
+        None, ge=1, le=10**9, title="Most documents", description="Empty takes all."
+    )
+    threads: int = Field(1, ge=1, le=1024, title="Threads")
+
+
+@job_kinds.register
+class Evaluate(JobKind):
+    """Every document gets its own score, so that two versions can be compared in pairs."""
+
+    name = "evaluate"
+    label = "Evaluate a model version"
+    Params = EvaluateParams
+
+    def check(self, params: EvaluateParams, *, actor: Any, team: Any) -> None:
+        version = ModelVersion.objects.filter(pk=params.version, model__team=team).first()
+        if version is None:
+            raise FieldError("version", "Choose a model version of the same team.")
+        if version.state != VersionState.READY:
+            raise FieldError("version", f"{version} is not ready: {version.state}.")
+        data = DatasetVersion.objects.filter(
+            pk=params.dataset_version, dataset__team=team
+        ).first()
+        if data is None:
+            raise FieldError("dataset_version", "Choose a dataset version of the same team.")
+        if data.state != DatasetState.READY:
+            raise FieldError("dataset_version", f"{data} is not ready: {data.state}.")
+        if not data.counts.get(params.split, {}).get("documents"):
+            raise FieldError("split", f"The {params.split} split of {data} has no documents.")
+
+    def title(self, params: EvaluateParams) -> str:
+        version = ModelVersion.objects.select_related("model").get(pk=params.version)
+        data = DatasetVersion.objects.select_related("dataset").get(pk=params.dataset_version)
+        return f"Evaluate {version} on {data}"
+
+    def load(self, params: EvaluateParams, job: Any, folder: Path) -> dict[str, Any]:
+        version = ModelVersion.objects.get(pk=params.version)
+        data = DatasetVersion.objects.get(pk=params.dataset_version)
+        shards = {
+            path: entry
+            for path, entry in data.manifest.items()
+            if path.startswith(f"{params.split}/")
+        }
+        tree_materialise(version.manifest, folder / "model")
+        tree_materialise(shards, folder / "dataset")
+        return {
+            "model_dir": str(folder / "model"),
+            "files": [str(folder / "dataset" / path) for path in sorted(shards)],
+        }
+
+    def run(
+        self, params: EvaluateParams, inputs: dict[str, Any], ctx: JobContext
+    ) -> dict[str, Any]:
+        from workers.lm.compute.environment import environment_record
+        from workers.lm.errors import InvalidWork, Stopped, UnusableModel
+        from workers.lm.evaluation.perplexity import evaluate
+
+        try:
+            result = evaluate(
+                inputs["model_dir"],
+                inputs["files"],
+                ctx.output_dir,
+                ctx,  # type: ignore[arg-type]
+                params.threads,
+                params.max_documents,
+            )
+        except InvalidWork as error:
+            raise JobFailed(error.message, reason="config_invalid", field=error.field) from error
+        except UnusableModel as error:
+            raise JobFailed(str(error), reason="integrity") from error
+        except Stopped as error:
+            raise JobStopped(str(error)) from error
+        ctx.environment(environment_record())
+        figures = result.to_dict()
+        scores = Path(figures.pop("scores_file")).name
+        return {"metrics": figures, "scores": scores}
+
+    def store(
+        self, params: EvaluateParams, job: Any, result: dict[str, Any], output_dir: Path
+    ) -> dict[str, Any]:
+        sha256, _ = blob_put_file(output_dir / result["scores"])
+        return {**result, "scores_sha256": sha256}
+
+    def apply(self, params: EvaluateParams, job: Any, result: dict[str, Any]) -> dict[str, Any]:
+        metrics = {k: v for k, v in result["metrics"].items() if k != "scores_sha256"}
+        evaluation = evaluation_complete(
+            job=job,
+            version_id=params.version,
+            dataset_version_id=params.dataset_version,
+            split=params.split,
+            metrics=metrics,
+            scores_sha256=result["scores_sha256"],
+        )
+        return {"evaluation": evaluation.pk, "metrics": metrics}

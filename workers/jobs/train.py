@@ -1,0 +1,208 @@
+"""Trains a new model version, and offers the model shapes that forms show."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from models_app.configs.presets import Need, Preset, register
+from models_app.configs.services import revision_spec
+from models_app.core.blobs import tree_materialise, tree_put
+from models_app.core.errors import FieldError
+from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
+from models_app.jobs.states import TERMINAL
+from models_app.registry.models import ModelVersion
+from models_app.registry.services.training import version_complete, version_fail
+from models_app.registry.states import VersionState
+from workers.lm.compute.memory import count_parameters, estimate, read_shape
+from workers.lm.families.presets import PRESETS
+
+
+class TrainParams(Params):
+    """The version to train, and what it is made of."""
+
+    model_version: int
+    model: int
+    dataset_version: int
+    config_revision: int
+    base_version: int | None = None
+
+
+@job_kinds.register
+class Train(JobKind):
+    """Goes on from the newest whole checkpoint of earlier attempts; publishes all or nothing."""
+
+    name = "train"
+    label = "Train a model version"
+    Params = TrainParams
+    submittable = False  # it belongs to the version that it makes; "train again" makes both anew
+
+    def check(self, params: TrainParams, *, actor: Any, team: Any) -> None:
+        version = ModelVersion.objects.filter(
+            pk=params.model_version, model__team=team, state=VersionState.PENDING
+        ).first()
+        if version is None:
+            raise FieldError("model_version", "There is no such version waiting for its training.")
+
+    def title(self, params: TrainParams) -> str:
+        return f"Train model version {params.model_version}"
+
+    def load(self, params: TrainParams, job: Any, folder: Path) -> dict[str, Any]:
+        version = ModelVersion.objects.select_related(
+            "dataset_version", "base_version", "config_revision__config"
+        ).get(pk=params.model_version)
+        assert version.dataset_version is not None and version.config_revision is not None
+        data = tree_materialise(version.dataset_version.manifest, folder / "dataset")
+        base = version.base_version
+        if base is not None:
+            tree_materialise(base.manifest, folder / "base")
+        return {
+            "spec": revision_spec(version.config_revision).plain(),
+            "train_files": _files(data / "train"),
+            "validation_files": _files(data / "validation"),
+            "base_dir": str(folder / "base") if base is not None else None,
+            "base_tokenizer": base.facts.get("tokenizer") if base is not None else None,
+        }
+
+    def run(
+        self, params: TrainParams, inputs: dict[str, Any], ctx: JobContext
+    ) -> dict[str, Any]:
+        from workers.lm.compute.environment import environment_record
+        from workers.lm.errors import (
+            CorruptCheckpoint,
+            InvalidWork,
+            Stopped,
+            TrainingDiverged,
+            UnusableModel,
+        )
+        from workers.lm.training.run import train
+        from workers.lm.training.spec import TrainSpec
+
+        spec = TrainSpec.from_dict(inputs["spec"])
+        output = ctx.output_dir / "model"
+        try:
+            result = train(
+                spec,
+                inputs["train_files"],
+                inputs["validation_files"],
+                ctx.work_dir,
+                ctx.checkpoint_dir,
+                output,
+                ctx,  # type: ignore[arg-type]
+                base_dir=inputs["base_dir"],
+                resume_from=ctx.checkpoint_dir,
+                attempt=ctx.epoch,
+            )
+        except InvalidWork as error:
+            raise JobFailed(error.message, reason="config_invalid", field=error.field) from error
+        except TrainingDiverged as error:
+            raise JobFailed(str(error), reason="diverged") from error
+        except (CorruptCheckpoint, UnusableModel) as error:
+            raise JobFailed(str(error), reason="integrity") from error
+        except Stopped as error:
+            raise JobStopped(str(error)) from error
+        record = environment_record()
+        ctx.environment(record)
+        figures = {
+            key: value for key, value in result.to_dict().items() if key not in NOT_METRICS
+        }
+        return {
+            "metrics": figures,
+            "facts": _facts(output, spec.tokenizer, inputs, result.parameters),
+            "environment": record,
+        }
+
+    def store(
+        self, params: TrainParams, job: Any, result: dict[str, Any], output_dir: Path
+    ) -> dict[str, Any]:
+        return {**result, "manifest": tree_put(output_dir / "model")}
+
+    def apply(self, params: TrainParams, job: Any, result: dict[str, Any]) -> dict[str, Any]:
+        version = version_complete(version_id=params.model_version, job=job, result=result)
+        return {
+            "model_version": version.pk, "digest": version.digest, "metrics": version.metrics,
+        }  # fmt: skip
+
+    def ended(self, params: TrainParams, job: Any) -> None:
+        # A lost attempt is followed by another one; only the end of the job is a failure.
+        if job.state in TERMINAL:
+            version_fail(version_id=params.model_version, job=job)
+
+
+NOT_METRICS = {"output_dir", "files"}
+
+
+def _files(folder: Path) -> list[str]:
+    return [str(path) for path in sorted(folder.glob("*.jsonl"))]
+
+
+def _facts(
+    folder: Path, tokenizer: str, inputs: Mapping[str, Any], parameters: int
+) -> dict[str, Any]:
+    """The shape of the finished model, as its own configuration tells it."""
+    architecture = json.loads((folder / "config.json").read_text())
+    shape = read_shape(architecture)
+    return {
+        "model_type": architecture.get("model_type"),
+        "parameters": parameters,
+        "layers": shape.layers,
+        "width": shape.hidden,
+        "heads": shape.heads,
+        "context": shape.context,
+        "vocab_size": shape.vocabulary,
+        "tokenizer": inputs["base_tokenizer"] or tokenizer,
+        "chat": (folder / "chat_template.jinja").exists(),
+        "architecture": architecture,
+    }
+
+
+def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:
+    """Memory of a training of these settings; a base version's own shape goes first."""
+    shape = _shape(spec) if base is None else dict(base)
+    sizes = estimate(
+        shape,
+        spec["batch_size"],
+        spec["sequence_length"],
+        spec["gradient_accumulation"],
+        spec["precision"],
+    )
+    purposes = ("weights", "gradients", "optimizer", "activations", "overhead")
+    return Need(
+        parameters=sizes.parameters, bytes={name: getattr(sizes, name) for name in purposes}
+    )
+
+
+def _shape(spec: Mapping[str, Any]) -> dict[str, Any]:
+    if spec["preset"]:
+        if spec["preset"] not in PRESETS:
+            raise FieldError("preset", f"Choose one of {', '.join(PRESETS)}.")
+        shape = PRESETS[spec["preset"]].config()
+    else:
+        shape = dict(spec["architecture"] or {})
+    context = "n_positions" if shape.get("model_type") == "gpt2" else "max_position_embeddings"
+    shape |= {"vocab_size": spec["vocab_size"], context: spec["sequence_length"]}
+    try:
+        known = read_shape(shape)
+    except (TypeError, ValueError, ZeroDivisionError):
+        raise FieldError("architecture", "Its sizes must be whole numbers.") from None
+    if not shape.get("model_type") or known.hidden < 1 or known.layers < 1:
+        raise FieldError(
+            "architecture", "Give model_type, the width (hidden_size) and the number of layers."
+        )
+    return shape
+
+
+register(
+    *(
+        Preset(
+            name=preset.name,
+            label=preset.label,
+            parameters=count_parameters(preset.config()),
+            vocab_size=preset.vocab_size,
+            sequence_length=preset.sequence_length,
+            architecture=preset.architecture,
+        )
+        for preset in PRESETS.values()
+    ),
+    estimator=_need,
+)
