@@ -1,166 +1,297 @@
-// Playground: one prompt to each pane, answers streamed in OpenAI's event format.
-// <form id="composer" data-chat-url="…"> posts JSON {deployment, messages, stream, …parameters} once per
-// [data-pane]. A pane has [data-model] (a select, its value is sent as deployment), .thread, and figures
-// [data-ttft] [data-speed] [data-cost] [data-total]. Parameters are fields marked data-parameter="name".
+// The playground: panes, settings and the address. Answers come by window.PlaygroundStream.
 (() => {
-  const { $, $$, strings, lang, toast } = window.UI;
-  const form = $("#composer");
-  if (!form) return;
-  const prompt = $("textarea", form);
-  const one = new Intl.NumberFormat(lang, { maximumFractionDigits: 1, minimumFractionDigits: 1 });
-  const running = new Map();
-  const talks = new WeakMap();
-  const talk = (pane) => talks.get(pane) ?? talks.set(pane, []).get(pane);
-  const put = (pane, name, text) => { const node = $(`[data-${name}]`, pane); if (node) node.textContent = text; };
+  const { $, $$, iconUse, lang, toast } = window.UI;
+  const strings = { ...window.UI.strings, ...JSON.parse($("#playground-strings").textContent) };
+  const choices = new Map(JSON.parse($("#playground-choices").textContent).map((choice) => [choice.name, choice]));
+  const form = $("#playground");
+  const prompt = $("#prompt");
+  const one = new Intl.NumberFormat(lang, { maximumFractionDigits: 1 });
+  const two = new Intl.NumberFormat(lang, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  const whole = new Intl.NumberFormat(lang, { maximumFractionDigits: 0 });
+  const panes = $$("[data-pane]", form).map((root) => ({ root, key: root.dataset.pane, history: [], abort: null }));
+  let task = "chat";
+  let taskChosen = false;
 
-  function message(pane, who, text, user) {
-    const node = Object.assign(document.createElement("div"), { className: user ? "msg from-user" : "msg" });
-    const head = Object.assign(document.createElement("div"), { className: "msg-who", textContent: who });
-    const body = Object.assign(document.createElement("div"), { className: "msg-body", textContent: text });
-    const tools = Object.assign(document.createElement("div"), { className: "msg-tools" });
-    node.append(head, body, tools);
-    $(".thread", pane).append(node);
+  const visible = () => panes.filter((pane) => !pane.root.hidden);
+  const picked = (pane) => choices.get($("[data-pick]", pane.root).value);
+  const running = () => panes.some((pane) => pane.abort);
+
+  // ---- what is sent
+
+  function settings() {
+    const stops = $("#p-stop").value.split("\n").filter(Boolean);
+    const seed = $("#p-seed").value.trim();
+    return {
+      temperature: Number($("#p-temperature").value),
+      top_p: Number($("#p-top").value),
+      max_tokens: Number($("#p-max").value),
+      ...(seed && { seed: Number(seed) }),
+      ...(stops.length && { stop: stops }),
+    };
+  }
+
+  function request(pane, text) {
+    const choice = picked(pane);
+    const common = { model: choice?.name ?? "team/name" };
+    const end = { ...settings(), stream: true, stream_options: { include_usage: true } };
+    if (task === "text") return ["/v1/completions", { ...common, prompt: text, ...end }];
+    const system = $("#system").value.trim();
+    const messages = [
+      ...(system ? [{ role: "system", content: system }] : []),
+      ...pane.history,
+      { role: "user", content: text },
+    ];
+    return ["/v1/chat/completions", { ...common, messages, ...end }];
+  }
+
+  // ---- what is shown
+
+  function element(tag, className, text = "") {
+    return Object.assign(document.createElement(tag), { className, textContent: text });
+  }
+
+  function icon(name) {
+    const svg = $("[data-code] svg", document).cloneNode(true);
+    iconUse(svg, name);
+    return svg;
+  }
+
+  function button(name, label, action) {
+    const node = element("button", "btn btn-sm btn-ghost");
+    node.type = "button";
+    node.append(icon(name), label);
+    node.addEventListener("click", action);
     return node;
   }
 
-  function parameters() {
-    const found = {};
-    $$("[data-parameter]").forEach((field) => {
-      const raw = field.type === "checkbox" ? field.checked : field.value.trim();
-      if (raw === "" || field.disabled) return;
-      const name = field.dataset.parameter;
-      if (name === "stop") found.stop = raw.split("\n").filter(Boolean);
-      else found[name] = typeof raw === "boolean" || Number.isNaN(Number(raw)) ? raw : Number(raw);
-    });
-    return found;
+  function message(pane, who, symbol, fromUser) {
+    const node = element("div", fromUser ? "msg from-user" : "msg");
+    const head = element("div", "msg-who");
+    head.append(icon(symbol), who);
+    const body = element("div", "msg-body");
+    node.append(head, body);
+    $(".thread", pane.root).append(node);
+    return { node, head, body };
   }
 
-  async function* events(response) {
-    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      rest += value;
-      const parts = rest.split(/\r?\n\r?\n/);
-      rest = parts.pop();
-      for (const part of parts) {
-        const data = part.split(/\r?\n/).filter((l) => l.startsWith("data:")).map((l) => l.slice(5).trimStart()).join("\n");
-        if (data === "[DONE]") { yield null; return; }
-        if (data) yield JSON.parse(data);
-      }
+  function figure(pane, name, text) {
+    $(`[data-${name}]`, pane.root).textContent = text;
+  }
+
+  function showTimes(pane, run) {
+    const now = performance.now();
+    if (run.first) figure(pane, "ttft", strings.ms.replace("%s", whole.format(run.first - run.started)));
+    const tokens = run.usage?.completion_tokens ?? run.pieces;
+    // The first token is the end of reading the prompt; speed is that of writing.
+    const seconds = ((run.last ?? now) - run.first) / 1000;
+    if (run.first && tokens > 1 && seconds > 0) figure(pane, "speed", one.format((tokens - 1) / seconds));
+    if (run.usage) figure(pane, "cost", `${whole.format(run.usage.prompt_tokens)} + ${whole.format(tokens)}`);
+    figure(pane, "total", strings.s.replace("%s", two.format((now - run.started) / 1000)));
+  }
+
+  // Text is gathered and shown once a frame: a fast model writes more often than a screen draws.
+  function writer(pane, target) {
+    let waiting = "";
+    let frame = 0;
+    const thread = $(".thread", pane.root);
+    function flush() {
+      cancelAnimationFrame(frame);
+      frame = 0;
+      const follows = thread.scrollHeight - thread.scrollTop - thread.clientHeight < 80;
+      target.append(waiting);
+      waiting = "";
+      if (follows) thread.scrollTop = thread.scrollHeight;
     }
+    return {
+      add(piece) {
+        waiting += piece;
+        frame ||= requestAnimationFrame(flush);
+      },
+      flush,
+    };
   }
 
-  async function failure(response) {
+  function note(body, tone, title, text) {
+    const box = element("div", `note ${tone}`);
+    const inner = element("div", "");
+    inner.append(element("h2", "", title), element("p", "", text));
+    box.append(icon("alert-circle"), inner);
+    body.after(box);
+  }
+
+  function tools(pane, shown, run, text, before) {
+    const bar = element("div", "msg-tools");
+    bar.append(
+      button("copy", strings.copy, async () => {
+        try { await navigator.clipboard.writeText(run.text); toast("ok", strings.copied); } catch { toast("error", strings.copyFailed); }
+      }),
+      button("refresh", strings.again, () => { if (!pane.abort) answer(pane, text, before); }),
+    );
+    if (run.id) {
+      const href = picked(pane)?.href;
+      const link = element(href ? "a" : "span", "t-xs faint ms-auto mono", strings.request.replace("%s", run.id));
+      if (href) link.href = `${href}?request=${encodeURIComponent(run.id)}#requests`;
+      bar.append(link);
+    }
+    shown.node.append(bar);
+  }
+
+  // ---- one answer
+
+  // `from` is the conversation to go on from when the same is asked again.
+  async function answer(pane, text, from = null) {
+    const choice = picked(pane);
+    if (!choice) return;
+    if (from) pane.history = [...from];
+    const before = [...pane.history];
+    const [path, body] = request(pane, text);
+    if (!from) message(pane, strings.you, "user", true).body.textContent = text;
+    const shown = message(pane, choice.version, "robot", false);
+    const live = element("span", "state tone-blue state-live", strings.streaming);
+    const stop = button("player-stop", strings.stop, () => pane.abort?.abort());
+    shown.head.append(live, stop);
+    shown.body.classList.add("caret");
+    const run = { started: performance.now(), first: 0, last: null, pieces: 0, usage: null, text: "", id: "", finish: "" };
+    for (const name of ["ttft", "speed", "cost", "total"]) figure(pane, name, "–");
+    pane.abort = new AbortController();
+    refresh();
+    const out = writer(pane, shown.body);
+    const clock = setInterval(showTimes, 200, pane, run);
+    let problem = null;
     try {
-      const data = await response.json();
-      return data.error?.message ?? data.detail ?? data.title ?? data.message ?? strings.unknownError;
-    } catch {
-      return strings.unknownError;
-    }
-  }
-
-  function figures(pane, started, first, tokens, usage) {
-    const passed = (performance.now() - started) / 1000;
-    const count = usage?.completion_tokens ?? tokens;
-    if (first) {
-      put(pane, "ttft", `${Math.round(first * 1000)} ms`);
-      if (count > 1 && passed > first) put(pane, "speed", one.format((count - 1) / (passed - first)));
-    }
-    put(pane, "cost", usage ? `${usage.prompt_tokens} + ${usage.completion_tokens}` : `… + ${count}`);
-    put(pane, "total", `${passed.toFixed(2)} s`);
-  }
-
-  async function answer(pane) {
-    const picked = $("[data-model]", pane);
-    const node = message(pane, picked.selectedOptions?.[0]?.textContent.trim() ?? strings.assistant, "", false);
-    const body = $(".msg-body", node);
-    const thread = $(".thread", pane);
-    const abort = new AbortController();
-    const started = performance.now();
-    let first = 0;
-    let tokens = 0;
-    let usage = null;
-    let whole = false;
-    let text = "";
-    running.set(pane, abort);
-    body.classList.add("caret");
-    buttons();
-    const system = $("[data-system]")?.value.trim();
-    const messages = [...(system ? [{ role: "system", content: system }] : []), ...talk(pane)];
-    try {
-      const response = await fetch(form.dataset.chatUrl, {
-        method: "POST", signal: abort.signal, credentials: "same-origin",
-        headers: { "Content-Type": "application/json", "X-CSRFToken": document.body.dataset.csrf },
-        body: JSON.stringify({ deployment: picked.value, messages, stream: true, ...parameters() }),
+      await window.PlaygroundStream.ask(path, body, pane.abort.signal, {
+        start: (id) => { run.id = id; },
+        text: (piece) => {
+          run.first ||= performance.now();
+          run.last = performance.now();
+          run.pieces += 1;
+          run.text += piece;
+          out.add(piece);
+        },
+        usage: (usage) => { run.usage = usage; },
+        finish: (reason) => { run.finish = reason; },
       });
-      if (!response.ok) throw new Error(await failure(response));
-      const id = response.headers.get("x-request-id");
-      if (id) $(".msg-tools", node).append(Object.assign(document.createElement("span"), { className: "t-xs faint mono ms-auto", textContent: id }));
-      for await (const event of events(response)) {
-        if (event === null) { whole = true; break; }
-        if (event.error) throw new Error(event.error.message);
-        usage = event.usage ?? usage;
-        const delta = event.choices?.[0]?.delta?.content ?? event.choices?.[0]?.text ?? "";
-        if (delta) {
-          first ||= (performance.now() - started) / 1000;
-          tokens += 1;
-          text += delta;
-          const low = thread.scrollHeight - thread.scrollTop - thread.clientHeight < 40;
-          body.textContent = text;
-          if (low) thread.scrollTop = thread.scrollHeight;
-        }
-        figures(pane, started, first, tokens, usage);
-      }
-      if (!whole) throw new Error(strings.connectionLost);
     } catch (error) {
-      const stopped = error.name === "AbortError";
-      const note = Object.assign(document.createElement("p"), { className: stopped ? "faint t-sm" : "field-error", textContent: stopped ? strings.stopped : error.message });
-      body.after(note);
+      problem = error;
     }
-    body.classList.remove("caret");
-    running.delete(pane);
-    figures(pane, started, first, tokens, usage);
-    if (text) talk(pane).push({ role: "assistant", content: text });
-    else talk(pane).pop();
-    buttons();
+    clearInterval(clock);
+    out.flush();
+    showTimes(pane, run);
+    finish(pane, shown, run, problem);
+    live.remove();
+    stop.remove();
+    shown.body.classList.remove("caret");
+    pane.abort = null;
+    if (task === "chat" && run.text) pane.history.push({ role: "user", content: text }, { role: "assistant", content: run.text });
+    tools(pane, shown, run, text, before);
+    refresh();
+    const thread = $(".thread", pane.root);
+    thread.scrollTop = thread.scrollHeight;
   }
 
-  function buttons() {
-    $$("[data-stop]").forEach((b) => { b.hidden = !running.size; });
-    $$("button[type=submit]", form).forEach((b) => { b.disabled = running.size > 0; });
+  function finish(pane, shown, run, problem) {
+    if (problem?.name === "AbortError") {
+      shown.head.append(element("span", "state tone-neutral", strings.stopped));
+    } else if (problem) {
+      const offline = problem instanceof TypeError;
+      const text = offline ? strings.unreachable : problem.code === "signed_out" ? strings.signedOut : problem.message;
+      note(shown.body, "tone-red", problem.code && !offline ? `${strings.failed} · ${problem.code}` : strings.failed, text);
+    } else if (run.finish === "length") {
+      shown.head.append(element("span", "state tone-amber", strings.lengthReached));
+    } else if (!run.text) {
+      shown.body.append(element("span", "faint", strings.empty));
+    }
   }
 
   function send() {
-    const text = prompt.value.trim();
-    if (!text || running.size) return;
-    const panes = $$("[data-pane]").filter((pane) => $("[data-model]", pane)?.value);
-    if (!panes.length) { toast("error", strings.nothingFound); return; }
-    prompt.value = "";
+    const text = task === "text" ? prompt.value : prompt.value.trim();
+    if (!text) { prompt.focus(); return; }
+    if (running()) { toast("info", strings.busy); return; }
+    if (!/^-?\d{0,18}$/.test($("#p-seed").value.trim())) { toast("error", strings.badSeed); $("#p-seed").focus(); return; }
+    const asked = visible().filter(picked);
+    if (!asked.length) { toast("error", strings.pickFirst); $("[data-pick]", panes[0].root).focus(); return; }
+    if (task === "chat") prompt.value = "";
+    asked.forEach((pane) => answer(pane, text));
+  }
+
+  // ---- the page's state
+
+  function refresh() {
+    $("[data-stop-all]").hidden = !running();
+    $("button[type=submit]", form).disabled = running();
+    $("[data-instructions]").hidden = task === "text";
     panes.forEach((pane) => {
-      message(pane, strings.you, text, true);
-      talk(pane).push({ role: "user", content: text });
-      $(".thread", pane).scrollTop = $(".thread", pane).scrollHeight;
-      answer(pane);
+      const choice = picked(pane);
+      const version = $("[data-version]", pane.root);
+      version.hidden = !choice;
+      version.textContent = choice?.version ?? "";
+      $("[data-not-ready]", pane.root).hidden = !choice || choice.ready > 0;
+      $("[data-pick]", pane.root).disabled = Boolean(pane.abort);
     });
+  }
+
+  function remember() {
+    const address = new URL(location.href);
+    panes.forEach((pane) => {
+      const name = pane.root.hidden ? "" : $("[data-pick]", pane.root).value;
+      if (name) address.searchParams.set(pane.key, name); else address.searchParams.delete(pane.key);
+    });
+    history.replaceState(null, "", address);
+  }
+
+  function follow() {
+    const choice = picked(panes[0]);
+    if (!taskChosen && choice) setTask(choice.chat ? "chat" : "text");
+    refresh();
+  }
+
+  function setTask(value) {
+    task = value;
+    $$("[data-task] button").forEach((node) => node.setAttribute("aria-pressed", String(node.value === value)));
+    panes.forEach((pane) => { pane.history = []; });
   }
 
   form.addEventListener("submit", (event) => { event.preventDefault(); send(); });
   prompt.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.isComposing) { event.preventDefault(); send(); }
   });
-  document.addEventListener("click", (event) => {
-    if (event.target.closest("[data-stop]")) running.forEach((abort) => abort.abort());
-    if (event.target.closest("[data-clear]")) {
-      running.forEach((abort) => abort.abort());
-      $$("[data-pane]").forEach((pane) => { talks.delete(pane); $(".thread", pane).replaceChildren(); });
-      prompt.focus();
-    }
+  $("[data-task]").addEventListener("ui:pick", (event) => { taskChosen = true; setTask(event.detail); refresh(); });
+  $("[data-layout]").addEventListener("ui:pick", (event) => {
+    const pair = event.detail === "2";
+    const second = panes[1];
+    second.root.hidden = !pair;
+    $(".panes", form).classList.toggle("is-single", !pair);
+    if (!pair) second.abort?.abort();
+    const pick = $("[data-pick]", second.root);
+    if (pair && !pick.value) pick.value = [...choices.keys()].find((name) => name !== picked(panes[0])?.name) ?? picked(panes[0])?.name ?? "";
+    refresh();
+    remember();
   });
-  document.addEventListener("input", (event) => {
-    const output = event.target.matches("input[type=range]") && $(`output[for="${event.target.id}"]`);
-    if (output) output.textContent = event.target.value;
+  panes.forEach((pane) => $("[data-pick]", pane.root).addEventListener("change", () => {
+    pane.history = [];
+    $(".thread", pane.root).replaceChildren();
+    follow();
+    remember();
+  }));
+  $("[data-stop-all]").addEventListener("click", () => panes.forEach((pane) => pane.abort?.abort()));
+  $("[data-clear]").addEventListener("click", () => {
+    panes.forEach((pane) => {
+      pane.abort?.abort();
+      pane.history = [];
+      $(".thread", pane.root).replaceChildren();
+      for (const name of ["ttft", "speed", "cost", "total"]) figure(pane, name, "–");
+    });
+    prompt.focus();
   });
-  buttons();
+  $("[data-code]").addEventListener("click", () => {
+    const [path, body] = request(panes[0], prompt.value.trim() || "…");
+    window.PlaygroundCode.show(form.dataset.baseUrl, path, body);
+    $("#playground-code").showModal();
+  });
+  $$(".range-row input", form).forEach((input) => {
+    input.addEventListener("input", () => { $(`output[for=${input.id}]`).value = input.value; });
+  });
+  window.addEventListener("pagehide", () => panes.forEach((pane) => pane.abort?.abort()));
+
+  follow();
 })();
