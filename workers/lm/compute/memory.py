@@ -103,6 +103,7 @@ def estimate(
     gradient_accumulation: int = 1,
     precision: str = "fp32",
     training: bool = True,
+    dropout: float = 0.0,
 ) -> MemoryEstimate:
     """Estimate the memory of a training (or, with `training=False`, of scoring)."""
     shape = read_shape(architecture)
@@ -122,17 +123,23 @@ def estimate(
         weights=weights,
         gradients=4 * parameters,
         optimizer=8 * parameters,
-        activations=_activations(shape, tokens, width),
+        activations=_activations(shape, tokens, width, sequence_length if dropout else 0),
         overhead=PROCESS_OVERHEAD,
     )
 
 
-def _activations(shape: Shape, tokens: int, width: int) -> int:
-    """What the backward pass keeps: per layer and token, and the scores of the vocabulary."""
+def _activations(shape: Shape, tokens: int, width: int, dropped_length: int) -> int:
+    """What the backward pass keeps: per layer and token, and the scores of the vocabulary.
+
+    With dropout the attention weights of each pair of tokens are kept as well, several times.
+    """
     key_value = shape.key_value_heads * shape.head_width
     in_attention = 4 * shape.hidden + 2 * shape.heads * shape.head_width + 2 * key_value
     in_feed_forward = 2 * shape.hidden + (4 if shape.gated else 2) * shape.inner
-    per_layer = tokens * (in_attention + in_feed_forward) * width
+    # Copies made by norms and, in the gated families, by rotating positions.
+    copies = (10 if shape.gated else 2) * shape.hidden
+    pairs = 4 * shape.heads * dropped_length
+    per_layer = tokens * (in_attention + in_feed_forward + copies + pairs) * width
     # Logits, their logarithm and their gradient, the last two always in fp32.
     scores = tokens * shape.vocabulary * (width + 8)
     return shape.layers * per_layer + tokens * shape.hidden * width * 3 + scores

@@ -53,7 +53,10 @@ def tokenise(
 class _Writer:
     """Collects pieces of text until encoding a batch of them pays."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, folder: Path, on_flush: Callable[[], None]
+    ) -> None:
+        self._on_flush = on_flush
         self._backend = tokenizer.backend_tokenizer
         self._type = token_type(len(tokenizer))
         self._end = end_token(tokenizer)
@@ -92,6 +95,7 @@ class _Writer:
         np.asarray(ends, dtype=np.int64).tofile(self._offsets)
         self.documents += len(ends)
         self._parts, self._ends, self._held = [], [], 0
+        self._on_flush()
 
     def close(self) -> None:
         self._tokens.close()
@@ -105,13 +109,15 @@ def _write(
     fingerprint: str,
     on_progress: Progress | None,
 ) -> None:
-    writer = _Writer(tokenizer, folder)
+    def tell() -> None:
+        if on_progress is not None:
+            on_progress(documents.share_read)
+
+    writer = _Writer(tokenizer, folder, tell)
     try:
         for document in documents:
             if document.text:
                 writer.add(document.text)
-            if on_progress is not None and document.index % 256 == 0:
-                on_progress(documents.share_read)
         writer.flush()
     finally:
         writer.close()

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO
 
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from workers.lm.compute.devices import best_device
 from workers.lm.compute.threads import use_threads
@@ -66,7 +66,7 @@ def evaluate(
     started = time.monotonic()
     aside = work / f"{SCORES}.tmp"
     with aside.open("w", encoding="utf-8") as out:
-        sums = _Run(documents, tokenizer, Scorer(model, length), events, max_documents).write(out)
+        sums = _Run(documents, tokenizer, model, length, events, max_documents).write(out)
     if sums.tokens == 0:
         raise InvalidEvaluation("dataset", "The documents hold no text.")
     flush_file(aside)
@@ -98,21 +98,22 @@ class _Run:
         self,
         documents: Documents,
         tokenizer: PreTrainedTokenizerFast,
-        scorer: Scorer,
+        model: PreTrainedModel,
+        length: int,
         events: Events,
         limit: int | None,
     ) -> None:
         self._documents, self._limit = documents, limit
         self._backend = tokenizer.backend_tokenizer
         self._end, self._unknown = end_token(tokenizer), tokenizer.unk_token_id
-        self._scorer, self._events = scorer, events
+        self._scorer, self._events = Scorer(model, length, self._report), events
         self._waiting: list[tuple[Document, int, int]] = []
-        self._last = 0.0
+        self._done, self._last = 0, 0.0
 
     def write(self, out: IO[str]) -> _Sums:
         """Write a line for every document and return the sums."""
         sums = _Sums()
-        for number, nats in enumerate(self._scorer.score(self._encoded())):
+        for nats in self._scorer.score(self._encoded()):
             document, tokens, unknown = self._waiting[0]
             del self._waiting[0]
             size = len(document.text.encode())
@@ -123,7 +124,7 @@ class _Run:
             sums.documents += 1
             sums.tokens, sums.bytes = sums.tokens + tokens, sums.bytes + size
             sums.unknown, sums.nats = sums.unknown + unknown, sums.nats + nats
-            self._report(number + 1)
+            self._done += 1
         return sums
 
     def _encoded(self) -> Iterator[list[int]]:
@@ -138,7 +139,8 @@ class _Run:
             self._waiting.append((document, len(ids) - 1, unknown))
             yield ids
 
-    def _report(self, done: int) -> None:
+    def _report(self) -> None:
+        done = self._done
         if self._events.should_stop():
             raise Stopped(done, None)
         if time.monotonic() - self._last < 1.0:

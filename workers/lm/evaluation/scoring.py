@@ -1,6 +1,6 @@
 """The nats that a model spends on every document, over windows that overlap by half."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +42,14 @@ def windows_of(document: int, tokens: Sequence[int], length: int) -> Iterator[Wi
 class Scorer:
     """Sums the nats of documents, many windows of similar length at a time."""
 
-    def __init__(self, model: PreTrainedModel, length: int) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        length: int,
+        on_batch: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_batch` is called after every pass of the model; what it raises ends the scoring."""
+        self._on_batch = on_batch
         self._model = model.train(False)
         self._length = length
         vocabulary = int(model.config.get_text_config().vocab_size)
@@ -72,6 +79,7 @@ class Scorer:
             count = max(1, self._tokens_at_once // len(windows[start].tokens))
             for window, nats in self._score_batch(windows[start : start + count]):
                 sums[window.document] += nats
+            self._on_batch()
             start += count
         return sums
 

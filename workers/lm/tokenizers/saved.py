@@ -1,6 +1,7 @@
 """Tokenizers in folders: wrapping, reading and writing."""
 
 import hashlib
+import json
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -43,6 +44,12 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write `tokenizer.json`, `tokenizer_config.json` and the chat template if there is one."""
     tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    if config.get("tokenizer_class") == "TokenizersBackend":
+        # The name that releases before transformers 5, and tools built on them, know as well.
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+        path.write_text(json.dumps(config, indent=2, ensure_ascii=False))
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerFast) -> str:

@@ -126,6 +126,7 @@ def _check_fit(spec: TrainSpec, model: PreTrainedModel, checkpoints: Path, repor
         spec.sequence_length,
         spec.gradient_accumulation,
         spec.precision,
+        dropout=spec.dropout,
     )
     device = best_device()
     free = available_bytes() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]

@@ -33,3 +33,9 @@ def test_estimate_adds_up_and_follows_the_batch():
 def test_this_machine_tells_its_memory():
     assert resident_bytes() > 10 * 2**20
     assert (available_bytes() or 1) > 0
+
+
+def test_dropout_keeps_the_attention_weights():
+    config = PRESETS["gpt2-5m"].config()
+    without, with_dropout = (estimate(config, 16, 256, dropout=share) for share in (0.0, 0.1))
+    assert with_dropout.activations > 1.5 * without.activations
