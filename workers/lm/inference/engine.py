@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .deltas import extend
 from .detokenize import TokenText
 from .errors import Draining, GenerationFailed, QueueFull, ServingError
 from .events import Delta, Ended, Sink, TokenScore
@@ -145,14 +146,18 @@ class Engine:
             with self._wake:
                 if not self._inbox and not self._cancellations and not self._scheduler.running:
                     self._wake.wait(_IDLE_WAIT)
-            self.step()
-        error = GenerationFailed("The model server stopped.", code="server_stopped")
+            try:
+                self.step()
+            except Exception as error:  # not of the model: the engine itself is wrong
+                self.broken = f"{type(error).__name__}: {error}"
+                self._log(f"the engine failed, stopping: {self.broken}")
+        stopped = GenerationFailed("The model server stopped.", code="server_stopped")
         with self._wake:
             self._stopping = True
             self._scheduler.waiting.extend(self._inbox)
             self._inbox.clear()
         for sequence in self._scheduler.everyone():
-            self._end(sequence, error)
+            self._end(sequence, stopped)
 
     @torch.inference_mode()
     def step(self) -> bool:
@@ -165,11 +170,11 @@ class Engine:
         batch = self._batch(plan)
         try:
             logits = self.runner.forward(plan)
+            self._scheduler.advance(plan)
+            self._deliver(plan, batch, logits)
         except Exception as error:
-            self._forward_failed(batch, error)
+            self._step_failed(batch, error)
             return True
-        self._scheduler.advance(plan)
-        self._deliver(plan, batch, logits)
         self.gauges.stepped(time.perf_counter() - started, plan)
         return True
 
@@ -222,7 +227,8 @@ class Engine:
             self._end(sequence, choice, wipe=True)
             return
         try:
-            delta = self._extend(sequence, *choice)
+            self.gauges.sampled(sequence)
+            delta = extend(sequence, choice, self.eos_ids, self.runner.context_length)
         except Exception as error:
             self._log(f"decoding the answer failed: {type(error).__name__}: {error}")
             self._end(sequence, GenerationFailed("The answer could not be decoded."))
@@ -232,48 +238,7 @@ class Engine:
             self.gauges.finished(sequence, "completed")
         self._tell(sequence, delta)
 
-    def _extend(self, sequence: Sequence, token: int, token_score: TokenScore | None) -> Delta:
-        params, output = sequence.params, sequence.output
-        prompt_scores = tuple(sequence.prompt_scores)
-        sequence.prompt_scores = []
-        if params.max_tokens == 0:
-            return Delta(sequence.choice, "", 0, (), prompt_scores, "length")
-        sequence.take(token)
-        self.gauges.sampled(sequence)
-        text, finish = "", None
-        scores: tuple[TokenScore, ...] = ()
-        if token in self.eos_ids and not params.ignore_eos:
-            finish = "stop"
-        else:
-            piece = output.feed(token, token_score)
-            text, scores = piece.text, piece.scores
-            if piece.stopped:
-                return self._delta(sequence, text, scores, prompt_scores, "stop")
-            if self._is_full(sequence):
-                finish = "length"
-        if finish is not None:
-            rest = output.finish()
-            text, scores = text + rest.text, scores + rest.scores
-            finish = "stop" if rest.stopped else finish
-        return self._delta(sequence, text, scores, prompt_scores, finish)
-
-    def _is_full(self, sequence: Sequence) -> bool:
-        used = len(sequence.prompt) + len(sequence.tokens)
-        return (
-            len(sequence.tokens) >= sequence.params.max_tokens or used >= self.runner.context_length
-        )
-
-    def _delta(
-        self,
-        sequence: Sequence,
-        text: str,
-        scores: tuple[TokenScore, ...],
-        prompt_scores: tuple[TokenScore, ...],
-        finish: str | None,
-    ) -> Delta:
-        return Delta(sequence.choice, text, len(sequence.tokens), scores, prompt_scores, finish)
-
-    def _forward_failed(self, batch: list[Sequence], error: Exception) -> None:
+    def _step_failed(self, batch: list[Sequence], error: Exception) -> None:
         """Nobody in this step can go on: their cache may be half written."""
         self._log(f"a step failed: {type(error).__name__}: {error}")
         failure = GenerationFailed("The model failed while computing this answer.")
@@ -307,12 +272,15 @@ class Engine:
 
     def _end(self, sequence: Sequence, error: ServingError | None, *, wipe: bool = False) -> None:
         """A sequence ends without an answer."""
+        if sequence.ended:
+            return
         computed = sequence.computed > 0
         self._remove(sequence, wipe=wipe)
         self.gauges.finished(sequence, "cancelled" if error is None else "failed")
         self._tell(sequence, Ended(sequence.choice, len(sequence.tokens), computed, error))
 
     def _remove(self, sequence: Sequence, *, wipe: bool = False) -> None:
+        sequence.ended = True
         slot = self._scheduler.slot_of(sequence)
         moves = self._scheduler.remove(sequence)
         if slot is not None:

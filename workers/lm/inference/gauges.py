@@ -57,9 +57,11 @@ class Gauges:
         self.prompt_tokens += sum(len(chunk.tokens) for chunk in plan.chunks)
 
     def sampled(self, sequence: Sequence) -> None:
-        """A token has been sampled."""
+        """A token has been sampled and is about to be appended."""
+        if sequence.params.max_tokens == 0:
+            return
         self.completion_tokens += 1
-        if len(sequence.tokens) == 1:
+        if not sequence.tokens:
             self._first.append(time.monotonic() - sequence.submitted_at)
 
     def finished(self, sequence: Sequence, outcome: str) -> None:

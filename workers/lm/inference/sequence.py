@@ -22,6 +22,7 @@ class Sequence:
     choice: int = 0
     seed_index: int = 0
     cancelled: bool = False
+    ended: bool = False
     computed: int = 0
     tokens: list[int] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)

@@ -169,6 +169,29 @@ def test_a_model_that_fails_its_check_breaks_the_engine() -> None:
         engine.submit([([1], greedy(1))], lambda event: None)
 
 
+def test_a_failure_after_the_forward_pass_is_contained_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from workers.lm.inference import engine as module
+
+    engine, _ = make()
+    events: list[Event] = []
+    engine.submit([([1], greedy(9))], events.append, choices=2)
+    engine.step()
+
+    def sample(*args: Any) -> Any:
+        monkeypatch.undo()
+        raise RuntimeError("no kernel image")
+
+    monkeypatch.setattr(module, "sample", sample)
+    finish(engine)
+    assert [type(event) for event in events[-2:]] == [Ended, Ended]
+    assert engine.broken is None
+    again = engine.submit([([1], greedy(3))], lambda event: None)[0]
+    finish(engine)
+    assert again.tokens == continued([1], 3)
+
+
 def test_a_sink_that_raises_harms_nobody_else() -> None:
     engine, _ = make()
 
