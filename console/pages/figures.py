@@ -67,7 +67,7 @@ def duration(value: Any) -> str:
         return _("%(n)s s") % {"n": _decimal(seconds, 1)}
     whole = round(seconds)
     steps = ((86400, _("%(n)s d")), (3600, _("%(n)s h")), (60, _("%(n)s min")), (1, _("%(n)s s")))
-    parts = []
+    parts: list[str] = []
     for length, text in steps:
         amount, whole = divmod(whole, length)
         if amount or parts:

@@ -237,5 +237,5 @@ def control(field: BoundField) -> SafeString:
         css = "form-select" if getattr(widget, "input_type", "") == "select" else "form-control"
     own = widget.attrs.get("class", "")
     invalid = "is-invalid" if field.errors else ""
-    attrs = {"class": " ".join(filter(None, (css, own, invalid)))}
+    attrs: dict[str, str | bool] = {"class": " ".join(filter(None, (css, own, invalid)))}
     return field.as_widget(attrs=attrs)
