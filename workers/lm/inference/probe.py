@@ -39,7 +39,7 @@ def choose_runner(
         probe.check(packed)
         check_memory(packed.cache.bytes)
         return packed, "packed batching"
-    except MemoryError:
+    except (MemoryError, torch.OutOfMemoryError):
         check_memory(None)
     except ModelRefused:
         raise

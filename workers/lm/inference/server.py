@@ -73,7 +73,8 @@ def serve(
     Blocks the calling thread. `on_ready(host, port)` is called once, after the model has
     produced a real token and the port listens. Raises `ModelRefused` where the directory
     cannot be served and `EngineBroken` where the model must not go on. Installs no signal
-    handlers, so it can run inside a job's process.
+    handlers, so it can run inside a job's process. `log` is called from two threads;
+    `on_ready`, `should_stop` and `on_request_end` from the calling one, so they must not block.
     """
     from .host import EngineHost
 
