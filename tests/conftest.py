@@ -1,4 +1,4 @@
-"""The cast of every test: Ana owns, Ben is on her team, Dan approves, Cai is outside, root rules."""
+"""The cast of the tests: Ana owns, Ben is on her team, Dan approves, Cai is outside, Root rules."""
 
 import pytest
 from django.test import Client

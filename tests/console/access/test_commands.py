@@ -110,9 +110,8 @@ class TestUserCreate:
 
     def test_reads_the_password_from_stdin(self, db, monkeypatch):
         monkeypatch.setattr("sys.stdin", io.StringIO("a very long pass phrase\n"))
-        assert run(
-            "user_create", "--email", "gil@example.com", "--name", "Gil", "--password-stdin", "--admin"
-        ) == "gil@example.com"  # fmt: skip
+        words = ["--email", "gil@example.com", "--name", "Gil", "--password-stdin", "--admin"]
+        assert run("user_create", *words) == "gil@example.com"
         user = User.objects.get()
         assert user.check_password("a very long pass phrase")
         assert user.is_admin
