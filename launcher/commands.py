@@ -29,6 +29,7 @@ class Application:
     web: ChildSpec
     gateway: ChildSpec | None
     background: tuple[ChildSpec, ...]
+    demo: ChildSpec
 
 
 def build(options: Options, environment: Mapping[str, str]) -> Application:
@@ -46,8 +47,8 @@ def build(options: Options, environment: Mapping[str, str]) -> Application:
         web["SLIPWAY_SPLIT_GATEWAY"] = "1"  # the console's process then leaves /v1 alone
         gateway = _server("gateway", "console.gateway.asgi", options.gateway_port, options, web)
     return Application(
-        migrate=manage("migrate", "migrate", "--noinput", "-v", "0", *_FAST, environment=web),
-        admin=manage(
+        migrate=_manage("migrate", "migrate", "--noinput", "-v", "0", *_FAST, environment=web),
+        admin=_manage(
             "admin", "admin_ensure", *_FAST, environment={**web, **options.admin}, keep_log=False
         ),
         web=_server("web", "console.asgi", options.port, options, web),
@@ -62,13 +63,13 @@ def build(options: Options, environment: Mapping[str, str]) -> Application:
                 environment=worker,
             ),
         ),
+        demo=_manage("demo", "demo", "--base-url", options.url, environment=web),
     )  # fmt: skip
 
 
-def manage(
+def _manage(
     name: str, *words: str, environment: Mapping[str, str], keep_log: bool = True
 ) -> ChildSpec:
-    """A management command to run once."""
     return ChildSpec(
         name=name,
         command=[sys.executable, str(PROJECT / "manage.py"), *words],

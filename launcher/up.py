@@ -36,9 +36,9 @@ def run(argv: Sequence[str], build: Build = commands.build) -> int:
         with stacks.opened(options) as stack:
             # Known only once the block has ended: a stop in between is no failure.
             arguments.status = 0
-            _start(stack, build)
+            application = _start(stack, build)
             if arguments.demo:
-                arguments.status = _demo(stack)
+                arguments.status = _demo(stack, application.demo)
             if not (arguments.demo and arguments.exit):
                 _open(stack, browser=arguments.demo)
                 stack.supervisor.run()
@@ -48,7 +48,7 @@ def run(argv: Sequence[str], build: Build = commands.build) -> int:
         return error.exit_status
 
 
-def _start(stack: Stack, build: Build) -> None:
+def _start(stack: Stack, build: Build) -> Application:
     """Servers, tables, first account, web, then what works in the background."""
     options, begun = stack.options, time.monotonic()
     ports.require_free(options.host, options.port, "SLIPWAY_PORT")
@@ -73,6 +73,7 @@ def _start(stack: Stack, build: Build) -> None:
         supervisor.wait_until(lambda: health.listens(options.host, port), "The gateway", READY_S)
     for spec in application.background:
         supervisor.start(spec)
+    return application
 
 
 def _complete(stack: Stack, spec: ChildSpec) -> None:
@@ -82,14 +83,8 @@ def _complete(stack: Stack, spec: ChildSpec) -> None:
         raise LauncherError(f"{spec.name} failed with status {status}; see its lines above")
 
 
-def _demo(stack: Stack) -> int:
+def _demo(stack: Stack, spec: ChildSpec) -> int:
     """Run the demo against the stack; its exit status."""
-    spec = commands.manage(
-        "demo", "demo", "--base-url", stack.options.url,
-        environment={
-            **stack.environment(), "DJANGO_SETTINGS_MODULE": "console.settings.web"
-        },
-    )  # fmt: skip
     status = stack.run_once(spec)
     if status:
         stack.supervisor.say(f"the demo failed with status {status}")

@@ -51,6 +51,11 @@ ADMIN = """
 import os
 print("password:", os.environ.get("SLIPWAY_ADMIN_PASSWORD", "made-up-once"))
 """
+DEMO = """
+import os, sys, urllib.request
+print("demo sees", urllib.request.urlopen(sys.argv[1] + "/healthz").status)
+sys.exit(int(os.environ.get("FAKE_DEMO_STATUS", "0")))
+"""
 
 
 def build(options, environment):
@@ -80,6 +85,7 @@ def build(options, environment):
             ),
             spec("beat", BEAT),
         ),
+        demo=spec("demo", DEMO, options.url),
     )
 
 

@@ -54,6 +54,7 @@ def run(place, *roles):
     return out.strip()
 
 
+@pytest.mark.slow
 class TestEnsure:
     def test_makes_a_working_environment_and_then_has_nothing_to_do(self, place):
         first, second = run(place, "web"), run(place, "web")
@@ -64,8 +65,11 @@ class TestEnsure:
             text=True,
             check=True,
         )
+        stamp = json.loads((place / "my env" / ".stamp").read_text())
         assert first == "installs web"
         assert second == ""
+        assert stamp["roles"] == ["web"]
+        assert stamp["python"] == ".".join(map(str, sys.version_info[:3]))
         assert said.stdout.strip() == str(place / "my env")
 
     def test_installs_again_when_a_file_or_a_role_was_added(self, place):
@@ -174,12 +178,3 @@ class TestOldPython:
 
         for name in ("manage.py", "launcher/__init__.py", "launcher/bootstrap.py"):
             ast.parse((PROJECT / name).read_text(), feature_version=(3, 8))
-
-
-def test_the_stamp_holds_roles_and_version(place):
-    run(place, "web", "worker")
-
-    stamp = json.loads((place / "my env" / ".stamp").read_text())
-
-    assert stamp["roles"] == ["web", "worker"]
-    assert stamp["python"] == ".".join(map(str, sys.version_info[:3]))

@@ -7,6 +7,8 @@ import pytest
 
 from .running import FAKE, child_pids, launched, processes_of, until
 
+pytestmark = pytest.mark.slow
+
 # A training process that finishes writing when it is told to stop.
 TRAINER = """
 import os, signal, sys, time

@@ -198,6 +198,25 @@ class TestStopping:
         assert processes_of(data_dir) == {}
 
 
+class TestDemo:
+    @pytest.mark.parametrize("status", [0, 6])
+    def test_with_exit_stops_everything_and_returns_its_status(self, data_dir, port, status):
+        command = up(data_dir, port, "--demo", "--exit")
+        with launched(command, FAKE_DEMO_STATUS=str(status)) as launcher:
+            ended = launcher.wait()
+
+        assert ended == status
+        assert "demo sees 200" in launcher.output
+        assert processes_of(data_dir) == {}
+
+    def test_stays_open_after_it(self, data_dir, port):
+        with launched(up(data_dir, port, "--demo")) as launcher:
+            launcher.wait_for("demo sees 200").wait_for("Slipway is ready")
+
+            assert status_of(port) == 200
+            assert launcher.stop() == 0
+
+
 class TestOtherTerminals:
     def manage(self, *words, **environment):
         return subprocess.run(
