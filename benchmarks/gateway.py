@@ -291,13 +291,16 @@ def main() -> int:
         key = rows(up_port)
         server = ("-m", "uvicorn", "console.gateway.asgi:application", "--log-level", "warning")
         with (
-            process(__file__, "--upstream", str(up_port), port=up_port, environment=environment)
-            as up_pid,
-            process(*server, "--port", str(gate_port), port=gate_port, environment=environment)
-            as gate_pid,
+            process(
+                __file__, "--upstream", str(up_port), port=up_port, environment=environment
+            ) as up_pid,
+            process(
+                *server, "--port", str(gate_port), port=gate_port, environment=environment
+            ) as gate_pid,
         ):
-            found = asyncio.run(bench((up_port, up_pid), (gate_port, gate_pid), key,
-                                      options.requests))
+            found = asyncio.run(
+                bench((up_port, up_pid), (gate_port, gate_pid), key, options.requests)
+            )
             check_records(500 + sum(r["requests"] for r in found if r["status"] == [200]))
         from django.db import connections
 

@@ -105,6 +105,7 @@ def _strings() -> dict[str, str]:
         "pickFirst": _("Choose a deployment first."),
         "busy": _("An answer is still coming. Stop it first."),
         "failed": _("No answer"),
+        "brokeOff": _("The answer broke off"),
         "unreachable": _("The gateway does not answer. Check your connection and send again."),
         "lengthReached": _("The longest answer was reached."),
         "empty": _("The model ended its answer without a word."),

@@ -182,7 +182,8 @@
     stop.remove();
     shown.body.classList.remove("caret");
     pane.abort = null;
-    if (task === "chat" && run.text) pane.history.push({ role: "user", content: text }, { role: "assistant", content: run.text });
+    const said = run.text && (!problem || problem.name === "AbortError");
+    if (task === "chat" && said) pane.history.push({ role: "user", content: text }, { role: "assistant", content: run.text });
     tools(pane, shown, run, text, before);
     refresh();
     const thread = $(".thread", pane.root);
@@ -195,7 +196,8 @@
     } else if (problem) {
       const offline = problem instanceof TypeError;
       const text = offline ? strings.unreachable : problem.code === "signed_out" ? strings.signedOut : problem.message;
-      note(shown.body, "tone-red", problem.code && !offline ? `${strings.failed} · ${problem.code}` : strings.failed, text);
+      const title = run.text ? strings.brokeOff : strings.failed;
+      note(shown.body, "tone-red", problem.code ? `${title} · ${problem.code}` : title, text);
     } else if (run.finish === "length") {
       shown.head.append(element("span", "state tone-amber", strings.lengthReached));
     } else if (!run.text) {
@@ -246,6 +248,7 @@
   }
 
   function setTask(value) {
+    if (value === task) return;
     task = value;
     $$("[data-task] button").forEach((node) => node.setAttribute("aria-pressed", String(node.value === value)));
     panes.forEach((pane) => { pane.history = []; });
