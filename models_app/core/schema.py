@@ -19,16 +19,19 @@ def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     return resolved
 
 
-def object_schema(description: str, **properties: Any) -> dict[str, Any]:
+def object_schema(description: str, *, status_code: int = 200, **properties: Any) -> dict[Any, Any]:
     """For `extend_schema(responses=…)`: an object whose fields are given by name."""
-    return {
+    schema = {
         "type": "object",
         "description": description,
         "properties": {name: _typed(value) for name, value in properties.items()},
     }
+    return {(status_code, "application/json"): schema}
 
 
 def _typed(value: Any) -> Any:
+    if value == "object":
+        return {"type": "object", "additionalProperties": {}}
     return {"type": value} if isinstance(value, str) else value
 
 

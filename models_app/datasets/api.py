@@ -1,0 +1,281 @@
+"""The API of datasets, their versions and their documents."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from pydantic import BaseModel, ConfigDict, Field
+from rest_framework import serializers
+from rest_framework.generics import ListAPIView
+from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from models_app.core.errors import FieldError
+from models_app.core.pagination import Page
+from models_app.core.responses import accepted, created
+from models_app.core.schema import json_schema, object_schema, request_schema
+from models_app.core.teams import team_named
+from models_app.core.validation import parse
+from models_app.datasets import selectors
+from models_app.datasets.importing import ImportOptions
+from models_app.datasets.models import Dataset, DatasetVersion
+from models_app.datasets.services import (
+    dataset_create,
+    dataset_describe,
+    version_import_files,
+    version_import_path,
+    version_reimport,
+)
+from models_app.datasets.uploads import StoredFile, stream_uploads
+
+KEY = OpenApiParameter(
+    "Idempotency-Key", str, OpenApiParameter.HEADER, description="Repeats answer the same job"
+)
+
+
+class DatasetInput(BaseModel):
+    """A new dataset."""
+
+    model_config = ConfigDict(extra="forbid")
+    team: str = Field(description="Name of the team")
+    name: str
+    description: str = ""
+
+
+class DatasetChange(BaseModel):
+    """What can be changed about a dataset."""
+
+    model_config = ConfigDict(extra="forbid")
+    description: str
+
+
+class PathImport(ImportOptions):
+    """A version from the server's import directory."""
+
+    path: str = Field(description="A file or a directory inside the import directory")
+
+
+class DatasetOutput(serializers.ModelSerializer[Dataset]):
+    """A dataset."""
+
+    team = serializers.CharField(source="team.slug")
+    created_by = serializers.CharField(source="created_by.email", default=None)
+    url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Dataset
+        fields = ["id", "url", "team", "name", "description", "created_by", "created_at"]
+
+    def get_url(self, row: Dataset) -> str:
+        return reverse("api_dataset_detail", args=[row.pk])
+
+
+class DatasetVersionOutput(serializers.ModelSerializer[DatasetVersion]):
+    """A version without its documents."""
+
+    dataset_name = serializers.CharField(source="dataset.name")
+    team = serializers.CharField(source="dataset.team.slug")
+    job = serializers.IntegerField(source="produced_by_id")
+    counts = serializers.DictField()
+    url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = DatasetVersion
+        fields = [
+            "id", "url", "team", "dataset", "dataset_name", "number", "state", "error", "digest",
+            "counts", "seed", "validation_fraction", "job", "created_at",
+        ]  # fmt: skip
+
+    def get_url(self, row: DatasetVersion) -> str:
+        return reverse("api_dataset_version", args=[row.pk])
+
+
+class DatasetVersionDetailOutput(DatasetVersionOutput):
+    """A version with preview, sources, files and what it was made by."""
+
+    source = serializers.DictField()
+    manifest = serializers.DictField()
+    preview = serializers.ListField(child=serializers.DictField())
+
+    class Meta(DatasetVersionOutput.Meta):
+        fields = [*DatasetVersionOutput.Meta.fields, "source", "manifest", "preview"]
+
+
+class DatasetListApi(ListAPIView[Dataset]):
+    """Datasets of your teams."""
+
+    serializer_class = DatasetOutput
+    pagination_class = Page
+    queryset = Dataset.objects.none()
+
+    def get_queryset(self) -> Any:
+        actor: Any = self.request.user
+        query = self.request.query_params
+        return selectors.dataset_list(
+            actor=actor, team=query.get("team", ""), name=query.get("name", "")
+        )
+
+    @extend_schema(parameters=[OpenApiParameter(name, str) for name in ("team", "name")])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(request=request_schema(DatasetInput), responses={201: DatasetOutput})
+    def post(self, request: Request) -> Response:
+        actor: Any = request.user
+        given = parse(DatasetInput, request.data)
+        dataset = dataset_create(
+            actor=actor, team=team_named(actor, given.team), name=given.name,
+            description=given.description,
+        )  # fmt: skip
+        return created(DatasetOutput(dataset).data)
+
+
+class DatasetDetailApi(APIView):
+    """One dataset."""
+
+    @extend_schema(responses=DatasetOutput)
+    def get(self, request: Request, pk: int) -> Response:
+        actor: Any = request.user
+        return Response(DatasetOutput(selectors.dataset_get(actor=actor, dataset_id=pk)).data)
+
+    @extend_schema(request=request_schema(DatasetChange), responses=DatasetOutput)
+    def patch(self, request: Request, pk: int) -> Response:
+        actor: Any = request.user
+        dataset = selectors.dataset_get(actor=actor, dataset_id=pk)
+        given = parse(DatasetChange, request.data)
+        dataset_describe(actor=actor, dataset=dataset, description=given.description)
+        return Response(DatasetOutput(dataset).data)
+
+
+class VersionListApi(ListAPIView[DatasetVersion]):
+    """Versions of a dataset; a new one comes from uploaded files or from a path."""
+
+    serializer_class = DatasetVersionOutput
+    pagination_class = Page
+    queryset = DatasetVersion.objects.none()
+    parser_classes = [JSONParser, MultiPartParser]
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        stream_uploads(request)
+        return super().initialize_request(request, *args, **kwargs)
+
+    def get_queryset(self) -> Any:
+        actor: Any = self.request.user
+        dataset = selectors.dataset_get(actor=actor, dataset_id=self.kwargs["pk"])
+        state = self.request.query_params.get("state", "")
+        return selectors.version_list(actor=actor, dataset=dataset, state=state)
+
+    @extend_schema(parameters=[OpenApiParameter("state", str)])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        parameters=[KEY],
+        request={
+            "application/json": json_schema(PathImport),
+            "multipart/form-data": {
+                "type": "object",
+                "properties": {
+                    **json_schema(ImportOptions)["properties"],
+                    "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                },
+                "required": ["files"],
+            },
+        },
+        responses={202: DatasetVersionOutput},
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        actor: Any = request.user
+        dataset = selectors.dataset_get(actor=actor, dataset_id=pk)
+        key = request.headers.get("Idempotency-Key")
+        if (request.content_type or "").startswith("multipart/"):
+            version = version_import_files(
+                actor=actor, dataset=dataset, files=_files(request), idempotency_key=key,
+                options=parse(ImportOptions, _fields(request)),
+            )  # fmt: skip
+        else:
+            given = parse(PathImport, request.data)
+            version = version_import_path(
+                actor=actor, dataset=dataset, path=given.path, idempotency_key=key,
+                options=ImportOptions(**given.model_dump(exclude={"path"})),
+            )  # fmt: skip
+        return accepted(DatasetVersionOutput(version).data)
+
+
+class VersionDetailApi(APIView):
+    """One version with counts, preview, sources and files."""
+
+    @extend_schema(responses=DatasetVersionDetailOutput)
+    def get(self, request: Request, pk: int) -> Response:
+        actor: Any = request.user
+        version = selectors.version_get(actor=actor, version_id=pk)
+        return Response(DatasetVersionDetailOutput(version).data)
+
+
+class VersionRowsApi(APIView):
+    """Documents of a split."""
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("split", str, enum=list(selectors.SPLITS)),
+            OpenApiParameter("offset", int),
+            OpenApiParameter("limit", int),
+        ],
+        responses=object_schema(
+            "A window of documents",
+            split="string",
+            offset="integer",
+            total="integer",
+            rows={"type": "array", "items": {"type": "object"}},
+        ),
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        actor: Any = request.user
+        version = selectors.version_get(actor=actor, version_id=pk)
+        query = request.query_params
+        split = query.get("split", "train")
+        offset, limit = whole(query, "offset", 0), whole(query, "limit", 50)
+        rows = selectors.version_rows(version=version, split=split, offset=offset, limit=limit)
+        total = version.counts.get(split, {}).get("documents", 0)
+        return Response({"split": split, "offset": offset, "total": total, "rows": rows})
+
+
+class VersionReimportApi(APIView):
+    """A new version from the same files with other options."""
+
+    @extend_schema(
+        request=request_schema(ImportOptions), responses={202: DatasetVersionOutput}
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        actor: Any = request.user
+        version = selectors.version_get(actor=actor, version_id=pk)
+        options = parse(ImportOptions, request.data) if request.data else None
+        again = version_reimport(actor=actor, version=version, options=options)
+        return accepted(DatasetVersionOutput(again).data)
+
+
+def whole(query: Any, name: str, default: int) -> int:
+    """A whole number of the query string, or FieldError."""
+    text = query.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) < 13):
+        raise FieldError(name, "Use a whole number from 0.")
+    return int(text)
+
+
+def _files(request: Request) -> list[dict[str, Any]]:
+    unknown = [name for name in request.FILES if name != "files"]
+    if unknown:
+        raise FieldError(unknown[0], "Send files in the field `files`.")
+    return [file.entry() for file in request.FILES.getlist("files") if isinstance(file, StoredFile)]
+
+
+def _fields(request: Request) -> dict[str, Any]:
+    return {
+        name: request.data[name] for name in request.data
+        if name not in request.FILES and request.data[name] != ""
+    }  # fmt: skip

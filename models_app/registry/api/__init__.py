@@ -1,0 +1,1 @@
+"""The API of models, versions, trainings and evaluations, one module a resource."""

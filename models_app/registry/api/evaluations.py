@@ -1,0 +1,142 @@
+"""Evaluations: list, start, read, scores of single documents."""
+
+from typing import Any, Literal
+
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from pydantic import BaseModel, ConfigDict, Field
+from rest_framework import serializers
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from models_app.core.errors import FieldError, NotFound
+from models_app.core.pagination import Page
+from models_app.core.schema import object_schema, request_schema
+from models_app.core.validation import parse
+from models_app.datasets.selectors import version_get as dataset_version_get
+from models_app.registry import selectors
+from models_app.registry.models import Evaluation
+from models_app.registry.services import evaluation_start
+
+
+class EvaluationInput(BaseModel):
+    """What is to be scored, on what."""
+
+    model_config = ConfigDict(extra="forbid")
+    version: int = Field(description="Id of a model version")
+    dataset_version: int
+    split: Literal["train", "validation"] = "validation"
+    max_documents: int | None = Field(None, ge=1, le=10**9)
+    threads: int = Field(1, ge=1, le=1024)
+
+
+class EvaluationOutput(serializers.ModelSerializer[Evaluation]):
+    """The figures of an evaluation."""
+
+    job = serializers.IntegerField(source="produced_by_id")
+    metrics = serializers.DictField()
+    url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Evaluation
+        fields = [
+            "id", "url", "version", "dataset_version", "split", "metrics", "scores_sha256", "job",
+            "created_at",
+        ]  # fmt: skip
+
+    def get_url(self, row: Evaluation) -> str:
+        return reverse("api_evaluation", args=[row.pk])
+
+
+class EvaluationListApi(ListAPIView[Evaluation]):
+    """Evaluations of your teams; starting one answers with its job."""
+
+    serializer_class = EvaluationOutput
+    pagination_class = Page
+    queryset = Evaluation.objects.none()
+
+    def get_queryset(self) -> Any:
+        actor: Any = self.request.user
+        keys = {
+            name: whole(self.request.query_params, name) for name in ("version", "dataset_version")
+        }
+        return selectors.evaluation_list(actor=actor, **keys)
+
+    @extend_schema(
+        parameters=[OpenApiParameter(name, int) for name in ("version", "dataset_version")]
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(
+        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
+        request=request_schema(EvaluationInput),
+        responses=object_schema(
+            "The job that scores", status_code=202, job="integer", url="string", state="string"
+        ),
+    )
+    def post(self, request: Request) -> Response:
+        actor: Any = request.user
+        given = parse(EvaluationInput, request.data)
+        try:
+            version = selectors.version_get(actor=actor, version_id=given.version)
+        except NotFound as error:
+            raise FieldError("version", error.message) from None
+        try:
+            data = dataset_version_get(actor=actor, version_id=given.dataset_version)
+        except NotFound as error:
+            raise FieldError("dataset_version", error.message) from None
+        job = evaluation_start(
+            actor=actor,
+            version=version,
+            dataset_version=data,
+            split=given.split,
+            max_documents=given.max_documents,
+            threads=given.threads,
+            idempotency_key=request.headers.get("Idempotency-Key"),
+        )
+        url = reverse("api_job_detail", args=[job.pk])
+        body = {"job": job.pk, "url": url, "state": job.state}
+        return Response(body, status=202, headers={"Location": url})
+
+
+class EvaluationDetailApi(APIView):
+    """One evaluation."""
+
+    @extend_schema(responses=EvaluationOutput)
+    def get(self, request: Request, pk: int) -> Response:
+        actor: Any = request.user
+        row = selectors.evaluation_get(actor=actor, evaluation_id=pk)
+        return Response(EvaluationOutput(row).data)
+
+
+class ScoresApi(APIView):
+    """Scores of single documents: document, tokens, bytes, nats."""
+
+    @extend_schema(
+        parameters=[OpenApiParameter(name, int) for name in ("offset", "limit")],
+        responses=object_schema(
+            "A window of documents", rows={"type": "array", "items": {"type": "object"}}
+        ),
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        actor: Any = request.user
+        row = selectors.evaluation_get(actor=actor, evaluation_id=pk)
+        offset = whole(request.query_params, "offset") or 0
+        limit = whole(request.query_params, "limit") or 100
+        if limit > 1000:
+            raise FieldError("limit", "Use a number from 1 to 1000.")
+        rows = selectors.evaluation_scores(evaluation=row, offset=offset, limit=limit)
+        return Response({"offset": offset, "rows": rows})
+
+
+def whole(query: Any, name: str) -> int | None:
+    """A whole number of the query string, None if it is not there, or FieldError."""
+    text = query.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 18):
+        raise FieldError(name, "Use a whole number from 0.")
+    return int(text)

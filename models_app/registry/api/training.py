@@ -1,0 +1,128 @@
+"""Trainings: estimate, start, start again."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from pydantic import BaseModel, ConfigDict, Field
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from models_app.core.errors import FieldError, NotFound
+from models_app.core.responses import accepted
+from models_app.core.schema import object_schema, request_schema
+from models_app.core.teams import team_named
+from models_app.core.validation import parse
+from models_app.datasets.selectors import version_get as dataset_version_get
+from models_app.registry import selectors
+from models_app.registry.api.versions import ModelVersionOutput
+from models_app.registry.services import training_plan, training_rerun, training_start
+
+
+class PlanInput(BaseModel):
+    """What a training would be made of."""
+
+    model_config = ConfigDict(extra="forbid")
+    team: str = Field(description="Name of the team")
+    dataset_version: int
+    config: dict[str, Any] = Field(description="See configs/schema/training")
+    base_version: int | None = None
+
+
+class TrainingInput(PlanInput):
+    """A training of a new version of a model of this name or id, which must exist."""
+
+    model: str | int
+    reason: str = Field("", description="Why; one line")
+
+
+class RerunInput(BaseModel):
+    """Settings that differ from those of the version."""
+
+    model_config = ConfigDict(extra="forbid")
+    changes: dict[str, Any] = Field(default_factory=dict)
+
+
+class EstimateApi(APIView):
+    """Parameters, memory and tokens of a training, without starting it."""
+
+    @extend_schema(
+        request=request_schema(PlanInput),
+        responses=object_schema(
+            "What it would take",
+            parameters="integer",
+            memory_bytes="integer",
+            memory="object",
+            node_memory_bytes="integer",
+            tokens_seen="integer",
+            dataset_tokens="integer",
+            epochs="number",
+        ),
+    )
+    def post(self, request: Request) -> Response:
+        given = parse(PlanInput, request.data)
+        return Response(training_plan(**_made_of(request.user, given)).to_dict())
+
+
+class TrainingListApi(APIView):
+    """Start a training: a pending version and its job. Answers the same for a repeated key."""
+
+    @extend_schema(
+        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
+        request=request_schema(TrainingInput),
+        responses={202: ModelVersionOutput},
+    )
+    def post(self, request: Request) -> Response:
+        actor: Any = request.user
+        given = parse(TrainingInput, request.data)
+        parts = _made_of(actor, given)
+        version = training_start(
+            **parts,
+            model=_model(actor, parts["team"], given.model),
+            reason=given.reason,
+            idempotency_key=request.headers.get("Idempotency-Key"),
+        )
+        return accepted(ModelVersionOutput(version).data)
+
+
+class TrainingRerunApi(APIView):
+    """Train again as a version was trained, or with some settings changed."""
+
+    @extend_schema(request=request_schema(RerunInput), responses={202: ModelVersionOutput})
+    def post(self, request: Request, pk: int) -> Response:
+        actor: Any = request.user
+        version = selectors.version_get(actor=actor, version_id=pk)
+        given = parse(RerunInput, request.data or {})
+        again = training_rerun(actor=actor, version=version, changes=given.changes)
+        return accepted(ModelVersionOutput(again).data)
+
+
+def _made_of(actor: Any, given: PlanInput) -> dict[str, Any]:
+    """The rows that ids of the request name; what is hidden counts as missing."""
+    return {
+        "actor": actor,
+        "team": team_named(actor, given.team),
+        "dataset_version": _row(
+            "dataset_version",
+            lambda: dataset_version_get(actor=actor, version_id=given.dataset_version),
+        ),
+        "spec": given.config,
+        "base_version": given.base_version
+        and _row(
+            "base_version",
+            lambda: selectors.version_get(actor=actor, version_id=given.base_version or 0),
+        ),
+    }
+
+
+def _model(actor: Any, team: Any, key: str | int) -> Any:
+    if isinstance(key, int):
+        return _row("model", lambda: selectors.model_get(actor=actor, model_id=key))
+    return _row("model", lambda: selectors.model_named(actor=actor, team=team.slug, name=key))
+
+
+def _row(field: str, find: Any) -> Any:
+    try:
+        return find()
+    except NotFound as error:
+        raise FieldError(field, error.message) from None

@@ -1,0 +1,202 @@
+"""Model versions: list, read, provenance, files, comparison, quarantine."""
+
+from typing import Any
+
+from django.http import FileResponse
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from pydantic import BaseModel, ConfigDict
+from rest_framework import serializers
+from rest_framework.generics import ListAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from models_app.core.blobs import blob_open
+from models_app.core.errors import FieldError, NotFound
+from models_app.core.pagination import Page
+from models_app.core.schema import object_schema, request_schema
+from models_app.core.validation import parse
+from models_app.registry import selectors
+from models_app.registry.comparison import version_compare
+from models_app.registry.models import ModelVersion
+from models_app.registry.provenance import version_provenance
+from models_app.registry.services import version_note, version_quarantine, version_restore
+
+
+class VersionChange(BaseModel):
+    """What can be changed about a version."""
+
+    model_config = ConfigDict(extra="forbid")
+    notes: str
+
+
+class Reason(BaseModel):
+    """Why."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: str
+
+
+class ModelVersionOutput(serializers.ModelSerializer[ModelVersion]):
+    """A version with its figures."""
+
+    team = serializers.CharField(source="model.team.slug")
+    model_name = serializers.CharField(source="model.name")
+    job = serializers.IntegerField(source="produced_by_id")
+    facts = serializers.DictField()
+    metrics = serializers.DictField()
+    manifest = serializers.DictField()
+    url = serializers.SerializerMethodField()
+    provenance_url = serializers.SerializerMethodField()
+
+    class Meta:
+        model = ModelVersion
+        fields = [
+            "id", "url", "provenance_url", "team", "model", "model_name", "number", "state",
+            "error", "notes", "digest", "manifest", "size_bytes", "facts", "metrics", "job",
+            "dataset_version", "config_revision", "base_version", "seed", "created_at", "ready_at",
+        ]  # fmt: skip
+
+    def get_url(self, row: ModelVersion) -> str:
+        return reverse("api_model_version", args=[row.pk])
+
+    def get_provenance_url(self, row: ModelVersion) -> str:
+        return reverse("api_model_version_provenance", args=[row.pk])
+
+
+class VersionListApi(ListAPIView[ModelVersion]):
+    """Versions of the models of your teams, or of one model."""
+
+    serializer_class = ModelVersionOutput
+    pagination_class = Page
+    queryset = ModelVersion.objects.none()
+
+    def get_queryset(self) -> Any:
+        actor: Any = self.request.user
+        query = self.request.query_params
+        key = self.kwargs.get("pk") or _number(query.get("model", ""), "model")
+        model = selectors.model_get(actor=actor, model_id=key) if key else None
+        return selectors.version_list(
+            actor=actor, model=model, state=query.get("state", ""), team=query.get("team", "")
+        )
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("team", str),
+            OpenApiParameter("model", int),
+            OpenApiParameter("state", str),
+        ]
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class VersionsOfModelApi(VersionListApi):
+    """Versions of one model, newest first."""
+
+    @extend_schema(parameters=[OpenApiParameter("state", str)], operation_id="models_versions_list")
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class VersionApi(APIView):
+    """What the views of one version share."""
+
+    def version(self, pk: int) -> ModelVersion:
+        actor: Any = self.request.user
+        return selectors.version_get(actor=actor, version_id=pk)
+
+
+class VersionDetailApi(VersionApi):
+    """One version."""
+
+    @extend_schema(responses=ModelVersionOutput)
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(ModelVersionOutput(self.version(pk)).data)
+
+    @extend_schema(request=request_schema(VersionChange), responses=ModelVersionOutput)
+    def patch(self, request: Request, pk: int) -> Response:
+        actor: Any = request.user
+        version = self.version(pk)
+        given = parse(VersionChange, request.data)
+        version_note(actor=actor, version=version, notes=given.notes)
+        return Response(ModelVersionOutput(version).data)
+
+
+class ProvenanceApi(VersionApi):
+    """Everything that a version was made of, with digests and addresses."""
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(version_provenance(self.version(pk)))
+
+
+class FileApi(VersionApi):
+    """One file of a version, as it was stored."""
+
+    @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
+    def get(self, request: Request, pk: int, path: str) -> FileResponse:
+        entry = self.version(pk).manifest.get(path)
+        if entry is None:
+            raise NotFound("The version has no such file.")
+        response = FileResponse(
+            blob_open(entry["sha256"]), as_attachment=True, filename=path.rsplit("/", 1)[-1],
+            content_type="application/octet-stream",
+        )  # fmt: skip
+        response["ETag"] = f'"{entry["sha256"]}"'
+        return response
+
+
+class CompareApi(VersionApi):
+    """Two versions side by side: settings, figures, paired evaluations."""
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("a", int, required=True), OpenApiParameter("b", int, required=True),
+        ],
+        responses=object_schema(
+            "What differs",
+            config={"type": "array", "items": {"type": "object"}},
+            metrics={"type": "array", "items": {"type": "object"}},
+            evaluations={"type": "array", "items": {"type": "object"}},
+        ),
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        keys = [_number(request.query_params.get(name, ""), name) for name in ("a", "b")]
+        for name, key in zip(("a", "b"), keys, strict=True):
+            if key is None:
+                raise FieldError(name, "Give the id of a model version.")
+        first, second = (self.version(key) for key in keys if key is not None)
+        return Response(version_compare(first, second))
+
+
+class QuarantineApi(VersionApi):
+    """Keep a version from being used."""
+
+    @extend_schema(request=request_schema(Reason), responses=ModelVersionOutput)
+    def post(self, request: Request, pk: int) -> Response:
+        actor: Any = request.user
+        reason = parse(Reason, request.data).reason
+        version = version_quarantine(actor=actor, version=self.version(pk), reason=reason)
+        return Response(ModelVersionOutput(version).data)
+
+
+class RestoreApi(VersionApi):
+    """Let a quarantined version be used again."""
+
+    @extend_schema(request=request_schema(Reason), responses=ModelVersionOutput)
+    def post(self, request: Request, pk: int) -> Response:
+        actor: Any = request.user
+        reason = parse(Reason, request.data).reason
+        version = version_restore(actor=actor, version=self.version(pk), reason=reason)
+        return Response(ModelVersionOutput(version).data)
+
+
+def _number(text: str, field: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) < 18):
+        raise FieldError(field, "Use the id, a whole number.")
+    return int(text)

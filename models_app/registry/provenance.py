@@ -1,0 +1,125 @@
+"""Where a version came from, whole: every part with its digest and the address where it is read."""
+
+from typing import Any
+
+from django.urls import NoReverseMatch, reverse
+
+from models_app.configs.models import ConfigRevision
+from models_app.datasets.models import DatasetVersion
+from models_app.jobs.models import Job, JobAttempt
+from models_app.registry.models import ModelVersion
+
+Json = dict[str, Any]
+
+
+def version_provenance(version: ModelVersion) -> Json:
+    """Model, data, settings, code, environment, seed, figures, log, base version, job, attempts."""
+    job = version.produced_by
+    return {
+        "model_version": {
+            "id": version.pk,
+            "url": url("api_model_version", version.pk),
+            "model": version.model.name,
+            "team": version.model.team.slug,
+            "number": version.number,
+            "state": version.state,
+            "digest": version.digest,
+            "manifest": version.manifest,
+            "size_bytes": version.size_bytes,
+            "created_at": version.created_at,
+            "ready_at": version.ready_at,
+        },
+        "facts": version.facts,
+        "metrics": version.metrics,
+        "seed": version.seed,
+        "code_version": version.code_version,
+        "environment": version.environment,
+        "dataset": _dataset(version.dataset_version) if version.dataset_version else None,
+        "config": _config(version.config_revision) if version.config_revision else None,
+        "base_version": _base(version.base_version) if version.base_version else None,
+        "job": _job(job) if job else None,
+        "log": {
+            "sha256": version.log_digest,
+            "lines": job.log_seq if job else 0,
+            "url": url("api_job_log", job.pk) if job else None,
+        },
+        "evaluations": [
+            {"id": row.pk, "url": url("api_evaluation", row.pk), "metrics": row.metrics}
+            for row in version.evaluations.all()
+        ],
+        "derived": [
+            {"id": pk, "url": url("api_model_version", pk)}
+            for pk in version.derived.order_by("pk").values_list("pk", flat=True)
+        ],
+    }
+
+
+def _dataset(version: DatasetVersion) -> Json:
+    return {
+        "id": version.pk,
+        "url": url("api_dataset_version", version.pk),
+        "name": version.dataset.name,
+        "number": version.number,
+        "digest": version.digest,
+        "manifest": version.manifest,
+        "source": version.source,
+        "counts": version.counts,
+        "seed": version.seed,
+        "job": version.produced_by_id,
+        "job_url": url("api_job_detail", version.produced_by_id),
+    }
+
+
+def _config(revision: ConfigRevision) -> Json:
+    return {
+        "id": revision.pk,
+        "url": url("api_config_revision", revision.pk),
+        "name": revision.config.name,
+        "number": revision.number,
+        "digest": revision.digest,
+        "spec": revision.spec,
+        "reason": revision.reason,
+    }
+
+
+def _base(version: ModelVersion) -> Json:
+    return {
+        "id": version.pk,
+        "url": url("api_model_version", version.pk),
+        "provenance_url": url("api_model_version_provenance", version.pk),
+        "name": str(version),
+        "digest": version.digest,
+    }
+
+
+def _job(job: Job) -> Json:
+    attempts = JobAttempt.objects.filter(job=job).order_by("epoch")
+    return {
+        "id": job.pk,
+        "url": url("api_job_detail", job.pk),
+        "params": job.params,
+        "params_digest": job.params_digest,
+        "state": job.state,
+        "submitted_by": job.created_by.email if job.created_by else None,
+        "submitted_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "attempts": [
+            {
+                "epoch": attempt.epoch,
+                "node": attempt.node_name,
+                "started_at": attempt.started_at,
+                "ended_at": attempt.ended_at,
+                "reason": attempt.reason,
+            }
+            for attempt in attempts
+        ],
+    }
+
+
+def url(name: str, key: Any) -> str | None:
+    """An address of the API; None while that part of it does not exist."""
+    try:
+        return reverse(name, args=[key]) if key is not None else None
+    except NoReverseMatch:
+        return None

@@ -1,0 +1,108 @@
+"""Reads models, versions and evaluations, filtered by what the actor may see."""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from django.db.models import Count, Max, Prefetch, Q, QuerySet
+
+from models_app.core.actor import Actor
+from models_app.core.blobs import blob_open
+from models_app.registry.models import Evaluation, Model, ModelVersion
+from models_app.registry.states import VersionState
+
+
+def model_list(*, actor: Actor, team: str = "", name: str = "") -> QuerySet[Model]:
+    """Newest first, each with `num_versions`, `num_ready` and `changed_at`."""
+    rows = Model.objects.visible_to(actor).select_related("team", "created_by")
+    if team:
+        rows = rows.filter(team__slug=team)
+    if name:
+        rows = rows.filter(name__icontains=name)
+    return rows.annotate(
+        num_versions=Count("versions"),
+        num_ready=Count("versions", filter=Q(versions__state=VersionState.READY)),
+        changed_at=Max("versions__created_at"),
+    ).order_by("-id")
+
+
+def model_get(*, actor: Actor, model_id: int) -> Model:
+    """One model, or NotFound."""
+    return Model.objects.select_related("team", "created_by").get_visible(actor, pk=model_id)
+
+
+def model_named(*, actor: Actor, team: str, name: str) -> Model:
+    """One model by the names in its address, or NotFound."""
+    rows = Model.objects.select_related("team", "created_by")
+    return rows.get_visible(actor, team__slug=team, name=name)
+
+
+def version_list(
+    *, actor: Actor, model: Model | None = None, state: str = "", team: str = ""
+) -> QuerySet[ModelVersion]:
+    """Versions with what they were made of, newest first."""
+    rows = ModelVersion.objects.visible_to(actor).select_related(
+        "model__team", "produced_by__created_by", "dataset_version__dataset__team",
+        "config_revision__config", "base_version__model",
+    ).prefetch_related(
+        Prefetch("evaluations", Evaluation.objects.select_related("dataset_version__dataset"))
+    )  # fmt: skip
+    if model is not None:
+        rows = rows.filter(model=model)
+    if state:
+        rows = rows.filter(state=state)
+    if team:
+        rows = rows.filter(model__team__slug=team)
+    return rows.order_by("-id")
+
+
+def version_get(*, actor: Actor, version_id: int) -> ModelVersion:
+    """One version, or NotFound."""
+    return version_list(actor=actor).get_visible(actor, pk=version_id)  # type: ignore[attr-defined, no-any-return]
+
+
+def version_numbered(*, actor: Actor, team: str, name: str, number: int) -> ModelVersion:
+    """One version by the names in its address, or NotFound."""
+    return version_list(actor=actor).get_visible(  # type: ignore[attr-defined, no-any-return]
+        actor, model__team__slug=team, model__name=name, number=number
+    )
+
+
+def versions_ready(*, actor: Actor, team: Any = None) -> QuerySet[ModelVersion]:
+    """What can be evaluated, deployed or trained further."""
+    rows = version_list(actor=actor, state=VersionState.READY)
+    return rows if team is None else rows.filter(model__team=team)
+
+
+def evaluation_list(
+    *, actor: Actor, version: int | None = None, dataset_version: int | None = None
+) -> QuerySet[Evaluation]:
+    """Evaluations, newest first."""
+    rows = Evaluation.objects.visible_to(actor).select_related(
+        "version__model__team", "dataset_version__dataset__team", "produced_by"
+    )
+    if version is not None:
+        rows = rows.filter(version_id=version)
+    if dataset_version is not None:
+        rows = rows.filter(dataset_version_id=dataset_version)
+    return rows.order_by("-id")
+
+
+def evaluation_get(*, actor: Actor, evaluation_id: int) -> Evaluation:
+    """One evaluation, or NotFound."""
+    return evaluation_list(actor=actor).get_visible(actor, pk=evaluation_id)  # type: ignore[attr-defined, no-any-return]
+
+
+def evaluation_scores(
+    *, evaluation: Evaluation, offset: int = 0, limit: int = 100
+) -> list[dict[str, Any]]:
+    """Scores of single documents: document, tokens, bytes, nats."""
+    return list(islice(scores_of(evaluation), offset, offset + limit))
+
+
+def scores_of(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+    """All scores of an evaluation, one document at a time."""
+    with blob_open(evaluation.scores_sha256) as stream:
+        for line in stream:
+            yield json.loads(line)
