@@ -36,7 +36,7 @@ class PasswordChangeMiddleware:
         user = request.user
         if not user.is_authenticated or not user.must_change_password:
             return None
-        if request.path.startswith("/api/"):
+        if request.path.startswith("/api/v1/"):
             return problem_response(PermissionDenied("Sign in and choose a new password first."))
         return redirect(reverse("password_change"))
 

@@ -14,4 +14,4 @@ DATABASES["default"]["TEST"] = {"NAME": f"test_slipway_{os.environ.get('SLIPWAY_
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 WHITENOISE_USE_FINDERS = True
-Path(DATA_DIR).mkdir(parents=True, exist_ok=True)
+(Path(DATA_DIR) / "static").mkdir(parents=True, exist_ok=True)
