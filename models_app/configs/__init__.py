@@ -1,0 +1,1 @@
+"""Training configurations: named, in immutable revisions."""

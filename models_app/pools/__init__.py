@@ -1,0 +1,1 @@
+"""The nodes that run jobs, and their devices."""
