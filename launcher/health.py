@@ -1,7 +1,6 @@
 """Asks a server of ours whether it is ready to serve; the health check of our containers."""
 
 import http.client
-import socket
 import sys
 
 
@@ -16,16 +15,6 @@ def answers(host: str, port: int, name: str = "") -> bool:
         return False
     finally:
         connection.close()
-
-
-def listens(host: str, port: int) -> bool:
-    """Whether anything accepts connections there."""
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    try:
-        with socket.create_connection((reachable, port), timeout=1):
-            return True
-    except OSError:
-        return False
 
 
 if __name__ == "__main__":  # the health check of a container: `python -m launcher.health PORT`

@@ -60,20 +60,21 @@ def _start(stack: Stack, build: Build) -> Application:
     _complete(stack, application.migrate)
     stack.publish(url=options.url)
     # Web first: with everything at once the first page comes later on a small machine.
-    supervisor.start(application.web)
-    name = _host_name(options)
-    supervisor.wait_until(
-        lambda: health.answers(options.host, options.port, name), "The console", READY_S
-    )
+    _serve(stack, application.web, options.port, "The console")
     supervisor.say(f"first page after {time.monotonic() - begun:.1f} s")
     _complete(stack, application.admin)
     if application.gateway and options.gateway_port:
-        port = options.gateway_port
-        supervisor.start(application.gateway)
-        supervisor.wait_until(lambda: health.listens(options.host, port), "The gateway", READY_S)
+        _serve(stack, application.gateway, options.gateway_port, "The gateway")
     for spec in application.background:
         supervisor.start(spec)
     return application
+
+
+def _serve(stack: Stack, spec: ChildSpec, port: int, what: str) -> None:
+    """Start a server and wait until it answers."""
+    host, name = stack.options.host, _host_name(stack.options)
+    stack.supervisor.start(spec)
+    stack.supervisor.wait_until(lambda: health.answers(host, port, name), what, READY_S)
 
 
 def _complete(stack: Stack, spec: ChildSpec) -> None:
