@@ -176,18 +176,16 @@ class PlanApi(APIView):
 
     @extend_schema(
         request=request_schema(inputs.PlanInput),
-        responses={
-            200: object_schema(
-                "The plan",
-                replicas_to_start="integer",
-                memory_per_replica_bytes="integer",
-                memory_total_bytes="integer",
-                approvals_needed="integer",
-                environment="string",
-                summary="string",
-                way_back="string",
-            )
-        },
+        responses=object_schema(
+            "The plan",
+            replicas_to_start="integer",
+            memory_per_replica_bytes="integer",
+            memory_total_bytes="integer",
+            approvals_needed="integer",
+            environment="string",
+            summary="string",
+            way_back="string",
+        ),
     )
     def post(self, request: Request, pk: int) -> Response:
         actor: Any = request.user

@@ -6,10 +6,11 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Model
 
 from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision
 
-_COLUMNS = [f.column for f in RequestRecord._meta.concrete_fields if not f.primary_key]
+_COLUMNS = [f.attname for f in RequestRecord._meta.concrete_fields if not f.primary_key]
 _values = operator.itemgetter(*_COLUMNS)
 
 
@@ -38,7 +39,7 @@ def _copy(rows: Sequence[dict[str, Any]]) -> None:
 
 def _without_the_gone(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     fresh = [dict(row) for row in rows]
-    references = {
+    references: dict[str, type[Model]] = {
         "deployment_id": Deployment,
         "revision_id": Revision,
         "replica_id": Replica,

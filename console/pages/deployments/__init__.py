@@ -1,0 +1,23 @@
+"""Pages of deployments: list, new, detail, revisions, and what moves them."""
+
+from django.urls import path
+
+from console.pages.deployments import actions, editing, views
+
+ONE = "deployments/<str:team>/<str:name>/"
+
+urlpatterns = [
+    path("deployments/", views.deployment_list, name="deployment_list"),
+    path("deployments/new/", editing.deployment_new, name="deployment_new"),
+    path("deployments/plan/", editing.deployment_plan, name="deployment_plan"),
+    path(ONE, views.deployment_detail, name="deployment_detail"),
+    path(f"{ONE}revisions/new/", editing.revision_new, name="revision_new"),
+    path(f"{ONE}revisions/<int:number>/", views.revision_detail, name="revision_detail"),
+    path(f"{ONE}requests/", views.deployment_requests, name="deployment_requests"),
+    path(f"{ONE}revisions/<int:number>/roll-out/", actions.roll_out, name="revision_roll_out"),
+    path(f"{ONE}roll-back/", actions.back, name="deployment_roll_back"),
+    path(f"{ONE}abort/", actions.abort, name="deployment_abort"),
+    path(f"{ONE}scale/", actions.scale, name="deployment_scale"),
+    path(f"{ONE}stop/", actions.stop, name="deployment_stop"),
+    path(f"{ONE}start/", actions.start, name="deployment_start"),
+]

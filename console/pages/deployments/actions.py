@@ -1,0 +1,114 @@
+"""What moves a deployment: each is a POST, one service call, and back to the page."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from models_app.core.errors import FieldError, WrongState
+from models_app.deployments import selectors, services
+from models_app.deployments.models import Deployment
+from models_app.deployments.states import RevisionState
+
+
+def _deployment(request: HttpRequest, team: str, name: str) -> tuple[Any, Deployment]:
+    actor: Any = request.user
+    return actor, selectors.deployment_by_name(actor=actor, team=team, name=name)
+
+
+def _reason(request: HttpRequest) -> str:
+    return request.POST.get("reason", "")
+
+
+def _number(request: HttpRequest, field: str) -> int:
+    text = request.POST.get(field, "")
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise FieldError(field, _("Use a whole number."))
+    return int(text)
+
+
+@login_required
+@require_POST
+def roll_out(request: HttpRequest, team: str, name: str, number: int) -> HttpResponse:
+    """Start an approved revision, or try a failed one again."""
+    actor, row = _deployment(request, team, name)
+    revision = selectors.revision_by_number(actor=actor, deployment=row, number=number)
+    services.rollout_start(actor=actor, revision=revision)
+    messages.success(request, _("r%(n)s is being rolled out.") % {"n": number})
+    return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
+def back(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """Roll back, to the revision named by `to` or the one before."""
+    actor, row = _deployment(request, team, name)
+    to = None
+    if request.POST.get("to"):
+        number = _number(request, "to")
+        to = selectors.revision_by_number(actor=actor, deployment=row, number=number)
+    target = services.roll_back(actor=actor, deployment=row, to=to, reason=_reason(request))
+    texts = {
+        RevisionState.ACTIVE: _("r%(n)s serves again."),
+        RevisionState.ROLLING_OUT: _("r%(n)s is being started; requests move when it is ready."),
+    }
+    asked = _("A new approval for r%(n)s is asked for.")
+    text = texts.get(RevisionState(target.state), asked)
+    messages.success(request, text % {"n": target.number})
+    return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
+def abort(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """Stop the roll-out under way."""
+    actor, row = _deployment(request, team, name)
+    revision = services.rolling_out(row)
+    if revision is None:
+        raise WrongState(_("Nothing is being rolled out any more."))
+    services.rollout_abort(actor=actor, revision=revision, reason=_reason(request))
+    messages.success(request, _("The roll-out of r%(n)s is aborted.") % {"n": revision.number})
+    return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
+def scale(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """Another number of replicas, as a new revision."""
+    actor, row = _deployment(request, team, name)
+    revision = services.deployment_scale(
+        actor=actor, deployment=row, replicas=_number(request, "replicas"), reason=_reason(request)
+    )
+    if revision.state == RevisionState.PENDING_APPROVAL:
+        text = _("r%(n)s waits for approval.")
+    else:
+        text = _("r%(n)s is being rolled out.")
+    messages.success(request, text % {"n": revision.number})
+    return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
+def stop(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """Take it out of service."""
+    actor, row = _deployment(request, team, name)
+    services.deployment_stop(actor=actor, deployment=row, reason=_reason(request))
+    messages.success(request, _("Stopped. Running answers finish first."))
+    return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
+def start(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """Serve again."""
+    actor, row = _deployment(request, team, name)
+    started = services.deployment_start(actor=actor, deployment=row)
+    if started.stopped_at:
+        messages.success(request, _("A new approval is asked for first."))
+    else:
+        messages.success(request, _("Started."))
+    return redirect("deployment_detail", team, name)

@@ -1,0 +1,114 @@
+"""What the pages of one deployment and of one revision show."""
+
+from itertools import pairwise
+from typing import Any
+
+from models_app.approvals.states import RequestState
+from models_app.configs.specs import ServingSpec
+from models_app.deployments import selectors
+from models_app.deployments.comparison import (
+    replica_bytes,
+    revision_changes,
+    revision_evidence,
+    rollback_plan,
+)
+from models_app.deployments.models import Deployment, Replica, Revision
+from models_app.deployments.services import back_targets
+from models_app.deployments.services.standing import lacks_approval
+from models_app.deployments.states import ReplicaState, RevisionState
+from models_app.deployments.statistics import request_figures
+
+REVISIONS_SHOWN = 12
+REQUESTS_SHOWN = 10
+STARTABLE = (RevisionState.APPROVED, RevisionState.FAILED)
+
+
+def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
+    """The page of a deployment."""
+    revisions = list(selectors.revision_list(actor=actor, deployment=row)[:REVISIONS_SHOWN])
+    replicas = list(selectors.replica_list(actor=actor, deployment=row))
+    _compare(revisions)
+    _offer_ways(actor, row, revisions)
+    active = row.active_revision
+    return {
+        "deployment": row,
+        "status": selectors.deployment_status(row),
+        "topic": f"deployment.{row.pk}",
+        "active": active,
+        "rolling": _rolling(revisions, replicas),
+        "pending": [r for r in revisions if _is_open(r)],
+        "troubles": [r for r in revisions[:1] if r.state == RevisionState.FAILED],
+        "revisions": revisions,
+        "more_revisions": row.revisions.count() - len(revisions),
+        "replicas": replicas,
+        "figures": request_figures(row),
+        "records": list(selectors.request_list(actor=actor, deployment=row)[:REQUESTS_SHOWN]),
+        "model_name": f"{row.team.slug}/{row.name}",
+        "may": _may(actor, row),
+        "scale_from": active.replicas if active else 0,
+    }
+
+
+def _may(actor: Any, row: Deployment) -> dict[str, bool]:
+    return {
+        verb: actor.has_perm(f"deployments.{verb}_deployment", row)
+        for verb in ("change", "roll_out", "roll_back")
+    }
+
+
+def _is_open(revision: Revision) -> bool:
+    return revision.approval is not None and revision.approval.state == RequestState.OPEN
+
+
+def _rolling(revisions: list[Revision], replicas: list[Replica]) -> dict[str, Any] | None:
+    for revision in revisions:
+        if revision.state == RevisionState.ROLLING_OUT:
+            own = [r for r in replicas if r.revision_id == revision.pk]
+            ready = sum(r.state == ReplicaState.READY for r in own)
+            percent = 100 * ready / max(1, revision.replicas)
+            return {"revision": revision, "ready": ready, "percent": percent}
+    return None
+
+
+def _compare(revisions: list[Revision]) -> None:
+    """What each changed against the one before it; the last one shown has nothing to compare."""
+    rows: list[Any] = list(revisions)
+    for newer, older in pairwise(rows):
+        newer.changes = revision_changes(older, newer)
+    for last in rows[-1:]:
+        before = selectors.revision_before(last)
+        last.changes = revision_changes(before, last) if before else []
+
+
+def _offer_ways(actor: Any, row: Deployment, revisions: list[Revision]) -> None:
+    """Where one may roll back to, and what that would do; what may be started."""
+    back = {r.pk for r in back_targets(row)} if not row.stopped_at else set()
+    rows: list[Any] = list(revisions)
+    for revision in rows:
+        revision.startable = revision.state in STARTABLE and not row.stopped_at
+        revision.back = ""
+        if revision.pk in back and not _is_open(revision):
+            revision.deployment = row
+            revision.back = rollback_plan(revision, needs_approval=lacks_approval(revision))
+
+
+def revision_context(actor: Any, row: Deployment, revision: Revision) -> dict[str, Any]:
+    """The page of a revision."""
+    before = selectors.revision_before(revision)
+    _offer_ways(actor, row, [revision])
+    spec = revision.config_revision.spec
+    settings = [(str(f.title or n), spec.get(n)) for n, f in ServingSpec.model_fields.items()]
+    replicas = selectors.replica_list(actor=actor, deployment=row, stopped=True)
+    return {
+        "deployment": row,
+        "revision": revision,
+        "before": before,
+        "changes": revision_changes(before, revision),
+        "evidence": revision_evidence(before, revision),
+        "settings": settings,
+        "memory": replica_bytes(revision.model_version, spec),
+        "replicas": list(replicas.filter(revision=revision)[:50]),
+        "is_open": _is_open(revision),
+        "topic": f"deployment.{row.pk}",
+        "may": _may(actor, row),
+    }

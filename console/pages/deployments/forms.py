@@ -1,0 +1,116 @@
+"""Forms of deployments: the settings of a revision, with or without a new name."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from models_app.approvals.selectors import environment_list
+from models_app.configs.specs import ServingSpec
+from models_app.core.actor import Actor
+from models_app.core.teams import teams_where
+from models_app.registry.models import ModelVersion
+from models_app.registry.states import VersionState
+
+#: More versions than a select can show are found through their own page's button.
+MOST_VERSIONS = 400
+LABELS = {
+    "replicas": (_("Replicas"), _("Model servers that answer side by side.")),
+    "threads": (_("Threads"), _("Processor threads of each replica.")),
+    "max_slots": (_("Requests at once"), _("Per replica; more wait in line.")),
+    "max_context": (
+        _("Longest context"),
+        _("Tokens of prompt and answer together; 0 takes the model's own limit."),
+    ),
+    "keep_warm_s": (
+        _("Keep warm (seconds)"),
+        _("How long replaced replicas stay loaded, so that a roll-back takes effect at once."),
+    ),
+}
+
+
+def deployable(actor: Actor, perm: str, team: Any = None) -> list[ModelVersion]:
+    """Ready versions of the teams in which the actor may deploy, newest first per model."""
+    teams = [team] if team is not None else teams_where(actor, perm)
+    rows = ModelVersion.objects.filter(state=VersionState.READY, model__team__in=teams)
+    ordered = rows.order_by("model__team__slug", "model__name", "-number")
+    return list(ordered.select_related("model__team")[:MOST_VERSIONS])
+
+
+class RevisionForm(forms.Form):
+    """What a deployment shall run."""
+
+    model_version = forms.ChoiceField(label=_("Model version"))
+    replicas = forms.IntegerField()
+    threads = forms.IntegerField()
+    max_slots = forms.IntegerField()
+    max_context = forms.IntegerField()
+    dtype = forms.ChoiceField(
+        label=_("Number format"),
+        choices=[("fp32", "fp32"), ("bf16", "bf16")],
+        help_text=_("bf16 halves the memory where it is supported."),
+    )
+    keep_warm_s = forms.IntegerField()
+    reason = forms.CharField(
+        label=_("Why"),
+        required=False,
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text=_("Approvers and colleagues read it beside the revision."),
+    )
+
+    def __init__(self, *args: Any, versions: list[ModelVersion], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.versions = {str(row.pk): row for row in versions}
+        choices = [
+            (str(row.pk), f"{row.model.team.slug}/{row.model.name} v{row.number}")
+            for row in versions
+        ]
+        self.fields["model_version"].choices = choices  # type: ignore[attr-defined]
+        for name, (label, help_text) in LABELS.items():
+            self._bound(name, label, help_text)
+
+    def _bound(self, name: str, label: Any, help_text: Any) -> None:
+        """A setting with the bounds and the default that the configuration has."""
+        schema = ServingSpec.model_json_schema()["properties"][name]
+        self.fields[name] = forms.IntegerField(
+            label=label,
+            help_text=help_text,
+            initial=schema["default"],
+            min_value=schema["minimum"],
+            max_value=schema["maximum"],
+        )
+
+    def version(self) -> ModelVersion:
+        """The chosen version."""
+        return self.versions[self.cleaned_data["model_version"]]
+
+    def spec(self) -> dict[str, Any]:
+        """The settings as the service takes them."""
+        return {name: self.cleaned_data[name] for name in ServingSpec.model_fields}
+
+
+class DeploymentForm(RevisionForm):
+    """A new deployment with its first revision."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=63,
+        help_text=_("Clients ask for team/name. Lower-case letters, digits, dots and dashes."),
+    )
+    environment = forms.ChoiceField(label=_("Environment"))
+    description = forms.CharField(
+        label=_("Description"),
+        required=False,
+        max_length=4000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.environments = {row.name: row for row in environment_list()}
+        choices = [
+            (row.name, f"{row.name} · {_('needs approval')}" if row.protected else row.name)
+            for row in self.environments.values()
+        ]
+        self.fields["environment"].choices = choices  # type: ignore[attr-defined]

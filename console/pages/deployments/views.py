@@ -1,0 +1,99 @@
+"""Views of deployments that read: list, detail, one revision, calls."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from console.pages.deployments.detail import detail_context, revision_context
+from models_app.approvals.selectors import environment_list
+from models_app.core.teams import team_rows, teams_where
+from models_app.deployments import selectors
+
+
+@login_required
+def deployment_list(request: HttpRequest) -> HttpResponse:
+    """Deployments of my teams with what serves in each."""
+    actor: Any = request.user
+    chosen = {name: request.GET.get(name, "") for name in ("team", "environment")}
+    rows = selectors.deployment_list(actor=actor, query=request.GET.get("q", ""), **chosen)
+    page = Paginator(rows, 25).get_page(request.GET.get("page"))
+    for row in page.object_list:
+        row.status = selectors.deployment_status(row)
+    teams = list(team_rows(actor)[:200])
+    count = page.paginator.count
+    return render(
+        request,
+        "deployments/list.html",
+        {
+            "page": page,
+            "may_create": bool(teams_where(actor, "deployments.add_deployment")),
+            "filters": [
+                {
+                    "name": "environment",
+                    "label": _("Any environment"),
+                    "value": chosen["environment"],
+                    "options": [(row.name, row.name) for row in environment_list()],
+                },
+                {
+                    "name": "team",
+                    "label": _("Any team"),
+                    "value": chosen["team"],
+                    "options": [(team.slug, str(team)) for team in teams],
+                },
+            ],
+            "search": {"value": request.GET.get("q", ""), "placeholder": _("Name or description")},
+            "result": ngettext("%(n)s deployment", "%(n)s deployments", count) % {"n": count},
+            "topics": " ".join(f"team.{team.pk}" for team in teams[:50]),
+        },
+    )
+
+
+@login_required
+def deployment_detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """What serves, what is coming, replicas, revisions, figures, and how to call it."""
+    actor: Any = request.user
+    row = selectors.deployment_by_name(actor=actor, team=team, name=name)
+    context = detail_context(actor, row)
+    return render(
+        request, "deployments/detail.html", {**context, "public_url": settings.PUBLIC_URL}
+    )
+
+
+@login_required
+def revision_detail(request: HttpRequest, team: str, name: str, number: int) -> HttpResponse:
+    """One revision: its settings, what it changed, where it stands."""
+    actor: Any = request.user
+    row = selectors.deployment_by_name(actor=actor, team=team, name=name)
+    revision = selectors.revision_by_number(actor=actor, deployment=row, number=number)
+    return render(request, "deployments/revision.html", revision_context(actor, row, revision))
+
+
+@login_required
+def deployment_requests(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """Calls of a deployment, newest first."""
+    actor: Any = request.user
+    row = selectors.deployment_by_name(actor=actor, team=team, name=name)
+    rows = selectors.request_list(actor=actor, deployment=row)
+    failed = request.GET.get("outcome") == "failed"
+    if failed:
+        rows = rows.filter(status__gte=400)
+    page = Paginator(rows, 50).get_page(request.GET.get("page"))
+    filters = [
+        {
+            "name": "outcome",
+            "label": _("Any outcome"),
+            "value": "failed" if failed else "",
+            "options": [("failed", _("Failed"))],
+        }
+    ]
+    return render(
+        request,
+        "deployments/requests.html",
+        {"deployment": row, "page": page, "records": page.object_list, "filters": filters},
+    )
