@@ -14,7 +14,7 @@ from models_app.core.permission import team_id_of
 class RoleBackend(BaseBackend):
     """Signs people in by email and password; permissions follow from roles and token scopes."""
 
-    def authenticate(  # type: ignore[override]
+    def authenticate(
         self, request: HttpRequest | None, username: str = "", password: str = "", **kwargs: Any
     ) -> User | None:
         user = User.objects.filter(email__iexact=username or kwargs.get("email", "")).first()

@@ -44,7 +44,7 @@ class User(AbstractBaseUser):
     #: The token this request came with, if any; it narrows what the person may do.
     auth_token: "ApiToken | None" = None
 
-    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
+    objects: ClassVar[UserManager] = UserManager()
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
 

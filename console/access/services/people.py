@@ -29,13 +29,11 @@ def user_create(
     email = clean_email(email)
     if User.objects.filter(email=email).exists():
         raise FieldError("email", f"There is a person with the address {email} already.")
-    fields = {"email": email, "name": clean_title(name, "name", 120), "is_admin": is_admin}
+    fields: dict[str, Any] = {"name": clean_title(name, "name", 120), "is_admin": is_admin}
     if password is not None:
-        check_password_rules(password, User(**fields), "password")
+        check_password_rules(password, User(email=email, **fields), "password")
     secret = password or one_time_password()
-    user = User.objects.create_user(
-        password=secret, must_change_password=password is None, **fields
-    )
+    user = User.objects.create_user(email, secret, must_change_password=password is None, **fields)
     changes = {"email": user.email, "name": user.name, "is_admin": is_admin}
     audit_record(actor=actor, action="user.created", obj=user, changes=changes)
     access_changed(user)

@@ -1,5 +1,7 @@
 """Teams and who has which role in them."""
 
+from typing import Any
+
 from django.db import IntegrityError, transaction
 
 from console.access.models import Membership, Team, User
@@ -61,6 +63,7 @@ def membership_set(*, actor: Actor, team: Team, user: User, role: str) -> Member
     # The team's row is the lock of its member list.
     Team.objects.select_for_update().get(pk=team.pk)
     membership = Membership.objects.filter(team=team, user=user).first()
+    changes: dict[str, Any]
     if membership is None:
         require(actor, "access.add_membership", team)
         membership = Membership.objects.create(team=team, user=user, role=role)
