@@ -4,6 +4,7 @@ No ORM and no Django view is touched while a request runs: keys and routes lie i
 (`tables.py`), and records are written in batches (`records.py`).
 """
 
+import asyncio
 import json
 import logging
 import time
@@ -108,7 +109,10 @@ class Gateway:
             raise
         except Disconnected:
             record.status, record.outcome = CLIENT_CLOSED, "client_closed"
-        except BaseException:
+        except asyncio.CancelledError:
+            record.status, record.outcome = call.status or 503, "gateway_stopped"
+            raise
+        except Exception:
             record.status, record.outcome = 500, "internal_error"
             raise
         finally:
@@ -132,6 +136,11 @@ class Gateway:
                 record.status, record.outcome = CLIENT_CLOSED, stop.reason
         except Lost:
             await self._break_off(call, exchange, record, errors.replica_lost())
+        except asyncio.CancelledError:
+            # This process is told to stop: no stream ends without a word, here neither.
+            if exchange.stream is not None:
+                await call.write(stream_error(errors.gateway_stopped(), exchange.stream), last=True)
+            raise
         finally:
             if exchange.stream is not None:
                 record.prompt_tokens, record.completion_tokens = exchange.stream.tokens()

@@ -124,6 +124,17 @@ def replica_lost() -> GatewayError:
     )
 
 
+def gateway_stopped() -> GatewayError:
+    """This process ends; another one, or the next, can answer."""
+    return GatewayError(
+        503,
+        "gateway_stopped",
+        "The gateway was stopped before the answer was complete. Send the request again.",
+        kind="server_error",
+        retry_after=1,
+    )
+
+
 def internal() -> GatewayError:
     """Something we did not foresee; the log has the trace under the request's id."""
     return GatewayError(

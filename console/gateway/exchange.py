@@ -91,12 +91,21 @@ class Exchange:
             raise errors.busy(self._ask.model)
         if self._refusal is not None and self._refusal.status == 429:
             raise self._given_up()
+        waiting, deployment = self._routes.waiting, route.deployment_id
+        if waiting[deployment] >= limit:
+            raise errors.busy(self._ask.model)
+        waiting[deployment] += 1
+        try:
+            return await self._look(route, time.monotonic() + WAIT_S)
+        finally:
+            waiting[deployment] -= 1
+
+    async def _look(self, route: Route, until: float) -> tuple[Route, Replica]:
         self._tried.clear()
-        until = time.monotonic() + WAIT_S
         while (left := until - time.monotonic()) > 0:
             await self._routes.changed(min(left, LOOK_S))
             route = self._current(route)
-            replica = pick(route, self._tried, limit)
+            replica = pick(route, self._tried, settings.GATEWAY_REPLICA_LIMIT)
             if replica is not None:
                 return route, replica
         raise errors.no_replica(self._ask.model)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -69,6 +70,8 @@ class Routes:
     def __init__(self) -> None:
         self.by_name: dict[str, Route] = {}
         self.loaded = False
+        #: Requests that wait for a replica, by deployment.
+        self.waiting: Counter[int] = Counter()
         self._changed = asyncio.Event()
 
     def apply(self, rows: Iterable[dict[str, Any]]) -> None:

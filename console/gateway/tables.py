@@ -10,14 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import redis.asyncio as redis
-from django.conf import settings
 from django.db import Error as DatabaseError
 from redis.exceptions import RedisError
 
 from console.gateway import loading
 from console.gateway.keys import Asked, Key, Keys
 from console.gateway.routes import Routes
-from models_app.events.publish import channel
+from models_app.events.publish import channel, redis_url
 
 logger = logging.getLogger(__name__)
 TOPIC = "gateway"
@@ -96,8 +95,9 @@ class Tables:
 
     async def _listen(self) -> None:
         """Notices make changes count at once; without Redis the poll still finds them."""
-        url = settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"][0]
-        client = redis.Redis.from_url(url, socket_connect_timeout=5, health_check_interval=15)
+        client = redis.Redis.from_url(
+            redis_url(), socket_connect_timeout=5, health_check_interval=15
+        )
         try:
             while True:
                 try:

@@ -37,10 +37,16 @@ def channel(topic: str) -> str:
     return f"{settings.CHANNEL_PREFIX}__group__{topic}"
 
 
+def redis_url() -> str:
+    """The Redis that carries the events."""
+    layer: Any = settings.CHANNEL_LAYERS["default"]["CONFIG"]
+    return str(layer["hosts"][0])
+
+
 @cache
 def _client() -> "redis.Redis":
     return redis.Redis.from_url(
-        settings.CHANNEL_LAYERS["default"]["CONFIG"]["hosts"][0],
+        redis_url(),
         socket_timeout=2,
         socket_connect_timeout=2,
         health_check_interval=30,

@@ -115,6 +115,21 @@ class TestNoReplica:
         assert (reply.status, reply.code) == (503, "no_replica_ready")
         assert reply.headers["retry-after"] == "5"
 
+    def test_only_so_many_wait(self, gateway, chat, ana, settings):
+        settings.GATEWAY_REPLICA_LIMIT = 2
+        Replica.objects.update(state="loading")
+        publish_now("routes.changed", {}, "gateway")
+        wait_for_route(gateway, "research/chat", 0)
+        key = key_of(ana)
+        held = [gateway.open(key, CHAT) for _ in range(2)]
+        eventually(lambda: sum(gateway.gateway.tables.routes.waiting.values()) == 2)
+
+        assert gateway.call(key, CHAT).status == 429
+        for connection in held:
+            connection.close()
+            connection.sock = None
+        eventually(lambda: sum(gateway.gateway.tables.routes.waiting.values()) == 0)
+
     def test_waits_for_one_that_starts(self, gateway, chat, ana):
         Replica.objects.update(state="loading")
         publish_now("routes.changed", {}, "gateway")
@@ -157,6 +172,19 @@ class TestBrokenStream:
         assert b"generation_failed" in reply.events[-1].encode()
         assert b"[DONE]" not in reply.body and b"replica_lost" not in reply.body
         assert record_of(reply.request_id).outcome == "replica_error"
+
+
+    def test_a_gateway_that_is_stopped_says_so(self, gateway, chat, ana):
+        chat.mode, chat.pause_s = "endless", 0.01
+        response = gateway.open(key_of(ana), STREAM, x_request_id="cut").getresponse()
+        response.read(300)
+
+        gateway.stop()
+
+        rest = response.read()
+        assert b"event: error" in rest and b"gateway_stopped" in rest and b"[DONE]" not in rest
+        row = record_of("cut")
+        assert row.outcome == "gateway_stopped" and row.completion_tokens > 0
 
 
 class TestHangingUp:
