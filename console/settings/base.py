@@ -213,6 +213,14 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Train, version, approve, deploy and watch language models.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    # States of different machines share a field name.
+    "ENUM_NAME_OVERRIDES": {
+        "JobStateEnum": "models_app.jobs.states.JobState",
+        "DatasetVersionStateEnum": "models_app.datasets.states.VersionState",
+        "ModelVersionStateEnum": "models_app.registry.states.VersionState",
+        "RevisionStateEnum": "models_app.deployments.states.RevisionState",
+        "ReplicaStateEnum": "models_app.deployments.states.ReplicaState",
+    },
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
 LOG_LEVEL = env.read_str("SLIPWAY_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR").upper()

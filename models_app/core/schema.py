@@ -26,7 +26,7 @@ def object_schema(description: str, *, status_code: int = 200, **properties: Any
         "description": description,
         "properties": {name: _typed(value) for name, value in properties.items()},
     }
-    return {(status_code, "application/json"): schema}
+    return {status_code: schema}
 
 
 def _typed(value: Any) -> Any:

@@ -12,7 +12,7 @@ urlpatterns = [
     path("jobs/<int:pk>/attempts", api.JobAttemptListApi.as_view()),
     path("jobs/<int:pk>/checkpoints", api.JobCheckpointListApi.as_view()),
     path("jobs/<int:pk>/logs", api.JobLogApi.as_view()),
-    path("jobs/<int:pk>/log.txt", api.JobLogTextApi.as_view()),
+    path("jobs/<int:pk>/log.txt", api.JobLogTextApi.as_view(), name="api_job_log"),
     path("jobs/<int:pk>/metrics", api.JobMetricsApi.as_view()),
     path("jobs/<int:pk>/why", api.JobWhyApi.as_view()),
     path("job-kinds", api.JobKindListApi.as_view()),
