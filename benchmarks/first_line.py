@@ -90,6 +90,8 @@ async def measure(stack: Stack, rounds: int) -> tuple[list[float], list[float]]:
             )
             topic = f"job.{job['id']}"
             await socket.send(json.dumps({"sub": topic}))
+            # Joined first, then read: a bell between the two is not missed.
+            await heard(socket, topic, "subscribed")
             while not (await asyncio.to_thread(call, "GET", f"{job['url']}/logs"))["lines"]:
                 await heard(socket, topic, "job.progress")
             lines.append(time.perf_counter() - begun)
