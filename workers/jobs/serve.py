@@ -65,6 +65,8 @@ class Serve(JobKind):
             "max_slots": spec["max_slots"],
             "max_context": spec["max_context"] or None,
             "dtype": spec["dtype"],
+            # Running answers may take most of the time between the polite stop and the hard one.
+            "drain_seconds": max(1.0, settings.JOB_GRACE_S - 5.0),
         }
 
     def run(self, params: Any, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
@@ -77,7 +79,6 @@ class Serve(JobKind):
         options = ServeOptions(
             **{**inputs, "model_dir": Path(inputs["model_dir"])},
             device="cuda" if torch.cuda.is_available() else "cpu",
-            drain_seconds=max(1.0, settings_grace() - 5.0),
         )
         ctx.progress(stage="loading")
         try:
@@ -98,11 +99,6 @@ class Serve(JobKind):
 
     def ended(self, params: Any, job: Any) -> None:
         replica_ended(replica_id=params.replica, job=job)
-
-
-def settings_grace() -> float:
-    """Seconds between the polite stop and the hard one."""
-    return float(settings.JOB_GRACE_S)
 
 
 def _verify(manifest: dict[str, dict[str, Any]], folder: Path) -> None:

@@ -49,7 +49,8 @@ def approval_list(request: HttpRequest) -> HttpResponse:
     rows = selectors.approval_list(actor=actor, whose=whose, state=state)
     page = Paginator(rows, 25).get_page(request.GET.get("page"))
     count = page.paginator.count
-    for row in page.object_list:
+    shown: list[Any] = list(page.object_list)
+    for row in shown:
         row.given = sum(vote.decision == "approve" for vote in row.votes.all())
     labels = {
         "me": _("Waiting for me"),
@@ -61,6 +62,7 @@ def approval_list(request: HttpRequest) -> HttpResponse:
         "approvals/list.html",
         {
             "page": page,
+            "rows": shown,
             "whose": whose,
             "tabs": [(tab, labels[tab]) for tab in TABS],
             "filters": [

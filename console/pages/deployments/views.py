@@ -23,7 +23,8 @@ def deployment_list(request: HttpRequest) -> HttpResponse:
     chosen = {name: request.GET.get(name, "") for name in ("team", "environment")}
     rows = selectors.deployment_list(actor=actor, query=request.GET.get("q", ""), **chosen)
     page = Paginator(rows, 25).get_page(request.GET.get("page"))
-    for row in page.object_list:
+    shown: list[Any] = list(page.object_list)
+    for row in shown:
         row.status = selectors.deployment_status(row)
     teams = list(team_rows(actor)[:200])
     count = page.paginator.count
@@ -32,6 +33,7 @@ def deployment_list(request: HttpRequest) -> HttpResponse:
         "deployments/list.html",
         {
             "page": page,
+            "rows": shown,
             "may_create": bool(teams_where(actor, "deployments.add_deployment")),
             "filters": [
                 {
