@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from launcher import linux
+from launcher import adopted, linux
 from launcher.child import Child, ChildSpec, Stage
 from launcher.errors import LauncherError, StopRequested
 from launcher.journal import Journal
@@ -17,11 +17,8 @@ MAX_QUICK_FAILURES = 8
 _QUICK_S = 60
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 0.2, 30
 _FORCE_GRACE_S = 10
-_STRAY_GRACE_S = 5
 _SAME_WISH_S = 0.5
 _LONGEST_LINE = 65536
-#: In the environment of what we start for the user (a browser): it may outlive the stack.
-LEAVE_ALONE = "SLIPWAY_LEAVE_ALONE"
 
 
 @dataclass(frozen=True)
@@ -116,8 +113,8 @@ class Supervisor:
         for stage in Stage:
             self.stop_stage(stage)
             if stage == Stage.WORKER:
-                self._end_strays()
-        self._end_strays()
+                self._end_adopted()
+        self._end_adopted()
 
     def stop_stage(self, stage: Stage) -> None:
         """End the children of one stage."""
@@ -139,7 +136,7 @@ class Supervisor:
         for child in self.children:
             if child.process and child.process.poll() is not None:
                 self._ended(child)
-        self._reap_strays()
+        adopted.reap(self._known())
         for child in self.children:
             if child.restart_at and time.monotonic() >= child.restart_at and not self.stopping:
                 try:
@@ -230,41 +227,11 @@ class Supervisor:
             seen, forced = self._signals, True
             deadline = time.monotonic() + _FORCE_GRACE_S
 
-    def _strays(self) -> list[int]:
-        known = {c.pid for c in self.children}
-        return [
-            pid
-            for pid in linux.children_of(os.getpid())
-            if pid not in known and not linux.has_in_environment(pid, LEAVE_ALONE)
-        ]
+    def _known(self) -> set[int | None]:
+        return {child.pid for child in self.children}
 
-    def _reap_strays(self) -> None:
-        """Collect adopted processes that ended; ours are collected by their Popen."""
-        if not linux.LINUX:
-            return
-        for pid in self._ended_strays():
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-
-    def _ended_strays(self) -> list[int]:
-        try:
-            info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return []
-        return self._strays() if info else []
-
-    def _end_strays(self) -> None:
-        """Descendants that outlived their parents: their own signal first, then ours."""
-        deadline = time.monotonic() + _STRAY_GRACE_S
-        asked: set[int] = set()
-        while strays := self._strays():
-            late = time.monotonic() > deadline
-            for pid in strays:
-                if late or pid not in asked:
-                    asked.add(pid)
-                    with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
-            self.pump(0.05)
+    def _end_adopted(self) -> None:
+        adopted.end_all(self._known, self.pump)
 
 
 def describe(status: int) -> str:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from launcher import commands, health, ports
 from launcher import options as launch_options
 from launcher import stack as stacks
+from launcher.adopted import LEAVE_ALONE
 from launcher.child import ChildSpec
 from launcher.commands import Application
 from launcher.errors import LauncherError
 from launcher.options import Options
 from launcher.stack import READY_S, Stack
-from launcher.supervisor import LEAVE_ALONE
 
 Build = Callable[[Options, Mapping[str, str]], Application]
 
