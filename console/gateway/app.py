@@ -110,7 +110,7 @@ class Gateway:
         except Disconnected:
             record.status, record.outcome = CLIENT_CLOSED, "client_closed"
         except asyncio.CancelledError:
-            record.status, record.outcome = call.status or 503, "gateway_stopped"
+            record.status, record.outcome = 503, "gateway_stopped"
             raise
         except Exception:
             record.status, record.outcome = 500, "internal_error"
@@ -151,7 +151,8 @@ class Gateway:
         """Raise the error while that is possible; in a stream that runs, it is the last event."""
         if exchange.stream is None:
             raise error
-        record.outcome = error.code
+        # 200 was sent long ago; the record says what became of it.
+        record.status, record.outcome = error.status, error.code
         await call.write(stream_error(error, exchange.stream), last=True)
 
 

@@ -158,7 +158,9 @@ class Exchange:
             raise Unreachable("the stream ended before it began")
         if not (stream.done or stream.failed):
             raise Lost
-        record.outcome = "replica_error" if stream.failed else stream.finish
+        record.outcome = stream.finish
+        if stream.failed:
+            record.status, record.outcome = 500, "replica_error"
         await call.write(b"", last=True)
 
 

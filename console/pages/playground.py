@@ -82,7 +82,7 @@ def _choice(row: Any) -> dict[str, Any]:
         "ready": row.ready_replicas,
         # Without a template of its own a model continues text rather than answers.
         "chat": "chat_template.jinja" in version.manifest,
-        "href": url_or_none("deployment_detail", row.team.slug, row.name) or "",
+        "href": url_or_none("deployment_requests", row.team.slug, row.name) or "",
     }
 
 

@@ -130,7 +130,7 @@
     if (run.id) {
       const href = picked(pane)?.href;
       const link = element(href ? "a" : "span", "t-xs faint ms-auto mono", strings.request.replace("%s", run.id));
-      if (href) link.href = `${href}?request=${encodeURIComponent(run.id)}#requests`;
+      if (href) link.href = `${href}?request=${encodeURIComponent(run.id)}`;
       bar.append(link);
     }
     shown.node.append(bar);

@@ -1,5 +1,7 @@
 """The playground in a real browser, through the real gateway, with model servers that are fakes."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -51,6 +53,10 @@ class TestPlayground:
         assert sent["messages"][0] == {"role": "system", "content": "Be brief."}
         assert (sent["seed"], sent["max_tokens"]) == (17, 256)
         expect(as_ana.locator(".msg-tools .mono")).to_contain_text("req-")
+        link = as_ana.locator(".msg-tools a")
+        expect(link).to_have_attribute(
+            "href", re.compile(r"/deployments/research/chat/.*request=req-")
+        )
         row = record_of(as_ana.locator(".msg-tools .mono").inner_text().split()[-1])
         assert row.token_prefix == "playground"
 
@@ -112,7 +118,7 @@ class TestPlayground:
     def test_shows_the_request_as_code(self, as_ana):
         as_ana.open("/playground/?a=research/chat")
         as_ana.get_by_role("button", name="Chat", exact=True).click()
-        as_ana.fill("#prompt", "It's \"here\" $HOME")
+        as_ana.fill("#prompt", 'It\'s "here" $HOME')
         as_ana.get_by_role("button", name="View code").click()
 
         curl = as_ana.locator("#code-curl")

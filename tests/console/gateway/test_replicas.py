@@ -161,7 +161,7 @@ class TestBrokenStream:
         assert error["code"] == "replica_lost"
         assert error["retryable"] is True and error["tokens_sent"] == 3
         row = record_of(reply.request_id)
-        assert (row.status, row.outcome, row.completion_tokens) == (200, "replica_lost", 3)
+        assert (row.status, row.outcome, row.completion_tokens) == (502, "replica_lost", 3)
         assert row.prompt_tokens == 7 and row.retries == 0
 
     def test_passes_on_what_the_replica_says_itself(self, gateway, chat, ana):
