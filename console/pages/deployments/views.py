@@ -85,6 +85,8 @@ def deployment_requests(request: HttpRequest, team: str, name: str) -> HttpRespo
     failed = request.GET.get("outcome") == "failed"
     if failed:
         rows = rows.filter(status__gte=400)
+    if request.GET.get("request"):
+        rows = rows.filter(request_id=request.GET["request"].replace("\0", ""))
     page = Paginator(rows, 50).get_page(request.GET.get("page"))
     filters = [
         {

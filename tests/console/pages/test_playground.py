@@ -5,7 +5,8 @@ from django.urls import reverse
 
 from console.access.browser_tokens import browser_claim
 from models_app.approvals.models import Environment
-from models_app.deployments.models import Deployment, Replica
+from models_app.core.clock import now
+from models_app.deployments.models import Deployment, Replica, RequestRecord
 from models_app.registry.models import ModelVersion
 from tests.fakes.gateway import revision_of
 
@@ -78,6 +79,19 @@ class TestPage:
         page = client_for(ana).get(reverse("playground"), {"a": "</script><b>/x"})
 
         assert b"</script><b>" not in page.content
+
+
+    def test_a_call_is_found_by_its_id(self, client_for, ana, chat):
+        for number in (1, 2):
+            RequestRecord.objects.create(
+                request_id=f"req-{number}", at=now(), deployment=chat, status=200, total_ms=1
+            )
+
+        page = client_for(ana).get(
+            reverse("deployment_requests", args=["research", "chat"]), {"request": "req-2"}
+        )
+
+        assert [record.request_id for record in page.context["records"]] == ["req-2"]
 
 
 class TestToken:
