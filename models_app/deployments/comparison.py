@@ -50,7 +50,7 @@ def revision_changes(old: Revision | None, new: Revision) -> list[Change]:
     for name, field in ServingSpec.model_fields.items():
         rows.append(
             Change(
-                name=str(field.title or name),
+                name=_(str(field.title or name)),
                 old=str(before.get(name, "–")),
                 new=str(after.get(name, "–")),
                 effect=_replica_effect(old, new) if name == "replicas" else "",

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import connection
 
@@ -58,7 +59,7 @@ def traffic(*, actor: Actor, span: dt.timedelta, parts: int = 30) -> Traffic:
     until = now()
     ids = list(Deployment.objects.visible_to(actor).values_list("pk", flat=True))
     width = span.total_seconds() / parts
-    bounds = {"until": until, "since": until - span, "width": width, "ids": ids}
+    bounds: dict[str, Any] = {"until": until, "since": until - span, "width": width, "ids": ids}
     with connection.cursor() as cursor:
         cursor.execute(SERIES, bounds)
         rows = {row[0]: row[1:] for row in cursor.fetchall()}

@@ -3,6 +3,8 @@
 from itertools import pairwise
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from models_app.approvals.states import RequestState
 from models_app.configs.specs import ServingSpec
 from models_app.deployments import selectors
@@ -97,7 +99,7 @@ def revision_context(actor: Any, row: Deployment, revision: Revision) -> dict[st
     before = selectors.revision_before(revision)
     _offer_ways(actor, row, [revision])
     spec = revision.config_revision.spec
-    settings = [(str(f.title or n), spec.get(n)) for n, f in ServingSpec.model_fields.items()]
+    settings = [(_(str(f.title or n)), spec.get(n)) for n, f in ServingSpec.model_fields.items()]
     replicas = selectors.replica_list(actor=actor, deployment=row, stopped=True)
     return {
         "deployment": row,
