@@ -11,13 +11,14 @@ from django.utils.translation import gettext_lazy as _
 
 @dataclass(frozen=True)
 class Entry:
-    """One link: its URL name, its icon, the key after `g`, and whose URL names belong to it."""
+    """One link: URL name, icon, the key after `g`, URL names that belong to it, who may see it."""
 
     name: str
     label: str | Promise
     icon: str
     key: str = ""
     prefixes: tuple[str, ...] = ()
+    permission: str = ""
 
 
 #: (heading, entries); an entry is shown only once its URL name exists.
@@ -32,7 +33,13 @@ GROUPS: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
     (
         _("Build"),
         (
-            Entry("model_list", _("Models"), "cube", "m", ("model_", "version_")),
+            Entry(
+                "model_list",
+                _("Models"),
+                "cube",
+                "m",
+                ("model_", "version_", "training_", "evaluation_"),
+            ),
             Entry("dataset_list", _("Datasets"), "database", "s", ("dataset_",)),
             Entry("job_list", _("Jobs"), "bolt", "j", ("job_", "config_")),
         ),
@@ -44,7 +51,10 @@ GROUPS: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
             Entry("playground", _("Playground"), "messages", "p", ("playground",)),
         ),
     ),
-    (_("Operate"), (Entry("node_list", _("Nodes"), "server-2", "n", ("node_", "pool_")),)),
+    (
+        _("Operate"),
+        (Entry("node_list", _("Nodes"), "server-2", "n", ("node_",), "pools.view_node"),),
+    ),
     (
         _("Administer"),
         (
@@ -62,6 +72,11 @@ def url_or_none(name: str, *args: Any) -> str | None:
         return reverse(name, args=args)
     except NoReverseMatch:
         return None
+
+
+def _allowed(entry: Entry, request: HttpRequest | None) -> bool:
+    user: Any = getattr(request, "user", None)
+    return not entry.permission or (user is not None and bool(user.has_perm(entry.permission)))
 
 
 def _current(entry: Entry, href: str, request: HttpRequest | None) -> str:
@@ -84,7 +99,7 @@ def navigation(
         items = []
         for entry in entries:
             href = url_or_none(entry.name)
-            if href is None:
+            if href is None or not _allowed(entry, request):
                 continue
             items.append(
                 {

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from django import forms
@@ -13,6 +14,7 @@ from django.template import engines
 from django.urls import path
 from django.views.i18n import set_language
 
+PAGES = Path(__file__).parent / "pages"
 START = dt.datetime(2026, 1, 5, 8, 0, tzinfo=dt.UTC)
 
 
@@ -31,34 +33,6 @@ class Stage:
 
 stage = Stage()
 
-COUNTER = """{% extends "base.html" %}{% block title %}Counter{% endblock %}
-{% block crumbs %}<li aria-current="page">Counter</li>{% endblock %}
-{% block main %}
-<div class="head"><div class="head-main"><h1>Counter {% state "running" "job" %}</h1></div></div>
-<section class="panel panel-body" id="region" data-live-topic="{{ topic }}">
-  <p id="value">{{ stage.counter }}</p>
-  <details id="more"><summary>More</summary><p id="inner">{{ stage.counter }}</p></details>
-  <input id="typed" aria-label="Typed" class="form-control">
-</section>
-<form method="post" action="/act/" data-confirm="Stop it?" data-confirm-text="It can be started again."
-  data-confirm-ok="Stop">{% csrf_token %}<button class="btn" name="verb" value="stop" id="stop">Stop</button></form>
-<form method="post" action="/act/">{% csrf_token %}
-  <button class="btn" name="verb" value="delete" id="delete" data-confirm="Delete?" data-confirm-type="counter"
-    data-confirm-loss data-confirm-ok="Delete for good">Delete</button>
-  <button class="btn" name="verb" value="reject" id="reject" data-confirm="Reject?" data-confirm-reason="why"
-    data-confirm-ok="Reject">Reject</button>
-</form>
-{% endblock %}"""
-LOG = """{% extends "base.html" %}{% block title %}Log{% endblock %}
-{% block head_extra %}<link rel="stylesheet" href="{% static "vendor/uplot.min.css" %}">{% endblock %}
-{% block scripts %}<script src="{% static "vendor/uplot.min.js" %}" defer></script>
-<script src="{% static "vendor/ansi_up.min.js" %}" defer></script>
-<script src="{% static "js/charts.js" %}" defer></script><script src="{% static "js/logview.js" %}" defer></script>{% endblock %}
-{% block crumbs %}<li aria-current="page">Log</li>{% endblock %}
-{% block main %}<div class="head"><div class="head-main"><h1>Log and chart</h1></div></div><div class="stack">
-<section class="panel"><header class="panel-head"><h2>Loss</h2></header>{% include "components/_chart.html" with chart_id="loss" data=chart label="Loss by step" x_label="Step" live_url="/metrics.json" live_topic=topic live_keys="loss" %}</section>
-{% include "components/_log.html" with lines=lines log_url="/log.json" topic=topic download_url="/log.txt" closed=stage.closed %}</div>{% endblock %}"""
-
 
 class Example(forms.Form):
     name = forms.CharField(help_text="Lower case letters, digits and hyphens.")
@@ -68,24 +42,15 @@ class Example(forms.Form):
     start = forms.BooleanField(required=False, label="Start at once")
 
 
-FORM = """{% extends "base.html" %}{% block title %}Form{% endblock %}
-{% block crumbs %}<li aria-current="page">Form</li>{% endblock %}
-{% block main %}<div class="head"><div class="head-main"><h1>New job</h1></div></div>
-<form method="post" class="panel form-page" novalidate>{% csrf_token %}<div class="panel-body">
-{% include "components/_form_errors.html" %}{{ form.name.as_field_group }}{{ form.note.as_field_group }}
-{{ form.preset.as_field_group }}<div data-when="preset:own">{{ form.layers.as_field_group }}</div>
-{{ form.start.as_field_group }}</div>
-<div class="form-foot"><button class="btn btn-primary">Create</button></div></form>{% endblock %}"""
-
-
-def show(request: HttpRequest, source: str, **context: Any) -> HttpResponse:
+def show(request: HttpRequest, name: str, **context: Any) -> HttpResponse:
+    source = (PAGES / f"{name}.html").read_text(encoding="utf-8")
     context |= {"stage": stage, "topic": f"user.{request.user.pk}"}
     return HttpResponse(engines["django"].from_string(source).render(context, request))
 
 
 @login_required
 def counter(request: HttpRequest) -> HttpResponse:
-    return show(request, COUNTER)
+    return show(request, "counter")
 
 
 @login_required
@@ -107,7 +72,7 @@ def log(request: HttpRequest) -> HttpResponse:
         "series": [[loss for _, loss in stage.points]],
         "labels": ["loss"],
     }
-    return show(request, LOG, lines=lines, chart=chart)
+    return show(request, "log", lines=lines, chart=chart)
 
 
 @login_required
@@ -131,7 +96,7 @@ def metrics_json(request: HttpRequest) -> JsonResponse:
 
 @login_required
 def form(request: HttpRequest) -> HttpResponse:
-    return show(request, FORM, form=Example(request.POST if request.method == "POST" else None))
+    return show(request, "form", form=Example(request.POST if request.method == "POST" else None))
 
 
 def search(request: HttpRequest) -> JsonResponse:

@@ -182,7 +182,7 @@ def empty(name: str, title: str, text: str = "", action: str = "", href: str = "
         format_html('<a class="btn btn-primary" href="{}">{}</a>', href, action) if href else ""
     )
     return format_html(
-        '<div class="empty-state">{}<h3>{}</h3><p>{}</p>{}</div>', icon(name), title, text, button
+        '<div class="empty-state">{}<h2>{}</h2><p>{}</p>{}</div>', icon(name), title, text, button
     )
 
 
