@@ -52,6 +52,8 @@ class Gateway:
         call = HttpCall(scope, receive, send)
         try:
             key = await self._key(call)
+            if not self.tables.routes.loaded:
+                raise errors.unavailable()
             endpoint = ENDPOINTS.get(call.path)
             if endpoint is not None and call.method == "POST":
                 await self._generate(call, key, endpoint)
@@ -68,8 +70,8 @@ class Gateway:
     async def _key(self, call: HttpCall) -> Key:
         try:
             key = await self.tables.keys.find(call.authorization)
-        except DatabaseError as error:
-            logger.warning("a key could not be looked up: %s", error)
+        except (DatabaseError, TimeoutError) as error:
+            logger.warning("a key could not be looked up: %r", error)
             raise errors.unavailable() from error
         if key is None:
             raise errors.unauthorized()
@@ -92,8 +94,6 @@ class Gateway:
             await call.answer(200, json.dumps(_model(route)).encode())
 
     def _route(self, key: Key, model: str) -> Route:
-        if not self.tables.routes.loaded:
-            raise errors.unavailable()
         route = self.tables.routes.by_name.get(model)
         if route is None or not key.may_ask(route.team_id):
             raise errors.model_not_found(model)

@@ -14,6 +14,8 @@ from console.access.browser_tokens import BrowserClaim, browser_claim
 _TOKEN = re.compile(rb"slip_[A-Za-z0-9_-]{20,80}")
 _BROWSER = re.compile(rb"page_[A-Za-z0-9_:-]{20,400}")
 UNKNOWN_S = 1.0
+#: A database that hangs must not keep callers hanging.
+LOOK_UP_S = 5.0
 FORGET_S = 600.0
 #: Entries kept of each sort, known and unknown.
 SIZE = 10_000
@@ -59,7 +61,7 @@ class Keys:
         self._used: set[int] = set()
 
     async def find(self, authorization: bytes | None) -> Key | None:
-        """The key in an Authorization header, or None. Raises what the database raises."""
+        """The key in an Authorization header, or None. Raises DatabaseError, TimeoutError."""
         if authorization is None or authorization[:7].lower() != b"bearer ":
             return None
         secret = authorization[7:].strip()
@@ -86,8 +88,9 @@ class Keys:
             future = self._waiting[asked] = asyncio.get_running_loop().create_future()
         if self._lookup is None or self._lookup.done():
             self._lookup = asyncio.create_task(self._look_up())
-        # Shielded: a caller that leaves must not take the answer from the others.
-        return await asyncio.shield(future)
+        async with asyncio.timeout(LOOK_UP_S):
+            # Shielded: a caller that leaves must not take the answer from the others.
+            return await asyncio.shield(future)
 
     async def _look_up(self) -> None:
         """Ask for all that wait, again while more have come: a flood costs few queries."""

@@ -163,7 +163,7 @@ class FakeReplica:
         for number, data in enumerate(self._events(path, body)):
             if self.mode == "die" and number == self.die_after:
                 # Half an event first: it must never reach the client.
-                writer.write(b"9\r\ndata: {\"c\r\n")
+                writer.write(b'9\r\ndata: {"c\r\n')
                 await writer.drain()
                 await asyncio.sleep(0.05)
                 writer.transport.abort()

@@ -179,9 +179,7 @@ class TestRefusals:
     def test_brackets_in_text_are_no_nesting(self, gateway, chat, ana):
         text = '[[{"' * 100 + '\\" [[[[' * 30
 
-        reply = gateway.call(
-            key_of(ana), {**CHAT, "messages": [{"role": "user", "content": text}]}
-        )
+        reply = gateway.call(key_of(ana), {**CHAT, "messages": [{"role": "user", "content": text}]})
 
         assert reply.status == 200
         assert chat.calls[0]["messages"][0]["content"] == text

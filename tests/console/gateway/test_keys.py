@@ -1,6 +1,7 @@
 """Keys: good at once, gone at once, and never more than their owner may do now."""
 
 import datetime as dt
+import threading
 import time
 
 import pytest
@@ -27,9 +28,7 @@ class TestToken:
     def test_one_that_was_asked_before_it_existed_works_within_a_second(self, gateway, chat, ana):
         text, prefix, digest = token_secret()
         assert not works(gateway, text)
-        ApiToken.objects.create(
-            user=ana, name="x", prefix=prefix, digest=digest, scopes=["infer"]
-        )
+        ApiToken.objects.create(user=ana, name="x", prefix=prefix, digest=digest, scopes=["infer"])
 
         eventually(lambda: works(gateway, text), seconds=1.5)
 
@@ -110,6 +109,19 @@ class TestToken:
         assert (reply.status, reply.code) == (503, "unavailable")
         monkeypatch.undo()
         assert works(gateway, unknown)
+
+    def test_a_database_that_hangs_keeps_nobody_hanging(self, gateway, chat, ana, monkeypatch):
+        known, unknown = key_of(ana), key_of(ana)
+        assert works(gateway, known)
+        goes_on = threading.Event()
+        monkeypatch.setattr("console.gateway.keys.LOOK_UP_S", 0.2)
+        monkeypatch.setattr(
+            "console.gateway.loading.load_keys", lambda _: {} if goes_on.wait(20) else {}
+        )
+
+        assert gateway.call(unknown, CHAT).code == "unavailable"
+        assert works(gateway, known)
+        goes_on.set()
 
 
 class TestPageToken:

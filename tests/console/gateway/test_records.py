@@ -79,5 +79,3 @@ class TestRecorder:
             recorder.add(record(number))
 
         assert recorder.dropped == 3
-
-

@@ -173,7 +173,6 @@ class TestBrokenStream:
         assert b"[DONE]" not in reply.body and b"replica_lost" not in reply.body
         assert record_of(reply.request_id).outcome == "replica_error"
 
-
     def test_a_gateway_that_is_stopped_says_so(self, gateway, chat, ana):
         chat.mode, chat.pause_s = "endless", 0.01
         response = gateway.open(key_of(ana), STREAM, x_request_id="cut").getresponse()
