@@ -1,4 +1,4 @@
-"""A stack of its own for a benchmark: data in a temporary folder, any free port, gone afterwards."""
+"""A stack of its own for a benchmark: a temporary folder, any free port, gone afterwards."""
 
 import contextlib
 import json

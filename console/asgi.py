@@ -27,7 +27,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> Any:
     """Dispatch by kind of connection and path prefix."""
     kind = scope["type"]
     if kind == "websocket":
-        return await websocket_application(scope, receive, send)
+        socket: Any = websocket_application
+        return await socket(scope, receive, send)
     if kind == "lifespan":
         return await _lifespan(receive, send)
     if gateway is not None and scope["path"].startswith("/v1/"):

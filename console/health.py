@@ -10,7 +10,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 
-from models_app.pools.selectors import node_list
+from models_app.pools.selectors import nodes_ready
 
 
 @never_cache
@@ -59,8 +59,7 @@ def _migrations() -> str:
 
 
 def _worker() -> str:
-    ready = node_list().filter(ready=True).exists()
-    return "ok" if ready else "no worker has given a sign of life for 15 s"
+    return "ok" if nodes_ready() else "no worker has given a sign of life for 15 s"
 
 
 CHECKS: dict[str, Callable[[], str]] = {

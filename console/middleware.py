@@ -18,7 +18,7 @@ Handler = Callable[[HttpRequest], HttpResponse]
 
 
 class RequestContextMiddleware:
-    """Gives the request an id (the client's `x-request-id` if it is sane) and remembers its origin."""
+    """Gives the request an id (the client's own if it is sane) and remembers its origin."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response

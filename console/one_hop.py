@@ -64,8 +64,8 @@ class OneHopHandler(ASGIHandler):
     def _run(self, scope: Scope, body: Any) -> tuple[HttpResponseBase, list[Any], bytes | None]:
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
-        request, error = self.create_request(scope, body)  # type: ignore[no-untyped-call]
-        response = error if request is None else self.get_response(request)
+        request, error = self.create_request(scope, body)
+        response: Any = error if request is None else self.get_response(request)
         response._handler_class = self.__class__
         headers = _headers(response)
         if response.streaming:
@@ -78,7 +78,7 @@ class OneHopHandler(ASGIHandler):
     async def _stream(self, response: Any, send: Send) -> None:
         assert isinstance(response, StreamingHttpResponse)
         try:
-            parts: Iterator[bytes] = iter(response)  # type: ignore[arg-type]
+            parts: Iterator[bytes] = iter(response)
             while (part := await self._hop(next, parts, _END)) is not _END:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             await send({"type": "http.response.body"})

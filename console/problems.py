@@ -1,4 +1,4 @@
-"""Errors of the API as RFC 9457 problem JSON: what is wrong, in which field, and the request's id."""
+"""Errors of the API as RFC 9457 problem JSON: what is wrong, in which field, the request's id."""
 
 from typing import Any
 
@@ -58,10 +58,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         return None
     headers = {}
     if isinstance(error, exceptions.APIException):
-        if getattr(error, "auth_header", None):
-            headers["WWW-Authenticate"] = error.auth_header
-        if getattr(error, "wait", None):
-            headers["Retry-After"] = str(int(error.wait))
+        if scheme := getattr(error, "auth_header", None):
+            headers["WWW-Authenticate"] = scheme
+        if seconds := getattr(error, "wait", None):
+            headers["Retry-After"] = str(int(seconds))
     return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
 
 
@@ -96,8 +96,8 @@ def _translate(error: Exception) -> dict[str, Any] | None:
             status=400,
             code="malformed",
             title="The request cannot be read",
-            detail="A value cannot be stored: look for NUL characters, lone surrogates, huge numbers "
-            "or very deep nesting.",
+            detail="A value cannot be stored: look for NUL characters, lone surrogates, "
+            "huge numbers or very deep nesting.",
         )
     return None
 

@@ -1,4 +1,4 @@
-"""Every URL prefix of the console on one screen. `/v1` (gateway) and `/ws` are dispatched in asgi.py."""
+"""Every URL prefix on one screen; `/v1` (gateway) and `/ws` are dispatched in asgi.py."""
 
 from django.urls import include, path
 from django.views.i18n import set_language

@@ -30,7 +30,7 @@ def main(folder: Path) -> int:
 
     ctx = Context(folder, job)
     signal.signal(signal.SIGTERM, lambda *_: ctx.stop())
-    sys.stdout, sys.stderr = Tee(ctx, "stdout"), Tee(ctx, "stderr")  # type: ignore[assignment]
+    sys.stdout, sys.stderr = Tee(ctx, "stdout"), Tee(ctx, "stderr")
     try:
         return _run(job, ctx)
     except BaseException as error:

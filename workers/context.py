@@ -1,4 +1,4 @@
-"""What a running job says, written line by line into its spool. See models_app.jobs.kind.JobContext."""
+"""What a running job says, line by line into its spool; see models_app.jobs.kind.JobContext."""
 
 import errno
 import io

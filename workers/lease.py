@@ -1,4 +1,4 @@
-"""Keeps one attempt alive: renews its lease, feeds the child's watchdog, notices cancels and fences."""
+"""Keeps one attempt alive: renews its lease, feeds the watchdog, notices cancels and fences."""
 
 import logging
 import threading

@@ -71,7 +71,7 @@ class Node:
         self._ticks[what] = time.monotonic()
 
     def offer(self, job_id: int | None) -> None:
-        """Claim this job (or any) and supervise it to its end, and others after it, in this thread."""
+        """Claim this job (or any), supervise it to its end, then others, in this thread."""
         while not self.stopping.is_set() and self.slots.acquire(blocking=False):
             try:
                 job = job_claim(

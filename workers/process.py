@@ -1,5 +1,6 @@
-"""The child process of an attempt: its own session, a clean environment, killed as a whole group."""
+"""The child process of an attempt: own session, clean environment, killed as a whole group."""
 
+import contextlib
 import json
 import os
 import signal
@@ -95,16 +96,12 @@ class ChildProcess:
         """End the whole process group, whatever is left of it."""
         if self._process is None:
             return
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
         self._process.wait()
         if self._process.stdin is not None:
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
-            except BrokenPipeError:
-                pass
 
 
 def child_environment() -> dict[str, str]:

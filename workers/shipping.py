@@ -44,7 +44,7 @@ class Shipper:
         connections.close_all()
 
     def leftovers(self) -> None:
-        """Store what earlier attempts on this node said but nobody had stored when they were lost."""
+        """Store what earlier attempts on this node said and nobody had stored."""
         for epoch, spool in Spool.leftovers(self.job):
             while batch := spool.read(final=True):
                 with transaction.atomic():

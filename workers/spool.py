@@ -153,7 +153,7 @@ def sort_line(row: bytes, batch: Batch) -> None:
 
 
 def parts(text: str) -> list[str]:
-    """A text as lines that can be stored: no longer than MAX_LINE, no NUL, progress bars collapsed."""
+    """A text as lines to store: none longer than MAX_LINE, no NUL, progress bars collapsed."""
     text = text.replace("\x00", "\u2400").encode("utf-8", "replace").decode()
     lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n")]
     return [

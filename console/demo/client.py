@@ -40,11 +40,12 @@ class Client:
     def upload(self, path: str, fields: dict[str, Any], name: str, content: bytes) -> Any:
         """Create by a multipart upload of one file."""
         boundary = secrets.token_hex(16)
+        form = "Content-Disposition: form-data"
         parts = [
-            f'--{boundary}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'.encode()
+            f'--{boundary}\r\n{form}; name="{key}"\r\n\r\n{value}\r\n'.encode()
             for key, value in fields.items()
         ]
-        head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\n\r\n'
+        head = f'--{boundary}\r\n{form}; name="files"; filename="{name}"\r\n\r\n'
         data = b"".join([*parts, head.encode(), content, f"\r\n--{boundary}--\r\n".encode()])
         return self._call(
             "POST", path, data, {"Content-Type": f"multipart/form-data; boundary={boundary}"}

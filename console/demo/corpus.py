@@ -9,8 +9,10 @@ from importlib import import_module
 from pathlib import Path
 
 #: Packages that are tests, tools or generated tables rather than readable code.
-SKIP = {"test", "tests", "idlelib", "lib2to3", "site-packages", "encodings", "turtledemo", "__pycache__",
-        "ensurepip", "pydoc_data", "msilib", "config"}  # fmt: skip
+SKIP = {
+    "test", "tests", "idlelib", "lib2to3", "site-packages", "encodings", "turtledemo",
+    "__pycache__", "ensurepip", "pydoc_data", "msilib",
+}  # fmt: skip
 MOST_BYTES = 6_000_000
 LONGEST_FILE = 200_000
 

@@ -37,7 +37,7 @@ def cast() -> tuple[Team, Person, Person]:
     """
     team = Team.objects.filter(slug=TEAM).first()
     if team is None:
-        team = team_create(actor=SYSTEM, slug=TEAM, title="Demonstration")  # type: ignore[arg-type]
+        team = team_create(actor=SYSTEM, slug=TEAM, title="Demonstration")
     builder = _person(team, "ana@demo.slipway", "Ana Builder", Role.DEVELOPER)
     approver = _person(team, "ben@demo.slipway", "Ben Approver", Role.APPROVER)
     return team, builder, approver

@@ -164,7 +164,7 @@ class Scenario:
             self._approve(revision)
         self._serving(path, revision["number"])
         self.facts["deployment_url"] = f"/deployments/{self.team}/{DEPLOYMENT}/"
-        return deployment
+        return dict(deployment)
 
     def _revision(self, path: str, version: dict[str, Any]) -> dict[str, Any]:
         useful = {"active", "rolling_out", "approved", "pending_approval"}
@@ -176,9 +176,7 @@ class Scenario:
             f"{path}/revisions",
             {"model_version": version["id"], "reason": "First model of the demonstration"},
         )
-        say(
-            f"{self.builder.user.name} asked for revision {made['number']}, digest {made['digest'][:12]}"
-        )
+        say(f"{self.builder.user.name} asked for revision {made['number']}, {made['digest'][:12]}")
         return dict(made)
 
     def _approve(self, revision: dict[str, Any]) -> None:
@@ -229,7 +227,8 @@ class Scenario:
         if not text.strip() or not tokens:
             raise DemoFailed("The model answered nothing.")
         self.facts["answer"] = (
-            f"{tokens} tokens, first after {first * 1000:.0f} ms, {tokens / seconds:.0f} tokens a second"
+            f"{tokens} tokens, first after {first * 1000:.0f} ms, "
+            f"{tokens / seconds:.0f} tokens a second"
         )
         say(self.facts["answer"])
 

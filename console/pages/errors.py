@@ -1,4 +1,4 @@
-"""Error pages: what is affected, what is not, what to do, and the request's id; JSON for programs."""
+"""Error pages: what is affected, what is not, what to do, the request's id; JSON for programs."""
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render

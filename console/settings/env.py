@@ -1,6 +1,6 @@
 """Typed readers of environment variables: loud on nonsense, secrets also from `NAME_FILE`.
 
-Every variable read is kept in `REGISTRY`, which the reference page and compose.yaml are tested against.
+Every variable is kept in `REGISTRY`: the reference page and compose.yaml are tested against it.
 """
 
 import os

@@ -13,4 +13,5 @@ class RequestContext:
     via: str = "system"  # browser | api | gateway | cli | system
 
 
-current: ContextVar[RequestContext] = ContextVar("request_context", default=RequestContext())
+NOBODY = RequestContext()
+current: ContextVar[RequestContext] = ContextVar("request_context", default=NOBODY)

@@ -8,13 +8,13 @@ from django.db import models
 from models_app.core.actor import Actor
 from models_app.core.errors import NotFound
 
-M = TypeVar("M", bound=models.Model, covariant=True)
+M_co = TypeVar("M_co", bound=models.Model, covariant=True)
 
 
-class TeamQuerySet(models.QuerySet[M]):
+class TeamQuerySet(models.QuerySet[M_co]):
     """Rows that reach a team through `team_path` (a lookup, `team_id` by default)."""
 
-    def visible_to(self, actor: Actor) -> "TeamQuerySet[M]":
+    def visible_to(self, actor: Actor) -> "TeamQuerySet[M_co]":
         """Only rows of teams that the actor may see."""
         teams = actor.visible_team_ids()
         if teams is None:
@@ -22,7 +22,7 @@ class TeamQuerySet(models.QuerySet[M]):
         path = getattr(self.model, "team_path", "team_id")
         return self.filter(**{f"{path}__in": teams})
 
-    def get_visible(self, actor: Actor, **lookup: object) -> M:
+    def get_visible(self, actor: Actor, **lookup: object) -> M_co:
         """The one row, or NotFound, whether it is missing or hidden."""
         row = self.visible_to(actor).filter(**lookup).first()
         if row is None:

@@ -1,4 +1,4 @@
-"""All calls that an actor may see, in equal parts of a span of time: the figures of the overview."""
+"""All calls that an actor may see, in equal parts of a span of time, for the overview."""
 
 import datetime as dt
 from dataclasses import dataclass, field

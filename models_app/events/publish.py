@@ -1,4 +1,4 @@
-"""Tells browsers that something changed. At most once, tiny, after commit: pages fetch the truth."""
+"""Tells browsers that something changed: at most once, tiny, after commit; pages fetch it."""
 
 import logging
 from functools import cache

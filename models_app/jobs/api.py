@@ -198,7 +198,7 @@ class JobCheckpointListApi(APIView):
 
 
 class JobLogApi(APIView):
-    """Log lines `[seq, at, epoch, stream, level, text]` after a number; `closed` means no more come."""
+    """Log lines `[seq, at, epoch, stream, level, text]` after a number; `closed`: no more come."""
 
     @extend_schema(
         parameters=[OpenApiParameter("after", int), OpenApiParameter("limit", int)],

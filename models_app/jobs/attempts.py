@@ -19,7 +19,7 @@ from models_app.jobs.states import HELD, RETRYABLE, JobState, ReasonCode
 
 CLAIM = """
 UPDATE jobs_job SET state = 'running', epoch = epoch + 1, worker = %(worker)s,
-       node_name = %(node)s, lease_until = clock_timestamp() + %(lease)s,
+       node_name = %(node)s, lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
        started_at = coalesce(started_at, clock_timestamp()), reason_code = '', reason = ''
  WHERE id = (SELECT id FROM jobs_job
               WHERE state = 'pending' AND run_after <= clock_timestamp() AND queue = ANY(%(queues)s)
@@ -27,10 +27,6 @@ UPDATE jobs_job SET state = 'running', epoch = epoch + 1, worker = %(worker)s,
               ORDER BY priority DESC, id FOR UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id
 """
-
-
-def lease() -> dt.timedelta:
-    return dt.timedelta(seconds=settings.JOB_LEASE_S)
 
 
 @transaction.atomic
@@ -44,7 +40,13 @@ def job_claim(
     with connection.cursor() as cursor:
         cursor.execute(
             CLAIM,
-            {"worker": worker, "node": node, "lease": lease(), "queues": queues, "job_id": job_id},
+            {
+                "worker": worker,
+                "node": node,
+                "lease": settings.JOB_LEASE_S,
+                "queues": queues,
+                "job_id": job_id,
+            },
         )
         row = cursor.fetchone()
     if row is None:
@@ -59,9 +61,10 @@ def job_renew(*, job: Job) -> str:
     """Sign of life. Returns the state (running or canceling), or raises StaleEpoch."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE jobs_job SET lease_until = clock_timestamp() + %s WHERE id = %s AND epoch = %s"
-            " AND state = ANY(%s) AND lease_until > clock_timestamp() RETURNING state",
-            [lease(), job.pk, job.epoch, sorted(HELD)],
+            "UPDATE jobs_job SET lease_until = clock_timestamp() + make_interval(secs => %s)"
+            " WHERE id = %s AND epoch = %s AND state = ANY(%s)"
+            " AND lease_until > clock_timestamp() RETURNING state",
+            [settings.JOB_LEASE_S, job.pk, job.epoch, sorted(HELD)],
         )
         row = cursor.fetchone()
     if row is None:
@@ -194,7 +197,7 @@ def attempt_lost(row: Job, code: str, message: str) -> None:
 
 
 def _again(row: Job, code: str, message: str, attempt: dict[str, Any], counted: bool = True) -> Job:
-    """running → recovering → pending, with back-off; or failed when too many attempts were in vain."""
+    """running → recovering → pending, with back-off; or failed after too many barren attempts."""
     kind, params = kind_of(row)
     barren = row.barren_attempts + (1 if counted else 0)
     if barren >= row.max_attempts and not kind.long_lived:

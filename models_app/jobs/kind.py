@@ -91,7 +91,7 @@ class JobKind:
     submittable: ClassVar[bool] = True
 
     def check(self, params: Any, *, actor: Any, team: Any) -> None:
-        """Refuse impossible parameters (FieldError) before a job exists. Runs in the web process."""
+        """Refuse impossible parameters (FieldError) before a job exists, in the web process."""
 
     def title(self, params: Any) -> str:
         """One line that names the work in lists."""
@@ -115,7 +115,7 @@ class JobKind:
         return result
 
     def apply(self, params: Any, job: Any, result: dict[str, Any]) -> dict[str, Any]:
-        """In the transaction that finishes the job: make its effects visible. Returns the result."""
+        """In the finishing transaction: make the job's effects visible. Returns the result."""
         return result
 
     def ended(self, params: Any, job: Any) -> None:

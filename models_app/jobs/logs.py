@@ -18,7 +18,7 @@ MAX_LINE = 16_384
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogLine:
-    """One line: its number in the job, ISO time, attempt, stream (job, stdout, stderr), level, text."""
+    """One line: its number in the job, ISO time, attempt, stream, level, text."""
 
     seq: int
     at: str

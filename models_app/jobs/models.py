@@ -24,7 +24,7 @@ class Job(TeamOwned):
     #: How many attempts in a row may end without a new checkpoint before the job is given up.
     max_attempts = models.PositiveSmallIntegerField(default=4)
     barren_attempts = models.PositiveSmallIntegerField(default=0)
-    #: Incarnation of the worker that holds the job, and until when it may go without a sign of life.
+    #: Incarnation of the worker that holds the job; until when it may stay silent: lease_until.
     worker = models.CharField(max_length=80, blank=True)
     node_name = models.CharField(max_length=120, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -112,7 +112,7 @@ class JobAttempt(models.Model):
 
 
 class LogChunk(models.Model):
-    """Consecutive log lines of a job, stored together: zlib over JSON `[[at, stream, level, text]]`.
+    """Consecutive log lines of a job: zlib over JSON `[[at, stream, level, text], …]`.
 
     Sequence numbers run over all attempts of a job, 1..log_seq.
     """

@@ -51,7 +51,7 @@ def why_waiting(*, job: Job) -> str:
     if job.state != JobState.PENDING:
         return ""
     if job.queue not in queues_served():
-        return f"No ready worker serves the queue “{job.queue}”. Start one, or wait for it to come back."
+        return f"No ready worker serves the queue “{job.queue}”. Start one, or wait for it."
     if Job.objects.filter(pk=job.pk, run_after__gt=Now()).exists():
         return f"It is tried again at {job.run_after:%H:%M:%S} UTC, after the last attempt failed."
     ahead = Job.objects.filter(

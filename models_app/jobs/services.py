@@ -168,7 +168,7 @@ def job_announce(job: Job) -> None:
 
 
 def send_go_on_commit(job: Job) -> None:
-    """The go signal: only a wake-up. If it is lost, the sweeper and the workers' polls find the row."""
+    """The go signal, a wake-up only: if it is lost, sweeper and workers' polls find the row."""
     transaction.on_commit(lambda: send_go(job.pk, job.queue), robust=True)
 
 

@@ -23,7 +23,8 @@ class NodeOutput(serializers.ModelSerializer[Node]):
     class Meta:
         model = Node
         fields = [
-            "name", "ready", "queues", "slots", "used_slots", "capacity", "started_at", "last_seen_at",
+            "name", "ready", "queues", "slots", "used_slots", "capacity", "started_at",
+            "last_seen_at",
         ]  # fmt: skip
 
 

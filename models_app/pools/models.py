@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Node(models.Model):
-    """A worker service on a machine. One row per node name; `incarnation` changes at every start."""
+    """A worker service on a machine, by name; `incarnation` changes at every start."""
 
     name = models.CharField(max_length=120, unique=True)
     #: Never used twice, so that a restarted worker is never taken for the old one.

@@ -21,6 +21,11 @@ def node_list() -> QuerySet[Node]:
     ).order_by("name")
 
 
+def nodes_ready() -> list[Node]:
+    """Nodes that have given a sign of life lately."""
+    return list(Node.objects.filter(last_seen_at__gt=Now() - SILENT_AFTER))
+
+
 def queues_served() -> set[str]:
     """Queues that at least one ready node consumes."""
-    return {queue for node in node_list().filter(ready=True) for queue in node.queues}
+    return {queue for node in nodes_ready() for queue in node.queues}

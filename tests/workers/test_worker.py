@@ -82,7 +82,7 @@ class TestWorker:
 
 
 class TestRecovery:
-    STEPS = dict(steps=40, step_ms=60, lines_per_step=20, checkpoint_every=4, seed=1)
+    STEPS = {"steps": 40, "step_ms": 60, "lines_per_step": 20, "checkpoint_every": 4, "seed": 1}
 
     def test_resumes_after_the_child_was_killed(self, worker, team):
         job = submit(team, **self.STEPS)

@@ -51,9 +51,8 @@ def groups_of(names: Iterable[str]) -> list[Group]:
 
 def chart_data(job: Job, group: Group) -> dict[str, Any]:
     """`{x, series, labels}` over the union of steps; a lone first value becomes a level line."""
-    curves = {
-        name: dict(metrics.metric_series(job=job, name=name)) for name, _label in group.series
-    }
+    names = [name for name, _label in group.series]
+    curves = {name: dict(metrics.metric_series(job=job, name=name)) for name in names}
     steps = sorted({step for curve in curves.values() for step in curve})
     level = curves.get("unigram_entropy")
     if level and len(steps) > 1:
@@ -61,7 +60,7 @@ def chart_data(job: Job, group: Group) -> dict[str, Any]:
         curves["unigram_entropy"] = dict.fromkeys(steps, value)
     return {
         "x": steps,
-        "series": [[curves[name].get(step) for step in steps] for name, _label in group.series],
+        "series": [[curves[name].get(step) for step in steps] for name in names],
         "labels": [str(label) for _name, label in group.series],
     }
 
