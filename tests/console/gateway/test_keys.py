@@ -115,9 +115,12 @@ class TestToken:
         assert works(gateway, known)
         goes_on = threading.Event()
         monkeypatch.setattr("console.gateway.keys.LOOK_UP_S", 0.2)
-        monkeypatch.setattr(
-            "console.gateway.loading.load_keys", lambda _: {} if goes_on.wait(20) else {}
-        )
+
+        def hang(_):
+            goes_on.wait(20)
+            return {}
+
+        monkeypatch.setattr("console.gateway.loading.load_keys", hang)
 
         assert gateway.call(unknown, CHAT).code == "unavailable"
         assert works(gateway, known)
