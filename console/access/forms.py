@@ -118,7 +118,7 @@ class TokenForm(forms.Form):
         ("90", _("90 days")),
         ("180", _("180 days")),
         ("365", _("1 year")),
-        ("", _("It does not expire")),
+        ("never", _("It does not expire")),
     ]
     name = forms.CharField(
         label=_("Name"), max_length=120,
@@ -133,7 +133,7 @@ class TokenForm(forms.Form):
         Team.objects.none(), label=_("Team"), required=False, to_field_name="slug",
         empty_label=_("Every team of mine"),
     )  # fmt: skip
-    days = forms.ChoiceField(label=_("Expires after"), choices=DAYS, initial="90", required=False)
+    days = forms.ChoiceField(label=_("Expires after"), choices=DAYS, initial="90")
 
     def __init__(self, *args: Any, teams: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

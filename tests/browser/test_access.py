@@ -1,5 +1,7 @@
 """Pages of people, teams, tokens and the audit log in a real browser."""
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -19,7 +21,8 @@ def addresses(ana, ben, root, team) -> list[str]:
     return [
         "/account/", "/account/password/", "/people/", "/people/new/", f"/people/{ben.pk}/",
         "/teams/", "/teams/new/", "/teams/research/", "/tokens/", "/tokens/new/", "/audit/",
-        "/audit/?q=nothing-of-this-name", "/people/?q=nobody", "/teams/?q=none", "/tokens/?status=revoked",
+        "/audit/?q=nothing-of-this-name", "/people/?q=nobody", "/teams/?q=none",
+        "/tokens/?status=revoked",
     ]  # fmt: skip
 
 
@@ -33,7 +36,7 @@ def test_every_page_fits_and_is_accessible(
     page = sign_in(new_page(phone=phone, theme=theme, language=language), root)
     for path in addresses:
         assert page.open(path).status == 200, path
-        name = f"access{path.replace('/', '-').partition('?')[0]}{theme}-{phone}-{language}"
+        name = f"access{re.sub(r'[^a-z0-9]+', '-', path)}{theme}-{phone}-{language}"
         screenshot(page, name)
         assert overflow(page) == [], path
         assert violations(page) == [], path

@@ -60,7 +60,7 @@ def token_new(request: HttpRequest) -> HttpResponse:
                 name=given["name"],
                 scopes=given["scopes"],
                 team=given["team"],
-                expires_in_days=int(given["days"]) if given["days"] else None,
+                expires_in_days=None if given["days"] == "never" else int(given["days"]),
             )
         except InvalidInput as error:
             add_errors(form, error)
