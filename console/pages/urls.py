@@ -4,7 +4,17 @@ from importlib.util import find_spec
 
 from django.urls import URLPattern, URLResolver, include, path
 
-AREAS = ["overview", "approvals", "models", "datasets", "jobs", "deployments", "playground", "nodes", "search"]
+AREAS = [
+    "overview",
+    "approvals",
+    "registry",
+    "datasets",
+    "jobs",
+    "deployments",
+    "playground",
+    "nodes",
+    "search",
+]
 
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -213,6 +213,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Train, version, approve, deploy and watch language models.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "OAS_VERSION": "3.1.0",  # JSON Schemas of pydantic are 3.1
     # States of different machines share a field name.
     "ENUM_NAME_OVERRIDES": {
         "JobStateEnum": "models_app.jobs.states.JobState",

@@ -57,6 +57,16 @@ def version_list(
     return rows.order_by("-id")
 
 
+def newest_versions(models: list[Model]) -> dict[int, ModelVersion]:
+    """The newest ready version of each of these models, in one query."""
+    rows = (
+        ModelVersion.objects.filter(model__in=models, state=VersionState.READY)
+        .order_by("model_id", "-number")
+        .distinct("model_id")
+    )
+    return {row.model_id: row for row in rows}
+
+
 def version_get(*, actor: Actor, version_id: int) -> ModelVersion:
     """One version, or NotFound."""
     return version_list(actor=actor).get_visible(actor, pk=version_id)  # type: ignore[attr-defined, no-any-return]

@@ -1,0 +1,26 @@
+"""Pages of models: list, model, version, comparison, trainings and evaluations."""
+
+from django.urls import path
+
+from console.pages.registry import actions, evaluations, training, views
+
+ONE = "models/<str:team>/<str:name>/"
+VERSION = f"{ONE}versions/<int:number>/"
+
+urlpatterns = [
+    path("models/", views.model_list, name="model_list"),
+    path("models/new/", actions.model_new, name="model_new"),
+    path(ONE, views.model_detail, name="model_detail"),
+    path(f"{ONE}compare/", views.model_compare, name="model_compare"),
+    path(f"{ONE}describe/", actions.model_describe_view, name="model_describe"),
+    path(VERSION, views.model_version, name="model_version"),
+    path(f"{VERSION}files/<path:path>", views.model_version_file, name="model_version_file"),
+    path(f"{VERSION}notes/", actions.notes, name="model_version_notes"),
+    path(f"{VERSION}quarantine/", actions.quarantine, name="model_version_quarantine"),
+    path(f"{VERSION}restore/", actions.restore, name="model_version_restore"),
+    path(f"{VERSION}again/", actions.again, name="model_version_again"),
+    path("training/new/", training.training_new, name="training_new"),
+    path("training/plan/", training.training_plan_view, name="training_plan"),
+    path("evaluations/new/", evaluations.evaluation_new, name="evaluation_new"),
+    path("evaluations/<int:pk>/", evaluations.evaluation_detail, name="evaluation_detail"),
+]

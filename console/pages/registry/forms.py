@@ -1,0 +1,217 @@
+"""The form of a training: fields with the bounds and defaults of the settings themselves."""
+
+import json
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+
+from console.pages.figures import count
+from models_app.configs.presets import preset_list
+from models_app.configs.specs import TrainingSpec
+from models_app.core.teams import teams_where
+from models_app.datasets.selectors import versions_ready as data_ready
+from models_app.registry import selectors
+from models_app.registry.models import Model
+
+PERM = "registry.add_version"
+MOST_CHOICES = 400
+#: What most trainings are decided by; everything else is under "Advanced".
+BASIC = ("sequence_length", "batch_size", "steps", "learning_rate")
+ADVANCED = (
+    "seed", "warmup_steps", "schedule", "min_learning_rate", "gradient_accumulation",
+    "weight_decay", "beta1", "beta2", "gradient_clip", "dropout", "sampling", "precision",
+    "evaluate_every", "evaluation_batches", "checkpoint_every", "keep_checkpoints", "log_every",
+    "threads",
+)  # fmt: skip
+LABELS: dict[str, tuple[Any, Any]] = {
+    "sequence_length": (
+        _("Sequence length"),
+        _("Tokens that the model sees at once; also its longest context when it serves."),
+    ),
+    "batch_size": (_("Batch size"), _("Sequences of one optimiser step.")),
+    "steps": (_("Steps"), _("Optimiser steps of the training.")),
+    "learning_rate": (_("Learning rate"), _("The highest one, after warm-up.")),
+    "vocab_size": (_("Vocabulary"), _("How many tokens the tokenizer may learn.")),
+    "seed": (_("Seed"), _("The same seed, data and settings give the same weights.")),
+    "warmup_steps": (_("Warm-up steps"), _("Steps in which the learning rate rises from zero.")),
+    "schedule": (_("Schedule"), _("How the learning rate falls after warm-up.")),
+    "min_learning_rate": (
+        _("Lowest learning rate"),
+        _("Where the schedule ends; not above the learning rate."),
+    ),
+    "gradient_accumulation": (
+        _("Gradient accumulation"),
+        _("Cuts the batch into this many equal parts: less memory, the same result."),
+    ),
+    "weight_decay": (_("Weight decay"), _("Pulls the weights towards zero.")),
+    "beta1": (_("Beta 1"), _("Memory of AdamW for gradients.")),
+    "beta2": (_("Beta 2"), _("Memory of AdamW for their squares.")),
+    "gradient_clip": (_("Gradient clip"), _("Longest gradient; 0 clips nothing.")),
+    "dropout": (_("Dropout"), _("Share of activations left out in training.")),
+    "sampling": (
+        _("Sampling"),
+        _("Random windows of the text, or each window once per epoch in a seeded order."),
+    ),
+    "precision": (_("Precision"), _("bf16 is faster only where the processor has it.")),
+    "evaluate_every": (
+        _("Evaluate every"),
+        _("Steps between looks at the validation loss; 0 only at the end."),
+    ),
+    "evaluation_batches": (_("Evaluation batches"), _("Batches of each such look.")),
+    "checkpoint_every": (
+        _("Checkpoint every"),
+        _("Steps between checkpoints, from which a broken-off training goes on; 0 never."),
+    ),
+    "keep_checkpoints": (_("Checkpoints kept"), _("Older ones are removed.")),
+    "log_every": (_("Report every"), _("Steps between points of the chart.")),
+    "threads": (_("Threads"), _("Processor threads of the training.")),
+}
+CHOICES: dict[str, dict[str, Any]] = {
+    "schedule": {"cosine": _("Cosine"), "linear": _("Linear"), "constant": _("Constant")},
+    "sampling": {"windows": _("Random windows"), "epochs": _("Whole epochs")},
+    "precision": {"fp32": "fp32", "bf16": "bf16"},
+}
+
+
+class TrainingForm(forms.Form):
+    """Model, data, shape and settings. `spec()` is what the service takes."""
+
+    model = forms.ChoiceField(label=_("Model"), required=False)
+    name = forms.CharField(
+        label=_("Name of the new model"),
+        max_length=63,
+        required=False,
+        help_text=_("Lower-case letters, digits, dots and dashes."),
+    )
+    dataset_version = forms.ChoiceField(
+        label=_("Dataset version"), help_text=_("Its team owns what comes out.")
+    )
+    base_version = forms.ChoiceField(
+        label=_("Train a version further"),
+        required=False,
+        help_text=_("Its shape and tokenizer are kept."),
+    )
+    preset = forms.ChoiceField(label=_("Shape"), widget=forms.RadioSelect, required=False)
+    architecture = forms.CharField(
+        label=_("Architecture"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 6, "class": "mono"}),
+        help_text=_("A transformers configuration as JSON: model_type and sizes."),
+    )
+    tokenizer = forms.ChoiceField(
+        label=_("Tokenizer"),
+        required=False,
+        choices=[("bpe", _("Pieces of words (BPE)")), ("char", _("Characters"))],
+    )
+    reason = forms.CharField(
+        label=_("Why"),
+        required=False,
+        max_length=200,
+        help_text=_("One line, kept with the settings."),
+    )
+
+    def __init__(self, *args: Any, actor: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        schema = TrainingSpec.model_json_schema()["properties"]
+        for name in ("vocab_size", *BASIC, *ADVANCED):
+            self.fields[name] = _setting(name, schema[name])
+        self._rows(actor)
+        self._choices()
+
+    def _rows(self, actor: Any) -> None:
+        teams = {team.pk for team in teams_where(actor, PERM)}
+        models = Model.objects.filter(team__in=teams).select_related("team")
+        self.models = {str(row.pk): row for row in models.order_by("team__slug", "name")}
+        self.data_versions = {
+            str(row.pk): row
+            for row in data_ready(actor=actor).filter(dataset__team__in=teams)[:MOST_CHOICES]
+        }
+        self.bases = {
+            str(row.pk): row
+            for row in selectors.versions_ready(actor=actor).filter(model__team__in=teams)[
+                :MOST_CHOICES
+            ]
+        }
+
+    def _choices(self) -> None:
+        fields: Any = self.fields
+        fields["model"].choices = [
+            ("", _now("A new model")),
+            *((key, f"{row.team.slug}/{row.name}") for key, row in self.models.items()),
+        ]
+        fields["dataset_version"].choices = [
+            (key, f"{row.dataset.team.slug}/{row}") for key, row in self.data_versions.items()
+        ]
+        fields["base_version"].choices = [
+            ("", _now("No, begin anew")),
+            *((key, f"{row.model.team.slug}/{row}") for key, row in self.bases.items()),
+        ]
+        fields["preset"].choices = [
+            *(
+                (
+                    row.name,
+                    _now("%(label)s · %(count)s parameters")
+                    % {"label": row.label, "count": count(row.parameters)},
+                )
+                for row in preset_list()
+            ),
+            ("own", _now("An architecture of my own")),
+        ]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        if not given.get("model") and not given.get("name"):
+            self.add_error("name", _now("Choose a model, or give a new one a name."))
+        text = given.get("architecture", "").strip()
+        if not given.get("base_version") and given.get("preset") == "own":
+            try:
+                given["architecture"] = json.loads(text or "null")
+            except (ValueError, RecursionError):
+                given["architecture"] = None
+            if not isinstance(given["architecture"], dict):
+                self.add_error("architecture", _now("Write a JSON object."))
+        else:
+            given["architecture"] = None
+        return given
+
+    def spec(self) -> dict[str, Any]:
+        """The settings; what a base version decides is left to it."""
+        given = self.cleaned_data
+        spec = {name: given[name] for name in (*BASIC, *ADVANCED)}
+        if given.get("base_version"):
+            return {**spec, "tokenizer": "base"}
+        preset = given.get("preset") or None
+        return {
+            **spec,
+            "preset": None if preset == "own" else preset,
+            "architecture": given["architecture"],
+            "tokenizer": given.get("tokenizer") or "bpe",
+            "vocab_size": given.get("vocab_size")
+            or TrainingSpec.model_fields["vocab_size"].default,
+        }
+
+    def basic(self) -> list[forms.BoundField]:
+        return [self[name] for name in BASIC]
+
+    def advanced(self) -> list[forms.BoundField]:
+        return [self[name] for name in ADVANCED]
+
+    def advanced_wrong(self) -> bool:
+        """Whether the folded part holds an error and must be open."""
+        return any(name in self.errors for name in ADVANCED)
+
+
+def _setting(name: str, schema: dict[str, Any]) -> forms.Field:
+    label, help_text = LABELS[name]
+    shared: dict[str, Any] = {
+        "label": label, "help_text": help_text, "initial": schema["default"],
+        "required": name != "vocab_size",
+    }  # fmt: skip
+    if "enum" in schema:
+        return forms.ChoiceField(choices=list(CHOICES[name].items()), **shared)
+    bounds = {"min_value": schema["minimum"], "max_value": schema["maximum"]}
+    if schema["type"] == "integer":
+        return forms.IntegerField(**shared, **bounds)
+    return forms.FloatField(**shared, **bounds, widget=forms.NumberInput(attrs={"step": "any"}))

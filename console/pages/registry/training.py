@@ -1,0 +1,114 @@
+"""The page that starts a training, and what it shows of it beforehand."""
+
+import json
+import math
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+
+from console.pages.forms import add_errors
+from console.pages.registry.forms import PERM, TrainingForm
+from models_app.core.errors import Conflict, InvalidInput, NotFound
+from models_app.core.permission import require
+from models_app.registry import selectors
+from models_app.registry.models import Model, ModelVersion
+from models_app.registry.services import model_create, training_plan, training_start
+
+
+@login_required
+def training_new(request: HttpRequest) -> HttpResponse:
+    """`?model=`, `?dataset_version=`, `?base_version=` or `?from=` (a version) fill it in."""
+    actor: Any = request.user
+    require(actor, PERM)
+    form = TrainingForm(request.POST or None, actor=actor, initial=_initial(request))
+    if request.method == "POST" and form.is_valid():
+        try:
+            version = _start(actor, form)
+        except InvalidInput as error:
+            add_errors(form, error, prefix="config.")
+        except Conflict as error:
+            form.add_error("name", error.message)
+        else:
+            messages.success(request, _("The training is queued."))
+            return redirect("job_detail", version.produced_by_id)
+    status = 422 if form.errors else 200
+    return render(request, "models/training_new.html", {"form": form}, status=status)
+
+
+@transaction.atomic
+def _start(actor: Any, form: TrainingForm) -> ModelVersion:
+    """A new model exists only if its training does."""
+    given = form.cleaned_data
+    data = form.data_versions[given["dataset_version"]]
+    team = data.dataset.team
+    model: Model = (
+        form.models[given["model"]]
+        if given["model"]
+        else model_create(actor=actor, team=team, name=given["name"])
+    )
+    return training_start(
+        actor=actor,
+        team=team,
+        model=model,
+        dataset_version=data,
+        spec=form.spec(),
+        base_version=form.bases.get(given["base_version"]),
+        reason=given["reason"],
+    )
+
+
+@login_required
+def training_plan_view(request: HttpRequest) -> HttpResponse:
+    """A fragment: memory, tokens and epochs of the form as it is filled in now."""
+    actor: Any = request.user
+    form = TrainingForm(request.GET, actor=actor)
+    context: dict[str, Any] = {"plan": None, "problems": []}
+    if not set(form.errors) - {"name"}:
+        data = form.data_versions[form.cleaned_data["dataset_version"]]
+        try:
+            plan = training_plan(
+                actor=actor,
+                team=data.dataset.team,
+                dataset_version=data,
+                spec=form.spec(),
+                base_version=form.bases.get(form.cleaned_data["base_version"]),
+            )
+        except InvalidInput as error:
+            context["problems"] = [text for texts in error.errors.values() for text in texts]
+        else:
+            context["plan"] = plan
+            context["random_loss"] = math.log(max(2, plan.spec.vocab_size))
+    return render(request, "models/_plan.html", context)
+
+
+def _initial(request: HttpRequest) -> dict[str, Any]:
+    actor: Any = request.user
+    found: dict[str, Any] = {
+        name: request.GET[name]
+        for name in ("model", "dataset_version", "base_version", "preset")
+        if name in request.GET
+    }
+    found.setdefault("preset", "gpt2-1m")
+    key = request.GET.get("from", "")
+    if not (key.isdecimal() and len(key) < 18):
+        return found
+    try:
+        version = selectors.version_get(actor=actor, version_id=int(key))
+    except NotFound:
+        return found
+    spec = version.config_revision.spec if version.config_revision else {}
+    known = {name: value for name, value in spec.items() if value is not None}
+    if "architecture" in known:
+        known |= {"preset": "own", "architecture": json.dumps(known["architecture"], indent=2)}
+    return {
+        **found,
+        **known,
+        "model": version.model_id,
+        "dataset_version": version.dataset_version_id,
+        "base_version": version.base_version_id or "",
+    }

@@ -1,0 +1,198 @@
+"""Views of models that read: list, model, version with its files, comparison."""
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
+
+from console.pages.registry.lineage import lineage
+from models_app.core.blobs import blob_open
+from models_app.core.errors import FieldError, NotFound
+from models_app.core.teams import team_rows, teams_where
+from models_app.registry import selectors
+from models_app.registry.comparison import version_compare
+from models_app.registry.models import Model, ModelVersion
+from models_app.registry.states import VersionState
+
+TABS = (
+    ("", _lazy("Overview")),
+    ("evaluations", _lazy("Evaluations")),
+    ("config", _lazy("Settings")),
+    ("files", _lazy("Files")),
+    ("provenance", _lazy("Provenance")),
+)
+
+
+@login_required
+def model_list(request: HttpRequest) -> HttpResponse:
+    """Models of my teams with their newest versions."""
+    actor: Any = request.user
+    team, name = request.GET.get("team", ""), request.GET.get("q", "")
+    rows = selectors.model_list(actor=actor, team=team, name=name)
+    page = Paginator(rows, 25).get_page(request.GET.get("page"))
+    shown: list[Any] = list(page.object_list)
+    newest = selectors.newest_versions(shown)
+    for row in shown:
+        row.newest = newest.get(row.pk)
+    teams = list(team_rows(actor)[:200])
+    count = page.paginator.count
+    return render(
+        request,
+        "models/list.html",
+        {
+            "page": page,
+            "rows": shown,
+            "may_train": bool(teams_where(actor, "registry.add_version")),
+            "filters": [
+                {
+                    "name": "team",
+                    "label": _("Any team"),
+                    "value": team,
+                    "options": [(row.slug, str(row)) for row in teams],
+                }
+            ],
+            "search": {"value": name, "placeholder": _("Name of a model")},
+            "result": ngettext("%(n)s model", "%(n)s models", count) % {"n": count},
+            "topics": " ".join(f"team.{row.pk}" for row in teams[:50]),
+        },
+    )
+
+
+@login_required
+def model_detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """A model with its versions; two ticked ones are compared."""
+    actor: Any = request.user
+    model = selectors.model_named(actor=actor, team=team, name=name)
+    state = request.GET.get("state", "")
+    rows = selectors.version_list(actor=actor, model=model, state=state)
+    page = Paginator(rows, 25).get_page(request.GET.get("page"))
+    newest = selectors.version_list(actor=actor, model=model, state=VersionState.READY).first()
+    return render(
+        request,
+        "models/detail.html",
+        {
+            "model": model,
+            "page": page,
+            "versions": page.object_list,
+            "newest": newest,
+            "lineage": lineage(newest) if newest else None,
+            "may": _may(actor, model),
+            "filters": [
+                {
+                    "name": "state",
+                    "label": _("Any state"),
+                    "value": state,
+                    "options": VersionState.choices,
+                }
+            ],
+            "topic": f"model.{model.pk}",
+        },
+    )
+
+
+@login_required
+def model_version(request: HttpRequest, team: str, name: str, number: int) -> HttpResponse:
+    """One version: figures, evaluations, settings, files, provenance, each under its own URL."""
+    actor: Any = request.user
+    version = selectors.version_numbered(actor=actor, team=team, name=name, number=number)
+    tab = request.GET.get("tab", "")
+    names = {key for key, _label in TABS}
+    job = version.produced_by
+    return render(
+        request,
+        "models/version.html",
+        {
+            "version": version,
+            "model": version.model,
+            "job": job,
+            "tab": tab if tab in names else "",
+            "tabs": TABS,
+            "evaluations": list(version.evaluations.all()),
+            "revisions": version.revisions.select_related(
+                "deployment__team", "deployment__environment"
+            ),
+            "files": sorted(version.manifest.items()),
+            "settings": _settings(version),
+            "lineage": lineage(version),
+            "others": _others(actor, version),
+            "may": _may(actor, version),
+            "topic": f"model.{version.model_id}" + (f" job.{job.pk}" if job else ""),
+        },
+    )
+
+
+@login_required
+def model_version_file(
+    request: HttpRequest, team: str, name: str, number: int, path: str
+) -> FileResponse:
+    """One file of a version, to download."""
+    actor: Any = request.user
+    version = selectors.version_numbered(actor=actor, team=team, name=name, number=number)
+    entry = version.manifest.get(path)
+    if entry is None:
+        raise NotFound(_("The version has no such file."))
+    return FileResponse(
+        blob_open(entry["sha256"]),
+        as_attachment=True,
+        filename=path.rsplit("/", 1)[-1],
+        content_type="application/octet-stream",
+    )
+
+
+@login_required
+def model_compare(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """Two versions side by side: `?v=1&v=2`, in the order given."""
+    actor: Any = request.user
+    model = selectors.model_named(actor=actor, team=team, name=name)
+    numbers = [text for text in request.GET.getlist("v") if text.isdecimal() and len(text) < 9]
+    versions = list(selectors.version_list(actor=actor, model=model)[:200])
+    by_number = {str(row.number): row for row in versions}
+    chosen = [by_number[text] for text in numbers if text in by_number][:2]
+    if len(chosen) < 2:
+        if len(versions) < 2:
+            return redirect("model_detail", team, name)
+        chosen = (chosen + [row for row in versions if row not in chosen])[:2][::-1]
+    first, second = chosen
+    return render(
+        request,
+        "models/compare.html",
+        {
+            "model": model,
+            "versions": versions,
+            "first": first,
+            "second": second,
+            "found": version_compare(first, second),
+        },
+    )
+
+
+def team_of(actor: Any, slug: str, perm: str) -> Any:
+    """The team of this name in which the actor has the permission, or FieldError."""
+    for team in teams_where(actor, perm):
+        if team.slug == slug:
+            return team
+    raise FieldError("team", _("Choose one of your teams."))
+
+
+def _may(actor: Any, row: Model | ModelVersion) -> dict[str, bool]:
+    return {
+        "train": actor.has_perm("registry.add_version", row),
+        "change": actor.has_perm("registry.change_model", row),
+        "evaluate": actor.has_perm("registry.evaluate_version", row),
+        "quarantine": actor.has_perm("registry.quarantine_version", row),
+        "deploy": actor.has_perm("deployments.add_deployment", row),
+    }
+
+
+def _settings(version: ModelVersion) -> list[tuple[str, Any]]:
+    return sorted(version.config_revision.spec.items()) if version.config_revision else []
+
+
+def _others(actor: Any, version: ModelVersion) -> list[ModelVersion]:
+    rows = selectors.version_list(actor=actor, model=version.model, state=VersionState.READY)
+    return list(rows.exclude(pk=version.pk)[:20])

@@ -1,0 +1,215 @@
+"""Pages of models, trainings and evaluations: what people see, may do, and never learn."""
+
+import re
+
+import pytest
+
+from models_app.jobs.models import Job
+from models_app.registry.models import Model, ModelVersion
+from tests.fakes.jobs import run_job
+from tests.matrix import assert_hidden, assert_needs_sign_in
+from tests.models_app.registry.conftest import data, evaluated, model, trained, version  # noqa: F401
+from tests.workers.jobs.test_train import TINY
+
+pytestmark = pytest.mark.django_db
+ONE = "/models/research/poet/"
+V1 = f"{ONE}versions/1/"
+TABS = ["", "?tab=evaluations", "?tab=config", "?tab=files", "?tab=provenance"]
+FORM = {
+    **{key: value for key, value in TINY.items()}, "model": "", "name": "fresh", "preset": "gpt2-1m",
+    "seed": 1, "schedule": "cosine", "min_learning_rate": 0, "gradient_accumulation": 1,
+    "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.99, "gradient_clip": 1, "dropout": 0,
+    "sampling": "windows", "precision": "fp32", "keep_checkpoints": 1, "threads": 1,
+}  # fmt: skip
+
+
+def text(answer):
+    return re.sub(r"\s+", " ", answer.content.decode())
+
+
+class TestReading:
+    def test_shows_empty_lists_with_the_next_step(self, ana, team, client_for):
+        client = client_for(ana)
+
+        assert "No models yet" in text(client.get("/models/"))
+        assert "There is no data to train on" in text(client.get("/training/new/"))
+        assert "nothing to evaluate" in text(client.get("/evaluations/new/"))
+
+    def test_shows_a_trained_version_in_all_its_parts(
+        self, eve, version, evaluated, client_for  # noqa: F811
+    ):  # fmt: skip
+        evaluation = evaluated(version)
+        client = client_for(eve)
+
+        assert "research/poet" in text(client.get("/models/"))
+        assert ">v1</a>" in text(client.get(ONE))
+        pages = [text(client.get(V1 + tab)) for tab in TABS]
+        assert "Validation loss" in pages[0]
+        assert "texts v1" in pages[0]
+        assert f"/evaluations/{evaluation.pk}/" in pages[1]
+        assert "sequence_length" in pages[2]
+        assert "model.safetensors" in pages[3]
+        assert version.log_digest[:16] in pages[4]
+        assert "Perplexity" in text(client.get(f"/evaluations/{evaluation.pk}/"))
+        body = b"".join(client.get(f"{V1}files/config.json").streaming_content)
+        assert b"gpt2" in body
+
+    def test_offers_viewers_nothing_they_may_not_do(self, eve, version, client_for):  # noqa: F811
+        page = text(client_for(eve).get(V1))
+
+        assert "/training/new/" not in page
+        assert "quarantine" not in page.lower()
+
+    def test_compares_two_versions(self, ana, trained, evaluated, client_for):  # noqa: F811
+        for changes in ({}, {"seed": 2}):
+            evaluated(trained(**changes))
+
+        page = text(client_for(ana).get(f"{ONE}compare/?v=1&v=2"))
+
+        assert "Scores on the same documents" in page
+        assert ">seed<" in page
+        assert re.search(r"no clear difference|is better|is worse", page)
+
+    def test_shows_why_a_training_failed(self, ana, model, version, client_for):  # noqa: F811
+        ModelVersion.objects.filter(pk=version.pk).update(state="failed", error="Out of <b>luck")
+
+        page = text(client_for(ana).get(V1))
+
+        assert "Out of &lt;b&gt;luck" in page
+
+    def test_asks_few_questions_of_the_database(
+        self, ana, trained, client_for, django_assert_max_num_queries  # noqa: F811
+    ):
+        trained()
+        trained(seed=2)
+        client = client_for(ana)
+        client.get(ONE)
+
+        with django_assert_max_num_queries(28):
+            client.get(ONE)
+
+
+class TestTraining:
+    def test_starts_with_a_new_model(self, ben, data, client_for):  # noqa: F811
+        answer = client_for(ben).post("/training/new/", {**FORM, "dataset_version": data.pk})
+
+        version = ModelVersion.objects.get()
+        assert answer["Location"] == f"/jobs/{version.produced_by_id}/"
+        assert version.model.name == "fresh"
+        assert version.config_revision.spec["steps"] == 6
+
+    def test_goes_on_from_a_version(self, ben, version, data, client_for, tmp_path):  # noqa: F811
+        form = {**FORM, "model": version.model_id, "name": "", "preset": "", "tokenizer": "",
+                "base_version": version.pk, "dataset_version": data.pk}  # fmt: skip
+
+        client_for(ben).post("/training/new/", form)
+
+        further = ModelVersion.objects.get(number=2)
+        assert further.base_version == version
+        assert run_job(further.produced_by, tmp_path).state == "succeeded"
+
+    @pytest.mark.parametrize(
+        ("changes", "field"),
+        [
+            ({"warmup_steps": 6}, "warmup_steps"),
+            ({"sequence_length": 100_000}, "sequence_length"),
+            ({"learning_rate": "nan"}, "learning_rate"),
+            ({"batch_size": 0}, "batch_size"),
+            ({"name": "Bad Name"}, "name"),
+            ({"name": ""}, "name"),
+            ({"preset": "gpt9"}, "preset"),
+            ({"preset": "own", "architecture": "{"}, "architecture"),
+            ({"preset": "own", "architecture": "{}"}, "architecture"),
+            ({"dataset_version": 0}, "dataset_version"),
+        ],
+    )
+    def test_puts_errors_beside_the_field(self, ben, data, client_for, changes, field):  # noqa: F811
+        form = {**FORM, "dataset_version": data.pk, **changes}
+
+        answer = client_for(ben).post("/training/new/", form)
+
+        assert answer.status_code == 422
+        assert f'id="id_{field}_error"' in text(answer)
+        assert not Model.objects.exists()
+        assert not Job.objects.filter(kind="train").exists()
+
+    def test_tells_beforehand_what_it_takes(self, ben, data, client_for):  # noqa: F811
+        client = client_for(ben)
+        fine = text(client.get("/training/plan/", {**FORM, "dataset_version": data.pk}))
+        bad = text(
+            client.get("/training/plan/", {**FORM, "dataset_version": data.pk, "warmup_steps": 6})
+        )
+
+        assert "MiB" in fine
+        assert "Epochs" in fine
+        assert "Use fewer than the 6 steps" in bad
+
+    def test_is_filled_in_from_a_version(self, ben, version, client_for):  # noqa: F811
+        page = text(client_for(ben).get(f"/training/new/?from={version.pk}"))
+
+        assert re.search(r'name="steps" value="6"', page)
+        assert client_for(ben).get("/training/new/?from=999999").status_code == 200
+
+
+class TestActions:
+    def test_note_quarantine_restore_and_train_again(self, ana, version, client_for):  # noqa: F811
+        client = client_for(ana)
+
+        client.post(f"{V1}notes/", {"notes": "Good at rhymes"})
+        client.post(f"{V1}quarantine/", {"reason": "Leaks"})
+        version.refresh_from_db()
+        assert (version.notes, version.state) == ("Good at rhymes", "quarantined")
+        client.post(f"{V1}restore/", {"reason": "Checked"})
+        version.refresh_from_db()
+        assert version.state == "ready"
+        answer = client.post(f"{V1}again/")
+        assert answer["Location"].startswith("/jobs/")
+        client.post(f"{ONE}describe/", {"description": "Verse"})
+        assert Model.objects.get().description == "Verse"
+
+    def test_evaluate_by_the_form(self, ben, version, data, client_for):  # noqa: F811
+        form = {"version": version.pk, "dataset_version": data.pk, "split": "validation",
+                "max_documents": "", "threads": 1}  # fmt: skip
+
+        answer = client_for(ben).post("/evaluations/new/", form)
+        bad = client_for(ben).post("/evaluations/new/", {**form, "threads": 0})
+
+        assert answer["Location"].startswith("/jobs/")
+        assert bad.status_code == 422
+
+    def test_make_a_model(self, ben, team, client_for):
+        client = client_for(ben)
+
+        made = client.post("/models/new/", {"team": "research", "name": "poet"})
+        twice = client.post("/models/new/", {"team": "research", "name": "poet"})
+
+        assert made["Location"] == ONE
+        assert twice.status_code == 422
+        assert 'id="id_name_error"' in text(twice)
+
+    def test_viewers_may_do_none_of_it(self, eve, version, client_for):  # noqa: F811
+        client = client_for(eve)
+
+        posts = [f"{V1}notes/", f"{V1}quarantine/", f"{V1}restore/", f"{V1}again/",
+                 f"{ONE}describe/"]  # fmt: skip
+        assert [client.post(url, {"reason": "x"}).status_code for url in posts] == [403] * 5
+        pages = ["/training/new/", "/evaluations/new/", "/models/new/"]
+        assert [client.get(url).status_code for url in pages] == [403] * 3
+
+
+class TestOutsiders:
+    def test_find_nothing(self, cai, version, evaluated, client_for):  # noqa: F811
+        evaluation = evaluated(version)
+        urls = [
+            ONE, f"{ONE}compare/", *(V1 + tab for tab in TABS), f"{V1}files/config.json",
+            f"/evaluations/{evaluation.pk}/",
+        ]  # fmt: skip
+        posts = [f"{ONE}describe/", f"{V1}notes/", f"{V1}quarantine/", f"{V1}restore/",
+                 f"{V1}again/"]  # fmt: skip
+
+        assert_hidden(client_for(cai), urls, posts)
+        assert "poet" not in text(client_for(cai).get("/models/"))
+        assert "texts v1" not in text(client_for(cai).get("/training/new/"))
+
+    def test_sign_in_first(self, db):
+        assert_needs_sign_in(["/models/", ONE, V1, "/training/new/", "/evaluations/new/"])
