@@ -147,7 +147,9 @@
       return;
     }
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
-    if (event.target.closest?.("input, textarea, select, [contenteditable], dialog[open]")) return;
+    // A field of a dialog that has just closed keeps the focus for a frame, but nobody types there.
+    const field = event.target.closest?.("input, textarea, select, [contenteditable], dialog[open]");
+    if (field?.checkVisibility()) return;
     const link = pending && Date.now() - pending < 900 && /^[a-z]$/.test(event.key) && $(`[data-go="${event.key}"]`);
     pending = 0;
     if (link) {
