@@ -24,10 +24,17 @@ def replica_bytes(version: ModelVersion, spec: dict[str, Any]) -> int:
     width = 2 if spec.get("dtype") == "bf16" else 4
     weights = version.size_bytes * width // 4
     facts = version.facts or {}
-    layers, hidden = _number(facts, "layers"), _number(facts, "width")
+    layers, hidden = _number(facts, "layers"), _key_width(facts)
     context = spec.get("max_context") or _number(facts, "context")
     cache = 2 * layers * hidden * context * int(spec.get("max_slots") or 1) * width
     return PROCESS_BYTES + weights + cache
+
+
+def _key_width(facts: dict[str, Any]) -> int:
+    """Numbers that one token keeps per layer for its keys: fewer where heads share them."""
+    width, heads = _number(facts, "width"), _number(facts, "heads")
+    shared = _number(facts.get("architecture") or {}, "num_key_value_heads")
+    return width * shared // heads if heads and shared else width
 
 
 def _number(facts: dict[str, Any], name: str) -> int:
