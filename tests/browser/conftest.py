@@ -62,6 +62,8 @@ class Console:
     """The console served by uvicorn in a thread of this process, so on the test database."""
 
     def __init__(self) -> None:
+        # Files are read anew each time, so that one can work on them while tests run.
+        settings.WHITENOISE_AUTOREFRESH = True
         from console.asgi import application
 
         self.socket = socket.create_server(("127.0.0.1", 0))
