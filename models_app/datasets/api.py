@@ -96,7 +96,7 @@ class DatasetVersionOutput(serializers.ModelSerializer[DatasetVersion]):
 class DatasetVersionDetailOutput(DatasetVersionOutput):
     """A version with preview, sources, files and what it was made by."""
 
-    source = serializers.DictField()
+    source = serializers.DictField()  # type: ignore[assignment]
     manifest = serializers.DictField()
     preview = serializers.ListField(child=serializers.DictField())
 
@@ -275,7 +275,7 @@ def _files(request: Request) -> list[dict[str, Any]]:
 
 
 def _fields(request: Request) -> dict[str, Any]:
+    data: Any = request.data
     return {
-        name: request.data[name] for name in request.data
-        if name not in request.FILES and request.data[name] != ""
-    }  # fmt: skip
+        name: data[name] for name in data if name not in request.FILES and data[name] != ""
+    }

@@ -57,7 +57,8 @@ class DatasetVersion(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["dataset", "number"], name="dataset_version_number"),
             models.CheckConstraint(
-                condition=models.Q(state__in=VersionState.values), name="dataset_version_state_known"
+                condition=models.Q(state__in=VersionState.values),
+                name="dataset_version_state_known",
             ),
         ]
 

@@ -106,6 +106,30 @@ def version_import_path(
 
 
 @transaction.atomic
+def dataset_create_imported(
+    *,
+    actor: Actor,
+    team: Any,
+    name: str,
+    description: str = "",
+    files: Sequence[dict[str, Any]] | None = None,
+    path: str = "",
+    options: ImportOptions | None = None,
+    idempotency_key: str | None = None,
+) -> DatasetVersion:
+    """A new dataset with its first version, of uploaded `files` or else of `path`; both or none."""
+    dataset = dataset_create(actor=actor, team=team, name=name, description=description)
+    if files is not None:
+        return version_import_files(
+            actor=actor, dataset=dataset, files=files, options=options,
+            idempotency_key=idempotency_key,
+        )  # fmt: skip
+    return version_import_path(
+        actor=actor, dataset=dataset, path=path, options=options, idempotency_key=idempotency_key
+    )
+
+
+@transaction.atomic
 def version_reimport(
     *, actor: Actor, version: DatasetVersion, options: ImportOptions | None = None
 ) -> DatasetVersion:

@@ -19,7 +19,7 @@ class UploadTooLarge(SlipwayError):
     title = "The upload is too large"
 
 
-class StoredFile(UploadedFile):
+class StoredFile(UploadedFile):  # type: ignore[type-arg]
     """An uploaded file that lies in the blob store already."""
 
     def __init__(self, name: str, sha256: str, size: int) -> None:

@@ -25,7 +25,7 @@ class Model(TeamOwned):
 class ModelVersion(models.Model):
     """One trained state of a model: files by content, and where they came from.
 
-    `manifest` is `{path: {sha256, size}}` (safetensors, JSON, plain text only); `digest` identifies it.
+    `manifest` is `{path: {sha256, size}}` (safetensors, JSON, plain text); `digest` identifies it.
     """
 
     model = models.ForeignKey(Model, on_delete=models.PROTECT, related_name="versions")
@@ -47,7 +47,10 @@ class ModelVersion(models.Model):
         "jobs.Job", null=True, on_delete=models.PROTECT, related_name="model_versions"
     )
     dataset_version = models.ForeignKey(
-        "datasets.DatasetVersion", null=True, on_delete=models.PROTECT, related_name="model_versions"
+        "datasets.DatasetVersion",
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="model_versions",
     )
     config_revision = models.ForeignKey(
         "configs.ConfigRevision", null=True, on_delete=models.PROTECT, related_name="model_versions"
@@ -84,7 +87,7 @@ class ModelVersion(models.Model):
 
 
 class Evaluation(models.Model):
-    """Scores of a version on a dataset version. `scores_sha256` is the blob with one row a document."""
+    """Scores of a version on a dataset version; the blob `scores_sha256` has a row a document."""
 
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="evaluations")
     dataset_version = models.ForeignKey(

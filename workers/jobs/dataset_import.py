@@ -72,7 +72,7 @@ class DatasetImport(JobKind):
                 CorpusOptions(**chosen, limit_bytes=settings.IMPORT_LIMIT_MIB << 20),
                 ctx.work_dir,
                 ctx.output_dir,
-                ctx,
+                ctx,  # type: ignore[arg-type]
             )
         except InvalidSource as error:
             raise JobFailed(error.message, reason="config_invalid", field=error.field) from error

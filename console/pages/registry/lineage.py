@@ -78,7 +78,8 @@ def _sources(version: ModelVersion) -> list[Box]:
     found = []
     if version.dataset_version:
         data = version.dataset_version
-        href = url_or_none("dataset_version", data.dataset.team.slug, data.dataset.name, data.number)
+        names = data.dataset.team.slug, data.dataset.name, data.number
+        href = url_or_none("dataset_version", *names)
         total = data.counts.get("total", {}).get("documents", 0)
         sub = _("%(n)s documents") % {"n": f"{total:,}"}
         found.append(Box(title=str(data), sub=sub, href=href or "", column=0))
@@ -134,7 +135,8 @@ def version_url(version: ModelVersion) -> str:
 def _line(start: Box, end: Box) -> str:
     x1, x2 = start.x + start.width, end.x
     bend = (x1 + x2) / 2
-    return f"M{x1} {start.middle:g} C{bend:g} {start.middle:g} {bend:g} {end.middle:g} {x2} {end.middle:g}"
+    y1, y2 = start.middle, end.middle
+    return f"M{x1} {y1:g} C{bend:g} {y1:g} {bend:g} {y2:g} {x2} {y2:g}"
 
 
 def _short(text: str, limit: int) -> str:

@@ -74,7 +74,7 @@ class Reader:
         self.raw.close()
         return digest
 
-    def _stream(self) -> io.BufferedReader:
+    def _stream(self) -> "io.BufferedReader[Unpacked]":
         # Kept, because a collected stream would close the file below it before `finish`.
         self._open = io.BufferedReader(Unpacked(self.source, self.raw, self._allowance), MIB)
         return self._open

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import zstandard
 
@@ -181,7 +181,7 @@ class Line:
     text: str
 
 
-def read_lines(stream: io.BufferedReader, name: str) -> Iterator[Line]:
+def read_lines(stream: BinaryIO | Any, name: str) -> Iterator[Line]:
     """Decode a source line by line; a byte order mark is passed over."""
     offset = number = 0
     while data := stream.readline(LONGEST_DOCUMENT + 1):
