@@ -37,4 +37,14 @@ def script_strings() -> dict[str, str]:
         "streaming": _("Streaming"),
         "connectionLost": _("The connection broke before the answer was complete. Send again."),
         "cached": _("cached"),
+        "filesChosen": _("%(count)s files"),
+        "uploading": _("%(percent)s%% at %(speed)s/s, %(left)s left"),
+        "uploadStoring": _("All is sent. The files are being stored…"),
+        "uploadFailed": _("The upload did not succeed"),
+        "uploadBroken": _("The connection broke. Nothing was made; send again."),
+        "uploadStopped": _("The upload is stopped. Nothing was made."),
+        "uploadTooLarge": _(
+            "%(size)s are too much at once; at most %(limit)s. Pack the files with gzip or zstd, "
+            "or use files on the server."
+        ),
     }

@@ -193,6 +193,8 @@ IMPORT_LIMIT_MIB = env.read_int(
     "SLIPWAY_IMPORT_LIMIT_MIB", 65_536, "Most text that one dataset import may unpack to", least=1
 )
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
+# As many as a dataset version takes; Django alone would stop at 100.
+DATA_UPLOAD_MAX_NUMBER_FILES = 10_000
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1 << 18
 FILE_UPLOAD_TEMP_DIR = None
 
