@@ -2,7 +2,6 @@
 
 import openai
 import pytest
-from asgiref.sync import sync_to_async
 
 from tests.fakes.gateway import key_of, record_of
 from tests.fakes.replica import WORDS
@@ -17,8 +16,13 @@ def client_of(gateway, key: str, **options) -> openai.OpenAI:
 
 
 @pytest.fixture
-def client(gateway, chat, ana):
-    with client_of(gateway, key_of(ana)) as opened:
+def key(chat, ana):
+    return key_of(ana)
+
+
+@pytest.fixture
+def client(gateway, key):
+    with client_of(gateway, key) as opened:
         yield opened
 
 
@@ -53,8 +57,7 @@ class TestChat:
         assert all(chunk.usage is None for chunk in chunks)
         assert last.choices == [] and last.usage.total_tokens == 12
 
-    async def test_the_async_client_answers_and_streams(self, gateway, chat, ana):
-        key = await sync_to_async(key_of)(ana)
+    async def test_the_async_client_answers_and_streams(self, gateway, key):
         async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=key) as client:
             answer = await client.chat.completions.create(model=MODEL, messages=MESSAGES)
             stream = await client.chat.completions.create(
