@@ -207,7 +207,9 @@ class UserListApi(ListAPIView[User]):
     def post(self, request: Request) -> Response:
         given = parse(UserInput, request.data)
         user, secret = user_create(actor=_actor(request), **given.model_dump())
-        return created({**UserOutput(user).data, "one_time_password": secret})
+        response = created({**UserOutput(user).data, "one_time_password": secret})
+        response["Cache-Control"] = "no-store"
+        return response
 
 
 class UserDetailApi(APIView):

@@ -95,6 +95,7 @@ class TestPeopleAndTeams:
         client = api_for(root)
         answer = client.post("/api/v1/users", {"email": "gus@example.com", "name": "Gus"})
         assert answer.status_code == 201
+        assert answer["Cache-Control"] == "no-store"
         at = answer["Location"]
         user = User.objects.get(email="gus@example.com")
         assert user.check_password(answer.json()["one_time_password"])
