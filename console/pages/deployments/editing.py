@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
 
 from console.pages.deployments.forms import DeploymentForm, RevisionForm, deployable
 from console.pages.forms import add_errors
@@ -110,16 +111,20 @@ def _said(revision: Revision) -> str:
 
 
 @login_required
+@require_POST
 def deployment_plan(request: HttpRequest) -> HttpResponse:
-    """A fragment: what the form would do as it is filled in now. Changes nothing."""
+    """A fragment: what the form would do as it is filled in now. Changes nothing.
+
+    POST, so that the fields of the form do not stand in an address.
+    """
     actor: Any = request.user
     team, name = request.GET.get("team", ""), request.GET.get("deployment", "")
     if name:
         row = selectors.deployment_by_name(actor=actor, team=team, name=name)
-        form = RevisionForm(request.GET, versions=deployable(actor, CHANGE, row.team))
+        form = RevisionForm(request.POST, versions=deployable(actor, CHANGE, row.team))
         fields = set(form.fields)
     else:
-        form = DeploymentForm(request.GET, versions=deployable(actor, ADD))
+        form = DeploymentForm(request.POST, versions=deployable(actor, ADD))
         fields = set(form.fields) - {"name"}
     if set(form.errors) & fields:
         return render(request, "deployments/_plan.html", {"plan": None})

@@ -118,10 +118,10 @@ class TestNew:
         environment("production")
         version = ready_version(team)
         data = {"model_version": version.pk, "environment": "production", **SPEC, "replicas": 3}
-        page = text(client_for(ana).get("/deployments/plan/", data))
+        page = text(client_for(ana).post("/deployments/plan/", data))
         assert "Starts 3 replicas" in page
         assert "1 approval is needed" in page
-        page = text(client_for(ana).get("/deployments/plan/", {**data, "replicas": 0}))
+        page = text(client_for(ana).post("/deployments/plan/", {**data, "replicas": 0}))
         assert "Fill in the form" in page
 
 
@@ -217,8 +217,8 @@ class TestRights:
         for name in self.POSTS:
             assert client.post(at(f"deployment_{name}"), {"replicas": 1}).status_code == 404
         assert client.post(at("revision_roll_out", 1)).status_code == 404
-        plan = {"team": "research", "deployment": "writer"}
-        assert client.get("/deployments/plan/", plan).status_code == 404
+        plan = "/deployments/plan/?team=research&deployment=writer"
+        assert client.post(plan, {}).status_code == 404
 
     def test_viewers_may_not(self, eve, deployment, client_for):
         client = client_for(eve)
