@@ -90,7 +90,11 @@ class Scenario:
         step(
             "2 train", f"a transformer of about a million parameters, {self.config['steps']} steps"
         )
-        found = self._trained_before(dataset)
+        model = self.ana.find("models", team=self.team, name=MODEL) or self.ana.post(
+            "models",
+            {"team": self.team, "name": MODEL, "description": "Writes like the standard library"},
+        )
+        found = self._trained_before(model, dataset)
         if found is None:
             run = self.ana.post(
                 "training-runs",
@@ -104,15 +108,16 @@ class Scenario:
             )
             say(f"watch it: {self.base_url}/jobs/{run['job']}/")
             self._job(run["job"])
-            found = self.ana.get(f"model-versions/{run['model_version']}")
+            found = self.ana.get(run["url"])
         else:
             say(f"version {found['number']} was trained on this data before")
         self._learned(found)
         return found
 
-    def _trained_before(self, dataset: dict[str, Any]) -> dict[str, Any] | None:
-        model = self.ana.find("models", team=self.team, name=MODEL)
-        rows = self.ana.get(f"models/{model['id']}/versions")["results"] if model else []
+    def _trained_before(
+        self, model: dict[str, Any], dataset: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        rows = self.ana.get(f"models/{model['id']}/versions")["results"]
         return next(
             (
                 row

@@ -33,3 +33,11 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """500"""
     return _answer(request, 500, "error", "Something went wrong on our side")
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """403: the form is too old, or was not ours. Says how to send it again."""
+    accept = request.headers.get("accept", "")
+    if request.path.startswith("/api/") or "application/json" in accept:
+        return _answer(request, 403, "csrf", "The request carries no valid CSRF token")
+    return render(request, "errors/csrf.html", status=403)

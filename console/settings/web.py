@@ -63,11 +63,12 @@ STORAGES = {
 # Without a collected manifest (development, tests) files are served from where they lie.
 if not (STATIC_ROOT / "staticfiles.json").exists():
     STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
-    WHITENOISE_USE_FINDERS = True
+    WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = True
 
 AXES_USERNAME_CALLABLE = "console.access.lockout.username"
 AXES_CLIENT_IP_CALLABLE = "console.middleware.client_ip"
 AXES_LOCKOUT_CALLABLE = "console.access.lockout.locked_out"
+CSRF_FAILURE_VIEW = "console.pages.errors.csrf_failure"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "overview"
 LOGOUT_REDIRECT_URL = "login"
