@@ -85,9 +85,7 @@ def test_one_person_in_two_windows_votes_once(ana, team, approvers):
     request = revision_of(ana, deployment_of(ana, team, env="production")).approval
     voter = approvers[0]
 
-    errors = at_once(
-        *[lambda: approval_vote(actor=voter, request=request, decision="approve")] * 4
-    )
+    errors = at_once(*[lambda: approval_vote(actor=voter, request=request, decision="approve")] * 4)
 
     assert Vote.objects.count() == 1
     assert all(isinstance(error, WrongState | PermissionDenied) for error in errors)
@@ -121,9 +119,7 @@ def test_a_policy_change_and_a_switch_never_leave_something_unapproved(
 
 
 @pytest.mark.parametrize("round_", range(3))
-def test_a_vote_on_one_proposal_and_the_switch_to_another_do_not_block(
-    ana, ben, dan, team, round_
-):
+def test_a_vote_on_one_proposal_and_the_switch_to_another_do_not_block(ana, ben, dan, team, round_):
     deployment = deployment_of(ana, team, env="production")
     older = revision_of(ben, deployment).approval
     newer = revision_of(ben, deployment).approval
