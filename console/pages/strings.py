@@ -38,7 +38,7 @@ def script_strings() -> dict[str, str]:
         "connectionLost": _("The connection broke before the answer was complete. Send again."),
         "cached": _("cached"),
         "filesChosen": _("%(count)s files"),
-        "uploading": _("%(percent)s%% at %(speed)s/s, %(left)s left"),
+        "uploading": _("%(percent)s at %(speed)s/s, %(left)s left"),
         "uploadStoring": _("All is sent. The files are being stored…"),
         "uploadFailed": _("The upload did not succeed"),
         "uploadBroken": _("The connection broke. Nothing was made; send again."),

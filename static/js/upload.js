@@ -19,6 +19,7 @@
     const [value, unit] = seconds < 90 ? [seconds, "second"] : seconds < 5400 ? [seconds / 60, "minute"] : [seconds / 3600, "hour"];
     return new Intl.NumberFormat(lang, { style: "unit", unit, maximumFractionDigits: 0 }).format(Math.max(1, value));
   }
+  const share = (part) => new Intl.NumberFormat(lang, { style: "percent" }).format(part);
   const fill = (text, values) => text.replace(/%\((\w+)\)s/g, (_, name) => values[name]);
 
   // The chosen files.
@@ -84,7 +85,7 @@
       const speed = event.loaded / Math.max(0.05, (now - began) / 1000);
       const percent = (100 * event.loaded) / event.total;
       const left = span((event.total - event.loaded) / speed);
-      show(percent, event.loaded < event.total ? fill(strings.uploading, { percent: number(percent), speed: size(speed), left }) : strings.uploadStoring);
+      show(percent, event.loaded < event.total ? fill(strings.uploading, { percent: share(percent / 100), speed: size(speed), left }) : strings.uploadStoring);
     };
     upload.onload = () => show(100, strings.uploadStoring);
   }
@@ -128,7 +129,7 @@
     request.onerror = () => { request = null; refuse(strings.uploadBroken); };
     const data = new FormData(form);
     busy(true);
-    show(0, fill(strings.uploading, { percent: "0", speed: "–", left: "–" }));
+    show(0, fill(strings.uploading, { percent: share(0), speed: "–", left: "–" }));
     request.send(data);
   });
   $("[data-progress-stop]", form).addEventListener("click", () => {

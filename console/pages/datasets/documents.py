@@ -8,6 +8,7 @@ from models_app.datasets.selectors import MOST_ROWS, version_rows
 
 #: Of a document in the preview, and on its own page.
 CUT_AT = 600
+CUT_LINES = 8
 LONGEST_SHOWN = 200_000
 #: Documents longer than this on average are shown a few at a time: each is read whole.
 LONG = 50_000
@@ -44,9 +45,10 @@ def per_page(version: DatasetVersion, split: str) -> int:
 def shown_document(row: dict[str, Any]) -> dict[str, Any]:
     """`{index, text, characters, cut}` of a stored document."""
     text = document_text(row)
+    shown = "\n".join(text[:CUT_AT].split("\n")[:CUT_LINES])
     return {
         "index": row["index"],
-        "text": text[:CUT_AT],
+        "text": shown,
         "characters": len(text),
-        "cut": len(text) > CUT_AT,
+        "cut": len(shown) < len(text.rstrip()),
     }

@@ -55,13 +55,13 @@ class VersionForm(forms.Form):
     document = forms.ChoiceField(
         label=_("A document is"),
         choices=[
-            ("auto", _("Chosen by itself")),
+            ("auto", _("Automatic")),
             ("file", _("A whole file")),
             ("paragraph", _("A paragraph")),
             ("line", _("A line")),
         ],
         help_text=_(
-            "For text files. By itself: a file each if there are at least 20, else a paragraph. "
+            "For text files. Automatic: a file each if there are at least 20, else a paragraph. "
             "In tables and JSON lines every row is one."
         ),
     )

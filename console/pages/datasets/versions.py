@@ -104,6 +104,7 @@ def statistics(request: HttpRequest, team: str, name: str, number: int) -> HttpR
 def source(request: HttpRequest, team: str, name: str, number: int) -> HttpResponse:
     """What the version was made of: files, options, job; and the files that it is."""
     version = _version(request, team, name, number)
+    kept = sorted(version.manifest.items())
     return _show(
         request,
         version,
@@ -111,7 +112,8 @@ def source(request: HttpRequest, team: str, name: str, number: int) -> HttpRespo
         page=_source_files(request, version),
         parameters=option_lines(parameters_of(version.source)),
         took=_took(version.produced_by),
-        manifest=sorted(version.manifest.items()),
+        manifest=kept[:FILES_PER_PAGE],
+        kept_more=max(0, len(kept) - FILES_PER_PAGE),
     )
 
 

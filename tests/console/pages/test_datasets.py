@@ -330,7 +330,7 @@ class TestVersion:
         page = text(client_for(ana).get(reverse("dataset_version_source", args=[*HERE, 1])))
         assert version.source["files"][0]["sha256"] in page
         assert "train/00000.jsonl" in page
-        assert "Chosen by itself" in page
+        assert "Automatic" in page
         assert f"/jobs/{version.produced_by_id}/" in page
 
     def test_while_it_is_imported_the_page_follows_the_job(self, ana, team, client_for):
