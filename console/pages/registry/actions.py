@@ -8,7 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
 from console.pages.forms import add_errors
@@ -30,17 +30,17 @@ from models_app.registry.services import (
 class ModelForm(forms.Form):
     """A new model."""
 
-    team = forms.ChoiceField(label=_lazy("Team"))
+    team = forms.ChoiceField(label=gettext_lazy("Team"))
     name = forms.CharField(
-        label=_lazy("Name"),
+        label=gettext_lazy("Name"),
         max_length=63,
-        help_text=_lazy("Lower-case letters, digits, dots and dashes."),
+        help_text=gettext_lazy("Lower-case letters, digits, dots and dashes."),
     )
     description = forms.CharField(
-        label=_lazy("Description"),
+        label=gettext_lazy("Description"),
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text=_lazy("What it is for, what it was made of, where its limits are."),
+        help_text=gettext_lazy("What it is for, what it was made of, where its limits are."),
     )
 
     def __init__(self, *args: Any, teams: list[Any], **kwargs: Any) -> None:

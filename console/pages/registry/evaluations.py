@@ -9,7 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 
 from console.pages.forms import add_errors
 from models_app.core.errors import InvalidInput
@@ -26,21 +26,25 @@ ROWS = 50
 class EvaluationForm(forms.Form):
     """What is scored, on what."""
 
-    version = forms.ChoiceField(label=_lazy("Model version"))
-    dataset_version = forms.ChoiceField(label=_lazy("Dataset version"))
+    version = forms.ChoiceField(label=gettext_lazy("Model version"))
+    dataset_version = forms.ChoiceField(label=gettext_lazy("Dataset version"))
     split = forms.ChoiceField(
-        label=_lazy("Split"),
-        choices=[("validation", _lazy("Validation")), ("train", _lazy("Training"))],
-        help_text=_lazy("Only documents that it was not trained on tell how good a model is."),
+        label=gettext_lazy("Split"),
+        choices=[("validation", gettext_lazy("Validation")), ("train", gettext_lazy("Training"))],
+        help_text=gettext_lazy(
+            "Only documents that it was not trained on tell how good a model is."
+        ),
     )
     max_documents = forms.IntegerField(
-        label=_lazy("Most documents"),
+        label=gettext_lazy("Most documents"),
         required=False,
         min_value=1,
         max_value=10**9,
-        help_text=_lazy("Empty takes all."),
+        help_text=gettext_lazy("Empty takes all."),
     )
-    threads = forms.IntegerField(label=_lazy("Threads"), initial=1, min_value=1, max_value=1024)
+    threads = forms.IntegerField(
+        label=gettext_lazy("Threads"), initial=1, min_value=1, max_value=1024
+    )
 
     def __init__(self, *args: Any, actor: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from console.pages.figures import count
@@ -17,6 +17,8 @@ from models_app.registry.models import Model
 
 PERM = "registry.add_version"
 MOST_CHOICES = 400
+#: The choice of a model that does not exist yet.
+NEW = "new"
 #: What most trainings are decided by; everything else is under "Advanced".
 BASIC = ("sequence_length", "batch_size", "steps", "learning_rate")
 ADVANCED = (
@@ -78,11 +80,13 @@ CHOICES: dict[str, dict[str, Any]] = {
 class TrainingForm(forms.Form):
     """Model, data, shape and settings. `spec()` is what the service takes."""
 
-    model = forms.ChoiceField(label=_("Model"), required=False)
+    #: A field that another one makes needless is not asked for (see `_asked`).
+    use_required_attribute = False
+
+    model = forms.ChoiceField(label=_("Model"))
     name = forms.CharField(
         label=_("Name of the new model"),
         max_length=63,
-        required=False,
         help_text=_("Lower-case letters, digits, dots and dashes."),
     )
     dataset_version = forms.ChoiceField(
@@ -93,7 +97,7 @@ class TrainingForm(forms.Form):
         required=False,
         help_text=_("Its shape and tokenizer are kept."),
     )
-    preset = forms.ChoiceField(label=_("Shape"), widget=forms.RadioSelect, required=False)
+    preset = forms.ChoiceField(label=_("Shape"), widget=forms.RadioSelect)
     architecture = forms.CharField(
         label=_("Architecture"),
         required=False,
@@ -102,7 +106,6 @@ class TrainingForm(forms.Form):
     )
     tokenizer = forms.ChoiceField(
         label=_("Tokenizer"),
-        required=False,
         choices=[("bpe", _("Pieces of words (BPE)")), ("char", _("Characters"))],
     )
     reason = forms.CharField(
@@ -119,6 +122,18 @@ class TrainingForm(forms.Form):
             self.fields[name] = _setting(name, schema[name])
         self._rows(actor)
         self._choices()
+        self._asked()
+
+    def _asked(self) -> None:
+        """What a chosen model or base version decides need not be sent."""
+        if not self.is_bound:
+            return
+        self.fields["name"].required = self.data.get("model") in ("", NEW, None)
+        for name in ("preset", "tokenizer", "vocab_size"):
+            self.fields[name].required = not self.data.get("base_version")
+        self.fields["architecture"].required = (
+            not self.data.get("base_version") and self.data.get("preset") == "own"
+        )
 
     def _rows(self, actor: Any) -> None:
         teams = {team.pk for team in teams_where(actor, PERM)}
@@ -138,40 +153,38 @@ class TrainingForm(forms.Form):
     def _choices(self) -> None:
         fields: Any = self.fields
         fields["model"].choices = [
-            ("", _now("A new model")),
+            (NEW, gettext("A new model")),
             *((key, f"{row.team.slug}/{row.name}") for key, row in self.models.items()),
         ]
         fields["dataset_version"].choices = [
             (key, f"{row.dataset.team.slug}/{row}") for key, row in self.data_versions.items()
         ]
         fields["base_version"].choices = [
-            ("", _now("No, begin anew")),
+            ("", gettext("No, begin anew")),
             *((key, f"{row.model.team.slug}/{row}") for key, row in self.bases.items()),
         ]
         fields["preset"].choices = [
             *(
                 (
                     row.name,
-                    _now("%(label)s · %(count)s parameters")
+                    gettext("%(label)s · %(count)s parameters")
                     % {"label": row.label, "count": count(row.parameters)},
                 )
                 for row in preset_list()
             ),
-            ("own", _now("An architecture of my own")),
+            ("own", gettext("An architecture of my own")),
         ]
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
-        if not given.get("model") and not given.get("name"):
-            self.add_error("name", _now("Choose a model, or give a new one a name."))
         text = given.get("architecture", "").strip()
-        if not given.get("base_version") and given.get("preset") == "own":
+        if self.fields["architecture"].required and text:
             try:
                 given["architecture"] = json.loads(text or "null")
             except (ValueError, RecursionError):
                 given["architecture"] = None
             if not isinstance(given["architecture"], dict):
-                self.add_error("architecture", _now("Write a JSON object."))
+                self.add_error("architecture", gettext("Write a JSON object."))
         else:
             given["architecture"] = None
         return given
@@ -182,14 +195,13 @@ class TrainingForm(forms.Form):
         spec = {name: given[name] for name in (*BASIC, *ADVANCED)}
         if given.get("base_version"):
             return {**spec, "tokenizer": "base"}
-        preset = given.get("preset") or None
+        preset = given["preset"]
         return {
             **spec,
             "preset": None if preset == "own" else preset,
             "architecture": given["architecture"],
-            "tokenizer": given.get("tokenizer") or "bpe",
-            "vocab_size": given.get("vocab_size")
-            or TrainingSpec.model_fields["vocab_size"].default,
+            "tokenizer": given["tokenizer"],
+            "vocab_size": given["vocab_size"],
         }
 
     def basic(self) -> list[forms.BoundField]:
@@ -207,7 +219,6 @@ def _setting(name: str, schema: dict[str, Any]) -> forms.Field:
     label, help_text = LABELS[name]
     shared: dict[str, Any] = {
         "label": label, "help_text": help_text, "initial": schema["default"],
-        "required": name != "vocab_size",
     }  # fmt: skip
     if "enum" in schema:
         return forms.ChoiceField(choices=list(CHOICES[name].items()), **shared)

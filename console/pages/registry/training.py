@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
 from console.pages.forms import add_errors
-from console.pages.registry.forms import PERM, TrainingForm
+from console.pages.registry.forms import NEW, PERM, TrainingForm
 from models_app.core.errors import Conflict, InvalidInput, NotFound
 from models_app.core.permission import require
 from models_app.registry import selectors
@@ -48,7 +48,7 @@ def _start(actor: Any, form: TrainingForm) -> ModelVersion:
     team = data.dataset.team
     model: Model = (
         form.models[given["model"]]
-        if given["model"]
+        if given["model"] != NEW
         else model_create(actor=actor, team=team, name=given["name"])
     )
     return training_start(
@@ -68,7 +68,7 @@ def training_plan_view(request: HttpRequest) -> HttpResponse:
     actor: Any = request.user
     form = TrainingForm(request.GET, actor=actor)
     context: dict[str, Any] = {"plan": None, "problems": []}
-    if not set(form.errors) - {"name"}:
+    if not set(form.errors) - {"name", "model"}:
         data = form.data_versions[form.cleaned_data["dataset_version"]]
         try:
             plan = training_plan(

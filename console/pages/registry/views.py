@@ -7,8 +7,7 @@ from django.core.paginator import Paginator
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 
 from console.pages.registry.lineage import lineage
 from models_app.core.blobs import blob_open
@@ -20,11 +19,11 @@ from models_app.registry.models import Model, ModelVersion
 from models_app.registry.states import VersionState
 
 TABS = (
-    ("", _lazy("Overview")),
-    ("evaluations", _lazy("Evaluations")),
-    ("config", _lazy("Settings")),
-    ("files", _lazy("Files")),
-    ("provenance", _lazy("Provenance")),
+    ("", gettext_lazy("Overview")),
+    ("evaluations", gettext_lazy("Evaluations")),
+    ("config", gettext_lazy("Settings")),
+    ("files", gettext_lazy("Files")),
+    ("provenance", gettext_lazy("Provenance")),
 )
 
 

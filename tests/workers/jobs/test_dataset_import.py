@@ -156,7 +156,7 @@ BAD = [
     ("a.txt", b"\x7fELF\0\0\0", "a.txt is binary, not text: there is a NUL byte at offset 4"),
     ("a.jsonl", b'{"text": "a"}\n{"text": \n', "a.jsonl line 2: not valid JSON: Expecting value"),
     ("a.jsonl", b'{"text": "a"}\n["b"]\n', "a.jsonl line 2: not a JSON object"),
-    ("a.jsonl", b'{"body": "a"}\n', "a.jsonl line 1: there is no field 'text'. Fields there: 'body'"),
+    ("a.jsonl", b'{"body": "a"}\n', "line 1: there is no field 'text'. Fields there: 'body'"),
     ("a.jsonl", b'{"text": 7}\n', "a.jsonl line 1: the field 'text' is not text but int"),
     ("a.jsonl", b'{"text": "\\ud800"}\n', "a.jsonl line 1: the text holds half of a surrogate"),
     ("a.jsonl", b'{"text": "a\\u0000"}\n', "a.jsonl line 1: the text holds a NUL character"),

@@ -158,7 +158,7 @@ class TestRefusals:
             ({"preset": "gpt9"}, "config.preset", "gpt2-1m"),
             ({"preset": None}, "config.preset", "Choose a preset"),
             ({"architecture": {"model_type": "gpt2"}}, "config.architecture", "not both"),
-            ({"preset": None, "architecture": {"model_type": "gpt2"}}, "config.architecture", "wid"),
+            ({"preset": None, "architecture": {"model_type": "gpt2"}}, "config.architecture", "w"),
             ({"warmup_steps": 6}, "config.warmup_steps", "fewer than the 6 steps"),
             ({"learning_rate": float("nan")}, "config.learning_rate", "finite"),
             ({"learning_rate": 0}, "config.learning_rate", "greater"),

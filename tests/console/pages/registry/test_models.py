@@ -1,5 +1,8 @@
 """Pages of models, trainings and evaluations: what people see, may do, and never learn."""
 
+# Fixtures are imported and then named as arguments.
+# ruff: noqa: F401, F811
+
 import re
 
 import pytest
@@ -8,7 +11,7 @@ from models_app.jobs.models import Job
 from models_app.registry.models import Model, ModelVersion
 from tests.fakes.jobs import run_job
 from tests.matrix import assert_hidden, assert_needs_sign_in
-from tests.models_app.registry.conftest import data, evaluated, model, trained, version  # noqa: F401
+from tests.models_app.registry.conftest import data, evaluated, model, trained, version
 from tests.workers.jobs.test_train import TINY
 
 pytestmark = pytest.mark.django_db
@@ -16,7 +19,7 @@ ONE = "/models/research/poet/"
 V1 = f"{ONE}versions/1/"
 TABS = ["", "?tab=evaluations", "?tab=config", "?tab=files", "?tab=provenance"]
 FORM = {
-    **{key: value for key, value in TINY.items()}, "model": "", "name": "fresh", "preset": "gpt2-1m",
+    **{key: value for key, value in TINY.items()}, "model": "new", "name": "fresh", "preset": "gpt2-1m",
     "seed": 1, "schedule": "cosine", "min_learning_rate": 0, "gradient_accumulation": 1,
     "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.99, "gradient_clip": 1, "dropout": 0,
     "sampling": "windows", "precision": "fp32", "keep_checkpoints": 1, "threads": 1,
@@ -36,7 +39,7 @@ class TestReading:
         assert "nothing to evaluate" in text(client.get("/evaluations/new/"))
 
     def test_shows_a_trained_version_in_all_its_parts(
-        self, eve, version, evaluated, client_for  # noqa: F811
+        self, eve, version, evaluated, client_for
     ):  # fmt: skip
         evaluation = evaluated(version)
         client = client_for(eve)
@@ -54,13 +57,13 @@ class TestReading:
         body = b"".join(client.get(f"{V1}files/config.json").streaming_content)
         assert b"gpt2" in body
 
-    def test_offers_viewers_nothing_they_may_not_do(self, eve, version, client_for):  # noqa: F811
+    def test_offers_viewers_nothing_they_may_not_do(self, eve, version, client_for):
         page = text(client_for(eve).get(V1))
 
         assert "/training/new/" not in page
         assert "quarantine" not in page.lower()
 
-    def test_compares_two_versions(self, ana, trained, evaluated, client_for):  # noqa: F811
+    def test_compares_two_versions(self, ana, trained, evaluated, client_for):
         for changes in ({}, {"seed": 2}):
             evaluated(trained(**changes))
 
@@ -70,7 +73,7 @@ class TestReading:
         assert ">seed<" in page
         assert re.search(r"no clear difference|is better|is worse", page)
 
-    def test_shows_why_a_training_failed(self, ana, model, version, client_for):  # noqa: F811
+    def test_shows_why_a_training_failed(self, ana, model, version, client_for):
         ModelVersion.objects.filter(pk=version.pk).update(state="failed", error="Out of <b>luck")
 
         page = text(client_for(ana).get(V1))
@@ -78,7 +81,7 @@ class TestReading:
         assert "Out of &lt;b&gt;luck" in page
 
     def test_asks_few_questions_of_the_database(
-        self, ana, trained, client_for, django_assert_max_num_queries  # noqa: F811
+        self, ana, trained, client_for, django_assert_max_num_queries
     ):
         trained()
         trained(seed=2)
@@ -90,7 +93,7 @@ class TestReading:
 
 
 class TestTraining:
-    def test_starts_with_a_new_model(self, ben, data, client_for):  # noqa: F811
+    def test_starts_with_a_new_model(self, ben, data, client_for):
         answer = client_for(ben).post("/training/new/", {**FORM, "dataset_version": data.pk})
 
         version = ModelVersion.objects.get()
@@ -98,7 +101,7 @@ class TestTraining:
         assert version.model.name == "fresh"
         assert version.config_revision.spec["steps"] == 6
 
-    def test_goes_on_from_a_version(self, ben, version, data, client_for, tmp_path):  # noqa: F811
+    def test_goes_on_from_a_version(self, ben, version, data, client_for, tmp_path):
         form = {**FORM, "model": version.model_id, "name": "", "preset": "", "tokenizer": "",
                 "base_version": version.pk, "dataset_version": data.pk}  # fmt: skip
 
@@ -123,7 +126,7 @@ class TestTraining:
             ({"dataset_version": 0}, "dataset_version"),
         ],
     )
-    def test_puts_errors_beside_the_field(self, ben, data, client_for, changes, field):  # noqa: F811
+    def test_puts_errors_beside_the_field(self, ben, data, client_for, changes, field):
         form = {**FORM, "dataset_version": data.pk, **changes}
 
         answer = client_for(ben).post("/training/new/", form)
@@ -133,7 +136,7 @@ class TestTraining:
         assert not Model.objects.exists()
         assert not Job.objects.filter(kind="train").exists()
 
-    def test_tells_beforehand_what_it_takes(self, ben, data, client_for):  # noqa: F811
+    def test_tells_beforehand_what_it_takes(self, ben, data, client_for):
         client = client_for(ben)
         fine = text(client.get("/training/plan/", {**FORM, "dataset_version": data.pk}))
         bad = text(
@@ -144,7 +147,7 @@ class TestTraining:
         assert "Epochs" in fine
         assert "Use fewer than the 6 steps" in bad
 
-    def test_is_filled_in_from_a_version(self, ben, version, client_for):  # noqa: F811
+    def test_is_filled_in_from_a_version(self, ben, version, client_for):
         page = text(client_for(ben).get(f"/training/new/?from={version.pk}"))
 
         assert re.search(r'name="steps" value="6"', page)
@@ -152,7 +155,7 @@ class TestTraining:
 
 
 class TestActions:
-    def test_note_quarantine_restore_and_train_again(self, ana, version, client_for):  # noqa: F811
+    def test_note_quarantine_restore_and_train_again(self, ana, version, client_for):
         client = client_for(ana)
 
         client.post(f"{V1}notes/", {"notes": "Good at rhymes"})
@@ -167,7 +170,7 @@ class TestActions:
         client.post(f"{ONE}describe/", {"description": "Verse"})
         assert Model.objects.get().description == "Verse"
 
-    def test_evaluate_by_the_form(self, ben, version, data, client_for):  # noqa: F811
+    def test_evaluate_by_the_form(self, ben, version, data, client_for):
         form = {"version": version.pk, "dataset_version": data.pk, "split": "validation",
                 "max_documents": "", "threads": 1}  # fmt: skip
 
@@ -187,7 +190,7 @@ class TestActions:
         assert twice.status_code == 422
         assert 'id="id_name_error"' in text(twice)
 
-    def test_viewers_may_do_none_of_it(self, eve, version, client_for):  # noqa: F811
+    def test_viewers_may_do_none_of_it(self, eve, version, client_for):
         client = client_for(eve)
 
         posts = [f"{V1}notes/", f"{V1}quarantine/", f"{V1}restore/", f"{V1}again/",
@@ -198,7 +201,7 @@ class TestActions:
 
 
 class TestOutsiders:
-    def test_find_nothing(self, cai, version, evaluated, client_for):  # noqa: F811
+    def test_find_nothing(self, cai, version, evaluated, client_for):
         evaluation = evaluated(version)
         urls = [
             ONE, f"{ONE}compare/", *(V1 + tab for tab in TABS), f"{V1}files/config.json",
