@@ -145,7 +145,7 @@ def model_version_file(
 
 @login_required
 def model_compare(request: HttpRequest, team: str, name: str) -> HttpResponse:
-    """Two versions side by side: `?v=1&v=2`, in the order given."""
+    """Two versions side by side, the older one first: `?v=1&v=2`."""
     actor: Any = request.user
     model = selectors.model_named(actor=actor, team=team, name=name)
     numbers = [text for text in request.GET.getlist("v") if text.isdecimal() and len(text) < 9]
@@ -156,7 +156,7 @@ def model_compare(request: HttpRequest, team: str, name: str) -> HttpResponse:
         if len(versions) < 2:
             return redirect("model_detail", team, name)
         chosen = (chosen + [row for row in versions if row not in chosen])[:2][::-1]
-    first, second = chosen
+    first, second = sorted(chosen, key=lambda row: row.number)
     return render(
         request,
         "models/compare.html",

@@ -91,8 +91,11 @@ class TestFormats:
 
     @pytest.mark.parametrize(
         ("mode", "expected"),
-        [("line", ["a", "b", "c", "d"]), ("paragraph", ["a\nb", "c", "d"]),
-         ("file", ["a\nb\n\nc\n", "d\n"])],  # fmt: skip
+        [
+            ("line", ["a", "b", "c", "d"]),
+            ("paragraph", ["a\nb", "c", "d"]),
+            ("file", ["a\nb\n\nc\n", "d\n"]),
+        ],
     )
     def test_cuts_text_files_as_asked(self, ana, team, tmp_path, mode, expected):
         files = ("1.txt", b"a\r\nb\r\n\r\nc\n"), ("2.txt", b"d\n")

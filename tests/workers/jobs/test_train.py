@@ -128,9 +128,9 @@ class TestTrain:
         job = run_job(version.produced_by, tmp_path)
 
         version.refresh_from_db()
-        if job.state == "failed":
-            assert job.reason_code == "diverged"
-            assert "learning_rate" in version.error
+        assert (job.state, job.reason_code) == ("failed", "diverged")
+        assert version.state == "failed"
+        assert "learning_rate" in version.error
 
     def test_is_not_run_again_by_the_generic_way_but_as_a_new_version(
         self, ana, model, data, tmp_path
