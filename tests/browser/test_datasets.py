@@ -1,4 +1,4 @@
-"""Datasets in a real browser: upload with progress, refusals that keep the files, the live import."""
+"""Datasets in a real browser: uploads with progress, refusals that keep the files, live imports."""
 
 import json
 
@@ -93,7 +93,8 @@ def test_files_can_be_dropped(page, sign_in, ana) -> None:
           data.items.add(new File(['one two three'], 'dropped.txt', { type: 'text/plain' }));
           const zone = document.querySelector('[data-drop]');
           for (const name of ['dragenter', 'dragover', 'drop'])
-            zone.dispatchEvent(new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer: data }));
+            zone.dispatchEvent(
+              new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer: data }));
         }"""
     )
     expect(page.locator(".drop-files")).to_contain_text("dropped.txt")
@@ -127,7 +128,9 @@ def test_every_page(
     look(page, violations, screenshot, f"dataset-waiting-{theme}-{phone}")
     run_job(version.produced_by, tmp_path)
     ready_version(ana, team, tmp_path, name="wizards")
-    broken = pending_version(ana, team, stored("bad.jsonl", b'{"text": "a"}\n{oops\n'), name="poems")
+    broken = pending_version(
+        ana, team, stored("bad.jsonl", b'{"text": "a"}\n{oops\n'), name="poems"
+    )
     run_job(broken.produced_by, tmp_path)
     one = "/datasets/research/poems/"
     for name, path in {
