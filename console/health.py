@@ -28,6 +28,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     response = JsonResponse(body, status=200 if ready else 503)
     if not ready:
         response["Retry-After"] = "5"
+        response._has_been_logged = True  # type: ignore[attr-defined]  # expected while starting
     return response
 
 

@@ -5,10 +5,17 @@ import tempfile
 from pathlib import Path
 
 os.environ.setdefault("SECRET_KEY", "test-only")
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # Test processes side by side: each has four Redis databases (and channels) of its own.
+    root, _, base = os.environ["REDIS_URL"].rpartition("/")
+    redis, number = (
+        (root, int(base)) if base.isdecimal() else (os.environ["REDIS_URL"].rstrip("/"), 0)
+    )
+    os.environ["REDIS_URL"] = f"{redis}/{number + 4 * (int(worker.removeprefix('gw')) + 1)}"
 os.environ.setdefault("SLIPWAY_DATA_DIR", tempfile.mkdtemp(prefix="slipway-test-"))
 
-from console.settings.web import *  # noqa: E402, F403
-from console.settings.web import DATABASES, DATA_DIR, STORAGES  # noqa: E402
+from console.settings.web import *  # noqa: F403
+from console.settings.web import DATA_DIR, DATABASES, STORAGES
 
 DATABASES["default"]["TEST"] = {"NAME": f"test_slipway_{os.environ.get('SLIPWAY_TEST_DB', 'main')}"}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -165,6 +165,7 @@ def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:
         spec["sequence_length"],
         spec["gradient_accumulation"],
         spec["precision"],
+        dropout=spec["dropout"],
     )
     purposes = ("weights", "gradients", "optimizer", "activations", "overhead")
     return Need(

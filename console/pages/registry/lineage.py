@@ -85,9 +85,7 @@ def _sources(version: ModelVersion) -> list[Box]:
         found.append(Box(title=str(data), sub=sub, href=href or "", column=0))
     if version.base_version:
         base = version.base_version
-        found.append(
-            Box(title=str(base), sub=_("base version"), href=version_url(base), column=0)
-        )
+        found.append(Box(title=str(base), sub=_("base version"), href=version_url(base), column=0))
     return found
 
 

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
 
 from console.pages.forms import add_errors
 from console.pages.registry.forms import NEW, PERM, TrainingForm
@@ -63,10 +64,14 @@ def _start(actor: Any, form: TrainingForm) -> ModelVersion:
 
 
 @login_required
+@require_POST
 def training_plan_view(request: HttpRequest) -> HttpResponse:
-    """A fragment: memory, tokens and epochs of the form as it is filled in now."""
+    """A fragment: memory, tokens and epochs of the form as it is filled in now. Changes nothing.
+
+    POST, so that the fields of the form do not stand in an address.
+    """
     actor: Any = request.user
-    form = TrainingForm(request.GET, actor=actor)
+    form = TrainingForm(request.POST, actor=actor)
     context: dict[str, Any] = {"plan": None, "problems": []}
     if not set(form.errors) - {"name", "model"}:
         data = form.data_versions[form.cleaned_data["dataset_version"]]

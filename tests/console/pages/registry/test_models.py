@@ -138,9 +138,9 @@ class TestTraining:
 
     def test_tells_beforehand_what_it_takes(self, ben, data, client_for):
         client = client_for(ben)
-        fine = text(client.get("/training/plan/", {**FORM, "dataset_version": data.pk}))
+        fine = text(client.post("/training/plan/", {**FORM, "dataset_version": data.pk}))
         bad = text(
-            client.get("/training/plan/", {**FORM, "dataset_version": data.pk, "warmup_steps": 6})
+            client.post("/training/plan/", {**FORM, "dataset_version": data.pk, "warmup_steps": 6})
         )
 
         assert "MiB" in fine
