@@ -12,10 +12,11 @@ from models_app.events.publish import publish_now
 from models_app.jobs.attempts import (
     attempt_environment,
     checkpoint_record,
+    checkpoints_forget,
     job_ready,
     progress_report,
 )
-from models_app.jobs.logs import log_append
+from models_app.jobs.logs import SpoolMoved, log_append, log_position
 from models_app.jobs.metrics import metrics_append
 from models_app.jobs.models import Job
 from workers.spool import Batch, Spool
@@ -49,7 +50,11 @@ class Shipper:
             while batch := spool.read(final=True):
                 with transaction.atomic():
                     log_append(
-                        job=self.job, lines=batch.lines, spool_offset=batch.offset, epoch=epoch
+                        job=self.job,
+                        lines=batch.lines,
+                        spool_offset=batch.offset,
+                        spool_from=spool.offset,
+                        epoch=epoch,
                     )
                     metrics_append(job=self.job, points=batch.metrics)
                 spool.done(batch)
@@ -57,23 +62,34 @@ class Shipper:
     def ship(self, *, final: bool = False) -> bool:
         """Store the next batch; False when there was nothing. Raises StaleEpoch when fenced off."""
         batch = self.spool.read(final=final)
-        if not batch:
-            self.spool.done(batch)
+        moved = batch.offset != self.spool.offset
+        if not (moved or final):
             self._ring({})
             return False
-        with transaction.atomic():
-            seq = log_append(job=self.job, lines=batch.lines, spool_offset=batch.offset)
-            metrics_append(job=self.job, points=batch.metrics)
-            self._store_events(batch)
+        self.outcome = batch.outcome or self.outcome
+        try:
+            with transaction.atomic():
+                # The last one is durable: behind it the job ends, and with it the spool.
+                seq = log_append(
+                    job=self.job,
+                    lines=batch.lines,
+                    spool_offset=batch.offset,
+                    spool_from=self.spool.offset,
+                    durable=final,
+                )
+                metrics_append(job=self.job, points=batch.metrics)
+                self._store_events(batch)
+        except SpoolMoved:
+            self.spool.offset = log_position(job=self.job)
+            return True
         self.spool.done(batch)
         self._tail.extend(text for *_, text in batch.lines[-TAIL_LINES:])
-        self.outcome = batch.outcome or self.outcome
         self._ring(_news(batch, seq), urgent=final)
         connections.close_all()
-        return True
+        return moved
 
     def drain(self) -> None:
-        """Store everything that is left."""
+        """Store everything that is left, and make sure of what was stored before."""
         while self.ship(final=True):
             pass
         self._ring({}, urgent=True)
@@ -87,6 +103,8 @@ class Shipper:
             progress_report(job=self.job, values=batch.progress)
         for checkpoint in batch.checkpoints:
             checkpoint_record(job=self.job, checkpoint=checkpoint)
+        if batch.checkpoints:
+            checkpoints_forget(job=self.job, exists=lambda path: Path(path).exists())
         if batch.environment is not None:
             attempt_environment(job=self.job, environment=batch.environment)
         if batch.ready is not None:

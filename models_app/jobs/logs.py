@@ -31,18 +31,34 @@ class LogLine:
         return [self.seq, self.at, self.epoch, self.stream, self.level, self.text]
 
 
+class SpoolMoved(Exception):
+    """The database stands at another place of the spool than the writer believed.
+
+    It lost the last moments in a crash, or it kept what its broken connection could not confirm.
+    """
+
+
 @transaction.atomic
 def log_append(
-    *, job: Job, lines: list[tuple[str, str, str, str]], spool_offset: int, epoch: int | None = None
+    *,
+    job: Job,
+    lines: list[tuple[str, str, str, str]],
+    spool_offset: int,
+    spool_from: int | None = None,
+    epoch: int | None = None,
+    durable: bool = False,
 ) -> int:
     """Store `(at, stream, level, text)` lines behind the ones there are; returns the new log_seq.
 
-    `epoch` names the attempt that wrote them, if it was an earlier one whose spool is shipped late;
-    the writer must hold the job all the same. Raises StaleEpoch.
+    They are what the spool says from `spool_from` to `spool_offset`; raises SpoolMoved if the
+    database stands elsewhere, so that each is stored exactly once. `epoch` names the attempt that
+    wrote them, if it was an earlier one whose spool is shipped late; the writer must hold the job
+    all the same. Raises StaleEpoch.
     """
     with connection.cursor() as cursor:
-        # Loss of the last moments in a crash of the database server is repaired from the spool.
-        cursor.execute("SET LOCAL synchronous_commit = off")
+        if not durable:
+            # What a crash of the database server then loses, the spool still has: see SpoolMoved.
+            cursor.execute("SET LOCAL synchronous_commit = off")
         cursor.execute(
             "UPDATE jobs_job SET log_seq = log_seq + %s WHERE id = %s AND epoch = %s"
             " AND state = ANY(%s) AND lease_until > clock_timestamp() RETURNING log_seq",
@@ -53,6 +69,11 @@ def log_append(
         raise StaleEpoch(f"Attempt {job.epoch} of job {job.pk} may not write its log any more.")
     last = int(row[0])
     writer = epoch or job.epoch
+    attempt = JobAttempt.objects.filter(job_id=job.pk, epoch=writer)
+    if spool_from is not None:
+        attempt = attempt.filter(spool_offset=spool_from)
+    if not attempt.update(spool_offset=spool_offset) and spool_from is not None:
+        raise SpoolMoved(f"The log of job {job.pk} goes on elsewhere than at {spool_from}.")
     if lines:
         LogChunk.objects.create(
             job_id=job.pk,
@@ -61,8 +82,13 @@ def log_append(
             last_seq=last,
             body=zlib.compress(json.dumps(lines, ensure_ascii=True).encode(), 3),
         )
-    JobAttempt.objects.filter(job_id=job.pk, epoch=writer).update(spool_offset=spool_offset)
     return last
+
+
+def log_position(*, job: Job) -> int:
+    """How many bytes of the spool of the job's present attempt are stored."""
+    rows = JobAttempt.objects.filter(job_id=job.pk, epoch=job.epoch)
+    return rows.values_list("spool_offset", flat=True).get()
 
 
 def log_read(*, job: Job, after: int = 0, limit: int = 1000) -> list[LogLine]:
