@@ -8,13 +8,14 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from models_app.core.errors import FieldError
 from models_app.core.pagination import Page
+from models_app.core.parsers import StrictJSONParser
 from models_app.core.responses import accepted, created
 from models_app.core.schema import json_schema, object_schema, request_schema
 from models_app.core.teams import team_named
@@ -156,7 +157,7 @@ class VersionListApi(ListAPIView[DatasetVersion]):
     serializer_class = DatasetVersionOutput
     pagination_class = Page
     queryset = DatasetVersion.objects.none()
-    parser_classes = [JSONParser, MultiPartParser]
+    parser_classes = [StrictJSONParser, MultiPartParser]
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         stream_uploads(request)

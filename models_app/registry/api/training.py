@@ -107,8 +107,9 @@ def _made_of(actor: Any, given: PlanInput) -> dict[str, Any]:
             lambda: dataset_version_get(actor=actor, version_id=given.dataset_version),
         ),
         "spec": given.config,
-        "base_version": given.base_version
-        and _row(
+        "base_version": None
+        if given.base_version is None
+        else _row(
             "base_version",
             lambda: selectors.version_get(actor=actor, version_id=given.base_version or 0),
         ),

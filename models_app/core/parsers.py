@@ -1,0 +1,103 @@
+"""JSON as the API reads it: of bounded size, and nothing that a database or a reader would stumble on.
+
+Python's own parser takes the last of two equal names, turns 1e999 into infinity, and lets lone
+surrogates and NUL characters through; each would go wrong later, far from the field it came in.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from django.conf import settings
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import JSONParser
+
+from models_app.core.errors import InvalidInput, SlipwayError
+
+#: Deeper than any real document of the API, far less than what exhausts a stack.
+DEEPEST = 64
+
+
+class BodyTooLarge(SlipwayError):
+    """The body is too large."""
+
+    status = 413
+    code = "too_large"
+    title = "The body is too large"
+
+
+class StrictJSONParser(JSONParser):
+    """application/json, read strictly."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        """The value of the body; what is wrong with it is said with the name of the field."""
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        raw = stream.read(limit + 1)
+        if len(raw) > limit:
+            raise BodyTooLarge(f"A JSON body may have at most {limit:,} bytes.")
+        try:
+            value = json.loads(
+                raw.decode("utf-8"),
+                object_pairs_hook=_object,
+                parse_constant=_no_constant,
+                parse_float=_finite,
+            )
+        except UnicodeDecodeError as error:
+            raise ParseError(f"The body is not UTF-8: see byte {error.start}.") from None
+        except RecursionError:
+            raise ParseError("The JSON is nested too deeply.") from None
+        except ValueError as error:
+            raise ParseError(f"The body is not JSON: {error}.") from None
+        for path, text in _strings(value, (), 0):
+            _check(path, text)
+        return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise InvalidInput({_shown(name): "This field is given twice. Send it once."})
+        found[name] = value
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return value
+
+
+def _strings(node: Any, path: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every text of a value, names of fields included, with the path to it."""
+    if depth > DEEPEST:
+        raise ParseError(f"The JSON is nested more than {DEEPEST} levels deep.")
+    if isinstance(node, str):
+        yield path, node
+    elif isinstance(node, dict):
+        for name, value in node.items():
+            yield path, name
+            yield from _strings(value, (*path, name), depth + 1)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _strings(value, (*path, str(index)), depth + 1)
+
+
+def _check(path: tuple[str, ...], text: str) -> None:
+    if "\x00" in text:
+        problem = "Remove the NUL character."
+    elif any("\ud800" <= char <= "\udfff" for char in text):
+        problem = "Half of a character (a lone surrogate) is left over. Send whole characters."
+    else:
+        return
+    raise InvalidInput({".".join(_shown(part) for part in path) or "body": problem})
+
+
+def _shown(name: str) -> str:
+    """A name that can be sent back whatever it holds."""
+    return name[:200].encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

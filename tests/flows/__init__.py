@@ -1,0 +1,1 @@
+"""Flows through a real stack: every process, public interfaces alone, nothing replaced."""

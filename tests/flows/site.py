@@ -1,0 +1,134 @@
+"""A whole stack as its users see it, and a hand that kills its processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.running_stack import ROOT, Stack
+from console.demo.client import Client
+
+TEAM = "flows"
+OVER = {"succeeded", "failed", "canceled", "timed_out"}
+SCOPES = "read,infer,write,deploy"
+
+
+def until(check: Callable[[], Any], what: str, timeout_s: float = 120) -> Any:
+    """Poll until `check` gives something true."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        found = check()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what}: not within {timeout_s} s")
+
+
+class Site:
+    """A running stack with a person in it, reached through the public API."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self._manage("team_create", TEAM)
+        person = ["--email", "ana@example.com", "--name", "Ana"]
+        self._manage("user_create", *person, "--team", TEAM, "--role", "admin")
+        words = ["--user", "ana@example.com", "--scope", SCOPES, "--name", "flows"]
+        self.token = self._manage("token_create", *words)
+        self.api = Client(stack.url, self.token)
+
+    def _manage(self, *words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *words],
+            cwd=ROOT, env=self.stack.environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def dataset(self) -> dict[str, Any]:
+        """A small dataset, uploaded and imported."""
+        row = self.api.post("datasets", {"team": TEAM, "name": "sentences"})
+        path = f"datasets/{row['id']}/versions"
+        made = self.api.upload(path, {"seed": 1}, "sentences.jsonl", sentences())
+        self.ended(made["job"])
+        return dict(self.api.get(f"dataset-versions/{made['id']}"))
+
+    def ended(self, job_id: int, timeout_s: float = 300) -> dict[str, Any]:
+        """The job after its end, which must be a good one."""
+        job = until(
+            lambda: (row := self.api.get(f"jobs/{job_id}"))["state"] in OVER and row,
+            f"job {job_id} ends", timeout_s,
+        )  # fmt: skip
+        assert job["state"] == "succeeded", job
+        return dict(job)
+
+    def lines(self, job_id: int) -> list[list[Any]]:
+        """The whole log, read page by page as a client does."""
+        found: list[list[Any]] = []
+        while True:
+            after = found[-1][0] if found else 0
+            page = self.api.get(f"jobs/{job_id}/logs", after=after, limit=5000)
+            if not page["lines"]:
+                return found
+            found += page["lines"]
+
+    # ---- processes ----
+
+    def pid(self, name: str) -> int:
+        """Process id of a child of the launcher."""
+        children = json.loads((self.stack.data_dir / "run" / "children.json").read_text())
+        return int(children[name][0])
+
+    def job_pid(self, job_id: int) -> int:
+        """Process id of the newest attempt's child."""
+
+        def running() -> int:
+            attempts = self.api.get(f"jobs/{job_id}/attempts")
+            return attempts[-1]["pid"] if attempts and not attempts[-1]["ended_at"] else 0
+
+        return int(until(running, f"a child of job {job_id}"))
+
+    def kill(self, name: str, job_id: int) -> None:
+        """Kill -9 one process: `child` of the job, `launcher`, or one of the launcher's."""
+        process = self.stack.process
+        assert process is not None
+        if name == "launcher":
+            process.kill()
+            process.wait()
+            self.stack.start()
+        else:
+            os.kill(self.job_pid(job_id) if name == "child" else self.pid(name), signal.SIGKILL)
+
+    def left_over(self) -> list[str]:
+        """Command lines of processes that belong to this stack."""
+        folder, found = str(self.stack.data_dir), []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                environment = (process / "environ").read_bytes().decode(errors="replace")
+                place = str((process / "cwd").readlink())
+            except OSError:
+                continue
+            named = f"SLIPWAY_DATA_DIR={folder}\0" in environment or folder in words
+            if words and (named or place.startswith(folder)):
+                found.append(f"{process.name} {words}")
+        return found
+
+
+def sentences() -> bytes:
+    """Made-up text in which there is something to learn; the same every time."""
+    subjects = ["the ship", "a crane", "the harbour", "one captain", "the tide", "a sailor"]
+    verbs = ["lifts", "meets", "carries", "waits for", "signals", "follows"]
+    rows = []
+    for number in range(400):
+        text = " ".join(
+            f"{subjects[(number * k + k) % 6]} {verbs[(number + k * k) % 6]} "
+            f"{subjects[(number // 6 + k) % 6]} number {number * k % 97}."
+            for k in range(1, 12)
+        )
+        rows.append(json.dumps({"text": text}))
+    return "\n".join(rows).encode()
