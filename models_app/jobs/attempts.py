@@ -3,6 +3,7 @@ no row and raises StaleEpoch, which tells the worker to kill its child.
 """
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -115,6 +116,16 @@ def checkpoint_record(*, job: Job, checkpoint: dict[str, Any]) -> None:
         job=row, step=checkpoint["step"], epoch=job.epoch, defaults=checkpoint
     )
     Job.objects.filter(pk=row.pk).update(barren_attempts=0)
+
+
+@transaction.atomic
+def checkpoints_forget(*, job: Job, exists: Callable[[str], bool]) -> None:
+    """Drop the rows of checkpoints that retention has removed from the disk."""
+    row = lock_held(job)
+    rows = Checkpoint.objects.filter(job=row).values_list("pk", "path")
+    gone = [pk for pk, path in rows if not exists(path)]
+    if gone:
+        Checkpoint.objects.filter(pk__in=gone).delete()
 
 
 @transaction.atomic

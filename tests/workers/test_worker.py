@@ -45,8 +45,9 @@ def numbers(job: Job) -> list[int]:
     return [line.seq for line in logs.log_read(job=job, limit=10**6)]
 
 
-def children() -> list[str]:
-    found = subprocess.run(["pgrep", "-f", "workers.child"], capture_output=True, text=True)
+def children(worker) -> list[str]:
+    pattern = f"workers.child {worker.data_dir}"
+    found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True)
     return found.stdout.split()
 
 
@@ -78,7 +79,7 @@ class TestWorker:
         job_cancel(actor=SYSTEM, job=job)
 
         assert ended(job).state == "canceled"
-        assert children() == []
+        assert children(worker) == []
 
 
 class TestRecovery:
@@ -96,7 +97,7 @@ class TestRecovery:
         job = submit(team, **self.STEPS)
         until(job, lambda j: (j.step or 0) >= 10, "it is under way")
         worker.kill()
-        wait_for(lambda: not children(), "no child outlives its worker", 10)
+        wait_for(lambda: not children(worker), "no child outlives its worker", 10)
         worker.start()
 
         self.check(ended(job), attempts=2)

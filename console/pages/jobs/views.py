@@ -129,6 +129,8 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "chart_keys": ",".join(name for name, _label in group.series) if group else "",
             "lines": [_shown(line) for line in logs.log_tail(job=job, count=LINES_ON_PAGE)],
             "closed": logs.log_closed(job),
+            "result": flat(job.result or {}),
+            "settings": settings_of(job),
             "produced": produced_by(job),
             "may_cancel": actor.has_perm("jobs.cancel_job", job),
             "may_rerun": kind.submittable and actor.has_perm("jobs.rerun_job", job),
@@ -187,6 +189,26 @@ def job_rerun_view(request: HttpRequest, pk: int) -> HttpResponse:
 def submittable() -> list[Any]:
     """Kinds with a form of their own making."""
     return [kind for kind in sorted(job_kinds, key=lambda k: k.name) if kind.submittable]
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested JSON as rows for people: `metrics.loss`, numbers with four places."""
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            rows += flat(value, f"{prefix}{key}.")
+        elif isinstance(value, float):
+            rows.append((f"{prefix}{key}", f"{value:,.4f}".rstrip("0").rstrip(".")))
+        elif value is not None:
+            rows.append((f"{prefix}{key}", f"{value:,}" if type(value) is int else str(value)))
+    return rows
+
+
+def settings_of(job: Job) -> list[tuple[str, str]]:
+    """The configuration that a training was started with."""
+    version = job.model_versions.select_related("config_revision").first()
+    revision = version.config_revision if version else None
+    return flat(revision.spec) if revision else []
 
 
 def _shown(line: logs.LogLine) -> dict[str, Any]:
