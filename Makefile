@@ -3,6 +3,7 @@
 #   make demo    the same, plus a demonstration on it (EXIT=1: stop after it, status tells)
 #   make test    the test suite on servers of its own (ARGS="tests/launcher -x" for a part)
 #   make lint · make types · make contracts · make check (all of these and the tests)
+#   make chaos   kill -9 every kind of process under a training and a deployment
 #   make migrate · make messages · make format · make lock · make browser
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ NOWHERE := DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://1
 	SECRET_KEY=no-stack-is-running
 
 .DEFAULT_GOAL := up
-.PHONY: up demo test lint types contracts check migrate messages format lock browser \
+.PHONY: up demo test chaos lint types contracts check migrate messages format lock browser \
 	env-run env-dev
 
 up: env-run
@@ -25,6 +26,9 @@ demo: env-run
 
 test: env-dev
 	@exec $(PY) manage.py services --temporary -- $(PY) -m pytest $(ARGS)
+
+chaos: env-dev
+	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/flows/test_crashes.py -q -s $(ARGS)
 
 lint: env-dev
 	$(PY) -m ruff check .
