@@ -25,7 +25,7 @@ demo: env-run
 	@exec $(PY) manage.py up --demo $(if $(filter 1 yes true,$(EXIT)),--exit)
 
 test: env-dev
-	@exec $(PY) manage.py services --temporary -- $(PY) -m pytest $(ARGS)
+	@exec $(PY) manage.py services --temporary -- $(PY) -m pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadfile)
 
 chaos: env-dev
 	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/flows/test_crashes.py -q -s $(ARGS)
