@@ -27,7 +27,9 @@ LIVE = 60_000
 def poems() -> bytes:
     """Two hundred short documents, always the same."""
     dice = random.Random(7)
-    words = "the quiet river runs beside a green garden where seven small birds sing at dawn".split()
+    words = (
+        "the quiet river runs beside a green garden where seven small birds sing at dawn".split()
+    )
     lines = []
     for number in range(200):
         text = "\n".join(" ".join(dice.choices(words, k=8)) for _ in range(6))
@@ -145,8 +147,11 @@ class Journey:
         rows = page.locator("#job-metrics-table tbody tr")
         expect(page.locator("#job-head .state").first).to_have_text("Succeeded", timeout=LIVE)
         assert page.evaluate("window.notReloaded") is True
+        # Every step has arrived in the chart, and the table beside it ends with the last one.
+        drawn = "UI.chart.data(document.querySelector('[data-chart]')).x.length"
+        page.wait_for_function(f"{drawn} === {STEPS + 1}", timeout=LIVE)
         page.get_by_text("Show as table").click()
-        expect(rows).to_have_count(STEPS, timeout=LIVE)
+        expect(rows.last.locator("td").first).to_have_text(str(STEPS))
         page.get_by_text("Show as table").click()
         self.shoot(page, "08-training-done")
 
