@@ -131,8 +131,8 @@ def test_a_training_survives_the_death_of_everything(site, undisturbed, dataset,
         )
 
 
-def revision(site: Site, deployment: dict[str, Any], version: dict[str, Any]) -> int:
-    spec = {"replicas": 2, "threads": 1}
+def revision(site: Site, deployment: dict[str, Any], version: dict[str, Any], slots: int) -> int:
+    spec = {"replicas": 2, "threads": 1, "max_slots": slots}
     body = {"model_version": version["id"], "spec": spec, "reason": "flow"}
     return int(site.api.post(f"deployments/{deployment['id']}/revisions", body)["number"])
 
@@ -159,7 +159,7 @@ def test_a_deployment_answers_while_its_replicas_change(site, undisturbed, capsy
     deployment = site.api.post(
         "deployments", {"team": TEAM, "name": "sailor", "environment": "development"}
     )
-    first = revision(site, deployment, undisturbed)
+    first = revision(site, deployment, undisturbed, slots=16)
     serving(site, deployment, first)
     with Traffic(site.stack.url, site.token, deployment["model"]) as traffic:
         traffic.answered(20)
@@ -171,7 +171,7 @@ def test_a_deployment_answers_while_its_replicas_change(site, undisturbed, capsy
         serving(site, deployment, first)
         healed = time.monotonic() - begun
         traffic.answered(20)
-        second = revision(site, deployment, undisturbed)
+        second = revision(site, deployment, undisturbed, slots=12)
         serving(site, deployment, second)
         traffic.answered(20)
         begun = time.monotonic()
