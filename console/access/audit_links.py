@@ -21,6 +21,7 @@ BY_NUMBER = {
     "model version": "model_version",
     "revision": "revision_detail",
 }
+DIGEST = re.compile(r"[0-9a-f]{64}")
 NUMBERED = re.compile(r"(.+) [vr](\d{1,9})")
 
 
@@ -64,4 +65,6 @@ def _text(value: Any) -> str:
         return ", ".join(_text(item) for item in value)
     if isinstance(value, dict):
         return ", ".join(f"{key}: {_text(item)}" for key, item in value.items())
-    return str(value)
+    text = str(value)
+    # A digest is told apart by its beginning; whole, it would push the other columns away.
+    return f"{text[:12]}…" if DIGEST.fullmatch(text) else text

@@ -1,4 +1,4 @@
-"""JSON as the API reads it: of bounded size, and nothing that a database or a reader would stumble on.
+"""JSON as the API reads it: of bounded size, with nothing in it that goes wrong later.
 
 Python's own parser takes the last of two equal names, turns 1e999 into infinity, and lets lone
 surrogates and NUL characters through; each would go wrong later, far from the field it came in.

@@ -24,9 +24,9 @@ __all__ = ["browser", "console_url", "new_page", "screenshot", "sign_in"]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = pytest.mark.skip(reason=f"no Chromium at {CHROMIUM}: run `make browser`")
     for item in items:
-        if Path(__file__).parent in Path(item.path).parents and not CHROMIUM.exists():
-            if item.get_closest_marker("browser"):
-                item.add_marker(missing)
+        ours = Path(__file__).parent in Path(item.path).parents
+        if ours and item.get_closest_marker("browser") and not CHROMIUM.exists():
+            item.add_marker(missing)
 
 
 @pytest.fixture

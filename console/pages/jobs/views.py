@@ -197,11 +197,18 @@ def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     for key, value in values.items():
         if isinstance(value, dict):
             rows += flat(value, f"{prefix}{key}.")
-        elif isinstance(value, float):
-            rows.append((f"{prefix}{key}", f"{value:,.4f}".rstrip("0").rstrip(".")))
         elif value is not None:
-            rows.append((f"{prefix}{key}", f"{value:,}" if type(value) is int else str(value)))
+            rows.append((f"{prefix}{key}", _said(key, value)))
     return rows
+
+
+def _said(key: str, value: Any) -> str:
+    if isinstance(value, float):
+        # A learning rate of 0.00003 is not nothing.
+        small = value and abs(value) < 0.01
+        return f"{value:.4g}" if small else f"{value:,.4f}".rstrip("0").rstrip(".")
+    # A seed is a name rather than a quantity.
+    return f"{value:,}" if type(value) is int and key != "seed" else str(value)
 
 
 def settings_of(job: Job) -> list[tuple[str, str]]:
