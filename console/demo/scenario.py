@@ -15,7 +15,7 @@ MODEL = "stdlib-writer"
 DEPLOYMENT = "stdlib-writer"
 ENVIRONMENT = "production"
 PROMPT = "def read_lines(path):\n    "
-#: About three minutes on two processor cores.
+#: About three minutes. One thread: two on busy cores wait for each other more than they gain.
 CONFIG: dict[str, Any] = {
     "preset": "llama-1m",
     "tokenizer": "bpe",
@@ -30,7 +30,7 @@ CONFIG: dict[str, Any] = {
     "evaluation_batches": 10,
     "checkpoint_every": 50,
     "log_every": 5,
-    "threads": 2,
+    "threads": 1,
     "seed": 7,
 }
 
@@ -150,7 +150,7 @@ class Scenario:
         if found is None:
             made = self.ana.post(
                 "evaluations",
-                {"version": version["id"], "dataset_version": dataset["id"], "max_documents": 100},
+                {"version": version["id"], "dataset_version": dataset["id"], "max_documents": 20},
             )
             self._job(made["job"])
             found = self.ana.find("evaluations", version=version["id"])

@@ -61,9 +61,9 @@ class TestFormats:
             ("rows.jsonl", b"\xef\xbb\xbf" + JSONL),
             ("rows.csv", csv_bytes(ROWS)),
             ("rows.parquet", table(ROWS)),
-            ("rows.jsonl.gz", gzip.compress(JSONL)),
+            ("rows.jsonl.gz", gzip.compress(JSONL, mtime=0)),
             ("rows.csv.zst", zstandard.compress(csv_bytes(ROWS))),
-            ("rows.parquet.gz", gzip.compress(table(ROWS))),
+            ("rows.parquet.gz", gzip.compress(table(ROWS), mtime=0)),
         ],
     )
     def test_gives_the_same_documents_from_every_format(self, ana, team, tmp_path, name, data):
@@ -171,10 +171,10 @@ BAD = [
     ("a.csv", b'id,text\n1,"open\n', "not valid CSV"),
     ("a.parquet", b"PAR1 nonsense PAR1", "a.parquet: not a readable Parquet file"),
     ("a.parquet", table([]), "a.parquet"),
-    ("a.txt.gz", gzip.compress(b"hello\n\n" * 999)[:-9], "a.txt.gz: the gzip packing is broken"),
+    ("a.txt.gz", gzip.compress(b"hello\n\n" * 999, mtime=0)[:-9], "a.txt.gz: the gzip packing is broken"),
     ("a.txt.gz", b"not gzip at all", "a.txt.gz: the gzip packing is broken"),
     ("a.txt.zst", zstandard.compress(b"hello\n\n" * 999)[:-3], "Zstandard packing is broken"),
-    ("a.txt.gz", gzip.compress(b"x" * (32 << 20) + b"\n" + b"y" * (90 << 20)), "a.txt.gz"),
+    ("a.txt.gz", gzip.compress(b"x" * (32 << 20) + b"\n" + b"y" * (90 << 20), mtime=0), "a.txt.gz"),
     ("a.txt", b"only one document", "only one document"),
 ]  # fmt: skip
 
