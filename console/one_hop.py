@@ -7,6 +7,7 @@ sockets on the same loop keep answering in milliseconds). See docs/architecture.
 
 import asyncio
 import contextvars
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +20,8 @@ from django.core.handlers.base import BaseHandler
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
+
+from console.problems import CONTENT_TYPE, problem
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -38,7 +41,7 @@ class OneHopHandler(ASGIHandler):
         # Names with an underscore could shadow X-Forwarded-* in META.
         scope = dict(scope, headers=[h for h in scope["headers"] if b"_" not in h[0]])
         if _declared_length(scope) > settings.UPLOAD_LIMIT_MIB << 20:
-            await _refuse(send)
+            await _refuse(scope, send)
             return
         try:
             body = await self.read_body(receive)
@@ -99,8 +102,14 @@ def _declared_length(scope: Scope) -> int:
     return int(value) if value.isdigit() else 0
 
 
-async def _refuse(send: Send) -> None:
-    text = f"The body is larger than {settings.UPLOAD_LIMIT_MIB} MiB.".encode()
-    headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
+async def _refuse(scope: Scope, send: Send) -> None:
+    detail = f"The body is larger than {settings.UPLOAD_LIMIT_MIB} MiB."
+    text, kind = detail.encode(), b"text/plain"
+    if scope["path"].startswith("/api/"):
+        body = problem(
+            status=413, code="too_large", title="The request is too large", detail=detail
+        )
+        text, kind = json.dumps(body).encode(), CONTENT_TYPE.encode()
+    headers = [(b"content-type", kind), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": text})
