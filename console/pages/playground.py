@@ -82,8 +82,18 @@ def _choice(row: Any) -> dict[str, Any]:
         "ready": row.ready_replicas,
         # Without a template of its own a model continues text rather than answers.
         "chat": "chat_template.jinja" in version.manifest,
+        "context": _context(revision),
         "href": url_or_none("deployment_requests", row.team.slug, row.name) or "",
     }
+
+
+def _context(revision: Any) -> int:
+    """Tokens that prompt and answer may have together; 0 where it is not known."""
+    limits = (
+        revision.model_version.facts.get("context"),
+        revision.config_revision.spec.get("max_context"),
+    )
+    return min((int(limit) for limit in limits if limit), default=0)
 
 
 def _first(choices: list[dict[str, Any]]) -> str:

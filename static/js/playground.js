@@ -244,7 +244,19 @@
   function follow() {
     const choice = picked(panes[0]);
     if (!taskChosen && choice) setTask(choice.chat ? "chat" : "text");
+    fit();
     refresh();
+  }
+
+  // The longest answer leaves room for the prompt in the smallest context that is asked.
+  function fit() {
+    const slider = $("#p-max");
+    const context = Math.min(...visible().map((pane) => picked(pane)?.context || Infinity));
+    const most = Number.isFinite(context) ? Math.max(16, Math.floor((context * 7) / 8 / 16) * 16) : 4096;
+    const old = Number(slider.value);
+    slider.max = most;
+    slider.value = old > most ? Math.max(16, Math.floor(most / 2 / 16) * 16) : old;
+    $("output[for=p-max]").value = slider.value;
   }
 
   function setTask(value) {
@@ -267,6 +279,7 @@
     if (!pair) second.abort?.abort();
     const pick = $("[data-pick]", second.root);
     if (pair && !pick.value) pick.value = [...choices.keys()].find((name) => name !== picked(panes[0])?.name) ?? picked(panes[0])?.name ?? "";
+    fit();
     refresh();
     remember();
   });
