@@ -59,6 +59,7 @@ REVISION = {
     "retired": Look("neutral", "archive", _("Retired")),
 }
 DEPLOYMENT = {
+    "pending_approval": Look("violet", "hourglass", _("Pending approval")),
     "creating": Look("cyan", "loader", _("Creating"), live=True),
     "in_service": Look("green", "circle-check", _("In service")),
     "updating": Look("blue", "rocket", _("Updating"), live=True),

@@ -68,7 +68,7 @@ def _annotated(rows: QuerySet[Deployment]) -> QuerySet[Deployment]:
 
 
 def deployment_status(deployment: Deployment) -> str:
-    """One of creating, in_service, updating, rolling_back, degraded or out_of_service.
+    """One of creating, pending_approval, in_service, updating, rolling_back, degraded or out_of_service.
 
     `deployment` comes from one of the selectors here.
     """
@@ -77,8 +77,9 @@ def deployment_status(deployment: Deployment) -> str:
         return "out_of_service"
     active = deployment.active_revision
     if active is None:
-        coming = facts.rolling_number is not None or facts.waits_for_approval
-        return "creating" if coming else "out_of_service"
+        if facts.rolling_number is not None:
+            return "creating"
+        return "pending_approval" if facts.waits_for_approval else "out_of_service"
     if facts.ready_replicas == 0:
         return "out_of_service"
     if facts.rolling_number is not None:

@@ -1,0 +1,25 @@
+"""Words that come from job kinds and their runs as plain English, so that they are translated too."""
+
+from django.utils.translation import gettext_noop as _
+
+#: Labels of the kinds; pages translate them where they show them.
+KINDS = (
+    _("Evaluate a model version"),
+    _("Import a dataset version"),
+    _("Self-test of a node"),
+    _("Serve a model version"),
+    _("Train a model version"),
+)
+#: Stages that runs report.
+STAGES = (
+    _("evaluating"),
+    _("loading"),
+    _("preparing"),
+    _("reading"),
+    _("saving"),
+    _("serving"),
+    _("splitting"),
+    _("testing"),
+    _("tokenizing"),
+    _("training"),
+)
