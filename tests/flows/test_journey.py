@@ -183,6 +183,7 @@ class Journey:
         page.get_by_role("button", name="Deploy", exact=True).click()
         page.wait_for_url(f"**{self.deployment}")
         page.get_by_label("Waiting for approval").wait_for()
+        expect(page.locator("#deployment-head .state").first).to_have_text("Pending approval")
         self.shoot(page, "12-deployment-waits")
         page.get_by_label("Waiting for approval").get_by_role("link", name="Review").click()
         # Whoever asked is told why she cannot decide, and gets no form.
