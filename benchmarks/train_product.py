@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +192,7 @@ def line(steps: int, runs: dict[str, list[Measured]]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Alternate both and print one line."""
+    """Alternate both; print a line for each run and one for all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--repeats", type=int, default=3)
@@ -211,6 +211,7 @@ def main() -> int:
         for repeat in range(options.repeats):
             for name, run in calls if repeat % 2 == 0 else reversed(calls):
                 runs[name].append(run())
+                print(json.dumps({"run": name, **asdict(runs[name][-1])}), flush=True)
     found = line(options.steps, runs)
     print(json.dumps(found))
     return 0 if found["loop_ratio"] <= GOAL else 1
