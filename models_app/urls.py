@@ -7,5 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path
 APPS = ["jobs", "pools", "datasets", "configs", "registry", "approvals", "deployments", "audit"]
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", include(f"models_app.{app}.urls")) for app in APPS if find_spec(f"models_app.{app}.urls")
+    path("", include(f"models_app.{app}.urls"))
+    for app in APPS
+    if find_spec(f"models_app.{app}.urls")
 ]

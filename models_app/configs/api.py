@@ -154,9 +154,7 @@ class RevisionDetailApi(APIView):
     @extend_schema(responses=RevisionOutput)
     def get(self, request: Request, pk: int) -> Response:
         actor: Any = request.user
-        return Response(
-            RevisionOutput(selectors.revision_get(actor=actor, revision_id=pk)).data
-        )
+        return Response(RevisionOutput(selectors.revision_get(actor=actor, revision_id=pk)).data)
 
 
 class RevisionDiffApi(APIView):

@@ -9,12 +9,8 @@ urlpatterns = [
     path("configs/presets", api.PresetListApi.as_view(), name="api_config_presets"),
     path("configs/schema/<slug:kind>", api.SpecSchemaApi.as_view(), name="api_config_schema"),
     path("configs/<int:pk>", api.ConfigDetailApi.as_view(), name="api_config_detail"),
-    path(
-        "configs/<int:pk>/revisions", api.RevisionListApi.as_view(), name="api_config_revisions"
-    ),
-    path(
-        "config-revisions/<int:pk>", api.RevisionDetailApi.as_view(), name="api_config_revision"
-    ),
+    path("configs/<int:pk>/revisions", api.RevisionListApi.as_view(), name="api_config_revisions"),
+    path("config-revisions/<int:pk>", api.RevisionDetailApi.as_view(), name="api_config_revision"),
     path(
         "config-revisions/<int:pk>/diff/<int:other>",
         api.RevisionDiffApi.as_view(),

@@ -247,9 +247,7 @@ class VersionRowsApi(APIView):
 class VersionReimportApi(APIView):
     """A new version from the same files with other options."""
 
-    @extend_schema(
-        request=request_schema(ImportOptions), responses={202: DatasetVersionOutput}
-    )
+    @extend_schema(request=request_schema(ImportOptions), responses={202: DatasetVersionOutput})
     def post(self, request: Request, pk: int) -> Response:
         actor: Any = request.user
         version = selectors.version_get(actor=actor, version_id=pk)
@@ -277,6 +275,4 @@ def _files(request: Request) -> list[dict[str, Any]]:
 
 def _fields(request: Request) -> dict[str, Any]:
     data: Any = request.data
-    return {
-        name: data[name] for name in data if name not in request.FILES and data[name] != ""
-    }
+    return {name: data[name] for name in data if name not in request.FILES and data[name] != ""}

@@ -60,9 +60,7 @@ def version_get(*, actor: Actor, version_id: int) -> DatasetVersion:
 def version_numbered(*, actor: Actor, team: str, name: str, number: int) -> DatasetVersion:
     """One version by the names in its address, or NotFound."""
     rows = DatasetVersion.objects.select_related("dataset__team", "produced_by__created_by")
-    return rows.get_visible(
-        actor, dataset__team__slug=team, dataset__name=name, number=number
-    )
+    return rows.get_visible(actor, dataset__team__slug=team, dataset__name=name, number=number)
 
 
 def versions_newest(*, actor: Actor, datasets: Any, state: str = "") -> dict[int, DatasetVersion]:

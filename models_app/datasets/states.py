@@ -1,7 +1,7 @@
 """The states of a dataset version.
 
-    pending ──import job succeeds──▶ ready
-       └─────import job fails──────▶ failed      (nothing half-made is ever ready)
+pending ──import job succeeds──▶ ready
+   └─────import job fails──────▶ failed      (nothing half-made is ever ready)
 """
 
 from django.db import models

@@ -68,7 +68,7 @@ def _annotated(rows: QuerySet[Deployment]) -> QuerySet[Deployment]:
 
 
 def deployment_status(deployment: Deployment) -> str:
-    """One of creating, pending_approval, in_service, updating, rolling_back, degraded or out_of_service.
+    """creating, pending_approval, in_service, updating, rolling_back, degraded or out_of_service.
 
     `deployment` comes from one of the selectors here.
     """

@@ -11,9 +11,7 @@ urlpatterns = [
         "models/<int:pk>/versions", versions.VersionsOfModelApi.as_view(), name="api_model_versions"
     ),
     path("model-versions", versions.VersionListApi.as_view(), name="api_model_version_list"),
-    path(
-        "model-versions/compare", versions.CompareApi.as_view(), name="api_model_version_compare"
-    ),
+    path("model-versions/compare", versions.CompareApi.as_view(), name="api_model_version_compare"),
     path("model-versions/<int:pk>", versions.VersionDetailApi.as_view(), name="api_model_version"),
     path(
         "model-versions/<int:pk>/provenance",

@@ -37,9 +37,7 @@ def test_fields_of_a_base_version_are_left_out(page, sign_in, ana, version):
     assert page.locator("#id_architecture").is_hidden()
 
 
-def test_two_ticked_versions_are_compared(
-    page, sign_in, ana, trained, evaluated, screenshot
-):
+def test_two_ticked_versions_are_compared(page, sign_in, ana, trained, evaluated, screenshot):
     for changes in ({}, {"seed": 2}):
         evaluated(trained(**changes))
     sign_in(page, ana).open("/models/research/poet/")
@@ -52,9 +50,7 @@ def test_two_ticked_versions_are_compared(
     screenshot(page, "compare")
 
 
-def test_a_version_turns_ready_without_a_reload(
-    page, sign_in, ana, trained, data, model, tmp_path
-):
+def test_a_version_turns_ready_without_a_reload(page, sign_in, ana, trained, data, model, tmp_path):
     from models_app.registry.services import training_start
     from tests.workers.jobs.test_train import TINY
 
@@ -72,9 +68,7 @@ def test_a_version_turns_ready_without_a_reload(
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("phone", [False, True])
-def test_pages_fit(
-    new_page, sign_in, ana, version, evaluated, screenshot, theme, phone
-):
+def test_pages_fit(new_page, sign_in, ana, version, evaluated, screenshot, theme, phone):
     evaluation = evaluated(version)
     page = sign_in(new_page(phone=phone, theme=theme), ana)
     one = "/models/research/poet/"

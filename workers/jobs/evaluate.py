@@ -41,9 +41,7 @@ class Evaluate(JobKind):
             raise FieldError("version", "Choose a model version of the same team.")
         if version.state != VersionState.READY:
             raise FieldError("version", f"{version} is not ready: {version.state}.")
-        data = DatasetVersion.objects.filter(
-            pk=params.dataset_version, dataset__team=team
-        ).first()
+        data = DatasetVersion.objects.filter(pk=params.dataset_version, dataset__team=team).first()
         if data is None:
             raise FieldError("dataset_version", "Choose a dataset version of the same team.")
         if data.state != DatasetState.READY:

@@ -64,9 +64,7 @@ class Train(JobKind):
             "base_tokenizer": base.facts.get("tokenizer") if base is not None else None,
         }
 
-    def run(
-        self, params: TrainParams, inputs: dict[str, Any], ctx: JobContext
-    ) -> dict[str, Any]:
+    def run(self, params: TrainParams, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
         from workers.lm.compute.environment import environment_record
         from workers.lm.errors import (
             CorruptCheckpoint,
@@ -103,9 +101,7 @@ class Train(JobKind):
             raise JobStopped(str(error)) from error
         record = environment_record()
         ctx.environment(record)
-        figures = {
-            key: value for key, value in result.to_dict().items() if key not in NOT_METRICS
-        }
+        figures = {key: value for key, value in result.to_dict().items() if key not in NOT_METRICS}
         return {
             "metrics": figures,
             "facts": _facts(output, spec.tokenizer, inputs, result.parameters),

@@ -1,4 +1,4 @@
-"""Words that come from job kinds and their runs as plain English, so that they are translated too."""
+"""Words of job kinds and their runs that come as plain English, so that they are translated."""
 
 from django.utils.translation import gettext_noop as _
 

@@ -107,9 +107,7 @@ def _check_base(spec: TrainingSpec, base: ModelVersion | None) -> dict[str, str]
         return {"tokenizer": "A training from a base version keeps its tokenizer: choose base."}
     context = base.facts.get("context")
     if context and spec.sequence_length > context:
-        return {
-            "sequence_length": f"{base} reads at most {context:,} tokens. Use at most as many."
-        }
+        return {"sequence_length": f"{base} reads at most {context:,} tokens. Use at most as many."}
     return {}
 
 

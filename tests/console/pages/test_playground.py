@@ -80,7 +80,6 @@ class TestPage:
 
         assert b"</script><b>" not in page.content
 
-
     def test_a_call_is_found_by_its_id(self, client_for, ana, chat):
         for number in (1, 2):
             RequestRecord.objects.create(

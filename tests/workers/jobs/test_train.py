@@ -110,9 +110,7 @@ class TestTrain:
         run_job(base.produced_by, tmp_path)
         base.refresh_from_db()
 
-        version = start(
-            ana, model, data, base_version=base, preset=None, tokenizer="base", seed=2
-        )
+        version = start(ana, model, data, base_version=base, preset=None, tokenizer="base", seed=2)
         run_job(version.produced_by, tmp_path)
 
         version.refresh_from_db()

@@ -19,7 +19,7 @@ ONE = "/models/research/poet/"
 V1 = f"{ONE}versions/1/"
 TABS = ["", "?tab=evaluations", "?tab=config", "?tab=files", "?tab=provenance"]
 FORM = {
-    **{key: value for key, value in TINY.items()}, "model": "new", "name": "fresh", "preset": "gpt2-1m",
+    **TINY, "model": "new", "name": "fresh", "preset": "gpt2-1m",
     "seed": 1, "schedule": "cosine", "min_learning_rate": 0, "gradient_accumulation": 1,
     "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.99, "gradient_clip": 1, "dropout": 0,
     "sampling": "windows", "precision": "fp32", "keep_checkpoints": 1, "threads": 1,
