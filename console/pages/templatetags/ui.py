@@ -20,6 +20,7 @@ from django.utils.translation import gettext
 from console.pages import figures
 from console.pages.navigation import url_or_none
 from console.pages.states import Look, kind_of, look_of
+from models_app.jobs.kind import job_kinds
 
 register = template.Library()
 register.filter("bytes", figures.size)
@@ -239,3 +240,9 @@ def control(field: BoundField) -> SafeString:
     invalid = "is-invalid" if field.errors else ""
     attrs: dict[str, str | bool] = {"class": " ".join(filter(None, (css, own, invalid)))}
     return field.as_widget(attrs=attrs)
+
+
+@register.filter
+def kind_label(name: str) -> str:
+    """What a job kind is called; its bare name where the kind is not known here any more."""
+    return gettext(str(job_kinds.get(name).label)) if name in job_kinds else name
