@@ -24,6 +24,14 @@ FIRST_TEAM = "default"
 LOCK = 7_241_906
 
 
+def first_admin() -> tuple[str, str]:
+    """Address and password from the environment. No other process is given them."""
+    return (
+        env.read_str("SLIPWAY_ADMIN_EMAIL", FIRST_EMAIL, "Address of the first admin"),
+        env.read_str("SLIPWAY_ADMIN_PASSWORD", "", "Password of the first admin", secret=True),
+    )
+
+
 class Command(AccessCommand):
     help = (
         "Makes the first platform admin and the first team if there are none. Reads "
@@ -32,10 +40,7 @@ class Command(AccessCommand):
     )
 
     def act(self, **options: Any) -> str:
-        email = env.read_str("SLIPWAY_ADMIN_EMAIL", FIRST_EMAIL, "Address of the first admin")
-        password = env.read_str(
-            "SLIPWAY_ADMIN_PASSWORD", "", "Password of the first admin", secret=True
-        )
+        email, password = first_admin()
         with transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
