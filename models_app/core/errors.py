@@ -77,11 +77,3 @@ class StaleEpoch(SlipwayError):
     status = 409
     code = "stale_epoch"
     title = "Stale attempt"
-
-
-class Unavailable(SlipwayError):
-    """A part that is needed does not answer; try again shortly."""
-
-    status = 503
-    code = "unavailable"
-    title = "Temporarily unavailable"
