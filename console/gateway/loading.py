@@ -6,12 +6,12 @@ from typing import Any
 from django.db import connection
 from django.db.models import Q
 from django.db.models.functions import Now
-from models_app.deployments.selectors import route_table
 
 from console.access.models import ApiToken, Membership, User
 from console.access.roles import GRANTS, Scope
 from console.access.tokens import tokens_mark_used
 from console.gateway.keys import Asked, Key
+from models_app.deployments.selectors import route_table
 
 _ROLES = GRANTS["deployments.infer_deployment"][0]
 

@@ -352,8 +352,9 @@ def test_a_diverging_training_fails_and_leaves_no_version(worker, ana, team, dat
     version = training_start(
         actor=ana, team=team, model=model, dataset_version=data,
         spec={**TINY, "steps": 200, "learning_rate": 10.0, "min_learning_rate": 10.0,
-              "warmup_steps": 0, "schedule": "constant", "gradient_clip": 0.0, "beta1": 0.0,
-              "beta2": 0.0, "evaluate_every": 0, "log_every": 1},
+              # Decay of 10 at a rate of 10 makes every weight 99 times as large at each step.
+              "warmup_steps": 0, "schedule": "constant", "gradient_clip": 0.0,
+              "weight_decay": 10.0, "evaluate_every": 0, "log_every": 1},
     )  # fmt: skip
     job = version.produced_by
 

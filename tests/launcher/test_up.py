@@ -57,7 +57,7 @@ class TestUp:
 
     def test_the_broker_ends_before_the_database(self, data_dir, port):
         with launched(up(data_dir, port)) as launcher:
-            launcher.wait_for("ready: http")
+            launcher.wait_for("ready: http").wait_for("working")
             launcher.stop()
 
         ends = {
