@@ -5,7 +5,8 @@ from django.db import models
 from django.db.models import Q
 
 from models_app.core.models import TeamOwned
-from models_app.jobs.states import HELD, JobState, ReasonCode
+from models_app.jobs.states import HELD, PLACED, JobState, ReasonCode
+from models_app.pools.models import Pool
 
 
 class Job(TeamOwned):
@@ -18,7 +19,15 @@ class Job(TeamOwned):
     state = models.CharField(max_length=20, choices=JobState.choices, default=JobState.CREATED)
     reason_code = models.CharField(max_length=20, choices=ReasonCode.choices, blank=True)
     reason = models.TextField(blank=True, help_text="Why it ended so, and what to do")
-    queue = models.CharField(max_length=40)
+    pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="+")
+    #: What it asks of a node besides one slot; zero: nothing in particular.
+    cpus = models.FloatField(default=0)
+    memory_mib = models.PositiveBigIntegerField(default=0)
+    disk_mib = models.PositiveBigIntegerField(default=0)
+    gpus = models.PositiveSmallIntegerField(default=0)
+    node_selector = models.JSONField(default=dict, help_text="Labels that its node must carry")
+    #: Nodes on which it failed in a way that another node may not share.
+    excluded_nodes = models.JSONField(default=list)
     priority = models.SmallIntegerField(default=0, help_text="Higher runs first")
     epoch = models.PositiveIntegerField(default=0)
     #: How many attempts in a row may end without a new checkpoint before the job is given up.
@@ -30,6 +39,14 @@ class Job(TeamOwned):
     lease_until = models.DateTimeField(null=True, blank=True)
     run_after = models.DateTimeField(help_text="Not to be started before")
     sent_at = models.DateTimeField(null=True, blank=True, help_text="Last go signal")
+    scheduled_at = models.DateTimeField(null=True, blank=True, help_text="Placed on its node")
+    #: Why it was asked to give way: `preempted` (for a better job) or `drained`.
+    yield_reason = models.CharField(max_length=20, blank=True)
+    hold_until = models.DateTimeField(
+        null=True, blank=True, help_text="Held back after many nodes were lost at once"
+    )
+    #: Exit, place and step of the last failure: the same twice is no accident.
+    failure_signature = models.CharField(max_length=64, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
@@ -57,9 +74,12 @@ class Job(TeamOwned):
         ordering = ["-id"]
         indexes = [
             models.Index(
-                fields=["queue", "-priority", "id"],
-                name="job_queue",
+                fields=["-priority", "id"],
+                name="job_pending",
                 condition=Q(state=JobState.PENDING),
+            ),
+            models.Index(
+                fields=["node_name"], name="job_placed", condition=Q(state__in=sorted(PLACED))
             ),
             models.Index(
                 fields=["lease_until"], name="job_lease", condition=Q(lease_until__isnull=False)
@@ -97,6 +117,8 @@ class JobAttempt(models.Model):
     reason = models.TextField(blank=True)
     tail = models.TextField(blank=True, help_text="The last lines of output, kept with the reason")
     environment = models.JSONField(default=dict, help_text="Packages, system, threads, devices")
+    #: How it was fenced in: limits and where they can be read (cgroup path, rlimits).
+    isolation = models.JSONField(default=dict)
     #: Bytes of the spool that are stored already, so that a successor can ship the rest.
     spool_offset = models.BigIntegerField(default=0)
 
@@ -161,6 +183,8 @@ class Checkpoint(models.Model):
     digest = models.CharField(max_length=64)
     size_bytes = models.BigIntegerField()
     metrics = models.JSONField(default=dict)
+    #: Its files by content, once they are in the store; empty while they lie on one node only.
+    manifest = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,13 +1,17 @@
 """The states of a job.
 
-    created ──submit──▶ pending ──claim (worker)──▶ running ──finish (worker)──▶ succeeded
-                          ▲  │                        │ ├──fail (worker)───────▶ failed
-                          │  └──cancel (user)──▶      │ ├──time out (worker)───▶ timed_out
-                          │                canceled ◀─┤ └──cancel (user)──▶ canceling ──▶ canceled
-                          └──recover (sweeper)── recovering ◀── lease expired (sweeper)
+    created ──submit──▶ pending ──place──▶ scheduled ──claim (node)──▶ running ──finish──▶ succeeded
+                          ▲ ▲ └cancel (user)─▶ canceled ◀─┐              │ ├──fail─────────▶ failed
+                          │ │                             │              │ ├──time out─────▶ timed_out
+                          │ └──never claimed (sweeper)── scheduled       │ └──cancel─▶ canceling
+                          ├──── recovering ◀── lost or failed attempt ◀──┤
+                          ├──── preempting ◀── a better job, a drain ◀───┤
+                          └──── paused ◀── pausing ◀── pause (user) ◀────┘
 
-A job that waits for a human is `awaiting_approval`; `paused` and `preempting` are reached through a
-verified checkpoint. Terminal states have no way out: "run again" makes a new job with `rerun_of`.
+`scheduled` holds a place on one node; the node then claims the job, which raises its epoch. A job
+that waits for a human is `awaiting_approval`. `paused`, and `pending` by way of `preempting`, are
+reached when the attempt has saved what it can and given the job back. Terminal states have no way
+out: "run again" makes a new job with `rerun_of`.
 """
 
 from django.db import models
@@ -18,7 +22,10 @@ class JobState(models.TextChoices):
     CREATED = "created", _("Created")
     AWAITING_APPROVAL = "awaiting_approval", _("Waiting for approval")
     PENDING = "pending", _("Queued")
+    SCHEDULED = "scheduled", _("Starting")
     RUNNING = "running", _("Running")
+    PAUSING = "pausing", _("Pausing")
+    PREEMPTING = "preempting", _("Making room")
     CANCELING = "canceling", _("Stopping")
     RECOVERING = "recovering", _("Recovering")
     PAUSED = "paused", _("Paused")
@@ -32,10 +39,20 @@ S = JobState
 ALLOWED: dict[str, set[str]] = {
     S.CREATED: {S.AWAITING_APPROVAL, S.PENDING, S.FAILED},
     S.AWAITING_APPROVAL: {S.PENDING, S.CANCELED},
-    S.PENDING: {S.RUNNING, S.CANCELED, S.FAILED},
-    S.RUNNING: {S.SUCCEEDED, S.FAILED, S.TIMED_OUT, S.RECOVERING, S.CANCELING},
+    S.PENDING: {S.SCHEDULED, S.PAUSED, S.CANCELED, S.FAILED},
+    S.SCHEDULED: {S.RUNNING, S.PENDING, S.PAUSED, S.CANCELED},
+    S.RUNNING: {
+        S.SUCCEEDED, S.FAILED, S.TIMED_OUT, S.RECOVERING, S.CANCELING, S.PAUSING, S.PREEMPTING,
+    },
+    # It may end, die or be cancelled before it has saved and given the job back.
+    S.PAUSING: {
+        S.PAUSED, S.SUCCEEDED, S.FAILED, S.TIMED_OUT, S.RECOVERING, S.CANCELING,
+    },
+    S.PREEMPTING: {
+        S.PENDING, S.SUCCEEDED, S.FAILED, S.TIMED_OUT, S.RECOVERING, S.CANCELING,
+    },
     S.CANCELING: {S.CANCELED, S.SUCCEEDED, S.FAILED},
-    S.RECOVERING: {S.PENDING, S.FAILED, S.CANCELED},
+    S.RECOVERING: {S.PENDING, S.PAUSED, S.FAILED, S.CANCELED},
     S.PAUSED: {S.PENDING, S.CANCELED},
     S.SUCCEEDED: set(),
     S.FAILED: set(),
@@ -44,7 +61,9 @@ ALLOWED: dict[str, set[str]] = {
 }
 TERMINAL = {state for state, ways in ALLOWED.items() if not ways}
 #: A worker holds the job: it has a lease.
-HELD = {S.RUNNING, S.CANCELING}
+HELD = {S.RUNNING, S.CANCELING, S.PAUSING, S.PREEMPTING}
+#: It takes room on a node.
+PLACED = HELD | {S.SCHEDULED}
 #: Work that is not over.
 OPEN = set(ALLOWED) - TERMINAL
 
@@ -57,12 +76,18 @@ class ReasonCode(models.TextChoices):
     DIVERGED = "diverged", _("The loss became infinite or not a number")
     OOM = "oom", _("Out of memory")
     DISK_FULL = "disk_full", _("The disk is full")
+    PIDS = "pids", _("Too many processes")
     KILLED = "killed", _("Killed by a signal")
     NODE_LOST = "node_lost", _("The node stopped answering")
     LEASE_EXPIRED = "lease_expired", _("The worker stopped answering")
     INTEGRITY = "integrity", _("Stored data is damaged")
     TIMEOUT = "timeout", _("It took too long")
     CANCELED_BY = "canceled_by", _("Cancelled")
+    PREEMPTED = "preempted", _("Gave way to a more urgent job")
+    DRAINED = "drained", _("Its node was emptied")
+    DEVICE_LOST = "device_lost", _("A device failed")
+    POISON = "poison", _("It fails at the same place again and again")
+    UNSCHEDULABLE = "unschedulable", _("No node can run it")
     RETRIES_EXHAUSTED = "retries_exhausted", _("Too many attempts")
 
 
@@ -72,4 +97,5 @@ RETRYABLE = {
     ReasonCode.LEASE_EXPIRED,
     ReasonCode.KILLED,
     ReasonCode.DISK_FULL,
+    ReasonCode.DEVICE_LOST,
 }
