@@ -29,6 +29,7 @@ from models_app.jobs.logs import log_tail
 from models_app.jobs.models import Job
 from models_app.jobs.selectors import why_waiting
 from models_app.jobs.states import TERMINAL, JobState
+from models_app.registry.states import VersionState
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def reconcile_deployment(pk: int) -> bool:
         replicas = [r for r in live if r.revision_id == revision.pk and _counts(r)]
         if revision.state == RevisionState.ROLLING_OUT:
             _roll_out(deployment, revision, replicas)
-        elif not deployment.stopped_at:
+        elif _wanted(deployment, revision):
             _keep_up(deployment, revision, replicas)
     return True
 
@@ -93,10 +94,13 @@ def _unsettled() -> QuerySet[Deployment]:
     steady = live.exclude(state=ReplicaState.DRAINING).filter(revision_id=active)
     number = steady.order_by().values("revision__deployment").annotate(n=Count("pk")).values("n")
     rolling = Revision.objects.filter(deployment=OuterRef("pk"), state=RevisionState.ROLLING_OUT)
-    in_service = Q(stopped_at__isnull=True, active_revision__isnull=False)
+    barred = Q(revision__model_version__state=VersionState.QUARANTINED)
+    in_service = Q(stopped_at__isnull=True, active_revision__isnull=False) & ~Q(
+        active_revision__model_version__state=VersionState.QUARANTINED
+    )
     return Deployment.objects.annotate(steady=Coalesce(Subquery(number), 0)).filter(
         Exists(rolling)
-        | Exists(live.filter(~Q(revision_id=active)))
+        | Exists(live.filter(~Q(revision_id=active) | barred))
         | Exists(live.filter(Q(state=ReplicaState.DRAINING) | Q(job__state__in=sorted(TERMINAL))))
         | (Q(stopped_at__isnull=False) & Exists(live))
         | (in_service & ~Q(steady=Coalesce("active_revision__replicas", 0)))
@@ -106,7 +110,7 @@ def _unsettled() -> QuerySet[Deployment]:
 def _live_replicas(deployment: Deployment) -> list[Replica]:
     rows = Replica.objects.filter(revision__deployment=deployment)
     rows = rows.exclude(state=ReplicaState.STOPPED)
-    return list(rows.select_related("revision", "job").order_by("pk"))
+    return list(rows.select_related("revision__model_version", "job").order_by("pk"))
 
 
 def _by_revision(replicas: list[Replica]) -> dict[Revision, list[Replica]]:
@@ -131,7 +135,12 @@ def _wanted(deployment: Deployment, revision: Revision) -> bool:
     """Whether replicas of this revision are to live: it serves, is coming in, or is kept warm."""
     if deployment.stopped_at:
         return False
-    if revision.state in (RevisionState.ACTIVE, RevisionState.ROLLING_OUT):
+    if revision.state == RevisionState.ROLLING_OUT:
+        return True
+    if revision.model_version.state == VersionState.QUARANTINED:
+        # It may stand as the active one until another takes over, but never serve.
+        return False
+    if revision.state == RevisionState.ACTIVE:
         return True
     return revision.keep_until is not None and revision.keep_until > now()
 
