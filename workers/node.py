@@ -22,6 +22,7 @@ from models_app.jobs.recovery import recover_node, sweep
 from models_app.pools.services import node_gone, node_heartbeat, node_register
 from workers.attempt import Attempt
 from workers.capacity import capacity
+from workers.orphans import end_orphans
 from workers.spool import clear_ended
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Node:
 
     def start(self) -> None:
         """Register, free what an earlier self of this node held, and begin to poll."""
+        end_orphans(self.name)
         self.register()
         freed = recover_node(node=self.name, incarnation=self.incarnation)
         if freed:
