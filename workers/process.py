@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ INHERIT = (
     "LANG",
     "LC_ALL",
     "TZ",
-    "CUDA_VISIBLE_DEVICES",
     "LD_LIBRARY_PATH",
 )
 
@@ -65,7 +65,10 @@ class ChildProcess:
                 stdin=subprocess.PIPE,
                 stdout=spool,
                 stderr=spool,
-                env={**child_environment(), **self.cage.environment()},
+                env={
+                    **child_environment(job_file.get("devices", ())),
+                    **self.cage.environment(),
+                },
                 cwd=settings.BASE_DIR,
                 start_new_session=True,
             )
@@ -112,11 +115,15 @@ class ChildProcess:
                 self._process.stdin.close()
 
 
-def child_environment() -> dict[str, str]:
-    """Built from zero. The settings a child loads point to no database and no Redis."""
+def child_environment(devices: Sequence[int] = ()) -> dict[str, str]:
+    """Built from zero. The settings a child loads point to no database and no Redis.
+
+    Of the node's GPUs it sees those that were reserved for it, none if it asked for none.
+    """
     kept = {name: os.environ[name] for name in INHERIT if name in os.environ}
     return {
         **kept,
+        "CUDA_VISIBLE_DEVICES": ",".join(str(device) for device in devices),
         "DJANGO_SETTINGS_MODULE": "console.settings.worker",
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
         "REDIS_URL": "redis://127.0.0.1:9",
