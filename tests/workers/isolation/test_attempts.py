@@ -6,11 +6,16 @@ import threading
 import pytest
 from django.utils import timezone
 
+from models_app.core.actor import SYSTEM
 from models_app.jobs.models import Job, JobAttempt
+from models_app.jobs.services import job_cancel, job_submit
+from models_app.jobs.states import TERMINAL
 from models_app.pools.models import Pool
+from tests.workers.conftest import wait_for
 from tests.workers.isolation.stage import each_fence, lives
 from workers.attempt import Attempt
 from workers.isolation import records
+from workers.isolation.processes import table, variable
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -118,3 +123,24 @@ def test_a_lost_lease_leaves_no_trace_of_the_attempt_in_the_new_one(place, team)
     attempt_isolated(job=job, isolation={"backend": "late"})
 
     assert job.attempts.get().isolation == {}
+
+
+def test_a_worker_that_starts_ends_the_daemons_of_its_killed_self(worker, team):
+    params = {"steps": 10_000, "step_ms": 20, "daemon": True, "checkpoint_every": 10_000}
+    job = job_submit(actor=SYSTEM, team=team, kind="self_test", params=params)
+
+    def daemons() -> list[int]:
+        marks = ((row.pid, variable(row.pid, records.VARIABLE)) for row in table.rows().values())
+        ours = {pid for pid, mark in marks if mark.startswith(f"{job.pk}.1:")}
+        first = job.attempts.get(epoch=1).pid
+        return [pid for pid in ours if pid != first and lives(pid)]
+
+    wait_for(lambda: job.attempts.filter(pid__gt=0).exists() and daemons(), "it leaves a daemon")
+    left = daemons()
+    worker.kill()
+    assert [pid for pid in left if lives(pid)] == left
+    worker.start()
+
+    wait_for(lambda: not [pid for pid in left if lives(pid)], "the daemon is ended")
+    job_cancel(actor=SYSTEM, job=Job.objects.get(pk=job.pk))
+    wait_for(lambda: Job.objects.get(pk=job.pk).state in TERMINAL, "the job ends")
