@@ -3,6 +3,7 @@
 See docs/architecture.md#life-of-a-job.
 """
 
+import errno
 import logging
 import shutil
 import signal
@@ -84,7 +85,13 @@ class Attempt:
             self.shipper.say(error.message, level="error")
             self._fail(reason, error.message, permanent=True)
             return
-        self.process.start(self._job_file(inputs))
+        try:
+            self.process.start(self._job_file(inputs))
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            reason = ReasonCode.DISK_FULL if full else ReasonCode.KILLED
+            self._fail(reason, f"Its process could not be started: {error}", permanent=False)
+            return
         attempt_started(job=self.job, pid=self.process.pid)
         attempt_isolated(job=self.job, isolation=self.cage.describe())
         self._watch()

@@ -58,8 +58,8 @@ class ChildProcess:
         (self.folder / "job.json").write_text(json.dumps(job_file))
         (self.folder / "job.json").chmod(0o600)
         spool = os.open(self.folder / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        gate = self.cage.open()
         try:
+            gate = self.cage.open()
             self._process = subprocess.Popen(
                 [*gate, sys.executable, "-m", "workers.child", str(self.folder)],
                 stdin=subprocess.PIPE,

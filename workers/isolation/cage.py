@@ -50,7 +50,7 @@ class Cage:
         self.job, self.folder, self.node = job, folder, job.node_name
         self.limits = limits_of(job, node_cpus=len(os.sched_getaffinity(0)))
         self.scratch = scratch_root(self.node) / f"j{job.pk}.a{job.epoch}"
-        self.marker = records.marker(self.node, job.pk, job.epoch)
+        self.marker = ""
         inputs = folder / "inputs"
         disk = [self.scratch, folder, *measured]
         self.disk = DiskMeter(disk, self.limits.disk_mib, skip=inputs)
@@ -58,8 +58,12 @@ class Cage:
         self._breach: Breach | None = None
 
     def open(self) -> list[str]:
-        """Make everything; returns the command that goes before that of the job's process."""
+        """Make everything; returns the command that goes before that of the job's process.
+
+        OSError: something cannot be made now; what was made is removed by `close`.
+        """
         records.LIVE.add((self.job.pk, self.job.epoch))
+        self.marker = records.marker(self.node, self.job.pk, self.job.epoch)
         self.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = f"{prefix(self.node)}j{self.job.pk}-a{self.job.epoch}"
         self.fence = fence_for(name, self.limits)
@@ -113,6 +117,8 @@ class Cage:
     def close(self) -> None:
         """After the end: nothing stays but, where something could not be ended, the record."""
         if self.fence is None:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            records.LIVE.discard((self.job.pk, self.job.epoch))
             return
         self.kill()
         gone = self.fence.remove() and not self._stragglers()
@@ -132,7 +138,7 @@ class Cage:
         return {
             "backend": self.fence.backend,
             "limits": self.limits.as_json(),
-            "enforced": {**self.fence.enforced(), "disk": disk},
+            "enforced": {**self.fence.enforced(), "disk": disk, "gpus": "CUDA_VISIBLE_DEVICES"},
             "read": self.fence.where(),
             "rlimits": plan["rlimits"],
             "nice": plan["nice"],

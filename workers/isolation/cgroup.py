@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -145,14 +146,19 @@ def counter(path: Path, name: str) -> int:
 
 
 def usable(folder: Path, *knobs: str) -> bool:
-    """Whether groups with these files can be made in a folder: tried, not guessed."""
+    """Whether groups with these files can be made in a folder and entered: tried, not guessed."""
     trial = folder / f"slipway-probe-{os.getpid()}"
+    guest = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
         trial.mkdir(exist_ok=True)
-        return all((trial / knob).exists() for knob in ("cgroup.procs", *knobs))
+        if not all((trial / knob).exists() for knob in ("cgroup.procs", *knobs)):
+            return False
+        (trial / "cgroup.procs").write_text(str(guest.pid))
+        return True
     except OSError:
         return False
     finally:
+        guest.communicate()
         with contextlib.suppress(OSError):
             trial.rmdir()
 

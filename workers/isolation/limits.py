@@ -20,6 +20,7 @@ class Limits:
     memory_mib: int = 0
     disk_mib: int = 0
     pids: int = 0
+    gpus: int = 0
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -36,4 +37,5 @@ def limits_of(job: Any, *, node_mib: int | None = None, node_cpus: int = 1) -> L
         disk_mib=job.disk_mib or settings.JOB_DISK_MIB,
         # Numerical libraries start threads by the number of processors.
         pids=settings.JOB_PIDS + PIDS_PER_CPU * node_cpus,
+        gpus=job.gpus,
     )

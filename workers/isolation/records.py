@@ -113,7 +113,10 @@ def read(path: Path, node: str) -> Record:
         raise BadRecord(f"{path} is no record") from error
     if not hmac.compare_digest(sign(node, "record", text), signature):
         raise BadRecord(f"{path} does not carry this node's signature")
-    record = Record(**json.loads(text))
+    try:
+        record = Record(**json.loads(text))
+    except TypeError as error:
+        raise BadRecord(f"{path} was written by another version") from error
     if record.node != node or path != path_of(node, record.job, record.epoch):
         raise BadRecord(f"{path} belongs elsewhere")
     return record

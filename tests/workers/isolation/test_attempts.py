@@ -1,6 +1,7 @@
 """An attempt that passes a limit: its reason, its figures, its record; others go on."""
 
 import datetime as dt
+import errno
 import threading
 
 import pytest
@@ -15,6 +16,7 @@ from tests.workers.conftest import wait_for
 from tests.workers.isolation.stage import each_fence, lives
 from workers.attempt import Attempt
 from workers.isolation import records
+from workers.isolation.cage import scratch_root
 from workers.isolation.processes import table, variable
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -96,6 +98,18 @@ def test_a_result_counts_although_a_daemon_was_left(place, team):
     assert job.state == "succeeded"
     assert not lives(daemon)
     assert not records.LIVE and not list(records.folder(job.node_name).glob("*"))
+
+
+def test_a_full_disk_before_the_start_is_tried_again(place, team, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("workers.isolation.cage.fence_for", full)
+    job = held(team, params={"steps": 1})
+    attempt = supervised(job)
+
+    assert (job.state, attempt.reason_code) == ("pending", "disk_full")
+    assert not records.LIVE and not scratch_root(job.node_name).joinpath(f"j{job.pk}.a1").exists()
 
 
 def test_a_line_of_ten_megabytes_is_stored_in_parts(place, team):
