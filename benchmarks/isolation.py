@@ -6,8 +6,8 @@ For each fence that this machine offers, one JSON line:
 - `cage_ms`: wall time that a cage adds to starting and ending one process (median), against the
   same process without one; `gate_cpu_ms` of it is the processor time of the gate;
 - `watch_cpu_ms_per_s`: processor time of one second of supervision, one attempt of 9 processes;
-- `neighbour`: p95 of the steps of a job that computes, alone, and beside a hog of eight busy
-  processes for each CPU (with no limit of its own, and with a limit of half the machine).
+- `neighbour`: p95 of the steps of a job that computes on one CPU, alone, and beside a hog of
+  eight busy processes for each CPU (with no limit of its own, and limited to half the machine).
 Goal, where the kernel shares the processor out: p95 beside the limited hog within 20 % of alone.
 """
 
@@ -135,7 +135,7 @@ def neighbour(root: Path, seconds: float) -> dict[str, float]:
 
     In turns, so that other work on the machine meets all three; the medians are compared.
     """
-    job = Attempt(root).start(rounds=15_000)
+    job = Attempt(root, cpus=1).start(rounds=15_000)
     found: dict[str, list[float]] = {"alone": [], "hog": [], "limited_hog": []}
     limits = {"hog": {}, "limited_hog": {"cpus": CPUS / 2}}
     try:

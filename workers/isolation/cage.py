@@ -28,6 +28,7 @@ from workers.isolation.processes import (
     table,
     variable,
 )
+from workers.isolation.processors import processors
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Cage:
         disk = [self.scratch, folder, *measured]
         self.disk = DiskMeter(disk, self.limits.disk_mib, skip=inputs)
         self.fence: Fence | None = None
+        self._processors: list[int] = []
         self._breach: Breach | None = None
 
     def open(self) -> list[str]:
@@ -63,6 +65,7 @@ class Cage:
         OSError: something cannot be made now; what was made is removed by `close`.
         """
         records.LIVE.add((self.job.pk, self.job.epoch))
+        self._processors = processors.take(self.limits.cpus)
         self.marker = records.marker(self.node, self.job.pk, self.job.epoch)
         self.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = f"{prefix(self.node)}j{self.job.pk}-a{self.job.epoch}"
@@ -116,17 +119,14 @@ class Cage:
 
     def close(self) -> None:
         """After the end: nothing stays but, where something could not be ended, the record."""
-        if self.fence is None:
-            shutil.rmtree(self.scratch, ignore_errors=True)
-            records.LIVE.discard((self.job.pk, self.job.epoch))
-            return
         self.kill()
-        gone = self.fence.remove() and not self._stragglers()
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        if gone:
+        if self.fence is None or (self.fence.remove() and not self._stragglers()):
             records.forget(self.node, self.job.pk, self.job.epoch)
         else:
             logger.error("something of job %s could not be ended", self.job.pk)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        processors.give_back(self._processors)
+        self._processors = []
         records.LIVE.discard((self.job.pk, self.job.epoch))
 
     def describe(self) -> dict[str, Any]:
@@ -141,6 +141,7 @@ class Cage:
             "enforced": {**self.fence.enforced(), "disk": disk, "gpus": "CUDA_VISIBLE_DEVICES"},
             "read": self.fence.where(),
             "rlimits": plan["rlimits"],
+            "processors": self._processors or "all",
             "nice": plan["nice"],
             "oom_score_adj": plan["oom_score_adj"],
             "no_new_privs": True,
@@ -157,6 +158,7 @@ class Cage:
         return {
             "enter": fence.entrances(),
             "rlimits": rlimits,
+            "processors": self._processors,
             "oom_score_adj": min(1000, _own_oom_score() + OOM_SCORE),
             "nice": NICE_WHERE_POLLED if fence.backend == "polling" else 0,
             # Who leaves the session stays its descendant: cgroups know their members anyhow.

@@ -16,6 +16,9 @@ from workers.isolation.processes import table
 OWN_FAULT = 0.9
 REMOVE_WITHIN_S = 2.0
 PERIOD_US = 100_000
+#: What a job that asks for no processors weighs, in processors, when they are short: who asked for
+#: some comes first.
+UNASKED_CPUS = 0.5
 
 
 class CgroupFence(Fence):
@@ -107,7 +110,7 @@ class CgroupFence(Fence):
     def _polled(self, enforced: dict[str, str]) -> dict[str, str]:
         """Fill in who keeps the limits for which there is no controller."""
         looked = "looked at every 0.25 s"
-        return {"memory": looked, "pids": looked, "cpus": "not enforced", **enforced}
+        return {"memory": looked, "pids": looked, "cpus": "kept to its processors", **enforced}
 
 
 def groups(folder: Path) -> list[Path]:

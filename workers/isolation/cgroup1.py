@@ -9,6 +9,7 @@ from typing import Any
 
 from workers.isolation.cgroup import (
     PERIOD_US,
+    UNASKED_CPUS,
     CgroupFence,
     counter,
     peaks,
@@ -75,7 +76,7 @@ class Cgroup1Fence(CgroupFence):
         if pids is not None and self.limits.pids:
             (pids / "pids.max").write_text(str(self.limits.pids))
         if cpu is not None:
-            shares = min(262_144, max(2, round(1024 * (self.limits.cpus or 1))))
+            shares = min(262_144, max(2, round(1024 * (self.limits.cpus or UNASKED_CPUS))))
             (cpu / "cpu.shares").write_text(str(shares))
             if self.limits.cpus:
                 (cpu / "cpu.cfs_period_us").write_text(str(PERIOD_US))

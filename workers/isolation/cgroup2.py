@@ -12,6 +12,7 @@ from typing import Any
 
 from workers.isolation.cgroup import (
     PERIOD_US,
+    UNASKED_CPUS,
     CgroupFence,
     counter,
     peaks,
@@ -65,7 +66,7 @@ class Cgroup2Fence(CgroupFence):
         if "pids" in self.folders and limits.pids:
             (folder / "pids.max").write_text(str(limits.pids))
         if "cpu" in self.folders:
-            weight = min(10_000, max(1, round(100 * (limits.cpus or 1))))
+            weight = min(10_000, max(1, round(100 * (limits.cpus or UNASKED_CPUS))))
             (folder / "cpu.weight").write_text(str(weight))
             if limits.cpus:
                 quota = max(1000, round(limits.cpus * PERIOD_US))

@@ -34,11 +34,7 @@ def main(plan_path: str, command: list[str]) -> None:
         resource.setrlimit(number, (value, value))
     os.umask(0o077)
     os.nice(plan["nice"])
-    for path, text in (("oom_score_adj", str(plan["oom_score_adj"])), ("coredump_filter", "0")):
-        try:
-            _put(f"/proc/self/{path}", text)
-        except OSError as error:
-            sys.stderr.write(f"slipway: {path} stays as it is: {error}\n")
+    _preferences(plan)
     if not os.read(0, 1):
         os._exit(PARENT_GONE)
     os.execv(command[0], command)
@@ -53,6 +49,24 @@ def _privileges(plan: dict) -> None:  # type: ignore[type-arg]
         raise OSError(ctypes.get_errno(), "no_new_privs")
     if plan["subreaper"]:
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _preferences(plan: dict) -> None:  # type: ignore[type-arg]
+    """What a job can do without, and some systems refuse."""
+    for name, action in (
+        ("oom_score_adj", lambda: _put("/proc/self/oom_score_adj", str(plan["oom_score_adj"]))),
+        ("coredump_filter", lambda: _put("/proc/self/coredump_filter", "0")),
+        ("processors", lambda: _keep_to(plan["processors"])),
+    ):
+        try:
+            action()
+        except OSError as error:
+            sys.stderr.write(f"slipway: {name} stays as it is: {error}\n")
+
+
+def _keep_to(processors: list) -> None:  # type: ignore[type-arg]
+    if processors:
+        os.sched_setaffinity(0, processors)
 
 
 def _put(path: str, text: str) -> None:

@@ -1,8 +1,8 @@
 """The fence for machines without control groups: it looks often, and ends what has grown too large.
 
-It cannot stop a job from taking too much for a moment, and limits no processor time; the record of
-the attempt says so. RLIMIT_AS would count address space, of which torch reserves far more than it
-uses, and RLIMIT_NPROC counts all processes of the user: neither is a limit of one job.
+It cannot stop a job from taking too much for a moment, and shares no processor out by time; the
+record of the attempt says so. RLIMIT_AS would count address space, of which torch reserves far more
+than it uses, and RLIMIT_NPROC counts all processes of the user: neither is a limit of one job.
 """
 
 from typing import Any
@@ -57,7 +57,7 @@ class PollingFence(Fence):
 
     def enforced(self) -> dict[str, str]:
         looked = f"looked at every {LOOK_EVERY_S} s"
-        return {"memory": looked, "pids": looked, "cpus": "not enforced (nice 5)"}
+        return {"memory": looked, "pids": looked, "cpus": "kept to its processors, nice 5"}
 
     def _members(self, rows: dict[int, Process]) -> set[int]:
         if self.leader is None:

@@ -95,11 +95,23 @@ def test_the_record_says_where_to_read_the_limits(fence, stage):
     assert said["limits"]["memory_mib"] == 200
     assert said["session"] == job.child.pid
     if fence == "polling":
-        assert "not enforced" in said["enforced"]["cpus"]
+        assert said["enforced"]["cpus"].startswith("kept to its processors")
     else:
         assert "kernel" in said["enforced"]["memory"]
         assert str(job.child.pid) in Path(said["read"]["memory"], "cgroup.procs").read_text()
     assert said["used"]["memory_mib"] >= 0
+
+
+@each_fence
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
+def test_jobs_are_kept_to_processors_of_their_own(fence, stage):
+    jobs = [stage(cpus=1).start(processes=2).at_step(2) for _ in range(2)]
+    used = [os.sched_getaffinity(job.child.pid) for job in jobs]
+    free = stage().start().at_step(1)
+
+    assert [len(one) for one in used] == [1, 1] and used[0] != used[1]
+    assert jobs[0].cage.describe()["processors"] == sorted(used[0])
+    assert os.sched_getaffinity(free.child.pid) == os.sched_getaffinity(0)
 
 
 def test_the_kernel_holds_the_limits_that_were_asked_for(stage):

@@ -91,7 +91,7 @@ class TestGate:
         plan = tmp_path / "cage.json"
         told = {
             "enter": list(enter), "rlimits": {"core": 0}, "oom_score_adj": 1000, "nice": 0,
-            "subreaper": False, "parent": parent or os.getpid(),
+            "processors": [], "subreaper": False, "parent": parent or os.getpid(),
         }  # fmt: skip
         plan.write_text(json.dumps(told))
         command = [sys.executable, "-I", "-S", str(GATE), str(plan), "/bin/echo", "job"]

@@ -9,6 +9,7 @@ from models_app.jobs.states import ReasonCode
 from workers.isolation import disk
 from workers.isolation.disk import DiskMeter
 from workers.isolation.limits import limits_of
+from workers.isolation.processors import Processors
 
 pytestmark = pytest.mark.nodb
 
@@ -35,6 +36,20 @@ class TestLimits:
         found = limits_of(asks(), node_mib=8000, node_cpus=8)
 
         assert (found.memory_mib, found.disk_mib, found.pids) == (300, 40, 132)
+
+
+class TestProcessors:
+    def test_are_those_with_the_fewest_claims(self):
+        four = Processors({0, 1, 2, 3})
+        first, second, third = four.take(2), four.take(1.5), four.take(1)
+
+        assert (first, second, third) == ([0, 1], [2, 3], [0])
+        four.give_back(second)
+        assert four.take(3) == [1, 2, 3]
+
+    @pytest.mark.parametrize("cpus", [0, 4, 9.5])
+    def test_are_all_for_a_job_that_asks_for_none_or_for_all(self, cpus):
+        assert Processors({0, 1, 2, 3}).take(cpus) == []
 
 
 class TestDiskMeter:
