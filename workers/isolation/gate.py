@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -40,7 +41,7 @@ def main(plan_path: str, command: list[str]) -> None:
     os.execv(command[0], command)
 
 
-def _privileges(plan: dict) -> None:  # type: ignore[type-arg]
+def _privileges(plan: dict[str, Any]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != plan["parent"]:
@@ -51,20 +52,21 @@ def _privileges(plan: dict) -> None:  # type: ignore[type-arg]
         libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _preferences(plan: dict) -> None:  # type: ignore[type-arg]
+def _preferences(plan: dict[str, Any]) -> None:
     """What a job can do without, and some systems refuse."""
-    for name, action in (
-        ("oom_score_adj", lambda: _put("/proc/self/oom_score_adj", str(plan["oom_score_adj"]))),
-        ("coredump_filter", lambda: _put("/proc/self/coredump_filter", "0")),
-        ("processors", lambda: _keep_to(plan["processors"])),
-    ):
-        try:
-            action()
-        except OSError as error:
-            sys.stderr.write(f"slipway: {name} stays as it is: {error}\n")
+    _try("oom_score_adj", _put, "/proc/self/oom_score_adj", str(plan["oom_score_adj"]))
+    _try("coredump_filter", _put, "/proc/self/coredump_filter", "0")
+    _try("processors", _keep_to, plan["processors"])
 
 
-def _keep_to(processors: list) -> None:  # type: ignore[type-arg]
+def _try(name: str, action: Any, *arguments: Any) -> None:
+    try:
+        action(*arguments)
+    except OSError as error:
+        sys.stderr.write(f"slipway: {name} stays as it is: {error}\n")
+
+
+def _keep_to(processors: list[int]) -> None:
     if processors:
         os.sched_setaffinity(0, processors)
 
