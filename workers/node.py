@@ -28,6 +28,7 @@ from workers.attempt import Attempt
 from workers.capacity import capacity, health
 from workers.devices import Devices
 from workers.inline import InlineAttempt
+from workers.orphans import end_orphans
 from workers.spool import clear_ended
 
 logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Node:
 
     def start(self) -> None:
         """Register, free what an earlier self of this node held, and begin to poll."""
+        end_orphans(self.name)
         self.register()
         freed = recover_node(node=self.name, incarnation=self.incarnation)
         if freed:

@@ -84,6 +84,11 @@ def attempt_started(*, job: Job, pid: int) -> None:
     JobAttempt.objects.filter(job=job, epoch=job.epoch).update(pid=pid)
 
 
+def attempt_isolated(*, job: Job, isolation: dict[str, Any]) -> None:
+    """How the attempt is fenced in: limits, who enforces them, and where they can be read."""
+    JobAttempt.objects.filter(job=job, epoch=job.epoch, ended_at=None).update(isolation=isolation)
+
+
 def attempt_environment(*, job: Job, environment: dict[str, Any]) -> None:
     """What the child says of its environment."""
     JobAttempt.objects.filter(job=job, epoch=job.epoch).update(environment=environment)
