@@ -173,6 +173,12 @@ JOB_HEARTBEAT_S = env.read_int(
 JOB_GRACE_S = env.read_int(
     "SLIPWAY_JOB_GRACE_S", 20, "Seconds a job may take to stop politely", least=1
 )
+LOG_KEEP_DAYS = env.read_int(
+    "SLIPWAY_LOG_KEEP_DAYS", 180, "Days that lines of job logs are kept; 0: for ever"
+)
+LOG_MAX_MIB = env.read_int(
+    "SLIPWAY_LOG_MAX_MIB", 4096, "Most MiB of text kept for one job's log; 0: no limit"
+)
 WORKER_SLOTS = env.read_int(
     "SLIPWAY_WORKER_SLOTS", 8, "Jobs a worker runs at once", least=1, most=512
 )
