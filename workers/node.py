@@ -22,7 +22,7 @@ from models_app.jobs.recovery import recover_node, sweep
 from models_app.pools.services import node_gone, node_heartbeat, node_register
 from workers.attempt import Attempt
 from workers.capacity import capacity
-from workers.spool import clear_ended
+from workers.late import clear_ended
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ class Node:
         freed = recover_node(node=self.name, incarnation=self.incarnation)
         if freed:
             logger.warning("freed %s jobs of an earlier worker on %s", freed, self.name)
+        clear_ended()
         connections.close_all()
         self._poller.start()
 
@@ -108,6 +109,7 @@ class Node:
                     name=self.name, incarnation=self.incarnation, used_slots=self.used
                 ):
                     self.register()
+                clear_ended()
                 self._tick("sweep", sweep)
                 self._tick("reconcile", reconcile_all)
                 if self.used < settings.WORKER_SLOTS and self._work_waits():
@@ -126,7 +128,6 @@ class Node:
             action()
 
     def _work_waits(self) -> bool:
-        clear_ended()
         return Job.objects.filter(state="pending", queue__in=settings.WORKER_QUEUES).exists()
 
     def _say_goodbye(self) -> None:

@@ -7,7 +7,6 @@ written.
 """
 
 import json
-import os.path
 import re
 import threading
 import zlib
@@ -64,7 +63,7 @@ def pack(lines: Sequence[Line], *, index: bool = False) -> Packed:
     """Pack at least one line. The index of a small chunk is left out unless it is asked for."""
     times, streams, levels, texts = zip(*lines, strict=True)
     # Times are of one length and grow: what the ends have in common, all have in common.
-    prefix = os.path.commonprefix([min(times), max(times)])
+    prefix = _shared(min(times), max(times))
     head = {"at": prefix, "streams": _fold(streams), "levels": _fold(levels)}
     joined = "\n".join(texts)
     if joined.count("\n") != len(texts) - 1:
@@ -137,6 +136,13 @@ def places_of(needle: str) -> set[int]:
 def _places(words: Iterable[bytes]) -> set[int]:
     grams = {word[at : at + 3] for word in words for at in range(len(word) - 2)}
     return {zlib.crc32(gram) & (GRAM_BITS - 1) for gram in grams}
+
+
+def _shared(first: str, last: str) -> str:
+    for at, (one, other) in enumerate(zip(first, last, strict=False)):
+        if one != other:
+            return first[:at]
+    return min(first, last, key=len)
 
 
 def _fold(values: Iterable[str]) -> list[tuple[str, int]]:

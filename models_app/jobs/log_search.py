@@ -1,4 +1,4 @@
-"""Search in the whole log of one job: a text or a regular expression, a page and a budget at a time.
+"""Search in the whole log of one job: a text or a regular expression, page by page.
 
 A request looks at as many chunks as its time allows and says how far it came, so that a page can
 show progress and go on. Chunks that cannot contain the text are passed over by their trigrams,

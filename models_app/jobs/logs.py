@@ -144,9 +144,9 @@ def log_bell(*, job_id: int, log_seq: int) -> None:
     publish_now("log.more", {"log_seq": log_seq}, log_topic(job_id))
 
 
-def log_position(*, job: Job) -> int:
-    """How many bytes of the spool of the job's present attempt are stored."""
-    found = JobAttempt.objects.filter(job_id=job.pk, epoch=job.epoch)
+def log_position(*, job: Job, epoch: int | None = None) -> int:
+    """How many bytes of the spool of the job's present attempt (or that one) are stored."""
+    found = JobAttempt.objects.filter(job_id=job.pk, epoch=epoch or job.epoch)
     return found.values_list("spool_offset", flat=True).get()
 
 
