@@ -68,9 +68,7 @@ class Masker:
     def look(self, data: bytes) -> bool:
         """Look over a part of the spool; whether its lines must be given to `mask` at all."""
         low = data.lower()
-        self._hot = tuple(
-            sign for sign, code in zip(SIGNS, SIGN_BYTES, strict=True) if code in low
-        )
+        self._hot = tuple(sign for sign, code in zip(SIGNS, SIGN_BYTES, strict=True) if code in low)
         self._is_known = any(code in data for code in self._known_bytes) or any(
             secret.encode("utf-8", "replace") in data for secret in self.known
         )

@@ -42,7 +42,7 @@ def metrics_append_late(*, job_id: int, points: Iterable[tuple[str, int, float, 
     """Store what an attempt that is over had still measured, where nobody has done so since."""
     rows = _rows(points)
     if rows:
-        _write(UPSERT.split("DO UPDATE")[0] + "DO NOTHING", job_id, rows)
+        _write(UPSERT.split("DO UPDATE", maxsplit=1)[0] + "DO NOTHING", job_id, rows)
 
 
 def _rows(points: Iterable[tuple[str, int, float, str]]) -> list[tuple[str, int, float, str]]:
