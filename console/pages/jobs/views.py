@@ -137,6 +137,7 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "chart_keys": ",".join(name for name, _label in group.series) if group else "",
             "lines": [_shown(line) for line in logs.log_tail(job=job, count=LINES_ON_PAGE)],
             "closed": logs.log_closed(job),
+            "stream": logs.log_topic(job.pk),
             "result": flat(job.result or {}),
             "settings": settings_of(job),
             "produced": produced_by(job),
@@ -238,7 +239,13 @@ def settings_of(job: Job) -> list[tuple[str, str]]:
 
 def _shown(line: logs.LogLine) -> dict[str, Any]:
     at = dt.datetime.fromisoformat(line.at)
-    return {"seq": line.seq, "at": at, "level": line.level, "text": line.text}
+    return {
+        "seq": line.seq,
+        "at": at,
+        "stream": line.stream,
+        "level": line.level,
+        "text": line.text,
+    }
 
 
 def _job(request: HttpRequest, pk: int) -> Job:
