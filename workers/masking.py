@@ -7,38 +7,51 @@ bytes contain none of the signs is not looked at any closer.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 MASK = "[masked]"
-#: A secret of the forms below contains one of these, in small letters.
-SIGNS = (
-    "://", "slip_", "bearer", "authorization", "passw", "passphrase", "secret", "token", "key",
-    "akia", "asia", "aiza", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "xox",
-    "sk-", "hf_", "eyj",
-)  # fmt: skip
-SIGN_BYTES = tuple(sign.encode() for sign in SIGNS)
-VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s,;&"')}\]]+)"""
-#: What stands in a named group is kept.
-SECRET = re.compile(
-    rf"""
-      (?P<url>[a-z][a-z0-9+.-]{{1,20}}://[^\s/:@]{{0,200}}:)[^\s/@]{{1,500}}(?=@)
-    | (?P<auth>authorization["']?\s*[=:]\s*["']?(?:(?:bearer|basic|token)\s+)?)[^\s"']+
-    | (?P<bearer>\bbearer\s+)(?=\S*[\d._-])[\w.~+/=-]{{8,}}
-    | (?P<pair>(?:passw(?:or)?d|passphrase|secret|(?:api|access|secret|private|signing)[_-]?key
-        |(?:auth|access|refresh|id|api)[_-]?token)(?:[_-]?\w{{1,20}})?["']?\s{{0,8}}[=:]\s{{0,8}})
-        {VALUE}
-    | (?P<token>\btoken["']?\s{{0,8}}[=:]\s{{0,8}}["']?)(?!\d+\b)[\w.~+/=-]{{8,}}
-    | \bslip_[\w-]{{8,}}
-    | \b(?:AKIA|ASIA)[0-9A-Z]{{16}}\b
-    | \bAIza[\w-]{{35}}
-    | \bgh[pousr]_[A-Za-z0-9]{{20,}} | \bgithub_pat_\w{{20,}} | \bglpat-[\w-]{{20,}}
-    | \bxox[abeoprs]-[\w-]{{10,}} | \bsk-[\w-]{{20,}} | \bhf_[A-Za-z0-9]{{20,}}
-    | \beyJ[\w-]{{10,}}\.[\w-]{{10,}}\.[\w-]+
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
+#: What may follow the name of a secret, up to its value.
+_NAMED = r"""(?:[_-]?\w{1,20})?["']?\s{0,8}[=:]\s{0,8}"""
+_VALUE = r"""("[^"]*"|'[^']*'|[^\s,;&"')}\]]+)"""
+_KEY_OF = ("api", "access", "secret", "private", "signing", "api_", "access_", "secret_",
+           "private_", "signing_", "api-", "access-", "secret-", "private-", "signing-")  # fmt: skip
+_TOKEN_OF = ("auth_", "access_", "refresh_", "id_", "api_", "auth-", "access-", "refresh-")
+#: Sign -> the forms that begin with it, in small letters; their group is the secret. Each begins
+#: with plain letters, which lets `re` jump to them.
+FORMS = {
+    "://": [r"://[^\s/:@]{0,200}:([^\s/@]{1,500})@"],
+    "authorization": [
+        r"""authorization["']?\s{0,8}[=:]\s{0,8}["']?(?:(?:bearer|basic|token)\s+)?([^\s"']+)"""
+    ],
+    "bearer": [r"bearer\s+(?=\S*[\d._-])([\w.~+/=-]{8,})"],
+    "passw": [rf"passw(?:or)?d{_NAMED}{_VALUE}"],
+    "passphrase": [rf"passphrase{_NAMED}{_VALUE}"],
+    "secret": [rf"secret{_NAMED}{_VALUE}"],
+    "key": [rf"key{_NAMED}{_VALUE}"],
+    "token": [
+        rf"token{_NAMED}{_VALUE}",
+        r"""token["']?\s{0,8}[=:]\s{0,8}["']?(?!\d+\b)([\w.~+/=-]{8,})""",
+    ],
+    "slip_": [r"(slip_[\w-]{8,})"],
+    "akia": [r"(akia[0-9a-z]{16})\b"],
+    "asia": [r"(asia[0-9a-z]{16})\b"],
+    "aiza": [r"(aiza[\w-]{35})"],
+    **{f"gh{kind}_": [rf"(gh{kind}_[a-z0-9]{{20,}})"] for kind in "posur"},
+    "github_pat_": [r"(github_pat_\w{20,})"],
+    "glpat-": [r"(glpat-[\w-]{20,})"],
+    "xox": [r"(xox[abeoprs]-[\w-]{10,})"],
+    "sk-": [r"(?<!\w)(sk-[\w-]{20,})"],
+    "hf_": [r"(hf_[a-z0-9]{20,})"],
+    "eyj": [r"(eyj[\w-]{10,}\.[\w-]{10,}\.[\w-]+)"],
+}
+#: Forms that count only behind one of these.
+BEHIND = {FORMS["key"][0]: _KEY_OF, FORMS["token"][0]: _TOKEN_OF}
+PATTERNS = {
+    sign: [(re.compile(form), BEHIND.get(form)) for form in forms] for sign, forms in FORMS.items()
+}
+ASCII_LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 KEY_BEGIN = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----")
 KEY_BLOCK = re.compile(
     KEY_BEGIN.pattern + r".*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|\Z)", re.DOTALL
@@ -54,7 +67,6 @@ class Masker:
 
     def __init__(self) -> None:
         self.known: tuple[str, ...] = ()
-        self._known_bytes: tuple[bytes, ...] = ()
         self._hot: tuple[str, ...] = ()
         self._is_known = False
         self.key_lines = 0
@@ -63,15 +75,12 @@ class Masker:
         """Values to mask wherever they stand."""
         # The longest first: one may be a part of another.
         self.known = tuple(sorted({s for s in secrets if len(s) >= 8}, key=len, reverse=True))
-        self._known_bytes = tuple(json.dumps(s)[1:-1].encode() for s in self.known)
 
-    def look(self, data: bytes) -> bool:
-        """Look over a part of the spool; whether its lines must be given to `mask` at all."""
-        low = data.lower()
-        self._hot = tuple(sign for sign, code in zip(SIGNS, SIGN_BYTES, strict=True) if code in low)
-        self._is_known = any(code in data for code in self._known_bytes) or any(
-            secret.encode("utf-8", "replace") in data for secret in self.known
-        )
+    def look(self, said: str) -> bool:
+        """Look over some lines at once; whether they must be given to `mask` at all."""
+        low = said.lower()
+        self._hot = tuple(sign for sign in PATTERNS if sign in low)
+        self._is_known = any(secret in said for secret in self.known)
         return bool(self._hot or self._is_known or self.key_lines)
 
     def mask(self, text: str) -> str:
@@ -81,19 +90,16 @@ class Masker:
         if self._is_known:
             for secret in self.known:
                 text = text.replace(secret, MASK)
-        low = text.lower()
-        if not any(sign in low for sign in self._hot):
-            return text
-        if KEY_BEGIN.search(text):
+        if "-----BEGIN" in text and KEY_BEGIN.search(text):
             return self._key(text)
-        return SECRET.sub(_masked, text)
+        return masked(text, self._hot)
 
     def _key(self, text: str) -> str:
         rest = KEY_BLOCK.sub("", text)
         last = list(KEY_BEGIN.finditer(text))[-1]
         if KEY_END not in text[last.end() :]:
             self.key_lines = KEY_LINES
-        return f"{SECRET.sub(_masked, rest)}{MASK}"
+        return f"{masked(rest, self._hot)}{MASK}"
 
     def _inside_key(self, text: str) -> str:
         at = text.find(KEY_END)
@@ -101,9 +107,28 @@ class Masker:
         return MASK
 
 
-def _masked(found: re.Match[str]) -> str:
-    kept = found[found.lastgroup] if found.lastgroup else ""
-    return f"{kept}{MASK}"
+def masked(text: str, signs: Iterable[str]) -> str:
+    """The text without secrets of the forms that these signs announce."""
+    low = text.lower()
+    if len(low) != len(text):
+        # A few capitals grow in small letters; then only those of ASCII are made small.
+        low = text.translate(ASCII_LOWER)
+    spans = [span for sign in signs if sign in low for span in _secret_spans(low, sign)]
+    if not spans:
+        return text
+    shown, at = [], 0
+    for start, end in sorted(spans):
+        if start >= at:
+            shown += [text[at:start], MASK]
+        at = max(at, end)
+    return "".join([*shown, text[at:]])
+
+
+def _secret_spans(low: str, sign: str) -> Iterator[tuple[int, int]]:
+    for pattern, behind in PATTERNS[sign]:
+        for found in pattern.finditer(low):
+            if behind is None or low.endswith(behind, 0, found.start()):
+                yield found.span(1)
 
 
 def begins_inside_key(before: bytes) -> bool:

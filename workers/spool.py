@@ -111,8 +111,9 @@ class Spool:
         if not end:
             return batch
         self._prepare()
-        masker = self.masker if self.masker.look(data[:end]) else None
-        for row, event in zip(rows, _events(rows), strict=True):
+        events = _events(rows)
+        masker = self.masker if self.masker.look("\n".join(_said(rows, events))) else None
+        for row, event in zip(rows, events, strict=True):
             # An event counts once; a line is cut into parts only on its way into the store.
             sort_line(row, event, batch, masker)
             batch.offset += len(row) + 1
@@ -170,7 +171,7 @@ def _whole(data: bytes) -> int:
     return len(data)
 
 
-def _events(rows: list[bytes]) -> Iterable[Any]:
+def _events(rows: list[bytes]) -> list[Any]:
     """The event of each line, or None; all are parsed at once where all are events."""
     if all(row.startswith(EVENT) for row in rows):
         try:
@@ -179,7 +180,19 @@ def _events(rows: list[bytes]) -> Iterable[Any]:
                 return list(events)
         except ValueError:
             pass
-    return map(_event, rows)
+    return [_event(row) for row in rows]
+
+
+def _said(rows: list[bytes], events: list[Any]) -> Iterable[str]:
+    """Everything in which a secret may stand."""
+    for row, event in zip(rows, events, strict=True):
+        if not isinstance(event, dict):
+            yield row.decode("utf-8", "replace")
+        elif isinstance(text := event.get("text", event.get("message")), str):
+            yield text
+        else:
+            # Perhaps it turns out to be no event of ours: then its bytes are the line.
+            yield row.decode("utf-8", "replace")
 
 
 def _event(row: bytes) -> Any:
