@@ -174,7 +174,11 @@ class LiveConsumer(AsyncWebsocketConsumer):
             except DatabaseError as error:
                 # Nothing is sent without a fresh right, so waiting for the database is safe.
                 logger.warning("live socket could not check rights: %s", error)
-            await self._say({"type": "heartbeat"})
+            try:
+                await self._say({"type": "heartbeat"})
+            except OSError:
+                # The socket is gone; its `disconnect` tidies up.
+                return
 
     async def _still_signed_in(self) -> bool:
         key = getattr(self.scope.get("session"), "session_key", None)
