@@ -7,6 +7,7 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -20,11 +21,10 @@ from models_app.jobs.attempts import (
     job_release,
     job_stopped,
 )
-from models_app.jobs.kind import JobFailed
+from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.log_compaction import log_compact
 from models_app.jobs.models import Job
-from models_app.jobs.services import kind_of
-from models_app.jobs.states import TERMINAL, ReasonCode
+from models_app.jobs.states import TERMINAL, JobState, ReasonCode
 from workers.late import clear_job
 from workers.lease import Lease
 from workers.process import ChildProcess
@@ -41,8 +41,9 @@ CATCH_UP = 20
 class Attempt:
     """Supervises one child process from claim to end, in the thread that calls `run`."""
 
-    def __init__(self, job: Job, *, stopping: threading.Event) -> None:
+    def __init__(self, job: Job, *, stopping: threading.Event, devices: Sequence[int] = ()) -> None:
         self.job = job
+        self.devices = list(devices)
         self.kind, self.params = kind_of(job)
         self.node_stopping = stopping
         self.folder = attempt_folder(job.pk, job.epoch)
@@ -95,6 +96,7 @@ class Attempt:
             "checkpoint_dir": str(checkpoint_folder(self.job.pk)),
             "output_dir": str(self.folder / "output"),
             "watchdog_s": settings.JOB_LEASE_S * 0.8,
+            "devices": self.devices,
         }
 
     def _watch(self) -> None:
@@ -103,8 +105,8 @@ class Attempt:
             if self.lease.lost.is_set():
                 raise StaleEpoch
             self._ship()
-            if self.lease.cancel.is_set():
-                self._ask_to_stop("cancel")
+            if self.lease.state != JobState.RUNNING:
+                self._ask_to_stop("request")
             elif self.node_stopping.is_set():
                 self._ask_to_stop("node")
             elif self.job.timeout_s and time.monotonic() - started > self.job.timeout_s:
@@ -136,11 +138,15 @@ class Attempt:
         if self.why_stopped == "timeout":
             text = f"It took longer than its limit of {self.job.timeout_s} s."
             self._fail(ReasonCode.TIMEOUT, text, permanent=True)
-        elif self.lease.cancel.is_set():
+        elif self.lease.state == JobState.CANCELING:
             self._patiently(lambda: job_stopped(job=self.job, attempt=self._facts()))
         elif outcome["kind"] == "result" and not (self.kind.long_lived and self.why_stopped):
             self._finish(outcome["value"])
-        elif self.why_stopped == "node" and outcome["kind"] in ("stopped", "result", "died"):
+        elif self.why_stopped in ("node", "request") and outcome["kind"] in (
+            "stopped",
+            "result",
+            "died",
+        ):
             text = "The worker was shut down; the job goes on from its last checkpoint."
             self._patiently(lambda: job_release(job=self.job, message=text, attempt=self._facts()))
         elif outcome["kind"] == "failed":

@@ -5,11 +5,13 @@ here brings them into the store, also for jobs that have ended or gone on elsewh
 a folder go. Any number of workers may do so at once: see models_app.jobs.log_late.
 """
 
+import logging
 import shutil
+import threading
 from collections import defaultdict
 from pathlib import Path
 
-from django.db import transaction
+from django.db import DatabaseError, close_old_connections, connections, transaction
 
 from models_app.core.errors import WrongState
 from models_app.jobs.log_late import log_append_late
@@ -18,6 +20,31 @@ from models_app.jobs.metrics import metrics_append_late
 from models_app.jobs.models import Job, JobAttempt
 from models_app.jobs.states import HELD, TERMINAL
 from workers.spool import Spool, attempt_folder, job_folder, spool_root
+
+logger = logging.getLogger(__name__)
+TIDY_S = 3.0
+
+
+class Tidier(threading.Thread):
+    """Looks at the spools at the start and every few seconds; a long tail holds up nobody else."""
+
+    def __init__(self, stopping: threading.Event) -> None:
+        super().__init__(name="spool-tidier", daemon=True)
+        self.stopping = stopping
+
+    def run(self) -> None:
+        while True:
+            try:
+                close_old_connections()
+                clear_ended()
+            except DatabaseError as error:
+                logger.warning("spools wait for the database: %s", error)
+            except Exception:
+                logger.exception("spools")
+            finally:
+                connections.close_all()
+            if self.stopping.wait(TIDY_S):
+                return
 
 
 def clear_ended() -> int:

@@ -15,8 +15,11 @@ MASK = "[masked]"
 #: What may follow the name of a secret, up to its value.
 _NAMED = r"""(?:[_-]?\w{1,20})?["']?\s{0,8}[=:]\s{0,8}"""
 _VALUE = r"""("[^"]*"|'[^']*'|[^\s,;&"')}\]]+)"""
-_KEY_OF = ("api", "access", "secret", "private", "signing", "api_", "access_", "secret_",
-           "private_", "signing_", "api-", "access-", "secret-", "private-", "signing-")  # fmt: skip
+_KEY_OF = tuple(
+    f"{what}{joint}"
+    for what in ("api", "access", "secret", "private", "signing")
+    for joint in ("", "_", "-")
+)
 _TOKEN_OF = ("auth_", "access_", "refresh_", "id_", "api_", "auth-", "access-", "refresh-")
 #: Sign -> the forms that begin with it, in small letters; their group is the secret. Each begins
 #: with plain letters, which lets `re` jump to them.

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from models_app.core.errors import SlipwayError
 
@@ -86,7 +87,8 @@ def blob_open(sha256: str) -> BinaryIO:
     try:
         return blob_path(sha256).open("rb")
     except FileNotFoundError:
-        raise BlobMissing(f"The stored file {sha256[:12]} is missing.", sha256=sha256) from None
+        said = _("The stored file %(digest)s is missing.") % {"digest": sha256[:12]}
+        raise BlobMissing(said, sha256=sha256) from None
 
 
 def tree_put(folder: Path) -> Manifest:
@@ -94,9 +96,8 @@ def tree_put(folder: Path) -> Manifest:
     manifest: Manifest = {}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise SlipwayError(
-                f"{path.name} is a link or a special file; only plain files are kept."
-            )
+            said = _("%(name)s is a link or a special file; only plain files are kept.")
+            raise SlipwayError(said % {"name": path.name})
         if path.is_file():
             sha256, size = blob_put_file(path)
             manifest[path.relative_to(folder).as_posix()] = {"sha256": sha256, "size": size}
@@ -108,14 +109,15 @@ def tree_materialise(manifest: Mapping[str, Mapping[str, Any]], folder: Path) ->
     for name, entry in manifest.items():
         relative = PurePosixPath(name)
         if relative.is_absolute() or ".." in relative.parts:
-            raise SlipwayError(f"The path {name!r} leaves its tree.")
+            raise SlipwayError(_("The path %(name)r leaves its tree.") % {"name": name})
         target = folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             continue
         source = blob_path(entry["sha256"])
         if not source.exists() or source.stat().st_size != entry["size"]:
-            raise BlobMissing(f"The stored file of {name} is missing or damaged.", path=name)
+            said = _("The stored file of %(name)s is missing or damaged.") % {"name": name}
+            raise BlobMissing(said, path=name)
         try:
             os.link(source, target)
         except OSError:

@@ -5,6 +5,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from models_app.core.models import TeamOwned
 from models_app.jobs.states import HELD, PLACED, JobState, ReasonCode
@@ -76,7 +77,7 @@ class Job(TeamOwned):
     result = models.JSONField(null=True, blank=True)
 
     class Meta:
-        verbose_name = "job"
+        verbose_name = _("job")
         ordering = ["-id"]
         indexes = [
             models.Index(
@@ -138,6 +139,13 @@ class JobAttempt(models.Model):
         verbose_name = "attempt"
         ordering = ["epoch"]
         constraints = [models.UniqueConstraint(fields=["job", "epoch"], name="attempt_once")]
+        indexes = [
+            models.Index(
+                fields=["ended_at"],
+                name="attempt_log_open",
+                condition=Q(log_complete=False, log_gap_seq=None),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"#{self.job_id} attempt {self.epoch}"

@@ -1,12 +1,12 @@
 """The states of a job.
 
-    created ──submit──▶ pending ──place──▶ scheduled ──claim (node)──▶ running ──finish──▶ succeeded
-                          ▲ ▲ └cancel (user)─▶ canceled ◀─┐              │ ├──fail─────────▶ failed
-                          │ │                             │              │ ├──time out─────▶ timed_out
-                          │ └──never claimed (sweeper)── scheduled       │ └──cancel─▶ canceling
-                          ├──── recovering ◀── lost or failed attempt ◀──┤
-                          ├──── preempting ◀── a better job, a drain ◀───┤
-                          └──── paused ◀── pausing ◀── pause (user) ◀────┘
+    created ─▶ pending ─place─▶ scheduled ─claim (node)─▶ running ─finish─▶ succeeded
+                ▲ ▲ ▲  └ cancel (user) ─▶ canceled ◀┐        │ ├─fail─────▶ failed
+                │ │ │                               │        │ ├─time out─▶ timed_out
+                │ │ └─ never claimed (sweeper) ─────┤        │ └─cancel─▶ canceling ─▶ canceled
+                │ ├──── recovering ◀─ lost or failed attempt ┤
+                │ ├──── preempting ◀─ an urgent job, a drain ┤
+                │ └──── paused ◀─ pausing ◀─── pause (user) ─┘
 
 `scheduled` holds a place on one node; the node then claims the job, which raises its epoch. A job
 that waits for a human is `awaiting_approval`. `paused`, and `pending` by way of `preempting`, are

@@ -34,11 +34,12 @@ from models_app.jobs.log_api import (
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_cancel, job_rerun, job_submit
 from models_app.jobs.states import OPEN, JobState
+from models_app.jobs.waiting import why_waiting
 
 LINES_ON_PAGE = 400
 
 
-@nav_count("job_list")
+@nav_count("job_list", "job.changed")
 def jobs_in_flight(user: Any) -> dict[str, Any]:
     """The number beside the navigation entry."""
     return {"value": selectors.jobs_in_flight(actor=user), "tone": "", "hint": _("in flight")}
@@ -127,7 +128,7 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "kind": kind,
             "kind_label": _(kind.label),
             "is_open": job.state in OPEN,
-            "why": selectors.why_waiting(job=job),
+            "why": why_waiting(job=job),
             "attempts": list(job.attempts.order_by("-epoch")[:20]),
             "checkpoints": list(job.checkpoints.order_by("-step")[:10]),
             "latest": metrics.metric_latest(job=job),

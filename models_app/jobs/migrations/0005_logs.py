@@ -38,6 +38,14 @@ class Migration(migrations.Migration):
             "logchunk",
             django.contrib.postgres.indexes.BrinIndex(fields=["stored_at"], name="log_chunk_age"),
         ),
+        migrations.AddIndex(
+            "jobattempt",
+            models.Index(
+                condition=models.Q(("log_complete", False), ("log_gap_seq", None)),
+                fields=["ended_at"],
+                name="attempt_log_open",
+            ),
+        ),
         # Packed bodies gain nothing from another compression; the grams are read without them.
         migrations.RunSQL(
             "ALTER TABLE jobs_logchunk ALTER COLUMN body SET STORAGE EXTERNAL,"

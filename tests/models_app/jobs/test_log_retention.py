@@ -5,7 +5,8 @@ import pytest
 from models_app.jobs import logs
 from models_app.jobs.log_compaction import log_compact
 from models_app.jobs.log_retention import logs_expire
-from models_app.jobs.models import Job, LogChunk
+from models_app.jobs.log_sweep import logs_sweep
+from models_app.jobs.models import Job, JobAttempt, LogChunk
 from tests.factories.logs import end, held_job, lines
 
 pytestmark = pytest.mark.django_db
@@ -74,3 +75,19 @@ class TestSize:
 
         assert kept(job)[0] == 301
         assert Job.objects.get(pk=job.pk).log_first == 301
+
+
+class TestSweep:
+    def test_does_all_that_the_clock_must_do(self, team, settings):
+        settings.LOG_KEEP_DAYS = 30
+        job = held_job(team)
+        logs.log_append(job=job, lines=lines("old"))
+        LogChunk.objects.update(stored_at="2020-01-01T00:00:00Z")
+        logs.log_append(job=job, lines=lines("new"))
+        end(job)
+        JobAttempt.objects.update(ended_at="2020-01-01T00:00:00Z")
+
+        assert logs_sweep(now=True) == 3
+        assert [line.stream for line in logs.log_read(job=job)] == ["job", "gap"]
+        assert LogChunk.objects.get().grams is not None
+        assert logs_sweep() == 0
