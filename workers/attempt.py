@@ -5,7 +5,6 @@ See docs/architecture.md#life-of-a-job.
 
 import errno
 import logging
-import shutil
 import signal
 import threading
 import time
@@ -25,9 +24,11 @@ from models_app.jobs.attempts import (
     job_stopped,
 )
 from models_app.jobs.kind import JobFailed, kind_of
+from models_app.jobs.log_compaction import log_compact
 from models_app.jobs.models import Job
 from models_app.jobs.states import TERMINAL, JobState, ReasonCode
 from workers.isolation.cage import Cage
+from workers.late import clear_job
 from workers.lease import Lease
 from workers.process import ChildProcess
 from workers.shipping import Shipper
@@ -35,9 +36,11 @@ from workers.spool import attempt_folder, checkpoint_folder, job_folder
 
 logger = logging.getLogger(__name__)
 
-SHIP_EVERY_S = 0.15
 #: Reasons of a child that may hide a limit it ran into: "cannot start a thread", "file too large".
 UNEXPLAINED = {None, ReasonCode.USER_CODE, ReasonCode.OOM, ReasonCode.DISK_FULL}
+SHIP_EVERY_S = 0.1
+#: Batches in a row while the spool is ahead, before the lease is looked at again.
+CATCH_UP = 20
 
 
 class Attempt:
@@ -83,6 +86,7 @@ class Attempt:
         except (JobFailed, SlipwayError) as error:
             reason = error.reason if isinstance(error, JobFailed) else ReasonCode.INTEGRITY
             self.shipper.say(error.message, level="error")
+            self.shipper.drain()
             self._fail(reason, error.message, permanent=True)
             return
         try:
@@ -129,7 +133,9 @@ class Attempt:
     def _ship(self) -> None:
         """Store what is there. While the database is away it simply waits in the spool."""
         try:
-            self.shipper.ship()
+            for _ in range(CATCH_UP):
+                if not self.shipper.ship():
+                    break
         except DatabaseError as error:
             logger.warning("log of job %s waits in its spool: %s", self.job.pk, error)
             connections.close_all()
@@ -228,11 +234,12 @@ class Attempt:
         return f"The job's process ended with status {self.process.exit_code} without a result."
 
     def _clean_up(self) -> None:
+        """Tidy up after an ended job: few large log chunks, no folder. A clock does what fails."""
         try:
-            ended = Job.objects.filter(pk=self.job.pk, state__in=sorted(TERMINAL)).exists()
-        except DatabaseError:
-            return
+            if Job.objects.filter(pk=self.job.pk, state__in=sorted(TERMINAL)).exists():
+                log_compact(job_id=self.job.pk, ended=True)
+                clear_job(self.job.pk)
+        except DatabaseError as error:
+            logger.warning("job %s was not tidied up: %s", self.job.pk, error)
         finally:
             connections.close_all()
-        if ended:
-            shutil.rmtree(job_folder(self.job.pk), ignore_errors=True)

@@ -28,8 +28,8 @@ from workers.attempt import Attempt
 from workers.capacity import capacity, health
 from workers.devices import Devices
 from workers.inline import InlineAttempt
+from workers.late import Tidier
 from workers.orphans import end_orphans
-from workers.spool import clear_ended
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ class Node:
         place_jobs()
         connections.close_all()
         self._poller.start()
+        Tidier(self.stopping).start()
 
     def register(self) -> None:
         has = capacity()
@@ -154,7 +155,6 @@ class Node:
             action()
 
     def _waiting(self) -> int:
-        clear_ended()
         return Job.objects.filter(state=JobState.SCHEDULED, node_name=self.name).count()
 
     def _say_goodbye(self) -> None:
