@@ -70,6 +70,7 @@ PLATFORM: dict[str, Scope] = {
     "access.change_user": Scope.ADMIN,
     "approvals.change_policy": Scope.ADMIN,
     "pools.view_node": Scope.READ,
+    "pools.manage_node": Scope.ADMIN,
 }
 
 # Anybody signed in: one's own things. The service checks that they are one's own.

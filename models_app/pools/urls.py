@@ -2,6 +2,9 @@
 
 from django.urls import path
 
-from models_app.pools import api
+from models_app.pools import api, joining_api
 
-urlpatterns = [path("nodes", api.NodeListApi.as_view(), name="api_node_list")]
+urlpatterns = [
+    path("nodes", api.NodeListApi.as_view(), name="api_node_list"),
+    *joining_api.urlpatterns,
+]
