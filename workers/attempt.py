@@ -8,12 +8,14 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connections
 
 from models_app.core.errors import SlipwayError, StaleEpoch
+from models_app.core.store import StoreUnavailable
 from models_app.jobs.attempts import (
     attempt_started,
     job_fail,
@@ -21,18 +23,23 @@ from models_app.jobs.attempts import (
     job_release,
     job_stopped,
 )
+from models_app.jobs.checkpoints import checkpoint_folder
 from models_app.jobs.kind import JobFailed
 from models_app.jobs.models import Job
 from models_app.jobs.services import kind_of
 from models_app.jobs.states import TERMINAL, ReasonCode
+from workers.checkpoints import CheckpointSender, restore
 from workers.lease import Lease
 from workers.process import ChildProcess
 from workers.shipping import Shipper
-from workers.spool import attempt_folder, checkpoint_folder, job_folder
+from workers.spool import attempt_folder, job_folder
 
 logger = logging.getLogger(__name__)
 
 SHIP_EVERY_S = 0.15
+#: Longest wait for a store that is away, and for the newest checkpoint to be sent there.
+STORE_PATIENCE_S = 600
+SETTLE_S = 120
 
 
 class Attempt:
@@ -44,7 +51,8 @@ class Attempt:
         self.node_stopping = stopping
         self.folder = attempt_folder(job.pk, job.epoch)
         self.process = ChildProcess(self.folder)
-        self.shipper = Shipper(job, self.folder)
+        self.sender = CheckpointSender(job)
+        self.shipper = Shipper(job, self.folder, self.sender.offer)
         self.lease = Lease(job, beat=self.process.beat)
         self.why_stopped = ""
         self._stop_at: float | None = None
@@ -61,6 +69,7 @@ class Attempt:
             logger.error("attempt %s of job %s given up: %s", self.job.epoch, self.job.pk, error)
         finally:
             self.lease.close()
+            self.sender.close()
             self.process.kill()
             connections.close_all()
             self._clean_up()
@@ -70,16 +79,50 @@ class Attempt:
         self.shipper.leftovers()
         self.shipper.say(f"Attempt {self.job.epoch} starts on {self.job.node_name}.")
         try:
-            inputs = self.kind.load(self.params, self.job, self.folder / "inputs")
+            inputs = self._with_store(self._load)
         except (JobFailed, SlipwayError) as error:
-            reason = error.reason if isinstance(error, JobFailed) else ReasonCode.INTEGRITY
-            self.shipper.say(error.message, level="error")
-            self._fail(reason, error.message, permanent=True)
+            if isinstance(error, StaleEpoch):
+                raise
+            self._refuse(error)
             return
         self.process.start(self._job_file(inputs))
         attempt_started(job=self.job, pid=self.process.pid)
         self._watch()
         self._conclude()
+
+    def _load(self) -> dict[str, Any]:
+        inputs = self.kind.load(self.params, self.job, self.folder / "inputs")
+        restore(self.job, self.shipper.say)
+        return inputs
+
+    def _refuse(self, error: JobFailed | SlipwayError) -> None:
+        """What the job needs cannot be had: for good, or only here and now."""
+        self.shipper.say(error.message, level="error")
+        if not isinstance(error, JobFailed):
+            self._fail(ReasonCode.INTEGRITY, error.message, permanent=True)
+        elif self.node_stopping.is_set() and not error.permanent:
+            facts = self._facts()
+            self._patiently(lambda: job_release(job=self.job, message=error.message, attempt=facts))
+        else:
+            self._fail(error.reason, error.message, permanent=error.permanent)
+
+    def _with_store(self, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Do it, again and again while the console's store is away and the job may stay here."""
+        until, told = time.monotonic() + STORE_PATIENCE_S, False
+        while True:
+            try:
+                return action()
+            except StoreUnavailable as error:
+                leaving = self.lease.cancel.is_set() or self.node_stopping.is_set()
+                if leaving or time.monotonic() > until:
+                    raise JobFailed(
+                        error.message, reason=ReasonCode.NODE_LOST, permanent=False
+                    ) from error
+                if not told:
+                    self.shipper.say(f"Waiting for the store. {error.message}", level="warning")
+                told = True
+            if self.lease.lost.wait(2.0):
+                raise StaleEpoch
 
     def _job_file(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -127,6 +170,9 @@ class Attempt:
         """The child is gone: store the rest of what it said, then end the attempt."""
         self._patiently(lambda: self.shipper.drain())
         outcome = self.shipper.outcome or {"kind": "died"}
+        if outcome["kind"] != "result" and not self.lease.cancel.is_set():
+            # Where it goes on, this disk may not be seen.
+            self.sender.settle(SETTLE_S)
         if self.why_stopped == "timeout":
             text = f"It took longer than its limit of {self.job.timeout_s} s."
             self._fail(ReasonCode.TIMEOUT, text, permanent=True)
@@ -147,12 +193,16 @@ class Attempt:
             self._fail(ReasonCode.KILLED, "It ended by itself.", permanent=False)
             return
         try:
-            stored = self.kind.store(self.params, self.job, value, self.folder / "output")
+            stored = self._with_store(
+                lambda: self.kind.store(self.params, self.job, value, self.folder / "output")
+            )
             self._patiently(lambda: job_finish(job=self.job, result=stored, attempt=self._facts()))
         except SlipwayError as error:
             if isinstance(error, StaleEpoch):
                 raise
             self._fail(ReasonCode.INTEGRITY, error.message, permanent=True)
+        except JobFailed as error:
+            self._refuse(error)
 
     def _fail(self, reason: str, message: str, *, permanent: bool) -> None:
         self._patiently(

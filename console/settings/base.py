@@ -4,12 +4,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from console.settings import cluster, env
-from console.settings.cluster import (  # noqa: F401
-    CACHE_MIB,
-    CLUSTER_HOST,
-    NODE_SECRET,
-    STORE_URL,
-)
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 DATA_DIR = Path(env.read_str("SLIPWAY_DATA_DIR", str(BASE_DIR / "var"), "Where all data lies"))
@@ -17,6 +11,10 @@ SECRET_KEY = env.read_str(
     "SECRET_KEY", None, "Signs sessions; other keys are made of it", secret=True
 )
 REPLICA_KEY = cluster.replica_key(SECRET_KEY)
+CLUSTER_HOST = cluster.CLUSTER_HOST
+NODE_SECRET = cluster.NODE_SECRET
+STORE_URL = cluster.STORE_URL
+CACHE_MIB = cluster.CACHE_MIB
 DEBUG = False
 HOST = env.read_str("SLIPWAY_HOST", "127.0.0.1", "Address the console listens on")
 PORT = env.read_int("SLIPWAY_PORT", 8000, "Port the console listens on", least=1, most=65535)

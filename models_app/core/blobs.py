@@ -130,9 +130,9 @@ def tree_send(folder: Path) -> Manifest:
     for path in _files(folder):
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        entry = {"sha256": sha256, "size": path.stat().st_size}
-        store.push(path, sha256, entry["size"])
-        manifest[path.relative_to(folder).as_posix()] = entry
+        size = path.stat().st_size
+        store.push(path, sha256, size)
+        manifest[path.relative_to(folder).as_posix()] = {"sha256": sha256, "size": size}
     return manifest
 
 

@@ -76,7 +76,7 @@ def _clear_temporary(before: float) -> None:
 def _named() -> Iterator[str]:
     """Every digest that the database holds, as often as it does."""
     for model in apps.get_models(include_auto_created=True):
-        columns = [field.column for field in model._meta.concrete_fields if _may_name(field)]
+        columns = [str(field.column) for field in model._meta.concrete_fields if _may_name(field)]
         if columns and model._meta.managed:
             yield from _digests(model, columns)
 

@@ -68,7 +68,8 @@ def require_version(protocol: int, migrations: Mapping[str, str]) -> None:
 
 @cache
 def _migrations() -> MigrationGraph:
-    return MigrationLoader(None).graph
+    graph: MigrationGraph = MigrationLoader(None).graph
+    return graph
 
 
 def console_url() -> str:
