@@ -1,8 +1,6 @@
 """Which processes make up the application, with their command lines and signals."""
 
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,8 +34,6 @@ def build(options: Options, environment: Mapping[str, str]) -> Application:
     """The application as it is shipped."""
     web = {**environment, "DJANGO_SETTINGS_MODULE": "console.settings.web"}
     worker = {**environment, "DJANGO_SETTINGS_MODULE": "console.settings.worker"}
-    queues = options.queues or ("cpu,gpu" if has_accelerator() else "cpu")
-    worker["SLIPWAY_WORKER_QUEUES"] = queues
     for each in (web, worker):
         each.setdefault("PYTHONWARNINGS", _QUIET)
     run_dir = options.data_dir / "run"
@@ -54,7 +50,7 @@ def build(options: Options, environment: Mapping[str, str]) -> Application:
         web=_server("web", "console.asgi", options.port, options, web),
         gateway=gateway,
         background=(
-            _worker(f"control,{queues}", options.slots + CONTROL_THREADS, worker),
+            _worker(options.slots + CONTROL_THREADS, worker),
             ChildSpec(
                 name="beat",
                 command=[
@@ -78,18 +74,6 @@ def _manage(
     )
 
 
-def has_accelerator() -> bool:
-    """Whether this machine has a GPU that its driver knows."""
-    program = shutil.which("nvidia-smi")
-    if not program:
-        return False
-    try:
-        said = subprocess.run([program, "-L"], capture_output=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return said.returncode == 0 and b"GPU" in said.stdout
-
-
 def _server(
     name: str, module: str, port: int, options: Options, environment: Mapping[str, str]
 ) -> ChildSpec:
@@ -106,12 +90,12 @@ def _server(
     )  # fmt: skip
 
 
-def _worker(queues: str, threads: int, environment: Mapping[str, str]) -> ChildSpec:
+def _worker(threads: int, environment: Mapping[str, str]) -> ChildSpec:
     return ChildSpec(
         name="worker",
         command=[
             *_celery("worker"), "--pool=threads", "--concurrency", str(threads), "-l", "WARNING",
-            "--without-gossip", "--without-mingle", "-Q", queues,
+            "--without-gossip", "--without-mingle", "-Q", "control",
         ],
         environment=environment,
         stage=Stage.WORKER,

@@ -32,7 +32,6 @@ class Options:
     #: None when the console's own process serves /v1, too
     gateway_port: int | None
     slots: int
-    queues: str
     database_url: str
     redis_url: str
     secret_key: str
@@ -68,7 +67,6 @@ def read(
         port=web_port,
         gateway_port=_number(gateway, "SLIPWAY_GATEWAY_PORT", 65535) if split else None,
         slots=slots,
-        queues=environment.get("SLIPWAY_WORKER_QUEUES", ""),
         database_url=values["DATABASE_URL"],
         redis_url=values["REDIS_URL"],
         secret_key=values["SECRET_KEY"],

@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -24,10 +24,9 @@ from models_app.jobs.attempts import (
     job_stopped,
 )
 from models_app.jobs.checkpoints import checkpoint_folder
-from models_app.jobs.kind import JobFailed
+from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.models import Job
-from models_app.jobs.services import kind_of
-from models_app.jobs.states import TERMINAL, ReasonCode
+from models_app.jobs.states import TERMINAL, JobState, ReasonCode
 from workers.checkpoints import CheckpointSender, restore
 from workers.lease import Lease
 from workers.process import ChildProcess
@@ -45,8 +44,9 @@ SETTLE_S = 120
 class Attempt:
     """Supervises one child process from claim to end, in the thread that calls `run`."""
 
-    def __init__(self, job: Job, *, stopping: threading.Event) -> None:
+    def __init__(self, job: Job, *, stopping: threading.Event, devices: Sequence[int] = ()) -> None:
         self.job = job
+        self.devices = list(devices)
         self.kind, self.params = kind_of(job)
         self.node_stopping = stopping
         self.folder = attempt_folder(job.pk, job.epoch)
@@ -100,7 +100,7 @@ class Attempt:
         self.shipper.say(error.message, level="error")
         if not isinstance(error, JobFailed):
             self._fail(ReasonCode.INTEGRITY, error.message, permanent=True)
-        elif self.node_stopping.is_set() and not error.permanent:
+        elif self._is_leaving() and not error.permanent:
             facts = self._facts()
             self._patiently(lambda: job_release(job=self.job, message=error.message, attempt=facts))
         else:
@@ -113,8 +113,7 @@ class Attempt:
             try:
                 return action()
             except StoreUnavailable as error:
-                leaving = self.lease.cancel.is_set() or self.node_stopping.is_set()
-                if leaving or time.monotonic() > until:
+                if self._is_leaving() or time.monotonic() > until:
                     raise JobFailed(
                         error.message, reason=ReasonCode.NODE_LOST, permanent=False
                     ) from error
@@ -123,6 +122,9 @@ class Attempt:
                 told = True
             if self.lease.lost.wait(2.0):
                 raise StaleEpoch
+
+    def _is_leaving(self) -> bool:
+        return self.node_stopping.is_set() or self.lease.state != JobState.RUNNING
 
     def _job_file(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -134,6 +136,7 @@ class Attempt:
             "checkpoint_dir": str(checkpoint_folder(self.job.pk)),
             "output_dir": str(self.folder / "output"),
             "watchdog_s": settings.JOB_LEASE_S * 0.8,
+            "devices": self.devices,
         }
 
     def _watch(self) -> None:
@@ -142,8 +145,8 @@ class Attempt:
             if self.lease.lost.is_set():
                 raise StaleEpoch
             self._ship()
-            if self.lease.cancel.is_set():
-                self._ask_to_stop("cancel")
+            if self.lease.state != JobState.RUNNING:
+                self._ask_to_stop("request")
             elif self.node_stopping.is_set():
                 self._ask_to_stop("node")
             elif self.job.timeout_s and time.monotonic() - started > self.job.timeout_s:
@@ -170,17 +173,21 @@ class Attempt:
         """The child is gone: store the rest of what it said, then end the attempt."""
         self._patiently(lambda: self.shipper.drain())
         outcome = self.shipper.outcome or {"kind": "died"}
-        if outcome["kind"] != "result" and not self.lease.cancel.is_set():
+        if outcome["kind"] != "result" and self.lease.state != JobState.CANCELING:
             # Where it goes on, this disk may not be seen.
             self.sender.settle(SETTLE_S)
         if self.why_stopped == "timeout":
             text = f"It took longer than its limit of {self.job.timeout_s} s."
             self._fail(ReasonCode.TIMEOUT, text, permanent=True)
-        elif self.lease.cancel.is_set():
+        elif self.lease.state == JobState.CANCELING:
             self._patiently(lambda: job_stopped(job=self.job, attempt=self._facts()))
         elif outcome["kind"] == "result" and not (self.kind.long_lived and self.why_stopped):
             self._finish(outcome["value"])
-        elif self.why_stopped == "node" and outcome["kind"] in ("stopped", "result", "died"):
+        elif self.why_stopped in ("node", "request") and outcome["kind"] in (
+            "stopped",
+            "result",
+            "died",
+        ):
             text = "The worker was shut down; the job goes on from its last checkpoint."
             self._patiently(lambda: job_release(job=self.job, message=text, attempt=self._facts()))
         elif outcome["kind"] == "failed":

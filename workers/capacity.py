@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 PACKAGES = ("torch", "transformers", "safetensors", "tokenizers", "numpy")
 
 
@@ -21,6 +23,16 @@ def capacity() -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
+    }
+
+
+def health() -> dict[str, Any]:
+    """How it is now: load, free memory and disk, each GPU's memory, temperature and errors."""
+    return {
+        "load": round(os.getloadavg()[0], 2),
+        "memory_free_mib": psutil.virtual_memory().available >> 20,
+        "disk_free_mib": shutil.disk_usage(Path.cwd()).free >> 20,
+        "gpus": _gpu_health(),
     }
 
 
@@ -39,16 +51,42 @@ def memory_mib() -> int:
 
 def gpus() -> list[dict[str, Any]]:
     """Name and memory of each NVIDIA device, if the driver's tool is there."""
+    rows = _ask_driver("name,memory.total")
+    return [{"name": name, "memory_mib": int(memory)} for name, memory in rows]
+
+
+GPU_HEALTH = {
+    "memory.used": "memory_used_mib",
+    "utilization.gpu": "utilization_percent",
+    "temperature.gpu": "temperature_c",
+    "ecc.errors.uncorrected.volatile.total": "uncorrected_errors",
+}
+
+
+def _gpu_health() -> list[dict[str, float]]:
+    """Figures that the driver knows; those it does not know are left out."""
+    return [
+        {
+            name: float(value)
+            for name, value in zip(GPU_HEALTH.values(), row, strict=True)
+            if value.replace(".", "", 1).isdigit()
+        }
+        for row in _ask_driver(",".join(GPU_HEALTH))
+    ]
+
+
+def _ask_driver(fields: str) -> list[list[str]]:
+    """One row for each NVIDIA device; none where there is no driver or it does not answer."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
-    query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    query = [tool, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
-    rows = (line.rsplit(",", 1) for line in answer.stdout.splitlines() if "," in line)
-    return [{"name": name.strip(), "memory_mib": int(memory)} for name, memory in rows]
+    rows = [[part.strip() for part in line.split(",")] for line in answer.stdout.splitlines()]
+    return [row for row in rows if len(row) == fields.count(",") + 1]
 
 
 def _version(name: str) -> str:

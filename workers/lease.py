@@ -1,4 +1,4 @@
-"""Keeps one attempt alive: renews its lease, feeds the watchdog, notices cancels and fences."""
+"""Keeps one attempt alive: renews its lease, feeds the watchdog, notices wishes and fences."""
 
 import logging
 import threading
@@ -26,29 +26,39 @@ class Lease(threading.Thread):
         super().__init__(name=f"lease-{job.pk}", daemon=True)
         self.job, self.beat = job, beat
         self.lost = threading.Event()
-        self.cancel = threading.Event()
-        self._closed = threading.Event()
+        #: State of the row when it was last seen; anything but `running` asks the child to stop.
+        self.state: str = JobState.RUNNING
+        self._wake = threading.Event()
+        self._closed = False
         self._renewed_at = time.monotonic()
 
     def run(self) -> None:
-        while not self._closed.wait(settings.JOB_HEARTBEAT_S):
+        while not self._closed:
+            self._wake.wait(settings.JOB_HEARTBEAT_S)
+            self._wake.clear()
+            if self._closed:
+                return
             self._renew()
             if self.lost.is_set():
                 return
             self.beat()
 
+    def look(self) -> None:
+        """The row has changed: look at it now instead of at the next heartbeat."""
+        self._wake.set()
+
     def close(self) -> None:
         """The attempt has ended."""
-        self._closed.set()
+        self._closed = True
+        self._wake.set()
 
     def _renew(self) -> None:
         begun = time.monotonic()
         try:
-            if job_renew(job=self.job) == JobState.CANCELING:
-                self.cancel.set()
+            self.state = job_renew(job=self.job)
             self._renewed_at = begun
         except StaleEpoch:
-            if not self._closed.is_set():
+            if not self._closed:
                 self.lost.set()
         except DatabaseError as error:
             # A database that is away looks like our own partition: go on only while nobody else

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from celery import signals
 from django.conf import settings
@@ -18,10 +18,15 @@ from django.db import OperationalError, close_old_connections, connections
 from models_app.deployments.reconcile import reconcile_all
 from models_app.jobs.attempts import job_claim
 from models_app.jobs.models import Job
+from models_app.jobs.placement import place_jobs
 from models_app.jobs.recovery import recover_node, sweep
-from models_app.pools.services import node_gone, node_heartbeat, node_register
+from models_app.jobs.signals import node_queue
+from models_app.jobs.states import JobState
+from models_app.pools.joining import NodeRefused, node_may_register
+from models_app.pools.services.registration import node_gone, node_heartbeat, node_register
 from workers.attempt import Attempt
-from workers.capacity import capacity
+from workers.capacity import capacity, health
+from workers.devices import Devices
 from workers.spool import clear_ended
 
 logger = logging.getLogger(__name__)
@@ -29,20 +34,22 @@ logger = logging.getLogger(__name__)
 POLL_S = 3.0
 #: The node does the clock's work itself when beat or the broker has been silent for so long.
 TICK_GAP_S = 12.0
+#: Exit status of a worker whose name belongs to another node (EX_CONFIG).
+REFUSED = 78
 
 
 class Node:
-    """Claims jobs for free slots and supervises them; one per worker process."""
+    """Claims the jobs placed here and supervises them; one per worker process."""
 
     def __init__(self) -> None:
         self.name, self._lock = _take_name(settings.NODE_NAME or socket.gethostname())
         self.incarnation = f"{self.name}:{os.getpid()}:{time.time_ns()}"
         self.slots = threading.BoundedSemaphore(settings.WORKER_SLOTS)
-        self.used = 0
         self.stopping = threading.Event()
-        self._count = threading.Lock()
+        self._attempts: dict[int, Attempt] = {}
         self._ticks = {"sweep": time.monotonic(), "reconcile": time.monotonic()}
         self._poller = threading.Thread(target=self._poll, name="node-poll", daemon=True)
+        self._devices = Devices(0)
 
     def start(self) -> None:
         """Register, free what an earlier self of this node held, and begin to poll."""
@@ -50,16 +57,21 @@ class Node:
         freed = recover_node(node=self.name, incarnation=self.incarnation)
         if freed:
             logger.warning("freed %s jobs of an earlier worker on %s", freed, self.name)
+        place_jobs()
         connections.close_all()
         self._poller.start()
 
     def register(self) -> None:
+        node_may_register(name=self.name, secret=settings.NODE_SECRET)
+        has = capacity()
+        self._devices = Devices(len(has["gpus"]), keep=self._devices)
         node_register(
             name=self.name,
             incarnation=self.incarnation,
-            queues=settings.WORKER_QUEUES,
             slots=settings.WORKER_SLOTS,
-            capacity=capacity(),
+            capacity=has,
+            labels=settings.NODE_LABELS,
+            shares_store=not settings.STORE_URL,
         )
 
     def stop(self) -> None:
@@ -70,16 +82,17 @@ class Node:
         """Beat is alive: the poller need not do this work now."""
         self._ticks[what] = time.monotonic()
 
+    def look(self, job_id: int) -> None:
+        """Somebody wants something of this job."""
+        attempt = self._attempts.get(job_id)
+        if attempt is not None:
+            attempt.lease.look()
+
     def offer(self, job_id: int | None) -> None:
-        """Claim this job (or any), supervise it to its end, then others, in this thread."""
+        """Claim this job (or any placed here), supervise it to its end, then others."""
         while not self.stopping.is_set() and self.slots.acquire(blocking=False):
             try:
-                job = job_claim(
-                    worker=self.incarnation,
-                    node=self.name,
-                    queues=settings.WORKER_QUEUES,
-                    job_id=job_id,
-                )
+                job = job_claim(worker=self.incarnation, node=self.name, job_id=job_id)
                 if job is None:
                     return
                 self._supervise(job)
@@ -89,28 +102,25 @@ class Node:
             job_id = None
 
     def _supervise(self, job: Job) -> None:
-        with self._count:
-            self.used += 1
-        try:
-            Attempt(job, stopping=self.stopping).run()
-        except Exception:
-            logger.exception("attempt %s of job %s ended badly", job.epoch, job.pk)
-        finally:
-            with self._count:
-                self.used -= 1
+        with self._devices.reserved(job.gpus) as devices:
+            attempt = Attempt(job, stopping=self.stopping, devices=devices)
+            self._attempts[job.pk] = attempt
+            try:
+                attempt.run()
+            except Exception:
+                logger.exception("attempt %s of job %s ended badly", job.epoch, job.pk)
+            finally:
+                del self._attempts[job.pk]
 
     def _poll(self) -> None:
-        """Every few seconds: sign of life, queued jobs whose signal was lost, overdue ticks."""
+        """Every few seconds: sign of life, jobs whose signal was lost, overdue ticks."""
         while not self.stopping.wait(POLL_S):
             try:
                 close_old_connections()
-                if not node_heartbeat(
-                    name=self.name, incarnation=self.incarnation, used_slots=self.used
-                ):
-                    self.register()
+                self._beat()
                 self._tick("sweep", sweep)
                 self._tick("reconcile", reconcile_all)
-                if self.used < settings.WORKER_SLOTS and self._work_waits():
+                if len(self._attempts) < settings.WORKER_SLOTS and self._work_waits():
                     threading.Thread(target=self.offer, args=(None,), daemon=True).start()
             except OperationalError as error:
                 logger.warning("database not reachable: %s", error)
@@ -120,6 +130,17 @@ class Node:
                 connections.close_all()
         self._say_goodbye()
 
+    def _beat(self) -> None:
+        known = node_heartbeat(
+            name=self.name,
+            incarnation=self.incarnation,
+            used_slots=len(self._attempts),
+            health=health(),
+            node_time=time.time(),
+        )
+        if known is None:
+            self.register()
+
     def _tick(self, what: str, action: Callable[[], object]) -> None:
         if time.monotonic() - self._ticks[what] > TICK_GAP_S:
             self._ticks[what] = time.monotonic()
@@ -127,7 +148,7 @@ class Node:
 
     def _work_waits(self) -> bool:
         clear_ended()
-        return Job.objects.filter(state="pending", queue__in=settings.WORKER_QUEUES).exists()
+        return Job.objects.filter(state=JobState.SCHEDULED, node_name=self.name).exists()
 
     def _say_goodbye(self) -> None:
         try:
@@ -145,8 +166,15 @@ def current_node() -> Node:
 
 
 @signals.worker_ready.connect
-def _on_ready(**_: object) -> None:
-    current_node().start()
+def _on_ready(sender: Any = None, **_: object) -> None:
+    node = current_node()
+    # Its own queue, whose name is known only now; kept over reconnections to the broker.
+    sender.add_task_queue(node_queue(node.name))
+    try:
+        node.start()
+    except NodeRefused as error:
+        logger.error("%s", error.message)
+        raise SystemExit(REFUSED) from error
 
 
 @signals.worker_shutting_down.connect

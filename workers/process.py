@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ INHERIT = (
     "LC_ALL",
     "TZ",
     "TMPDIR",
-    "CUDA_VISIBLE_DEVICES",
     "LD_LIBRARY_PATH",
 )
 
@@ -60,7 +60,7 @@ class ChildProcess:
                 stdin=subprocess.PIPE,
                 stdout=spool,
                 stderr=spool,
-                env=child_environment(),
+                env=child_environment(job_file.get("devices", ())),
                 cwd=settings.BASE_DIR,
                 start_new_session=True,
             )
@@ -104,11 +104,15 @@ class ChildProcess:
                 self._process.stdin.close()
 
 
-def child_environment() -> dict[str, str]:
-    """Built from zero. The settings a child loads point to no database and no Redis."""
+def child_environment(devices: Sequence[int] = ()) -> dict[str, str]:
+    """Built from zero. The settings a child loads point to no database and no Redis.
+
+    Of the node's GPUs it sees those that were reserved for it, none if it asked for none.
+    """
     kept = {name: os.environ[name] for name in INHERIT if name in os.environ}
     return {
         **kept,
+        "CUDA_VISIBLE_DEVICES": ",".join(str(device) for device in devices),
         "DJANGO_SETTINGS_MODULE": "console.settings.worker",
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
         "REDIS_URL": "redis://127.0.0.1:9",

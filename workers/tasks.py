@@ -13,6 +13,12 @@ def run_job(job_id: int, **_: object) -> None:
     current_node().offer(job_id)
 
 
+@shared_task(name="workers.look")
+def look(job_id: int, **_: object) -> None:
+    """Somebody wants something of a running job: its attempt looks at the row at once."""
+    current_node().look(job_id)
+
+
 @shared_task(name="workers.sweep")
 def sweep(**_: object) -> None:
     """Recover jobs whose worker fell silent; send lost signals again."""

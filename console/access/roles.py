@@ -40,6 +40,8 @@ GRANTS: dict[str, tuple[set[Role], Scope]] = {
     "jobs.submit_job": (_BUILDERS, Scope.WRITE),
     "jobs.cancel_job": (_BUILDERS, Scope.WRITE),
     "jobs.rerun_job": (_BUILDERS, Scope.WRITE),
+    "jobs.pause_job": (_BUILDERS, Scope.WRITE),
+    "jobs.prioritise_job": (_ADMINS, Scope.WRITE),
     "datasets.view_dataset": (_READERS, Scope.READ),
     "datasets.add_dataset": (_BUILDERS, Scope.WRITE),
     "datasets.change_dataset": (_BUILDERS, Scope.WRITE),
@@ -71,6 +73,7 @@ PLATFORM: dict[str, Scope] = {
     "approvals.change_policy": Scope.ADMIN,
     "pools.view_node": Scope.READ,
     "pools.manage_node": Scope.ADMIN,
+    "pools.manage_pool": Scope.ADMIN,
 }
 
 # Anybody signed in: one's own things. The service checks that they are one's own.

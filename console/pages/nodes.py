@@ -9,7 +9,7 @@ from django.urls import path
 
 from models_app.core.permission import require
 from models_app.jobs.models import Job
-from models_app.jobs.selectors import queue_depth
+from models_app.jobs.selectors import pool_depth
 from models_app.jobs.states import HELD
 from models_app.pools.selectors import node_list
 
@@ -25,7 +25,7 @@ def node_page(request: HttpRequest) -> HttpResponse:
     ):
         running.setdefault(job.node_name, []).append(job)
     nodes = [{"node": node, "jobs": running.get(node.name, [])} for node in node_list()]
-    return render(request, "nodes/list.html", {"nodes": nodes, "depth": queue_depth()})
+    return render(request, "nodes/list.html", {"nodes": nodes, "depth": pool_depth()})
 
 
 urlpatterns = [path("nodes/", node_page, name="node_list")]

@@ -18,7 +18,7 @@ from models_app.datasets.models import Dataset
 from models_app.deployments.selectors import deployment_list, deployment_status
 from models_app.deployments.statistics import request_figures
 from models_app.deployments.traffic import traffic
-from models_app.jobs.selectors import job_list, queue_depth
+from models_app.jobs.selectors import job_list, pool_depth
 from models_app.jobs.states import JobState
 from models_app.pools.selectors import node_list
 
@@ -46,7 +46,7 @@ def overview(request: HttpRequest) -> HttpResponse:
             "spans": [(key, label) for key, (_span, label) in SPANS.items()],
             "todo": todo(actor),
             "traffic": figures,
-            "waiting": sum(queue_depth().values()),
+            "waiting": sum(pool_depth().values()),
             "jobs": jobs[:8],
             "num_jobs": jobs.count(),
             "recent": job_list(actor=actor).exclude(kind="serve")[:5],

@@ -179,10 +179,19 @@ JOB_GRACE_S = env.read_int(
 WORKER_SLOTS = env.read_int(
     "SLIPWAY_WORKER_SLOTS", 8, "Jobs a worker runs at once", least=1, most=512
 )
-WORKER_QUEUES = env.read_list(
-    "SLIPWAY_WORKER_QUEUES", "cpu", "Job queues this worker serves (cpu, gpu)"
-)
 NODE_NAME = env.read_str("SLIPWAY_NODE", "", "Name of this node; the host name by default")
+NODE_LABELS = env.read_pairs(
+    "SLIPWAY_NODE_LABELS", "", "Labels of this node, by which pools select it: zone=a,disk=ssd"
+)
+MASS_LOSS_NODES = env.read_int(
+    "SLIPWAY_MASS_LOSS_NODES", 3, "So many nodes silent at once are quarantined", least=2
+)
+MASS_LOSS_HOLD_S = env.read_int(
+    "SLIPWAY_MASS_LOSS_HOLD_S",
+    300,
+    "Seconds for which jobs of quarantined nodes are held back",
+    least=1,
+)
 REPLICA_HOST = env.read_str(
     "SLIPWAY_REPLICA_HOST", "127.0.0.1", "Address on which model servers of this node listen"
 )

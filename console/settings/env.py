@@ -68,6 +68,17 @@ def read_bool(name: str, default: bool, help: str) -> bool:
     raise ImproperlyConfigured(f"{name}={text!r} is neither 1 nor 0")
 
 
+def read_pairs(name: str, default: str, help: str) -> dict[str, str]:
+    """`name=value` words separated by commas, or ImproperlyConfigured."""
+    pairs = {}
+    for word in read_list(name, default, help):
+        key, equals, value = word.partition("=")
+        if not (key and equals and value):
+            raise ImproperlyConfigured(f"{name}: {word!r} is not of the form name=value")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
 def read_list(name: str, default: str, help: str) -> list[str]:
     """Words separated by commas."""
     return [word.strip() for word in read_str(name, default, help).split(",") if word.strip()]

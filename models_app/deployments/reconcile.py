@@ -27,8 +27,8 @@ from models_app.deployments.services.rollouts import rollout_activate, rollout_f
 from models_app.deployments.states import ReplicaState, RevisionState
 from models_app.jobs.logs import log_tail
 from models_app.jobs.models import Job
-from models_app.jobs.selectors import why_waiting
 from models_app.jobs.states import TERMINAL, JobState
+from models_app.jobs.waiting import why_waiting
 
 logger = logging.getLogger(__name__)
 

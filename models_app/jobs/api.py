@@ -23,6 +23,7 @@ from models_app.jobs import logs, metrics, selectors
 from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Checkpoint, Job, JobAttempt
 from models_app.jobs.services import job_cancel, job_rerun, job_submit
+from models_app.jobs.waiting import refusals, why_waiting
 
 
 class JobInput(BaseModel):
@@ -34,6 +35,10 @@ class JobInput(BaseModel):
     params: dict[str, Any] = {}
     title: str = ""
     priority: int = Field(0, ge=-100, le=100)
+    pool: str = Field("", description="Where it runs; the default pool if left out")
+    resources: dict[str, Any] = Field(
+        {}, description="cpus, memory_mib, disk_mib, gpus, node_selector"
+    )
     timeout_s: int | None = Field(None, ge=1, le=31_536_000)
 
 
@@ -68,14 +73,17 @@ class JobOutput(serializers.ModelSerializer[Job]):
     created_by = serializers.CharField(source="created_by.email", default=None)
     params = serializers.DictField()
     result = serializers.DictField(allow_null=True)
+    pool = serializers.CharField(source="pool.name")
+    node_selector = serializers.DictField(child=serializers.CharField())
     url = serializers.SerializerMethodField()
 
     class Meta:
         model = Job
         fields = [
             "id", "url", "team", "kind", "title", "params", "params_digest", "state", "reason_code",
-            "reason", "queue", "priority", "epoch", "node_name", "percent", "stage", "step",
-            "total_steps", "eta_s", "log_seq", "result", "rerun_of", "created_by", "created_at",
+            "reason", "pool", "cpus", "memory_mib", "disk_mib", "gpus", "node_selector", "priority",
+            "epoch", "node_name", "hold_until", "percent", "stage", "step", "total_steps", "eta_s",
+            "log_seq", "result", "rerun_of", "created_by", "created_at",
             "started_at", "finished_at", "cancel_requested_at",
         ]  # fmt: skip
 
@@ -147,6 +155,8 @@ class JobListApi(ListAPIView[Job]):
             params=given.params,
             title=given.title,
             priority=given.priority,
+            pool=given.pool,
+            resources=given.resources,
             timeout_s=given.timeout_s,
             idempotency_key=request.headers.get("Idempotency-Key"),
         )
@@ -246,11 +256,13 @@ class JobMetricsApi(APIView):
 
 
 class JobWhyApi(APIView):
-    """Why a queued job does not run yet, in one sentence; empty when it does."""
+    """Why a job does not run yet, in one sentence (empty when it does), and node by node."""
 
-    @extend_schema(responses=object_schema("Why", why="string"))
+    @extend_schema(responses=object_schema("Why", why="string", nodes="object"))
     def get(self, request: Request, pk: int) -> Response:
-        return Response({"why": selectors.why_waiting(job=_job(request, pk))})
+        job = _job(request, pk)
+        nodes = {refusal.node: refusal.reason for refusal in refusals(job=job)}
+        return Response({"why": why_waiting(job=job), "nodes": nodes})
 
 
 class JobKindListApi(APIView):
@@ -263,7 +275,7 @@ class JobKindListApi(APIView):
                 {
                     "name": kind.name,
                     "label": str(kind.label),
-                    "queue": kind.queue,
+                    "pausable": kind.pausable,
                     "submittable": kind.submittable,
                     "params": json_schema(kind.Params),
                 }

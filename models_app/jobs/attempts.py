@@ -14,16 +14,19 @@ from django.db.models.functions import Now
 from models_app.audit.services import audit_record
 from models_app.core.actor import SYSTEM
 from models_app.core.errors import StaleEpoch
+from models_app.jobs.failures import Failure, classify
+from models_app.jobs.kind import kind_of
 from models_app.jobs.models import Checkpoint, Job, JobAttempt
-from models_app.jobs.services import job_announce, kind_of, send_go_on_commit
-from models_app.jobs.states import HELD, RETRYABLE, JobState, ReasonCode
+from models_app.jobs.placement import place_on_commit
+from models_app.jobs.signals import job_announce
+from models_app.jobs.states import HELD, JobState, ReasonCode
 
 CLAIM = """
 UPDATE jobs_job SET state = 'running', epoch = epoch + 1, worker = %(worker)s,
-       node_name = %(node)s, lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
+       lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
        started_at = coalesce(started_at, clock_timestamp()), reason_code = '', reason = ''
  WHERE id = (SELECT id FROM jobs_job
-              WHERE state = 'pending' AND run_after <= clock_timestamp() AND queue = ANY(%(queues)s)
+              WHERE state = 'scheduled' AND node_name = %(node)s
                 AND (%(job_id)s::bigint IS NULL OR id = %(job_id)s)
               ORDER BY priority DESC, id FOR UPDATE SKIP LOCKED LIMIT 1)
 RETURNING id
@@ -31,24 +34,14 @@ RETURNING id
 
 
 @transaction.atomic
-def job_claim(
-    *, worker: str, node: str, queues: list[str], job_id: int | None = None
-) -> Job | None:
-    """Take the next queued job of these queues (or just `job_id`), with a lease and a new epoch.
+def job_claim(*, worker: str, node: str, job_id: int | None = None) -> Job | None:
+    """Take the next job placed on this node (or just `job_id`), with a lease and a new epoch.
 
     None: nothing to do, or somebody else was faster. A go signal delivered twice is harmless.
     """
     with connection.cursor() as cursor:
-        cursor.execute(
-            CLAIM,
-            {
-                "worker": worker,
-                "node": node,
-                "lease": settings.JOB_LEASE_S,
-                "queues": queues,
-                "job_id": job_id,
-            },
-        )
+        values = {"worker": worker, "node": node, "lease": settings.JOB_LEASE_S, "job_id": job_id}
+        cursor.execute(CLAIM, values)
         row = cursor.fetchone()
     if row is None:
         return None
@@ -59,7 +52,7 @@ def job_claim(
 
 
 def job_renew(*, job: Job) -> str:
-    """Sign of life. Returns the state (running or canceling), or raises StaleEpoch."""
+    """Sign of life. Returns the state, one of HELD, or raises StaleEpoch."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE jobs_job SET lease_until = clock_timestamp() + make_interval(secs => %s)"
@@ -115,7 +108,7 @@ def checkpoint_record(*, job: Job, checkpoint: dict[str, Any]) -> None:
     Checkpoint.objects.update_or_create(
         job=row, step=checkpoint["step"], epoch=job.epoch, defaults=checkpoint
     )
-    Job.objects.filter(pk=row.pk).update(barren_attempts=0)
+    Job.objects.filter(pk=row.pk).update(barren_attempts=0, failure_signature="")
 
 
 @transaction.atomic
@@ -163,6 +156,7 @@ def job_finish(*, job: Job, result: dict[str, Any], attempt: dict[str, Any]) -> 
     _close_attempt(row, attempt)
     audit_record(actor=SYSTEM, action="job.succeeded", obj=row)
     job_announce(row)
+    place_on_commit()
     return row
 
 
@@ -182,61 +176,121 @@ def job_fail(*, job: Job, code: str, message: str, permanent: bool, attempt: dic
         return job_stopped(job=job, attempt=attempt)
     if code == ReasonCode.TIMEOUT:
         return _end(row, JobState.TIMED_OUT, code, message, attempt)
-    if permanent or (code not in RETRYABLE and not kind_of(row)[0].long_lived):
-        return _end(row, JobState.FAILED, code, message, attempt)
-    return _again(row, code, message, attempt)
+    failure = classify(
+        code=code,
+        message=message,
+        permanent=permanent,
+        exit_code=attempt.get("exit_code"),
+        exit_signal=attempt.get("exit_signal", ""),
+        tail=attempt.get("tail", ""),
+        long_lived=kind_of(row)[0].long_lived,
+    )
+    if failure.final:
+        return _end(row, JobState.FAILED, failure.code, failure.message, attempt)
+    return _again(row, failure, attempt)
 
 
 @transaction.atomic
 def job_release(*, job: Job, message: str, attempt: dict[str, Any]) -> Job:
-    """The worker is shutting down: give the job back at once, without counting it as a failure."""
+    """The attempt has saved what it can and gives the job back, without counting as a failure.
+
+    Where it goes: `paused` if a person asked for it, else back into the queue.
+    """
     row = lock_held(job)
     if row.state == JobState.CANCELING:
         return job_stopped(job=job, attempt=attempt)
-    return _again(row, ReasonCode.NODE_LOST, message, attempt, counted=False)
+    if row.state == JobState.PAUSING:
+        return _put_by(row, JobState.PAUSED, ReasonCode.CANCELED_BY, row.reason, attempt)
+    if row.state == JobState.PREEMPTING:
+        code = row.yield_reason or ReasonCode.PREEMPTED
+        return _put_by(row, JobState.PENDING, code, row.reason, attempt)
+    return _again(row, _lost(ReasonCode.NODE_LOST, message), attempt, counted=False)
 
 
-def attempt_lost(row: Job, code: str, message: str) -> None:
-    """Called by recovery with the row locked: nobody holds the job any more."""
+def _put_by(row: Job, state: str, code: str, message: str, attempt: dict[str, Any]) -> Job:
+    _close_attempt(row, {"reason_code": code, "reason": message, **attempt})
+    Job.objects.filter(pk=row.pk).update(
+        state=state, lease_until=None, worker="", reason=message, run_after=Now()
+    )
+    row.refresh_from_db()
+    kind, params = kind_of(row)
+    kind.ended(params, row)
+    audit_record(actor=SYSTEM, action="job.yielded", obj=row, changes={"reason": code})
+    job_announce(row)
+    place_on_commit()
+    return row
+
+
+def _lost(code: str, message: str) -> Failure:
+    return Failure(code=code, message=message, final=False)
+
+
+def attempt_lost(row: Job, code: str, message: str, hold: dt.timedelta | None = None) -> None:
+    """Called by recovery with the row locked: nobody holds the job any more.
+
+    `hold` keeps it from starting elsewhere for a while: its node may come back.
+    """
     attempt = {"reason_code": code, "reason": message}
     if row.state == JobState.CANCELING:
-        _end(
-            row,
-            JobState.CANCELED,
-            ReasonCode.CANCELED_BY,
-            "Cancelled; its worker was lost.",
-            attempt,
-        )
+        text = "Cancelled; its worker was lost."
+        _end(row, JobState.CANCELED, ReasonCode.CANCELED_BY, text, attempt)
+    elif row.state == JobState.PAUSING:
+        _put_by(row, JobState.PAUSED, code, row.reason, attempt)
     else:
-        _again(row, code, message, attempt)
+        _again(row, _lost(code, message), attempt, hold=hold)
 
 
-def _again(row: Job, code: str, message: str, attempt: dict[str, Any], counted: bool = True) -> Job:
-    """running → recovering → pending, with back-off; or failed after too many barren attempts."""
+def _again(
+    row: Job,
+    failure: Failure,
+    attempt: dict[str, Any],
+    counted: bool = True,
+    hold: dt.timedelta | None = None,
+) -> Job:
+    """→ recovering → pending, with back-off; or failed after too many barren attempts."""
     kind, params = kind_of(row)
     barren = row.barren_attempts + (1 if counted else 0)
-    if barren >= row.max_attempts and not kind.long_lived:
-        text = f"{message} This was attempt {row.epoch}; {barren} in a row brought nothing new."
-        return _end(row, JobState.FAILED, ReasonCode.RETRIES_EXHAUSTED, text, attempt)
+    hopeless = _hopeless(row, failure, barren) if counted and not kind.long_lived else None
+    if hopeless:
+        return _end(row, JobState.FAILED, *hopeless, attempt)
     delay = dt.timedelta(seconds=min(300, 2 ** min(barren, 9) - 1)) if counted else dt.timedelta()
-    _close_attempt(row, {"reason_code": code, "reason": message, **attempt})
+    _close_attempt(row, {"reason_code": failure.code, "reason": failure.message, **attempt})
+    excluded = set(row.excluded_nodes) | ({row.node_name} if failure.leave_node else set())
     Job.objects.filter(pk=row.pk).update(
         state=JobState.RECOVERING,
         lease_until=None,
         worker="",
-        reason_code=code,
-        reason=message,
+        reason_code=failure.code,
+        reason=failure.message,
         barren_attempts=F("barren_attempts") + Value(1 if counted else 0),
+        failure_signature=failure.signature,
+        excluded_nodes=sorted(excluded),
     )
     kind.ended(params, row)
-    audit_record(actor=SYSTEM, action="job.recovering", obj=row, changes={"reason": code})
+    audit_record(actor=SYSTEM, action="job.recovering", obj=row, changes={"reason": failure.code})
     Job.objects.filter(pk=row.pk, state=JobState.RECOVERING).update(
-        state=JobState.PENDING, run_after=Now() + delay, sent_at=None
+        state=JobState.PENDING,
+        run_after=Now() + (hold or delay),
+        hold_until=Now() + hold if hold else None,
     )
     row.refresh_from_db()
     job_announce(row)
-    send_go_on_commit(row)
+    place_on_commit()
     return row
+
+
+def _hopeless(row: Job, failure: Failure, barren: int) -> tuple[str, str] | None:
+    """Code and message when another attempt would be in vain."""
+    if failure.signature and failure.signature == row.failure_signature and barren > 1:
+        text = f"{failure.message} It failed twice at the same place with nothing new in between."
+        return ReasonCode.POISON, text
+    if barren >= row.max_attempts:
+        text = (
+            f"{failure.message} This was attempt {row.epoch}; "
+            f"{barren} in a row brought nothing new."
+        )
+        return ReasonCode.RETRIES_EXHAUSTED, text
+    return None
 
 
 def _end(row: Job, state: str, code: str, message: str, attempt: dict[str, Any]) -> Job:
@@ -254,6 +308,7 @@ def _end(row: Job, state: str, code: str, message: str, attempt: dict[str, Any])
     kind.ended(params, row)
     audit_record(actor=SYSTEM, action=f"job.{state}", obj=row, changes={"reason": code})
     job_announce(row)
+    place_on_commit()
     return row
 
 

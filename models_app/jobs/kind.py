@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from models_app.core.catalog import Catalog
+from models_app.core.validation import parse
 
 
 class Params(BaseModel):
@@ -81,8 +82,13 @@ class JobKind:
 
     name: ClassVar[str]
     label: ClassVar[str]
-    queue: ClassVar[str] = "cpu"
     Params: ClassVar[type[Params]]
+    #: Gets a GPU by default where its pool has any.
+    uses_gpu: ClassVar[bool] = False
+    #: Saves checkpoints and goes on from them: it can be paused, moved and made to give way.
+    pausable: ClassVar[bool] = False
+    #: Short work of Slipway's own without user code: runs in the worker itself, without a child.
+    inline: ClassVar[bool] = False
     #: Attempts in a row without a new checkpoint before the job is given up.
     max_attempts: ClassVar[int] = 4
     #: A job that lives until it is stopped: a clean stop counts as success, it has no deadline.
@@ -96,6 +102,10 @@ class JobKind:
     def title(self, params: Any) -> str:
         """One line that names the work in lists."""
         return str(self.label)
+
+    def resources(self, params: Any) -> dict[str, Any]:
+        """What a job of these parameters asks for if it does not say: `resources.Resources`."""
+        return {}
 
     def load(self, params: Any, job: Any, folder: Path) -> dict[str, Any]:
         """Collect what `run` needs from the database, as JSON; files go under `folder`."""
@@ -123,3 +133,9 @@ class JobKind:
 
 
 job_kinds: Catalog[JobKind] = Catalog("job kind")
+
+
+def kind_of(job: Any) -> tuple[JobKind, Any]:
+    """The job's kind and its parsed parameters."""
+    kind = job_kinds.get(job.kind)
+    return kind, parse(kind.Params, job.params, prefix="params")

@@ -1,39 +1,68 @@
-"""The sweeper: takes jobs from workers that fell silent, and sends lost go signals again.
+"""The sweeper: takes jobs from workers that fell silent, and moves on what was forgotten.
 
 Any number of processes may run it at any time: every statement is guarded by the row's own state.
 """
 
 import datetime as dt
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from models_app.jobs.attempts import attempt_lost
+from models_app.jobs.draining import drain_nodes
 from models_app.jobs.models import Job
-from models_app.jobs.services import send_go
+from models_app.jobs.placement import place_jobs
+from models_app.jobs.signals import job_announce, send_go
+from models_app.jobs.silence import nodes_look
 from models_app.jobs.states import HELD, JobState, ReasonCode
+from models_app.pools.models import Node
+from models_app.pools.states import NodeState
 
-RESEND_AFTER = dt.timedelta(seconds=10)
+#: The go signal of a placed job is sent again after this, and its place given up after that.
+RESEND_AFTER = dt.timedelta(seconds=5)
+UNCLAIMED_AFTER = dt.timedelta(seconds=20)
 PAGE = 200
 
 
 def sweep() -> dict[str, int]:
-    """One round; returns how many jobs were recovered and how many signals sent again."""
-    return {"recovered": recover_expired(), "resent": resend_go()}
+    """One round; returns how many rows each part moved."""
+    return {
+        "nodes": nodes_look(),
+        "recovered": recover_expired(),
+        "returned": return_unclaimed(),
+        "drained": drain_nodes(),
+        "placed": place_jobs(),
+        "resent": resend_go(),
+    }
 
 
 def recover_expired() -> int:
-    """Jobs whose lease ran out go back to the queue, or end if they were being cancelled."""
+    """Jobs whose lease ran out go back to the queue, or end if they were being cancelled.
+
+    Those of a quarantined node are held back for a while: it may be us who are cut off.
+    """
+    quarantined = Node.objects.filter(state=NodeState.QUARANTINED).values("name")
+    held = Q(node_name__in=quarantined)
+    hold = dt.timedelta(seconds=settings.MASS_LOSS_HOLD_S)
     return _recover(
-        Q(lease_until__lt=Now()),
+        Q(lease_until__lt=Now()) & ~held,
         ReasonCode.LEASE_EXPIRED,
         "The worker stopped answering; the job goes on elsewhere from its last checkpoint.",
+    ) + _recover(
+        Q(lease_until__lt=Now()) & held,
+        ReasonCode.NODE_LOST,
+        "Its node was lost together with others; the job waits for it for a while.",
+        hold,
     )
 
 
 def recover_node(*, node: str, incarnation: str) -> int:
     """A worker has restarted under its name: what its earlier self held is free at once."""
+    Job.objects.filter(node_name=node, hold_until__isnull=False, state=JobState.PENDING).update(
+        hold_until=None, run_after=Now()
+    )
     return _recover(
         Q(node_name=node) & ~Q(worker=incarnation),
         ReasonCode.NODE_LOST,
@@ -41,7 +70,7 @@ def recover_node(*, node: str, incarnation: str) -> int:
     )
 
 
-def _recover(condition: Q, code: str, message: str) -> int:
+def _recover(condition: Q, code: str, message: str, hold: dt.timedelta | None = None) -> int:
     count = 0
     ids = (
         Job.objects.filter(condition, state__in=sorted(HELD))
@@ -56,19 +85,32 @@ def _recover(condition: Q, code: str, message: str) -> int:
                 .first()
             )
             if row is not None:
-                attempt_lost(row, code, message)
+                attempt_lost(row, code, message, hold)
+                count += 1
+    return count
+
+
+def return_unclaimed() -> int:
+    """Jobs whose node did not claim them in time, or takes no more, lose their place."""
+    away = Node.objects.exclude(state__in=(NodeState.READY, NodeState.CORDONED)).values("name")
+    late = Q(scheduled_at__lt=Now() - UNCLAIMED_AFTER) | Q(node_name__in=away)
+    count = 0
+    rows = Job.objects.filter(late, state=JobState.SCHEDULED)
+    for pk in list(rows.values_list("pk", flat=True)[:PAGE]):
+        with transaction.atomic():
+            if rows.filter(pk=pk).update(state=JobState.PENDING):
+                job_announce(Job.objects.get(pk=pk))
                 count += 1
     return count
 
 
 def resend_go() -> int:
-    """Queued jobs whose signal was never sent, or long ago."""
+    """Placed jobs that were not claimed although their signal was sent a while ago."""
     waiting = Job.objects.filter(
-        Q(sent_at=None) | Q(sent_at__lt=Now() - RESEND_AFTER),
-        state=JobState.PENDING,
-        run_after__lte=Now(),
+        state=JobState.SCHEDULED, sent_at__lt=Now() - RESEND_AFTER
     ).order_by("-priority", "id")
-    rows = list(waiting.values_list("pk", "queue")[:PAGE])
-    for pk, queue in rows:
-        send_go(pk, queue)
+    rows = list(waiting.values_list("pk", "node_name")[:PAGE])
+    for pk, node_name in rows:
+        send_go(pk, node_name)
+        Job.objects.filter(pk=pk, state=JobState.SCHEDULED).update(sent_at=Now())
     return len(rows)

@@ -1,13 +1,10 @@
 """What people and programs do with jobs: submit, cancel, run again."""
 
-import logging
 from typing import Any
 
-from celery import current_app
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
-from kombu.exceptions import OperationalError as BrokerDown
-from redis import RedisError
+from django.utils.translation import gettext as _
 
 from models_app.audit.services import audit_record
 from models_app.core.actor import Actor
@@ -17,12 +14,16 @@ from models_app.core.names import clean_title
 from models_app.core.permission import require
 from models_app.core.states import advance
 from models_app.core.validation import parse
-from models_app.events.publish import publish_on_commit
-from models_app.jobs.kind import JobKind, job_kinds
+from models_app.jobs.kind import job_kinds, kind_of
 from models_app.jobs.models import Job
-from models_app.jobs.states import ALLOWED, OPEN, TERMINAL, JobState, ReasonCode
+from models_app.jobs.placement import place_on_commit
+from models_app.jobs.resources import resources_fields, resources_parse
+from models_app.jobs.signals import job_announce, send_look_on_commit
+from models_app.jobs.states import ALLOWED, HELD, TERMINAL, JobState, ReasonCode
+from models_app.pools.services.pools import pool_for
 
-logger = logging.getLogger(__name__)
+#: The priority of replicas: people wait for them.
+URGENT = 50
 
 
 @transaction.atomic
@@ -34,7 +35,8 @@ def job_submit(
     params: dict[str, Any],
     title: str = "",
     priority: int = 0,
-    queue: str = "",
+    pool: str = "",
+    resources: dict[str, Any] | None = None,
     timeout_s: int | None = None,
     idempotency_key: str | None = None,
     rerun_of: Job | None = None,
@@ -42,7 +44,7 @@ def job_submit(
     """Validate, store and announce a job; the go signal follows the commit.
 
     The same `idempotency_key` in the same team returns the job that exists. Raises InvalidInput
-    with the path of each wrong field.
+    with the path of each wrong field, also for resources that no node of the pool has.
     """
     require(actor, "jobs.submit_job", team)
     if idempotency_key:
@@ -52,14 +54,18 @@ def job_submit(
     job_kind = job_kinds.get(kind)
     checked = parse(job_kind.Params, params, prefix="params")
     job_kind.check(checked, actor=actor, team=team)
+    check_priority(actor, team, priority)
+    home = pool_for(team=team, name=pool)
+    asked = resources_parse({**job_kind.resources(checked), **(resources or {})})
     job = _insert(
+        pool=home,
+        **resources_fields(asked=asked, pool=home, uses_gpu=job_kind.uses_gpu),
         team=team,
         created_by_id=actor.pk,
         kind=kind,
         title=clean_title(title or job_kind.title(checked)),
         params=checked.model_dump(mode="json"),
         params_digest=digest_json(checked.model_dump(mode="json")),
-        queue=queue or job_kind.queue,
         priority=priority,
         max_attempts=job_kind.max_attempts,
         timeout_s=timeout_s,
@@ -70,8 +76,16 @@ def job_submit(
     )
     audit_record(actor=actor, action="job.submitted", obj=job, changes={"kind": kind})
     job_announce(job)
-    send_go_on_commit(job)
+    place_on_commit()
     return job
+
+
+def check_priority(actor: Actor, team: Any, priority: int) -> None:
+    """Anybody who submits may choose up to URGENT; above it only who may pass others by."""
+    if not -100 <= priority <= 100:
+        raise FieldError("priority", _("Use a number between -100 and 100."))
+    if priority > URGENT:
+        require(actor, "jobs.prioritise_job", team)
 
 
 def _insert(**fields: Any) -> Job:
@@ -99,7 +113,8 @@ def job_cancel(*, actor: Actor, job: Job) -> Job:
         )
     if job.state == JobState.CANCELING:
         return job
-    if job.state == JobState.RUNNING:
+    if job.state in HELD:
+        send_look_on_commit(job)
         advance(
             job,
             JobState.CANCELING,
@@ -137,55 +152,17 @@ def job_rerun(*, actor: Actor, job: Job, changes: dict[str, Any] | None = None) 
         params={**job.params, **(changes or {})},
         title=job.title,
         priority=job.priority,
-        queue=job.queue,
+        pool=job.pool.name,
+        resources=resources_of(job),
         timeout_s=job.timeout_s,
         rerun_of=job,
     )
 
 
-@transaction.atomic
-def job_set_priority(*, actor: Actor, job: Job, priority: int) -> Job:
-    """Higher runs first. Only for work that is not over."""
-    require(actor, "jobs.submit_job", job)
-    if not -100 <= priority <= 100:
-        raise FieldError("priority", "Use a number between -100 and 100.")
-    if job.state not in OPEN:
-        raise WrongState(f"Job {job.pk} has already ended.")
-    old = job.priority
-    Job.objects.filter(pk=job.pk).update(priority=priority)
-    job.priority = priority
-    audit_record(
-        actor=actor, action="job.priority_changed", obj=job, changes={"from": old, "to": priority}
-    )
-    job_announce(job)
-    return job
-
-
-def job_announce(job: Job) -> None:
-    """Tell the pages of this job and the lists of its team, after commit."""
-    data = {"id": job.pk, "state": str(job.state), "kind": job.kind}
-    publish_on_commit("job.changed", data, f"job.{job.pk}", f"team.{job.team_id}")
-
-
-def send_go_on_commit(job: Job) -> None:
-    """The go signal, a wake-up only: if it is lost, sweeper and workers' polls find the row."""
-    transaction.on_commit(lambda: send_go(job.pk, job.queue), robust=True)
-
-
-def send_go(job_id: int, queue: str) -> None:
-    """Send it now; a broker that is down is no error, the row is still queued."""
-    try:
-        current_app.send_task("workers.run_job", kwargs={"job_id": job_id}, queue=queue)
-    except (BrokerDown, RedisError, OSError) as error:
-        logger.warning("go signal for job %s not sent: %s", job_id, error)
-        return
-    Job.objects.filter(pk=job_id, state=JobState.PENDING).update(sent_at=Now())
-
-
-def kind_of(job: Job) -> tuple[JobKind, Any]:
-    """The job's kind and its parsed parameters."""
-    kind = job_kinds.get(job.kind)
-    return kind, parse(kind.Params, job.params, prefix="params")
+def resources_of(job: Job) -> dict[str, Any]:
+    """What a job asked for, as it is given to `job_submit`."""
+    names = ("cpus", "memory_mib", "disk_mib", "gpus", "node_selector")
+    return {name: getattr(job, name) for name in names}
 
 
 def _ended(job: Job) -> None:

@@ -1,12 +1,12 @@
 """The states of a job.
 
-    created ──submit──▶ pending ──place──▶ scheduled ──claim (node)──▶ running ──finish──▶ succeeded
-                          ▲ ▲ └cancel (user)─▶ canceled ◀─┐              │ ├──fail─────────▶ failed
-                          │ │                             │              │ ├──time out─────▶ timed_out
-                          │ └──never claimed (sweeper)── scheduled       │ └──cancel─▶ canceling
-                          ├──── recovering ◀── lost or failed attempt ◀──┤
-                          ├──── preempting ◀── a better job, a drain ◀───┤
-                          └──── paused ◀── pausing ◀── pause (user) ◀────┘
+    created ─▶ pending ─place─▶ scheduled ─claim (node)─▶ running ─finish─▶ succeeded
+                ▲ ▲ ▲  └ cancel (user) ─▶ canceled ◀┐        │ ├─fail─────▶ failed
+                │ │ │                               │        │ ├─time out─▶ timed_out
+                │ │ └─ never claimed (sweeper) ─────┤        │ └─cancel─▶ canceling ─▶ canceled
+                │ ├──── recovering ◀─ lost or failed attempt ┤
+                │ ├──── preempting ◀─ an urgent job, a drain ┤
+                │ └──── paused ◀─ pausing ◀─── pause (user) ─┘
 
 `scheduled` holds a place on one node; the node then claims the job, which raises its epoch. A job
 that waits for a human is `awaiting_approval`. `paused`, and `pending` by way of `preempting`, are
@@ -42,14 +42,30 @@ ALLOWED: dict[str, set[str]] = {
     S.PENDING: {S.SCHEDULED, S.PAUSED, S.CANCELED, S.FAILED},
     S.SCHEDULED: {S.RUNNING, S.PENDING, S.PAUSED, S.CANCELED},
     S.RUNNING: {
-        S.SUCCEEDED, S.FAILED, S.TIMED_OUT, S.RECOVERING, S.CANCELING, S.PAUSING, S.PREEMPTING,
+        S.SUCCEEDED,
+        S.FAILED,
+        S.TIMED_OUT,
+        S.RECOVERING,
+        S.CANCELING,
+        S.PAUSING,
+        S.PREEMPTING,
     },
     # It may end, die or be cancelled before it has saved and given the job back.
     S.PAUSING: {
-        S.PAUSED, S.SUCCEEDED, S.FAILED, S.TIMED_OUT, S.RECOVERING, S.CANCELING,
+        S.PAUSED,
+        S.SUCCEEDED,
+        S.FAILED,
+        S.TIMED_OUT,
+        S.RECOVERING,
+        S.CANCELING,
     },
     S.PREEMPTING: {
-        S.PENDING, S.SUCCEEDED, S.FAILED, S.TIMED_OUT, S.RECOVERING, S.CANCELING,
+        S.PENDING,
+        S.SUCCEEDED,
+        S.FAILED,
+        S.TIMED_OUT,
+        S.RECOVERING,
+        S.CANCELING,
     },
     S.CANCELING: {S.CANCELED, S.SUCCEEDED, S.FAILED},
     S.RECOVERING: {S.PENDING, S.PAUSED, S.FAILED, S.CANCELED},

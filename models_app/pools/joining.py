@@ -19,12 +19,15 @@ from models_app.core.names import clean_title
 from models_app.core.permission import require
 from models_app.core.states import advance
 from models_app.pools.models import JoinToken, Node
+from models_app.pools.services.registration import node_announce
 from models_app.pools.states import ALLOWED, NodeState
 
 TOKEN_PREFIX, SECRET_PREFIX = "slipjoin_", "slipnode_"
 DEFAULT_TTL = dt.timedelta(hours=24)
 LONGEST_TTL = dt.timedelta(days=30)
 MOST_LABELS = 32
+#: Words that stand in the place of a node's name in the API.
+RESERVED = {"join", "access"}
 NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
@@ -152,7 +155,7 @@ def node_may_register(*, name: str, secret: str) -> None:
 
 def clean_node_name(name: str) -> str:
     """A host name as the name of a node, or FieldError."""
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or name in RESERVED:
         raise FieldError(
             "name", "Use 1 to 100 letters, digits, dots, dashes and underscores, as in host names."
         )
@@ -218,6 +221,7 @@ def _enrolled(name: str, labels: dict[str, str], secret: str) -> Node:
     else:
         advance(node, NodeState.UNREACHABLE, allowed=ALLOWED, state_changed_at=Now(), **facts)
     node.refresh_from_db()
+    node_announce(node)
     return node
 
 

@@ -16,6 +16,7 @@ from models_app.jobs import attempts
 from models_app.jobs.models import Job
 from models_app.registry.models import Model, ModelVersion
 from models_app.registry.states import VersionState
+from tests.factories.jobs import placed
 
 WORKER = {"worker": "node-1:1", "node": "node-1"}
 
@@ -72,7 +73,8 @@ def revision_of(actor, deployment, *, version=None, reason="because", **spec):
 
 def claim(replica: Replica) -> Job:
     """A worker takes the job of a replica; None if it may not be taken."""
-    return attempts.job_claim(**WORKER, queues=["cpu", "gpu"], job_id=replica.job_id)
+    placed(replica.job, WORKER["node"])
+    return attempts.job_claim(**WORKER, job_id=replica.job_id)
 
 
 def live(deployment) -> list[Replica]:

@@ -4,6 +4,7 @@ from models_app.core.actor import SYSTEM
 from models_app.jobs import attempts
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_submit
+from models_app.jobs.states import JobState
 
 NODE = "node-1"
 WORKER = "node-1:100:1"
@@ -15,10 +16,21 @@ def submitted(team, *, actor=SYSTEM, kind="self_test", **options) -> Job:
     return job_submit(actor=actor, team=team, kind=kind, params=params, **options)
 
 
-def claimed(team, *, worker=WORKER, **options) -> Job:
+def placed(job: Job, node=NODE) -> Job:
+    """A queued job gets a place on a node, whether or not there is such a node."""
+    from django.db.models.functions import Now
+
+    Job.objects.filter(pk=job.pk, state=JobState.PENDING).update(
+        state=JobState.SCHEDULED, node_name=node, scheduled_at=Now(), sent_at=Now()
+    )
+    job.refresh_from_db()
+    return job
+
+
+def claimed(team, *, worker=WORKER, node=NODE, **options) -> Job:
     """A job held by a worker; the row as that worker knows it."""
-    job = submitted(team, **options)
-    held = attempts.job_claim(worker=worker, node=NODE, queues=["cpu"], job_id=job.pk)
+    job = placed(submitted(team, **options), node)
+    held = attempts.job_claim(worker=worker, node=node, job_id=job.pk)
     assert held is not None
     return held
 

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from models_app.jobs.attempts import attempt_environment, job_claim, job_fail, job_finish
-from models_app.jobs.kind import JobFailed
+from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.models import Job
-from models_app.jobs.services import kind_of
+from tests.factories.jobs import placed
 
 
 class RecordingContext:
@@ -49,7 +49,7 @@ class RecordingContext:
 
 def run_job(job: Job, folder: Path) -> Job:
     """Claim the job and run it to its end; failures end it as a worker would."""
-    held = job_claim(worker="test", node="test", queues=[job.queue], job_id=job.pk)
+    held = job_claim(worker="test", node="test", job_id=placed(job, "test").pk)
     assert held is not None, f"job {job.pk} is {job.state}"
     kind, params = kind_of(held)
     ctx = RecordingContext(folder / str(job.pk), held.epoch)

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from models_app.datasets.models import DatasetVersion
 from models_app.datasets.services import dataset_create
-from models_app.pools.services import node_register
+from models_app.pools.services.registration import node_register
 from models_app.registry.models import ModelVersion
 from models_app.registry.services import model_create, training_start
 from tests.factories.data import pending_version, ready_version, stored
@@ -260,7 +260,7 @@ CONFIGS = {
 
 @pytest.mark.parametrize("case", CONFIGS)
 def test_trainings_that_cannot_be(ana, team, data, model, api_for, case):
-    node_register(name="small", incarnation="1", queues=["cpu"], slots=1,
+    node_register(name="small", incarnation="1", slots=1,
                   capacity={"memory_mib": 16_000})  # fmt: skip
     changes, field = CONFIGS[case]
     body = {"team": team.slug, "model": model.name, "dataset_version": data.pk,

@@ -113,9 +113,9 @@ class TestRecovery:
         self.check(ended(job), attempts=2)
 
     def test_finds_jobs_whose_signal_was_lost(self, worker, team, monkeypatch):
-        from models_app.jobs import services
+        from models_app.jobs import signals
 
-        monkeypatch.setattr(services, "send_go", lambda *args: None)
+        monkeypatch.setattr(signals, "send_go", lambda *args: None)
 
         assert ended(submit(team, steps=1, step_ms=1)).state == "succeeded"
 

@@ -34,6 +34,7 @@ class Evaluate(JobKind):
     name = "evaluate"
     label = "Evaluate a model version"
     Params = EvaluateParams
+    uses_gpu = True
 
     def check(self, params: EvaluateParams, *, actor: Any, team: Any) -> None:
         version = ModelVersion.objects.filter(pk=params.version, model__team=team).first()

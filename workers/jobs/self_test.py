@@ -20,6 +20,7 @@ from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Par
 class SelfTest(JobKind):
     name = "self_test"
     label = "Self-test of a node"
+    pausable = True
 
     class Params(Params):
         steps: int = Field(default=10, ge=0, le=1_000_000, title="Steps")

@@ -29,6 +29,7 @@ class Serve(JobKind):
     name = "serve"
     label = "Serve a model version"
     long_lived = True
+    uses_gpu = True
     submittable = False
 
     class Params(Params):

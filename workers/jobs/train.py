@@ -35,6 +35,8 @@ class Train(JobKind):
     name = "train"
     label = "Train a model version"
     Params = TrainParams
+    uses_gpu = True
+    pausable = True
     submittable = False  # it belongs to the version that it makes; "train again" makes both anew
 
     def check(self, params: TrainParams, *, actor: Any, team: Any) -> None:

@@ -23,7 +23,7 @@ from models_app.datasets.models import DatasetVersion
 from models_app.datasets.services import version_reimport
 from models_app.datasets.states import VersionState
 from models_app.jobs.models import Job
-from models_app.jobs.selectors import why_waiting
+from models_app.jobs.waiting import why_waiting
 from models_app.registry.selectors import evaluation_list
 from models_app.registry.selectors import version_list as model_versions
 

@@ -26,6 +26,7 @@ from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_cancel, job_rerun, job_submit
 from models_app.jobs.states import OPEN, JobState
+from models_app.jobs.waiting import why_waiting
 
 LINES_ON_PAGE = 400
 
@@ -119,7 +120,7 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "kind": kind,
             "kind_label": _(kind.label),
             "is_open": job.state in OPEN,
-            "why": selectors.why_waiting(job=job),
+            "why": why_waiting(job=job),
             "attempts": list(job.attempts.order_by("-epoch")[:20]),
             "checkpoints": list(job.checkpoints.order_by("-step")[:10]),
             "latest": metrics.metric_latest(job=job),

@@ -18,7 +18,6 @@ from models_app.registry.models import ModelVersion
 from models_app.registry.states import VersionState
 
 GIB = 1 << 30
-QUEUE = "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +136,7 @@ def _largest_node() -> int | None:
     sizes = [
         int(node.capacity.get("memory_mib", 0)) << 20
         for node in node_list()
-        if node.ready and QUEUE in node.queues  # type: ignore[attr-defined]
+        if node.ready  # type: ignore[attr-defined]
     ]
     return max(sizes, default=0) or None
 

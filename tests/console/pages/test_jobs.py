@@ -6,7 +6,7 @@ from django.urls import reverse
 from models_app.jobs import attempts, logs, metrics
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_cancel
-from models_app.pools.services import node_register
+from models_app.pools.services.registration import node_register
 from tests.factories.jobs import claimed, submitted
 from tests.matrix import assert_hidden, assert_needs_sign_in
 
@@ -166,7 +166,7 @@ class TestOverview:
 
 
 def test_nodes_are_for_platform_admins(client_for, root, ben):
-    node_register(name="gpu-1", incarnation="x", queues=["cpu"], slots=4, capacity={"cpus": 8})
+    node_register(name="gpu-1", incarnation="x", slots=4, capacity={"cpus": 8})
 
     assert "gpu-1" in page(client_for(root), "node_list")
     assert client_for(ben).get(reverse("node_list")).status_code == 403

@@ -245,7 +245,7 @@ class TestRollOut:
         revision.refresh_from_db()
         assert revision.state == RevisionState.FAILED
         assert "0 of 1 replicas" in revision.error
-        assert "No ready worker serves the queue" in revision.error
+        assert "No ready node belongs to the pool" in revision.error
 
     def test_a_failed_revision_can_be_tried_again(self, ana, team):
         deployment = deployment_of(ana, team)

@@ -1,17 +1,19 @@
 """The fence: nothing that a lost attempt writes has an effect."""
 
+import datetime as dt
 import threading
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from models_app.core.clock import now
 from models_app.core.errors import StaleEpoch
 from models_app.jobs import attempts, logs, metrics
 from models_app.jobs.models import Checkpoint, Job, LogChunk, MetricPoint
-from models_app.jobs.recovery import recover_expired, recover_node, resend_go
+from models_app.jobs.recovery import recover_expired, recover_node, resend_go, return_unclaimed
 from models_app.jobs.services import job_cancel
 from models_app.jobs.states import JobState
-from tests.factories.jobs import NODE, claimed, expire, submitted
+from tests.factories.jobs import NODE, claimed, expire, placed, submitted
 
 pytestmark = pytest.mark.django_db
 
@@ -20,7 +22,7 @@ POINT = {"step": 5, "path": "p", "digest": "d", "size_bytes": 1, "metrics": {}}
 
 
 def claim(job_id=None, worker="node-2:200:2"):
-    return attempts.job_claim(worker=worker, node="node-2", queues=["cpu"], job_id=job_id)
+    return attempts.job_claim(worker=worker, node="node-2", job_id=job_id)
 
 
 class TestClaim:
@@ -36,22 +38,23 @@ class TestClaim:
         assert claim(job.pk) is None
 
     def test_takes_the_highest_priority_first_then_the_oldest(self, team):
-        low = submitted(team)
-        high = submitted(team, priority=5)
+        low = placed(submitted(team), "node-2")
+        high = placed(submitted(team, priority=5), "node-2")
 
         assert claim().pk == high.pk
         assert claim().pk == low.pk
         assert claim() is None
 
-    def test_leaves_jobs_of_other_queues_alone(self, team):
-        submitted(team, queue="gpu")
+    def test_leaves_jobs_alone_that_have_no_place_or_one_on_another_node(self, team):
+        submitted(team)
+        placed(submitted(team), "node-3")
 
         assert claim() is None
 
 
 @pytest.mark.django_db(transaction=True)
 def test_many_workers_claim_each_job_once(team):
-    jobs = {submitted(team).pk for _ in range(12)}
+    jobs = {placed(submitted(team), "node-2").pk for _ in range(12)}
     taken, lock = [], threading.Lock()
 
     def work(number):
@@ -75,8 +78,7 @@ class TestFence:
         job = claimed(team)
         expire(job)
         recover_expired()
-        Job.objects.update(run_after="2020-01-01T00:00:00Z")
-        second = claim(job.pk)
+        second = claim(placed(job, "node-2").pk)
         assert second.epoch == 2
         return job
 
@@ -151,17 +153,36 @@ class TestFailure:
         job = claimed(team)
         for _ in range(job.max_attempts - 1):
             self.fail(job, "killed")
-            Job.objects.update(run_after="2020-01-01T00:00:00Z")
-            job = claim(job.pk)
+            job = claim(placed(job, "node-2").pk)
         job = self.fail(job, "killed")
 
         assert (job.state, job.reason_code) == (JobState.FAILED, "retries_exhausted")
         assert "attempt 4" in job.reason
 
+    def test_at_the_same_place_twice_is_final(self, team):
+        died = {"exit_signal": "SIGSEGV", "tail": 'File "/x/kernel.py", line 7, in forward'}
+
+        def crash(job):
+            return attempts.job_fail(
+                job=job, code="killed", message="It died.", permanent=False, attempt=died
+            )
+
+        job = crash(claim(placed(crash(claimed(team)), "node-2").pk))
+
+        assert (job.state, job.reason_code) == (JobState.FAILED, "poison")
+
+    def test_of_a_device_avoids_the_node_next_time(self, team):
+        job = attempts.job_fail(
+            job=claimed(team), code="user_code", message="RuntimeError", permanent=True,
+            attempt={"tail": "RuntimeError: CUDA error: device-side assert triggered"},
+        )  # fmt: skip
+
+        assert (job.state, job.reason_code) == (JobState.PENDING, "device_lost")
+        assert job.excluded_nodes == [NODE]
+
     def test_is_forgiven_by_a_new_checkpoint(self, team):
-        self.fail(claimed(team), "killed")
-        Job.objects.update(run_after="2020-01-01T00:00:00Z")
-        job = claim()
+        failed = self.fail(claimed(team), "killed")
+        job = claim(placed(failed, "node-2").pk)
         attempts.checkpoint_record(job=job, checkpoint=POINT)
 
         job.refresh_from_db()
@@ -213,14 +234,25 @@ class TestRecovery:
         assert job.state == JobState.PENDING
 
     def test_sends_lost_signals_again(self, team, monkeypatch):
-        from models_app.jobs import services
+        from models_app.jobs import signals
 
         sent = []
         monkeypatch.setattr(
-            services.current_app, "send_task", lambda name, **o: sent.append(o["kwargs"]["job_id"])
+            signals.current_app, "send_task", lambda name, **o: sent.append(o["kwargs"]["job_id"])
         )
-        job = submitted(team)
+        job = placed(submitted(team))
+        Job.objects.filter(pk=job.pk).update(sent_at=now() - dt.timedelta(seconds=6))
 
         assert resend_go() == 1
         assert resend_go() == 0  # just sent: not due yet
         assert sent == [job.pk]
+
+    def test_takes_the_place_of_a_job_that_nobody_claims(self, team):
+        job = placed(submitted(team))
+        Job.objects.filter(pk=job.pk).update(scheduled_at=now() - dt.timedelta(seconds=60))
+        fresh = placed(submitted(team))
+
+        assert return_unclaimed() == 1
+        job.refresh_from_db()
+        fresh.refresh_from_db()
+        assert (job.state, fresh.state) == (JobState.PENDING, JobState.SCHEDULED)

@@ -5,7 +5,7 @@ import pytest
 from models_app.jobs import logs, metrics
 from models_app.jobs.models import MetricPoint
 from models_app.jobs.recovery import recover_node
-from tests.factories.jobs import NODE, claimed
+from tests.factories.jobs import NODE, claimed, placed
 
 pytestmark = pytest.mark.django_db
 AT = "2026-01-01T00:00:00.000Z"
@@ -22,10 +22,7 @@ class TestLog:
         recover_node(node=NODE, incarnation="new")
         from models_app.jobs import attempts
 
-        second = attempts.job_claim(worker="w2", node=NODE, queues=["cpu"])
-        if second is None:  # back-off of the first loss
-            type(job).objects.update(run_after="2020-01-01T00:00:00Z")
-            second = attempts.job_claim(worker="w2", node=NODE, queues=["cpu"])
+        second = attempts.job_claim(worker="w2", node=NODE, job_id=placed(job).pk)
         logs.log_append(job=second, lines=lines("late"), spool_offset=20, epoch=1)
         logs.log_append(job=second, lines=lines("c"), spool_offset=5)
         second.refresh_from_db()

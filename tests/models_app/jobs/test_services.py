@@ -4,10 +4,12 @@ import pytest
 
 from models_app.audit.models import AuditEvent
 from models_app.core.errors import InvalidInput, NotFound, PermissionDenied, WrongState
+from models_app.jobs.control import job_set_priority
 from models_app.jobs.models import Job
-from models_app.jobs.services import job_cancel, job_rerun, job_set_priority, job_submit
+from models_app.jobs.services import job_cancel, job_rerun, job_submit
 from models_app.jobs.states import JobState
 from tests.factories.jobs import claimed, submitted
+from tests.factories.nodes import ready_node
 
 pytestmark = pytest.mark.django_db
 
@@ -48,15 +50,16 @@ class TestJobSubmit:
         def dead(*args, **kwargs):
             raise OperationalError("no broker")
 
-        from models_app.jobs import services
+        from models_app.jobs import signals
 
+        ready_node()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(services.current_app, "send_task", dead)
+            patch.setattr(signals.current_app, "send_task", dead)
             with django_capture_on_commit_callbacks(execute=True):
                 job = submitted(team, actor=ben)
 
         job.refresh_from_db()
-        assert (job.state, job.sent_at) == (JobState.PENDING, None)
+        assert (job.state, job.node_name) == (JobState.SCHEDULED, "node-1")
 
     @pytest.mark.parametrize("title", ["a\x00b", "x" * 1000, "\u202e" * 3, "  "])
     def test_refuses_titles_that_cannot_be_shown(self, ben, team, title):
@@ -111,14 +114,15 @@ class TestJobSetPriority:
 def test_submit_sends_the_go_signal_after_the_commit(
     ben, team, django_capture_on_commit_callbacks, monkeypatch
 ):
-    from models_app.jobs import services
+    from models_app.jobs import signals
 
+    ready_node()
     sent = []
     monkeypatch.setattr(
-        services.current_app, "send_task", lambda name, **options: sent.append((name, options))
+        signals.current_app, "send_task", lambda name, **options: sent.append((name, options))
     )
     with django_capture_on_commit_callbacks(execute=True):
         job = job_submit(actor=ben, team=team, kind="self_test", params={})
         assert sent == []
 
-    assert sent == [("workers.run_job", {"kwargs": {"job_id": job.pk}, "queue": "cpu"})]
+    assert sent == [("workers.run_job", {"kwargs": {"job_id": job.pk}, "queue": "node.node-1"})]

@@ -17,6 +17,7 @@ from models_app.datasets.services import dataset_create, version_import_path, ve
 from models_app.jobs.attempts import job_claim, job_fail
 from models_app.jobs.services import job_cancel
 from tests.factories.data import pending_version, ready_version, sample_text, stored
+from tests.factories.jobs import placed
 from tests.fakes.jobs import run_job
 
 pytestmark = pytest.mark.django_db
@@ -203,7 +204,7 @@ class TestBadInput:
 class TestEnd:
     def test_stays_pending_while_another_attempt_follows(self, ana, team):
         version = pending_version(ana, team, stored("a.txt", sample_text()))
-        held = job_claim(worker="w", node="n", queues=["cpu"], job_id=version.produced_by_id)
+        held = job_claim(worker="w", node="n", job_id=placed(version.produced_by, "n").pk)
 
         job = job_fail(job=held, code="node_lost", message="gone", permanent=False, attempt={})
 

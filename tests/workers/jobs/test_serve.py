@@ -9,8 +9,8 @@ from models_app.deployments.reconcile import reconcile_deployment
 from models_app.deployments.secrets import replica_secret
 from models_app.deployments.states import ReplicaState
 from models_app.jobs import attempts
-from models_app.jobs.kind import JobFailed, job_kinds
-from models_app.jobs.services import job_rerun, job_submit, kind_of
+from models_app.jobs.kind import JobFailed, job_kinds, kind_of
+from models_app.jobs.services import job_rerun, job_submit
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import VersionState
 from tests.factories.deployments import (

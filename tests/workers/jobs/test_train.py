@@ -6,12 +6,13 @@ from models_app.configs.specs import TrainingSpec
 from models_app.core.blobs import blob_path
 from models_app.core.errors import InvalidInput
 from models_app.jobs.attempts import job_claim, job_fail
-from models_app.jobs.kind import JobStopped, job_kinds
+from models_app.jobs.kind import JobStopped, job_kinds, kind_of
 from models_app.jobs.models import Job
-from models_app.jobs.services import job_rerun, kind_of
+from models_app.jobs.services import job_rerun
 from models_app.registry.models import ModelVersion
 from models_app.registry.services import model_create, training_rerun, training_start
 from tests.factories.data import ready_version
+from tests.factories.jobs import placed
 from tests.fakes.jobs import RecordingContext, run_job
 from workers.lm.training.spec import TrainSpec
 
@@ -85,7 +86,7 @@ class TestTrain:
         whole = start(ana, model, data)
         run_job(whole.produced_by, tmp_path)
         broken = start(ana, model, data)
-        held = job_claim(worker="w", node="n", queues=["cpu"], job_id=broken.produced_by_id)
+        held = job_claim(worker="w", node="n", job_id=placed(broken.produced_by, "n").pk)
         kind, params = kind_of(held)
         ctx = RecordingContext(tmp_path / str(held.pk), held.epoch)
         ctx.stop_after = 5
@@ -172,9 +173,9 @@ class TestRefusals:
         assert not Job.objects.filter(kind="train").exists()
 
     def test_counts_the_memory_of_the_node(self, ana, model, data):
-        from models_app.pools.services import node_register
+        from models_app.pools.services.registration import node_register
 
-        node_register(name="n", incarnation="1", queues=["cpu"], slots=1,
+        node_register(name="n", incarnation="1", slots=1,
                       capacity={"memory_mib": 1024})  # fmt: skip
 
         with pytest.raises(InvalidInput) as refused:

@@ -1,0 +1,153 @@
+"""Places waiting jobs on nodes: filter, score, reserve, in one transaction.
+
+Any process may run a round at any time; a lock of the database lets one go on at once. A reserved
+place is the state `scheduled`; the node claims it (`attempts.job_claim`). Order: priority, then the
+team that holds the least of the pool by its weight, then age. Smaller jobs may pass one that does
+not fit yet, but after KEEP_AFTER the roomiest node is kept for it.
+"""
+
+import datetime as dt
+import heapq
+from collections import defaultdict, deque
+from collections.abc import Iterator
+
+from django.db import connection, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from models_app.core.clock import now
+from models_app.jobs.models import Job
+from models_app.jobs.preemption import make_room
+from models_app.jobs.resources import Ask
+from models_app.jobs.room import Room
+from models_app.jobs.signals import job_announce, send_go_on_commit
+from models_app.jobs.states import JobState
+from models_app.pools.models import Node
+from models_app.pools.states import NodeState
+
+#: Identifies the lock of placement among the database's advisory locks.
+LOCK = 0x736C_6970_0001
+PAGE = 500
+#: So long may smaller jobs pass one that needs more room than is free.
+KEEP_AFTER = dt.timedelta(seconds=60)
+
+
+def place_on_commit() -> None:
+    """Look for places when the transaction commits: something waits, or room has become free."""
+    transaction.on_commit(place_jobs, robust=True)
+
+
+def place_jobs() -> int:
+    """One round; returns how many jobs got a place."""
+    if not _waiting().exists():
+        return 0
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        jobs = list(_waiting().select_related("team").order_by("-priority", "pk")[:PAGE])
+        return _place(jobs, Room()) if jobs else 0
+
+
+def _waiting() -> QuerySet[Job]:
+    return Job.objects.filter(state=JobState.PENDING, run_after__lte=Now())
+
+
+def _place(jobs: list[Job], room: Room) -> int:
+    placed, left = 0, []
+    for job in _fairly(jobs, room):
+        node = choose(job, room)
+        if node is None:
+            left.append(job)
+            _keep(job, room)
+        elif reserve(job, node):
+            room.take(job, node)
+            placed += 1
+    make_room(left, room)
+    return placed
+
+
+def _fairly(jobs: list[Job], room: Room) -> Iterator[Job]:
+    """By priority; among equals whoever's team holds least of its pool; then by age."""
+    by_priority: dict[int, dict[tuple[int, int], deque[Job]]] = defaultdict(
+        lambda: defaultdict(deque)
+    )
+    for job in jobs:
+        by_priority[job.priority][job.pool_id, job.team_id].append(job)
+    for priority in sorted(by_priority, reverse=True):
+        queues = by_priority[priority]
+        heap = [_turn(queue, room) for queue in queues.values()]
+        heapq.heapify(heap)
+        while heap:
+            _share, _age, key = heapq.heappop(heap)
+            queue = queues[key]
+            yield queue.popleft()
+            if queue:
+                # Its share may have grown by what was just placed.
+                heapq.heappush(heap, _turn(queue, room))
+
+
+def _turn(queue: "deque[Job]", room: Room) -> tuple[float, int, tuple[int, int]]:
+    job = queue[0]
+    key = (job.pool_id, job.team_id)
+    return room.share(*key, job.team.slug), job.pk, key
+
+
+def choose(job: Job, room: Room) -> Node | None:
+    """The best node of its pool with room for the job, or None."""
+    if room.over_limit(job):
+        return None
+    members = room.members(room.pools[job.pool_id])
+    fitting = [node for node in members if not room.refusal(job, node)]
+    if not fitting and job.excluded_nodes and not _elsewhere(job, members):
+        # It has failed everywhere it may run: anywhere is better than nowhere.
+        job.excluded_nodes = []
+        fitting = [node for node in members if not room.refusal(job, node)]
+    return min(fitting, key=lambda node: _score(job, node, room), default=None)
+
+
+def _elsewhere(job: Job, members: list[Node]) -> bool:
+    return any(
+        node.state == NodeState.READY and node.name not in job.excluded_nodes for node in members
+    )
+
+
+def _score(job: Job, node: Node, room: Room) -> tuple[bool, bool, float, str]:
+    """Lower is better: no GPU wasted; where its files lie; then the emptiest."""
+    wasted = bool(node.gpus) and not job.gpus
+    cold = bool(job.epoch) and node.name != job.node_name
+    return wasted, cold, room.free[node.name].load(), node.name
+
+
+def _keep(job: Job, room: Room) -> None:
+    """A job that has waited long for more room than is free anywhere gets the next free one."""
+    if now() - max(job.run_after, job.created_at) < KEEP_AFTER or room.over_limit(job):
+        return
+    ask = Ask.of(job)
+    candidates = [
+        node
+        for node in room.members(room.pools[job.pool_id])
+        if node.state == NodeState.READY
+        and node.name not in room.kept
+        and all(amount <= getattr(node, name) for name, amount in ask.items())
+    ]
+    if candidates:
+        best = min(candidates, key=lambda node: room.free[node.name].load())
+        room.kept[best.name] = job.pk
+
+
+def reserve(job: Job, node: Node) -> bool:
+    """pending → scheduled on this node, if it still waits; the go signal follows the commit."""
+    hit = Job.objects.filter(pk=job.pk, state=JobState.PENDING).update(
+        state=JobState.SCHEDULED,
+        node_name=node.name,
+        scheduled_at=Now(),
+        sent_at=Now(),
+        hold_until=None,
+        yield_reason="",
+        excluded_nodes=job.excluded_nodes,
+    )
+    if hit:
+        job.state, job.node_name = JobState.SCHEDULED, node.name
+        job_announce(job)
+        send_go_on_commit(job)
+    return bool(hit)

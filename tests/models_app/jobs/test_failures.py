@@ -1,0 +1,46 @@
+"""What a failure means: final or not, here or elsewhere, and whether it repeats."""
+
+import pytest
+
+from models_app.jobs.failures import classify
+
+FRAME = 'File "/x/train.py", line 12, in step'
+
+
+@pytest.mark.nodb
+class TestClassify:
+    @pytest.mark.parametrize(
+        ("code", "tail", "found", "final", "leave"),
+        [
+            ("user_code", "torch.OutOfMemoryError: CUDA out of memory", "oom", True, False),
+            ("user_code", "NCCL error: unhandled system error", "device_lost", False, True),
+            ("killed", "write failed: No space left on device", "disk_full", False, True),
+            ("killed", "", "killed", False, False),
+            ("user_code", "ValueError: bad", "user_code", True, False),
+            ("disk_full", "", "disk_full", False, True),
+        ],
+    )
+    def test_reads_the_last_lines(self, code, tail, found, final, leave):
+        failure = classify(code=code, message="m", permanent=code == "user_code", tail=tail)
+
+        assert (failure.code, failure.final, failure.leave_node) == (found, final, leave)
+
+    def test_a_replica_is_always_started_again(self):
+        assert not classify(code="killed", message="m", permanent=False, long_lived=True).final
+
+    def test_knows_the_same_place_again(self):
+        def signature(tail, signal="SIGSEGV"):
+            return classify(
+                code="killed", message="m", permanent=False, exit_signal=signal, tail=tail
+            ).signature
+
+        assert signature(FRAME) == signature(FRAME)
+        assert signature(FRAME) != signature(FRAME.replace("12", "13"))
+
+    @pytest.mark.parametrize("signal", ["SIGKILL", "SIGTERM"])
+    def test_what_comes_from_outside_has_no_place(self, signal):
+        failure = classify(
+            code="killed", message="m", permanent=False, exit_signal=signal, tail=FRAME
+        )
+
+        assert failure.signature == ""
