@@ -53,11 +53,14 @@ class Node:
 
     def start(self) -> None:
         """Register, free what an earlier self of this node held, and begin to poll."""
-        self.register()
-        freed = recover_node(node=self.name, incarnation=self.incarnation)
-        if freed:
-            logger.warning("freed %s jobs of an earlier worker on %s", freed, self.name)
-        place_jobs()
+        try:
+            self.register()
+            freed = recover_node(node=self.name, incarnation=self.incarnation)
+            if freed:
+                logger.warning("freed %s jobs of an earlier worker on %s", freed, self.name)
+            place_jobs()
+        except OperationalError as error:  # the poller tries again, and leases run out
+            logger.warning("database not reachable: %s", error)
         connections.close_all()
         self._poller.start()
 
