@@ -7,15 +7,13 @@ the second skips a deployment whose lock is taken.
 
 import datetime as dt
 import logging
-from collections import defaultdict
 
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
 
 from models_app.approvals.services import approvals_expire
 from models_app.core.clock import now
 from models_app.deployments.models import Deployment, Replica, Revision
+from models_app.deployments.observation import by_place, by_revision, live_replicas, unsettled
 from models_app.deployments.services.locking import announce, deployment_locked
 from models_app.deployments.services.replicas import (
     replica_cancel,
@@ -46,7 +44,7 @@ BROKEN = (JobState.FAILED, JobState.TIMED_OUT)
 def reconcile_all() -> int:
     """One round over all deployments that may need something; returns how many were looked at."""
     approvals_expire()
-    ids = list(_unsettled().order_by("pk").values_list("pk", flat=True))
+    ids = list(unsettled().order_by("pk").values_list("pk", flat=True))
     return sum(_guarded(pk) for pk in ids)
 
 
@@ -65,55 +63,30 @@ def reconcile_deployment(pk: int) -> bool:
     deployment = deployment_locked(pk, skip=True)
     if deployment is None:
         return False
-    live = _live_replicas(deployment)
+    live = live_replicas(deployment)
     _collect_ended(live)
-    by_revision = _by_revision(live)
     # Jobs first, replicas after: workers take these locks in the same order.
-    for revision, replicas in by_revision.items():
+    for revision, replicas in by_revision(live).items():
         wanted = _wanted(deployment, revision)
-        _finish([r for r in replicas if not wanted or r.state == ReplicaState.DRAINING])
+        # Nobody takes over from a replica that is only kept warm: it just leaves.
+        warm = revision.state not in (RevisionState.ACTIVE, RevisionState.ROLLING_OUT)
+        leaving = by_place(replicas)[1] if warm else []
+        _finish(
+            [r for r in replicas if not wanted or r.state == ReplicaState.DRAINING or r in leaving]
+        )
     for revision in deployment.revisions.filter(
         state__in=(RevisionState.ROLLING_OUT, RevisionState.ACTIVE)
     ).select_related("model_version__model", "config_revision__config", "approval"):
         revision.deployment = deployment
         replicas = [r for r in live if r.revision_id == revision.pk and _counts(r)]
+        staying, leaving = by_place(replicas)
         if revision.state == RevisionState.ROLLING_OUT:
-            _roll_out(deployment, revision, replicas)
+            _roll_out(deployment, revision, staying)
         elif not deployment.stopped_at:
-            _keep_up(deployment, revision, replicas)
+            _keep_up(deployment, revision, staying)
+            if sum(r.state == ReplicaState.READY for r in staying) >= revision.replicas:
+                _finish(leaving)
     return True
-
-
-def _unsettled() -> QuerySet[Deployment]:
-    """Deployments where a round could find something to do: none of them in quiet times."""
-    live = Replica.objects.exclude(state=ReplicaState.STOPPED).filter(
-        revision__deployment=OuterRef("pk")
-    )
-    active = Coalesce(OuterRef("active_revision_id"), 0)
-    steady = live.exclude(state=ReplicaState.DRAINING).filter(revision_id=active)
-    number = steady.order_by().values("revision__deployment").annotate(n=Count("pk")).values("n")
-    rolling = Revision.objects.filter(deployment=OuterRef("pk"), state=RevisionState.ROLLING_OUT)
-    in_service = Q(stopped_at__isnull=True, active_revision__isnull=False)
-    return Deployment.objects.annotate(steady=Coalesce(Subquery(number), 0)).filter(
-        Exists(rolling)
-        | Exists(live.filter(~Q(revision_id=active)))
-        | Exists(live.filter(Q(state=ReplicaState.DRAINING) | Q(job__state__in=sorted(TERMINAL))))
-        | (Q(stopped_at__isnull=False) & Exists(live))
-        | (in_service & ~Q(steady=Coalesce("active_revision__replicas", 0)))
-    )
-
-
-def _live_replicas(deployment: Deployment) -> list[Replica]:
-    rows = Replica.objects.filter(revision__deployment=deployment)
-    rows = rows.exclude(state=ReplicaState.STOPPED)
-    return list(rows.select_related("revision", "job").order_by("pk"))
-
-
-def _by_revision(replicas: list[Replica]) -> dict[Revision, list[Replica]]:
-    found: dict[Revision, list[Replica]] = defaultdict(list)
-    for replica in replicas:
-        found[replica.revision].append(replica)
-    return found
 
 
 def _counts(replica: Replica) -> bool:

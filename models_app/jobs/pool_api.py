@@ -7,11 +7,12 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from pydantic import BaseModel, ConfigDict
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from models_app.core.schema import object_schema, request_schema
+from models_app.core.schema import request_schema
 from models_app.core.teams import team_named
 from models_app.core.validation import parse
 from models_app.jobs.models import Job
@@ -21,17 +22,19 @@ from models_app.pools.models import Pool
 from models_app.pools.selectors import pool_get, pool_list
 from models_app.pools.services.pools import pool_create, pool_delete, pool_update
 
-POOL = object_schema(
-    "Pool",
-    name="string",
-    is_default="boolean",
-    selector="object",
-    teams={"type": "array", "items": {"type": "string"}},
-    shares="object",
-    limits="object",
-    used="object",
-    nodes={"type": "array", "items": {"type": "string"}},
-)
+
+class PoolOutput(serializers.Serializer[Any]):
+    """A pool: its limits (null: what the nodes have), what is taken, and its nodes."""
+
+    name = serializers.CharField()
+    description = serializers.CharField()
+    is_default = serializers.BooleanField()
+    selector = serializers.DictField(child=serializers.CharField())
+    teams = serializers.ListField(child=serializers.CharField())
+    shares = serializers.DictField(child=serializers.FloatField())
+    limits = serializers.DictField(child=serializers.FloatField(allow_null=True))
+    used = serializers.DictField(child=serializers.FloatField())
+    nodes = serializers.ListField(child=serializers.CharField())
 
 
 class PoolChange(BaseModel):
@@ -58,13 +61,13 @@ class PoolInput(PoolChange):
 class PoolListApi(APIView):
     """Pools that your teams may use; platform admins see all and may make more."""
 
-    @extend_schema(responses={200: {"type": "array", "items": POOL}})
+    @extend_schema(responses=PoolOutput(many=True))
     def get(self, request: Request) -> Response:
         actor: Any = request.user
         room = Room()
         return Response([pool_data(pool, room) for pool in pool_list(actor=actor)])
 
-    @extend_schema(request=request_schema(PoolInput), responses={201: POOL})
+    @extend_schema(request=request_schema(PoolInput), responses={201: PoolOutput})
     def post(self, request: Request) -> Response:
         actor: Any = request.user
         given = parse(PoolInput, request.data)
@@ -75,12 +78,12 @@ class PoolListApi(APIView):
 class PoolDetailApi(APIView):
     """One pool."""
 
-    @extend_schema(responses=POOL)
+    @extend_schema(responses=PoolOutput)
     def get(self, request: Request, name: str) -> Response:
         actor: Any = request.user
         return Response(pool_data(pool_get(actor=actor, name=name), Room()))
 
-    @extend_schema(request=request_schema(PoolChange), responses=POOL)
+    @extend_schema(request=request_schema(PoolChange), responses=PoolOutput)
     def patch(self, request: Request, name: str) -> Response:
         actor: Any = request.user
         pool = pool_get(actor=actor, name=name)

@@ -18,6 +18,8 @@ from models_app.deployments.states import REPLICA_ALLOWED as REPLICA
 from models_app.jobs.models import Job
 from models_app.jobs.states import ALLOWED as JOB
 from models_app.jobs.states import HELD
+from models_app.pools.models import Node
+from models_app.pools.states import ALLOWED as NODE
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import ALLOWED as MODEL_VERSION
 
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 #: model -> (its table, fields of a row that the database accepts; foreign keys lead nowhere)
 MACHINES = {
-    Job: (JOB, {"team_id": 1, "kind": "x", "title": "x", "queue": "cpu", "run_after": now()}),
+    Job: (JOB, {"team_id": 1, "kind": "x", "title": "x", "pool_id": 1, "run_after": now()}),
     DatasetVersion: (DATASET_VERSION, {"dataset_id": 1, "number": 1}),
     ModelVersion: (MODEL_VERSION, {"model_id": 1, "number": 1}),
     ApprovalRequest: (
@@ -37,6 +39,7 @@ MACHINES = {
         {"deployment_id": 1, "number": 1, "model_version_id": 1, "config_revision_id": 1},
     ),
     Replica: (REPLICA, {"revision_id": 1}),
+    Node: (NODE, {"name": "n", "started_at": now(), "last_seen_at": now()}),
 }
 PAIRS = [
     pytest.param(model, old, new, id=f"{model.__name__}-{old}-{new}")

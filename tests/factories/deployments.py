@@ -18,8 +18,6 @@ from models_app.registry.models import Model, ModelVersion
 from models_app.registry.states import VersionState
 from tests.factories.jobs import placed
 
-WORKER = {"worker": "node-1:1", "node": "node-1"}
-
 
 class ServedModelFactory(factory.django.DjangoModelFactory):
     """A model of a team."""
@@ -71,10 +69,10 @@ def revision_of(actor, deployment, *, version=None, reason="because", **spec):
     )
 
 
-def claim(replica: Replica) -> Job:
+def claim(replica: Replica, node: str = "node-1") -> Job:
     """A worker takes the job of a replica; None if it may not be taken."""
-    placed(replica.job, WORKER["node"])
-    return attempts.job_claim(**WORKER, job_id=replica.job_id)
+    placed(replica.job, node)
+    return attempts.job_claim(worker=f"{node}:1", node=node, job_id=replica.job_id)
 
 
 def live(deployment) -> list[Replica]:
@@ -83,21 +81,21 @@ def live(deployment) -> list[Replica]:
     return list(rows.exclude(state=ReplicaState.STOPPED).order_by("pk"))
 
 
-def make_ready(replica: Replica, port: int = 0) -> Job:
+def make_ready(replica: Replica, port: int = 0, node: str = "node-1") -> Job:
     """The job of a replica is claimed, loads and says that it serves."""
-    job = claim(replica)
+    job = claim(replica, node)
     data = {"host": "127.0.0.1", "port": port or 20000 + replica.pk}
     attempts.job_ready(job=job, data=data)
     return job
 
 
-def settle(deployment, rounds: int = 3) -> None:
+def settle(deployment, rounds: int = 3, node: str = "node-1") -> None:
     """Reconcile, and let every waiting replica get ready, until nothing moves."""
     for _ in range(rounds):
         reconcile_deployment(deployment.pk)
         for replica in live(deployment):
             if replica.state == ReplicaState.PENDING:
-                make_ready(replica)
+                make_ready(replica, node=node)
     reconcile_deployment(deployment.pk)
     deployment.refresh_from_db()
 

@@ -10,10 +10,10 @@ from models_app.audit.models import AuditEvent
 from models_app.core.clock import now
 from models_app.core.errors import FieldError, InvalidInput, NotFound, PermissionDenied, WrongState
 from models_app.deployments.models import Deployment, Replica, Revision
+from models_app.deployments.observation import unsettled
 from models_app.deployments.reconcile import (
     HOPELESS_ATTEMPTS,
     ROLLOUT_LIMIT,
-    _unsettled,
     reconcile_all,
     reconcile_deployment,
 )
@@ -475,13 +475,13 @@ class TestReconcile:
 
     def test_is_seen_wherever_something_is_missing(self, ana, team):
         deployment = deployment_of(ana, team)
-        assert not _unsettled().exists()
+        assert not unsettled().exists()
         revision_of(ana, deployment)
-        assert _unsettled().exists()
+        assert unsettled().exists()
         settle(deployment)
-        assert not _unsettled().exists()
+        assert not unsettled().exists()
         Revision.objects.update(replicas=2)
-        assert _unsettled().exists()
+        assert unsettled().exists()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,0 +1,64 @@
+"""Which deployments need a round of reconciling, and how their replicas lie."""
+
+from collections import defaultdict
+from typing import Any
+
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
+
+from models_app.deployments.models import Deployment, Replica, Revision
+from models_app.deployments.states import ReplicaState, RevisionState
+from models_app.jobs.states import TERMINAL
+from models_app.pools.models import Node
+from models_app.pools.states import NodeState
+
+
+def unsettled() -> QuerySet[Deployment]:
+    """Deployments where a round could find something to do: none of them in quiet times."""
+    live = Replica.objects.exclude(state=ReplicaState.STOPPED).filter(
+        revision__deployment=OuterRef("pk")
+    )
+    active = Coalesce(OuterRef("active_revision_id"), 0)
+    steady = live.exclude(state=ReplicaState.DRAINING).filter(revision_id=active)
+    number = steady.order_by().values("revision__deployment").annotate(n=Count("pk")).values("n")
+    rolling = Revision.objects.filter(deployment=OuterRef("pk"), state=RevisionState.ROLLING_OUT)
+    in_service = Q(stopped_at__isnull=True, active_revision__isnull=False)
+    return Deployment.objects.annotate(steady=Coalesce(Subquery(number), 0)).filter(
+        Exists(rolling)
+        | Exists(live.filter(~Q(revision_id=active)))
+        | Exists(live.filter(Q(state=ReplicaState.DRAINING) | Q(job__state__in=sorted(TERMINAL))))
+        | Exists(live.filter(job__node_name__in=_draining()))
+        | (Q(stopped_at__isnull=False) & Exists(live))
+        | (in_service & ~Q(steady=Coalesce("active_revision__replicas", 0)))
+    )
+
+
+def _draining() -> Any:
+    return Node.objects.filter(state=NodeState.DRAINING).values("name")
+
+
+def live_replicas(deployment: Deployment) -> list[Replica]:
+    """Those that have not stopped, oldest first."""
+    rows = Replica.objects.filter(revision__deployment=deployment)
+    rows = rows.exclude(state=ReplicaState.STOPPED)
+    return list(rows.select_related("revision", "job").order_by("pk"))
+
+
+def by_revision(replicas: list[Replica]) -> dict[Revision, list[Replica]]:
+    """Grouped by what they serve."""
+    found: dict[Revision, list[Replica]] = defaultdict(list)
+    for replica in replicas:
+        found[replica.revision].append(replica)
+    return found
+
+
+def by_place(replicas: list[Replica]) -> tuple[list[Replica], list[Replica]]:
+    """Those that stay, and those on nodes that are being emptied: others must take over first."""
+    places = {r.job.node_name for r in replicas if r.job is not None and r.job.node_name}
+    draining = set(
+        Node.objects.filter(state=NodeState.DRAINING, name__in=places).values_list(
+            "name", flat=True
+        )
+    )
+    staying = [r for r in replicas if r.job is None or r.job.node_name not in draining]
+    return staying, [r for r in replicas if r not in staying]
