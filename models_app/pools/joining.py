@@ -19,17 +19,16 @@ from models_app.core.names import clean_title
 from models_app.core.permission import require
 from models_app.core.states import advance
 from models_app.pools.models import JoinToken, Node
+from models_app.pools.services.operations import clean_labels
 from models_app.pools.services.registration import node_announce
 from models_app.pools.states import ALLOWED, NodeState
 
 TOKEN_PREFIX, SECRET_PREFIX = "slipjoin_", "slipnode_"
 DEFAULT_TTL = dt.timedelta(hours=24)
 LONGEST_TTL = dt.timedelta(days=30)
-MOST_LABELS = 32
 #: Words that stand in the place of a node's name in the API.
 RESERVED = {"join", "access"}
 NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
 
 
@@ -160,20 +159,6 @@ def clean_node_name(name: str) -> str:
             "name", "Use 1 to 100 letters, digits, dots, dashes and underscores, as in host names."
         )
     return name
-
-
-def clean_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Few short words, or FieldError."""
-    if len(labels) > MOST_LABELS:
-        raise FieldError("labels", f"At most {MOST_LABELS} labels.")
-    for word in [*labels.keys(), *labels.values()]:
-        if not isinstance(word, str) or not _LABEL.fullmatch(word):
-            raise FieldError(
-                "labels",
-                f"{str(word)[:80]!r}: use 1 to 63 letters, digits, dots, dashes, underscores "
-                "and slashes, beginning and ending with a letter or digit.",
-            )
-    return dict(labels)
 
 
 def _spendable(text: str) -> JoinToken:

@@ -55,7 +55,7 @@ class JoinInput(CheckoutInput):
 
     token: str = Field(max_length=200)
     name: str = Field(max_length=100, description="Its name; a taken one gets a number")
-    labels: dict[str, str] = Field(default_factory=dict, max_length=joining.MOST_LABELS)
+    labels: dict[str, str] = Field(default_factory=dict, max_length=32)
 
 
 class JoinTokenOutput(serializers.ModelSerializer[JoinToken]):

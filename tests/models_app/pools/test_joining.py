@@ -113,7 +113,7 @@ class TestToken:
     def test_with_nonsense_is_refused_by_name(self, field, options):
         with pytest.raises(FieldError) as refused:
             token(**options)
-        assert refused.value.field == field
+        assert refused.value.field.partition(".")[0] == field
 
     def test_is_spent_once_by_many_at_the_same_time(self, transactional_db):
         text = token()
@@ -260,7 +260,7 @@ class TestApi:
         answer = APIClient().post(JOIN, asked(token=token(), labels={"a": "b c"}), format="json")
 
         assert answer.status_code == 422
-        assert "labels" in answer.json()["errors"]
+        assert "labels.a" in answer.json()["errors"]
 
     def test_a_node_asks_anew_with_its_secret(self):
         client = APIClient()
