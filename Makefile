@@ -55,8 +55,7 @@ migrate: env-run
 	@exec $(PY) manage.py services --reuse -- $(PY) manage.py migrate
 
 messages: env-dev
-	$(PY) manage.py makemessages -l zh_Hans --no-obsolete --ignore=.venv --ignore=var
-	$(PY) manage.py compilemessages --ignore=.venv --ignore=var
+	$(PY) tools/messages.py
 
 format: env-dev
 	$(PY) -m ruff check --fix-only .

@@ -6,6 +6,7 @@ from django.core.exceptions import BadRequest, RequestDataTooBig
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import DataError
 from django.http import Http404, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -39,7 +40,7 @@ def problem_of(error: SlipwayError) -> dict[str, Any]:
     return problem(
         status=error.status,
         code=error.code,
-        title=error.title,
+        title=str(error.title),
         detail=error.message,
         errors=errors,
         **{k: v for k, v in extra.items() if k not in {"status", "code", "title", "detail"}},
@@ -74,7 +75,7 @@ def _translate(error: Exception) -> dict[str, Any] | None:
         return problem(
             status=422,
             code="invalid_input",
-            title="Some fields are not valid",
+            title=_("Some fields are not valid"),
             detail=f"{first[0]}: {first[1][0]}",
             errors=errors,
         )
@@ -86,18 +87,20 @@ def _translate(error: Exception) -> dict[str, Any] | None:
             detail=str(error.detail),
         )
     if isinstance(error, Http404):
-        return problem(status=404, code="not_found", title="Not found")
+        return problem(status=404, code="not_found", title=_("Not found"))
     if isinstance(error, DjangoPermissionDenied):
-        return problem(status=403, code="permission_denied", title="Not allowed")
+        return problem(status=403, code="permission_denied", title=_("Not allowed"))
     if isinstance(error, RequestDataTooBig):
-        return problem(status=413, code="too_large", title="The request is too large")
+        return problem(status=413, code="too_large", title=_("The request is too large"))
     if isinstance(error, DataError | RecursionError | OverflowError | BadRequest | UnicodeError):
         return problem(
             status=400,
             code="malformed",
-            title="The request cannot be read",
-            detail="A value cannot be stored: look for NUL characters, lone surrogates, "
-            "huge numbers or very deep nesting.",
+            title=_("The request cannot be read"),
+            detail=_(
+                "A value cannot be stored: look for NUL characters, lone surrogates, "
+                "huge numbers or very deep nesting."
+            ),
         )
     return None
 

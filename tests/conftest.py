@@ -2,11 +2,19 @@
 
 import pytest
 from django.test import Client
+from django.utils import translation
 from rest_framework.test import APIClient
 
 from console.access.models import Team, User
 from console.access.roles import Role, Scope
 from tests.factories.access import ApiTokenFactory, MembershipFactory, TeamFactory, UserFactory
+
+
+@pytest.fixture(autouse=True)
+def source_language():
+    """A test in which somebody reads Chinese leaves no language behind for the next one."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture

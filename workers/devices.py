@@ -9,7 +9,7 @@ class Devices:
     """Hands out device numbers. Placement has made sure that there are enough."""
 
     def __init__(self, count: int, keep: "Devices | None" = None) -> None:
-        self._lock = keep._lock if keep else threading.Condition()
+        self._lock: threading.Condition = keep._lock if keep else threading.Condition()
         self._taken: set[int] = keep._taken if keep else set()
         self.count = count
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import serializers
@@ -153,7 +154,7 @@ def _user(request: Request, pk: int) -> User:
 def _named(email: str, field: str) -> User:
     user = selectors.user_by_email(email=email)
     if user is None:
-        raise FieldError(field, "Nobody has this address. A platform admin can add the person.")
+        raise FieldError(field, _("Nobody has this address. A platform admin can add the person."))
     return user
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.translation import gettext as _
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
@@ -20,7 +21,8 @@ class TokenAuthentication(BaseAuthentication):
             return None
         token = token_find(parts[1].decode("latin-1")) if len(parts) == 2 else None
         if token is None:
-            raise AuthenticationFailed("This token is unknown, expired or revoked. Make a new one.")
+            said = _("This token is unknown, expired or revoked. Make a new one.")
+            raise AuthenticationFailed(said)
         token.user.auth_token = token
         return token.user, token
 

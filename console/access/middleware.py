@@ -5,6 +5,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from console.problems import problem_response
 from models_app.core.errors import PermissionDenied
@@ -37,7 +38,8 @@ class PasswordChangeMiddleware:
         if not user.is_authenticated or not user.must_change_password:
             return None
         if request.path.startswith("/api/v1/"):
-            return problem_response(PermissionDenied("Sign in and choose a new password first."))
+            said = _("Sign in and choose a new password first.")
+            return problem_response(PermissionDenied(said))
         return redirect(reverse("password_change"))
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
 from rest_framework.request import Request
 
@@ -15,7 +16,7 @@ class SignedIn(IsAuthenticated):
     What writes is checked by its service. A view with `any_scope = True` answers every token.
     """
 
-    message = "This token does not have the scope read. Make one that has it."
+    message = _("This token does not have the scope read. Make one that has it.")
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if not super().has_permission(request, view):

@@ -1,6 +1,7 @@
 """Reads people, teams, memberships and tokens, narrowed to what the actor may see."""
 
 from django.db.models import Count, Prefetch, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from console.access.models import ApiToken, Membership, Team, User
 from console.access.roles import Role
@@ -35,7 +36,7 @@ def user_get(*, actor: Actor, user_id: int) -> User:
     """One person whom the actor may see, or NotFound. `shown` holds the visible memberships."""
     user = user_list(actor=actor).filter(pk=user_id).first()
     if user is None:
-        raise NotFound("There is no such person.")
+        raise NotFound(_("There is no such person."))
     return user
 
 
@@ -59,7 +60,7 @@ def team_get(*, actor: Actor, slug: str) -> Team:
     """One team of the actor's, or NotFound."""
     team = team_list(actor=actor).filter(slug=slug).first()
     if team is None:
-        raise NotFound("There is no such team.")
+        raise NotFound(_("There is no such team."))
     require(actor, "access.view_team", team)
     return team
 
@@ -75,7 +76,7 @@ def membership_get(*, actor: Actor, team: Team, user_id: int) -> Membership:
     """One person's place in the team, or NotFound."""
     row = membership_list(actor=actor, team=team).filter(user_id=user_id).first()
     if row is None:
-        raise NotFound("This person is not in the team.")
+        raise NotFound(_("This person is not in the team."))
     return row
 
 
@@ -91,7 +92,7 @@ def token_get(*, actor: User, token_id: int) -> ApiToken:
     """One of the actor's own tokens, or NotFound."""
     token = token_list(actor=actor).filter(pk=token_id).first()
     if token is None:
-        raise NotFound("There is no such token.")
+        raise NotFound(_("There is no such token."))
     return token
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, Resolver404, resolve, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -19,6 +19,14 @@ class Entry:
     key: str = ""
     prefixes: tuple[str, ...] = ()
     permission: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a reader is: the address of the page and the name of its URL. Empty: nowhere known."""
+
+    path: str = ""
+    name: str = ""
 
 
 #: (heading, entries); an entry is shown only once its URL name exists.
@@ -74,26 +82,45 @@ def url_or_none(name: str, *args: Any) -> str | None:
         return None
 
 
-def _allowed(entry: Entry, request: HttpRequest | None) -> bool:
+def _allowed(entry: Entry, request: HttpRequest) -> bool:
     user: Any = getattr(request, "user", None)
     return not entry.permission or (user is not None and bool(user.has_perm(entry.permission)))
 
 
-def _current(entry: Entry, href: str, request: HttpRequest | None) -> str:
-    if request is None:
-        return ""
-    if request.path == href:
-        return "page"
+def place_of(request: HttpRequest) -> Place:
+    """The place of the page that is being answered."""
     match = request.resolver_match
-    inside = bool(match and (match.url_name or "").startswith(entry.prefixes or ("\0",)))
-    below = href != "/" and request.path.startswith(href)
+    return Place(request.path, (match.url_name or "") if match else "")
+
+
+def place_at(path: str) -> Place:
+    """The place at an address of the console that somebody claims; nowhere if it is none."""
+    try:
+        return Place(path, resolve(path).url_name or "")
+    except Resolver404:
+        return Place()
+
+
+def _current(entry: Entry, href: str, place: Place) -> str:
+    if not place.path:
+        return ""
+    if place.path == href:
+        return "page"
+    inside = place.name.startswith(entry.prefixes or ("\0",))
+    below = href != "/" and place.path.startswith(href)
     return "true" if inside or below else ""
 
 
 def navigation(
-    request: HttpRequest | None, counts: dict[str, dict[str, Any]] | None = None
+    request: HttpRequest,
+    counts: dict[str, dict[str, Any]] | None = None,
+    place: Place | None = None,
 ) -> list[dict[str, Any]]:
-    """Groups with the entries that exist now; `counts` maps a URL name to {value, tone, hint}."""
+    """Groups with the entries that exist now; `counts` maps a URL name to {value, tone, hint}.
+
+    `place` is where the reader is, when that is not the page that `request` asks for.
+    """
+    place = place_of(request) if place is None else place
     groups = []
     for heading, entries in GROUPS:
         items = []
@@ -108,7 +135,7 @@ def navigation(
                     "label": entry.label,
                     "icon": entry.icon,
                     "key": entry.key,
-                    "current": _current(entry, href, request),
+                    "current": _current(entry, href, place),
                     "count": (counts or {}).get(entry.name),
                 }
             )

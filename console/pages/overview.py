@@ -15,6 +15,7 @@ from models_app.audit.selectors import event_list
 from models_app.core.clock import now
 from models_app.core.teams import team_rows
 from models_app.datasets.models import Dataset
+from models_app.deployments.models import Deployment
 from models_app.deployments.selectors import deployment_list, deployment_status
 from models_app.deployments.statistics import request_figures
 from models_app.deployments.traffic import traffic
@@ -51,7 +52,7 @@ def overview(request: HttpRequest) -> HttpResponse:
             "num_jobs": jobs.count(),
             "recent": job_list(actor=actor).exclude(kind="serve")[:5],
             "deployments": [_deployment(row) for row in deployments],
-            "num_serving": sum(1 for row in deployments if row.active_revision_id),
+            "num_serving": _num_serving(actor),
             "events": event_list(actor=actor)[:10],
             "nodes": node_list() if actor.has_perm("pools.view_node") else [],
             "is_new": not Dataset.objects.visible_to(actor).exists(),
@@ -102,6 +103,11 @@ def todo(actor: Any) -> list[dict[str, str]]:
         for job in tried[:2]
     ]
     return cards
+
+
+def _num_serving(actor: Any) -> int:
+    rows = Deployment.objects.visible_to(actor)
+    return int(rows.filter(stopped_at=None, active_revision__isnull=False).count())
 
 
 def _deployment(row: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ AREAS = [
     "playground",
     "nodes",
     "search",
+    "side_bar",
 ]
 
 

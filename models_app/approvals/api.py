@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import serializers
@@ -20,6 +21,7 @@ from models_app.approvals.services import (
 )
 from models_app.approvals.states import RequestState
 from models_app.core.errors import FieldError, NotFound
+from models_app.core.names import one_of
 from models_app.core.pagination import Page
 from models_app.core.schema import request_schema
 from models_app.core.validation import parse
@@ -102,9 +104,9 @@ class ApprovalListApi(ListAPIView[ApprovalRequest]):
         query = self.request.query_params
         whose, state = query.get("for", "all"), query.get("state", "")
         if whose not in WHOSE:
-            raise FieldError("for", f"Use one of {', '.join(WHOSE)}.")
+            raise FieldError("for", one_of(WHOSE))
         if state and state not in RequestState.values:
-            raise FieldError("state", f"Use one of {', '.join(RequestState.values)}.")
+            raise FieldError("state", one_of(RequestState.values))
         actor: Any = self.request.user
         rows = selectors.approval_list(
             actor=actor, whose=whose, state=state, team=query.get("team", "")
@@ -189,5 +191,5 @@ def _approval(request: Request, pk: int) -> ApprovalRequest:
 def _environment(name: str) -> Environment:
     row = selectors.environment_list().filter(name=name).first()
     if row is None:
-        raise NotFound("There is no such environment.")
+        raise NotFound(_("There is no such environment."))
     return row

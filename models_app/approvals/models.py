@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from models_app.approvals.states import Decision, RequestState
 from models_app.core.models import TeamOwned, TeamQuerySet
@@ -21,7 +22,7 @@ class Environment(models.Model):
     position = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
-        verbose_name = "environment"
+        verbose_name = _("environment")
         ordering = ["position", "name"]
 
     def __str__(self) -> str:
@@ -47,7 +48,7 @@ class ApprovalRequest(TeamOwned):
     decided_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        verbose_name = "approval request"
+        verbose_name = _("approval request")
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(
@@ -77,7 +78,7 @@ class Vote(models.Model):
     objects = TeamQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "vote"
+        verbose_name = _("vote")
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["request", "user"], name="vote_once")]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from models_app.approvals.models import ApprovalRequest, Environment, Vote
 from models_app.approvals.selectors import approvals_given, why_not_vote
@@ -56,7 +57,7 @@ def approval_request(
                 expires_at=now() + dt.timedelta(hours=environment.expires_after_h),
             )
     except IntegrityError:
-        raise Conflict("An approval of this is already being asked for.") from None
+        raise Conflict(_("An approval of this is already being asked for.")) from None
     audit_record(
         actor=actor,
         action="approval.requested",
@@ -84,17 +85,17 @@ def approval_vote(
 def _vote(actor: Actor, request: ApprovalRequest, decision: str, comment: str) -> ApprovalRequest:
     row = _locked(request)
     if row.state != RequestState.OPEN:
-        raise WrongState(
-            f"This request is {row.get_state_display()}: votes count no longer.", state=row.state
-        )
+        said = _("This request is %(state)s: votes count no longer.")
+        raise WrongState(said % {"state": row.get_state_display()}, state=row.state)
     refusal = why_not_vote(actor=actor, request=row)
     if refusal:
         raise PermissionDenied(refusal)
     if decision not in Decision.values:
-        raise FieldError("decision", "Choose approve or reject.")
+        raise FieldError("decision", _("Choose approve or reject."))
     comment = clean_text(comment, "comment")
     if decision == Decision.REJECT and not comment:
-        raise FieldError("comment", "Say why you reject it, so that the requester can change it.")
+        said = _("Say why you reject it, so that the requester can change it.")
+        raise FieldError("comment", said)
     Vote.objects.create(request=row, user_id=actor.pk, decision=decision, comment=comment)
     audit_record(actor=actor, action="approval.voted", obj=row, changes={"decision": decision})
     if decision == Decision.REJECT:
@@ -112,7 +113,8 @@ def approval_withdraw(*, actor: Actor, request: ApprovalRequest) -> ApprovalRequ
     require(actor, f"approvals.{'withdraw_request' if own else 'withdraw_any_request'}", request)
     row = _locked(request)
     if row.state not in LIVE:
-        raise WrongState(f"This request is already {row.get_state_display()}.", state=row.state)
+        said = _("This request is already %(state)s.") % {"state": row.get_state_display()}
+        raise WrongState(said, state=row.state)
     _end(row, RequestState.WITHDRAWN, actor)
     return row
 
@@ -212,9 +214,9 @@ def environment_policy_change(
 def _check_policy(required_approvals: int, expires_after_h: int) -> None:
     errors: dict[str, str | list[str]] = {}
     if not 1 <= required_approvals <= 10:
-        errors["required_approvals"] = "Use a number from 1 to 10."
+        errors["required_approvals"] = _("Use a number from 1 to %(most)s.") % {"most": 10}
     if not 1 <= expires_after_h <= 24 * 30:
-        errors["expires_after_h"] = "Use 1 to 720 hours."
+        errors["expires_after_h"] = _("Use 1 to %(most)s hours.") % {"most": 720}
     if errors:
         raise InvalidInput(errors)
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from django.utils.translation import gettext_noop
+
 from models_app.core.catalog import Catalog
 
 if TYPE_CHECKING:
@@ -102,4 +104,4 @@ class Subject:
         raise NotImplementedError
 
 
-subjects: Catalog[Subject] = Catalog("approval subject")
+subjects: Catalog[Subject] = Catalog(gettext_noop("approval subject"))

@@ -2,7 +2,9 @@
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
+from models_app.audit.actions import action_label
 from models_app.core.models import TeamQuerySet
 
 
@@ -30,9 +32,13 @@ class AuditEvent(models.Model):
     objects = TeamQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "audit event"
+        verbose_name = _("audit event")
         ordering = ["-id"]
         indexes = [models.Index(fields=["object_type", "object_id"], name="audit_object")]
 
     def __str__(self) -> str:
         return f"{self.actor_label} {self.action} {self.object_label}"
+
+    @property
+    def action_label(self) -> str:
+        return action_label(self.action)

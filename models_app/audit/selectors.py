@@ -5,7 +5,9 @@ import datetime as dt
 from django.db.models import Q, QuerySet
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.timezone import is_naive, make_aware
+from django.utils.translation import gettext as _
 
+from models_app.audit.actions import actions_called
 from models_app.audit.models import AuditEvent
 from models_app.core.actor import Actor
 from models_app.core.errors import FieldError
@@ -25,14 +27,15 @@ def event_list(
 ) -> QuerySet[AuditEvent]:
     """Newest first: events of the actor's teams, and the actor's own that belong to no team.
 
-    `query` looks into actor, action and object; `action` is a beginning; `since` and `until` are
-    ISO dates or times, `until` a date includes that day.
+    `query` looks into actor, action (its name and its words) and object; `action` is a beginning;
+    `since` and `until` are ISO dates or times, `until` a date includes that day.
     """
     rows = _visible(actor).select_related("actor", "team").order_by("-id")
     if query:
         rows = rows.filter(
             Q(actor_label__icontains=query)
             | Q(action__icontains=query)
+            | Q(action__in=actions_called(query))
             | Q(object_label__icontains=query)
             | Q(request_id=query)
         )
@@ -77,5 +80,5 @@ def _time(text: str, field: str) -> dt.datetime:
     except ValueError:
         at = None
     if at is None:
-        raise FieldError(field, "Write a date such as 2026-11-23, or an ISO time.")
+        raise FieldError(field, _("Write a date such as 2026-11-23, or an ISO time."))
     return make_aware(at, dt.UTC) if is_naive(at) else at

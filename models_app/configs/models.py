@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from models_app.core.models import TeamOwned, TeamQuerySet
 
@@ -13,7 +14,7 @@ class Config(TeamOwned):
     name = models.CharField(max_length=63)
 
     class Meta:
-        verbose_name = "configuration"
+        verbose_name = _("configuration")
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["team", "kind", "name"], name="config_name")]
 
@@ -38,7 +39,7 @@ class ConfigRevision(models.Model):
     objects = TeamQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "configuration revision"
+        verbose_name = _("configuration revision")
         ordering = ["-number"]
         constraints = [
             models.UniqueConstraint(fields=["config", "number"], name="config_revision_number")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from models_app.core.errors import FieldError
 
 
@@ -61,8 +63,9 @@ def preset_get(name: str) -> Preset:
     try:
         return _presets[name]
     except KeyError:
-        known = ", ".join(_presets) or "none"
-        raise FieldError("preset", f"There is no preset {name!r}. Known: {known}.") from None
+        known = ", ".join(_presets) or _("none")
+        said = _("There is no preset %(name)r. Known: %(known)s.")
+        raise FieldError("preset", said % {"name": name, "known": known}) from None
 
 
 def training_need(
@@ -70,5 +73,6 @@ def training_need(
 ) -> Need:
     """Memory and parameters of a training, or FieldError where the settings have no shape."""
     if not _estimators:
-        raise FieldError("preset", "This installation cannot train: no shapes are registered.")
+        said = _("This installation cannot train: no shapes are registered.")
+        raise FieldError("preset", said)
     return _estimators[0](spec, base_architecture)

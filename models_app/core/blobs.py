@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from models_app.core import blob_cache, store
 from models_app.core.errors import SlipwayError
@@ -97,7 +98,8 @@ def blob_open(sha256: str) -> BinaryIO:
     except FileNotFoundError:
         if store.is_remote():
             return _fetched(sha256).open("rb")
-        raise BlobMissing(f"The stored file {sha256[:12]} is missing.", sha256=sha256) from None
+        said = _("The stored file %(digest)s is missing.") % {"digest": sha256[:12]}
+        raise BlobMissing(said, sha256=sha256) from None
 
 
 def blob_renew(sha256: str) -> bool:
@@ -167,7 +169,7 @@ def tree_materialise(manifest: Mapping[str, Mapping[str, Any]], folder: Path) ->
     for name, entry in manifest.items():
         relative = PurePosixPath(name)
         if relative.is_absolute() or ".." in relative.parts:
-            raise SlipwayError(f"The path {name!r} leaves its tree.")
+            raise SlipwayError(_("The path %(name)r leaves its tree.") % {"name": name})
         target = folder / relative
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():
@@ -176,7 +178,7 @@ def tree_materialise(manifest: Mapping[str, Mapping[str, Any]], folder: Path) ->
 
 
 def _lay(name: str, entry: Mapping[str, Any], target: Path) -> None:
-    for _ in range(3):
+    for _round in range(3):
         source = blob_path(entry["sha256"])
         if not _is_whole(source, entry) and store.is_remote():
             source.unlink(missing_ok=True)
@@ -190,7 +192,8 @@ def _lay(name: str, entry: Mapping[str, Any], target: Path) -> None:
         except OSError:
             shutil.copyfile(source, target)
         return
-    raise BlobMissing(f"The stored file of {name} is missing or damaged.", path=name)
+    said = _("The stored file of %(name)s is missing or damaged.") % {"name": name}
+    raise BlobMissing(said, path=name)
 
 
 def _is_whole(path: Path, entry: Mapping[str, Any]) -> bool:
@@ -208,9 +211,8 @@ def _files(folder: Path) -> Iterator[Path]:
     """Every file under a folder in a fixed order; anything but plain files is refused."""
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise SlipwayError(
-                f"{path.name} is a link or a special file; only plain files are kept."
-            )
+            said = _("%(name)s is a link or a special file; only plain files are kept.")
+            raise SlipwayError(said % {"name": path.name})
         if path.is_file():
             yield path
 

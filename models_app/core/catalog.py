@@ -5,13 +5,15 @@ import pkgutil
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
+from django.utils.translation import gettext as _
+
 from models_app.core.errors import FieldError
 
 T = TypeVar("T")
 
 
 class Catalog(Generic[T]):
-    """Instances registered by their `name`."""
+    """Instances registered by their `name`; `noun` is marked for translation where it is given."""
 
     def __init__(self, noun: str) -> None:
         self.noun = noun
@@ -30,9 +32,11 @@ class Catalog(Generic[T]):
         try:
             return self._items[name]
         except KeyError:
-            known = ", ".join(sorted(self._items)) or "none"
+            known = ", ".join(sorted(self._items)) or _("none")
+            said = _("There is no %(noun)s %(name)r. Known: %(known)s.")
             raise FieldError(
-                self.noun.replace(" ", "_"), f"There is no {self.noun} {name!r}. Known: {known}."
+                self.noun.replace(" ", "_"),
+                said % {"noun": _(self.noun), "name": name, "known": known},
             ) from None
 
     def __contains__(self, name: str) -> bool:

@@ -1,28 +1,32 @@
-"""Anticipated errors. The docstring of each class is its message; `status` is what HTTP answers."""
+"""Anticipated errors. `default` is what a class says by itself; `status` is what HTTP answers."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 
 class SlipwayError(Exception):
-    """Something anticipated went wrong."""
+    """Something anticipated went wrong. `message` is in the language of the request."""
 
     status = 500
     code = "error"
-    title = "Something went wrong"
+    title: ClassVar[str | Promise] = _("Something went wrong")
+    default: ClassVar[str | Promise] = _("Something anticipated went wrong.")
 
     def __init__(self, message: str | None = None, **extra: Any) -> None:
-        self.message = message or (self.__doc__ or self.title).strip()
+        self.message = message or str(self.default)
         self.extra = extra
         super().__init__(self.message)
 
 
 class InvalidInput(SlipwayError):
-    """Some fields are not valid."""
+    """Some fields are not valid: what is wrong with each, and what to do."""
 
     status = 422
     code = "invalid_input"
-    title = "Some fields are not valid"
+    title = _("Some fields are not valid")
 
     def __init__(self, errors: Mapping[str, str | list[str]], message: str | None = None) -> None:
         self.errors: dict[str, list[str]] = {
@@ -40,19 +44,21 @@ class FieldError(InvalidInput):
 
 
 class NotFound(SlipwayError):
-    """There is no such thing, or you may not see it."""
+    """Missing, or hidden from the one who asks: both look the same."""
 
     status = 404
     code = "not_found"
-    title = "Not found"
+    title = _("Not found")
+    default = _("There is no such thing, or you may not see it.")
 
 
 class PermissionDenied(SlipwayError):
-    """Your role or token does not allow this."""
+    """The role or the token does not allow it."""
 
     status = 403
     code = "permission_denied"
-    title = "Not allowed"
+    title = _("Not allowed")
+    default = _("Your role or token does not allow this.")
 
 
 class WrongState(SlipwayError):
@@ -60,7 +66,8 @@ class WrongState(SlipwayError):
 
     status = 409
     code = "wrong_state"
-    title = "Not possible in this state"
+    title = _("Not possible in this state")
+    default = _("The thing is not in a state in which this can be done.")
 
 
 class Conflict(SlipwayError):
@@ -68,7 +75,8 @@ class Conflict(SlipwayError):
 
     status = 409
     code = "conflict"
-    title = "Conflict"
+    title = _("Conflict")
+    default = _("The thing has changed, or one like it exists already.")
 
 
 class StaleEpoch(SlipwayError):
@@ -76,4 +84,7 @@ class StaleEpoch(SlipwayError):
 
     status = 409
     code = "stale_epoch"
-    title = "Stale attempt"
+    title = _("Stale attempt")
+    default = _(
+        "This attempt is no longer the current one: its lease ran out and its writes are refused."
+    )

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext as _
 
 from models_app.core.actor import Actor
 from models_app.core.errors import NotFound
@@ -26,7 +27,8 @@ class TeamQuerySet(models.QuerySet[M_co]):
         """The one row, or NotFound, whether it is missing or hidden."""
         row = self.visible_to(actor).filter(**lookup).first()
         if row is None:
-            raise NotFound(f"There is no such {self.model._meta.verbose_name}.")
+            noun = _(str(self.model._meta.verbose_name))
+            raise NotFound(_("There is no such %(noun)s.") % {"noun": noun})
         return row
 
 

@@ -4,6 +4,7 @@ from base64 import b64decode
 from typing import Any
 from urllib.parse import parse_qs
 
+from django.utils.translation import gettext as _
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
@@ -25,14 +26,15 @@ class Page(CursorPagination):
         """The place in the list; FieldError for a cursor that no answer has ever held."""
         text = request.query_params.get(self.cursor_query_param)
         if text is not None and not _ours(text):
-            raise FieldError("cursor", "Take the cursor from the `next` of an earlier answer.")
+            raise FieldError("cursor", _("Take the cursor from the `next` of an earlier answer."))
         return super().decode_cursor(request)
 
     def get_page_size(self, request: Request) -> int | None:
         """The number asked for; FieldError if it is none."""
         text = request.query_params.get(self.page_size_query_param or "")
         if text is not None and not (_number(text) and int(text)):
-            raise FieldError("page_size", f"Use a whole number from 1 to {self.max_page_size}.")
+            said = _("Use a whole number from 1 to %(most)s.") % {"most": self.max_page_size}
+            raise FieldError("page_size", said)
         return super().get_page_size(request)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
@@ -23,7 +25,7 @@ class BodyTooLarge(SlipwayError):
 
     status = 413
     code = "too_large"
-    title = "The body is too large"
+    title = gettext_lazy("The body is too large")
 
 
 class StrictJSONParser(JSONParser):
@@ -34,7 +36,8 @@ class StrictJSONParser(JSONParser):
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         raw = stream.read(limit + 1)
         if len(raw) > limit:
-            raise BodyTooLarge(f"A JSON body may have at most {limit:,} bytes.")
+            said = _("A JSON body may have at most %(n)s bytes.") % {"n": f"{limit:,}"}
+            raise BodyTooLarge(said)
         try:
             value = json.loads(
                 raw.decode("utf-8"),
@@ -43,11 +46,13 @@ class StrictJSONParser(JSONParser):
                 parse_float=_finite,
             )
         except UnicodeDecodeError as error:
-            raise ParseError(f"The body is not UTF-8: see byte {error.start}.") from None
+            said = _("The body is not UTF-8: see byte %(n)s.") % {"n": error.start}
+            raise ParseError(said) from None
         except RecursionError:
-            raise ParseError("The JSON is nested too deeply.") from None
+            raise ParseError(_("The JSON is nested too deeply.")) from None
         except ValueError as error:
-            raise ParseError(f"The body is not JSON: {error}.") from None
+            said = _("The body is not JSON: %(problem)s.") % {"problem": error}
+            raise ParseError(said) from None
         for path, text in _strings(value, (), 0):
             _check(path, text)
         return value
@@ -57,26 +62,26 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise InvalidInput({_shown(name): "This field is given twice. Send it once."})
+            raise InvalidInput({_shown(name): _("This field is given twice. Send it once.")})
         found[name] = value
     return found
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(_("%(name)s is no number of JSON") % {"name": name})
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise ValueError(f"{text[:40]} is too large for a number")
+        raise ValueError(_("%(text)s is too large for a number") % {"text": text[:40]})
     return value
 
 
 def _strings(node: Any, path: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], str]]:
     """Every text of a value, names of fields included, with the path to it."""
     if depth > DEEPEST:
-        raise ParseError(f"The JSON is nested more than {DEEPEST} levels deep.")
+        raise ParseError(_("The JSON is nested more than %(n)s levels deep.") % {"n": DEEPEST})
     if isinstance(node, str):
         yield path, node
     elif isinstance(node, dict):
@@ -90,9 +95,9 @@ def _strings(node: Any, path: tuple[str, ...], depth: int) -> Iterator[tuple[tup
 
 def _check(path: tuple[str, ...], text: str) -> None:
     if "\x00" in text:
-        problem = "Remove the NUL character."
+        problem = _("Remove the NUL character.")
     elif any("\ud800" <= char <= "\udfff" for char in text):
-        problem = "Half of a character (a lone surrogate) is left over. Send whole characters."
+        problem = _("Half of a character (a lone surrogate) is left over. Send whole characters.")
     else:
         return
     raise InvalidInput({".".join(_shown(part) for part in path) or "body": problem})

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from models_app.core.actor import Actor
 from models_app.core.errors import NotFound, PermissionDenied
 
@@ -17,9 +19,8 @@ def require(actor: Actor, perm: str, obj: Any = None) -> None:
     if obj is not None and not can_see(actor, obj):
         raise NotFound
     if not actor.has_perm(perm, obj):
-        raise PermissionDenied(
-            f"You need the permission {perm} for this. Ask an admin of the team.", permission=perm
-        )
+        said = _("You need the permission %(perm)s for this. Ask an admin of the team.")
+        raise PermissionDenied(said % {"perm": perm}, permission=perm)
 
 
 def team_id_of(obj: Any) -> int | None:

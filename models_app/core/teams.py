@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.apps import apps
+from django.utils.translation import gettext as _
 
 from models_app.core.actor import Actor
 from models_app.core.errors import FieldError
@@ -19,8 +20,13 @@ def team_named(actor: Actor, slug: str, field: str = "team") -> Any:
     """The actor's team of this name, or FieldError, whether it is missing or hidden."""
     team = team_rows(actor).filter(slug=slug).first()
     if team is None:
-        raise FieldError(field, f"You are in no team called {slug!r}.")
+        raise FieldError(field, not_in_team(slug))
     return team
+
+
+def not_in_team(slug: str) -> str:
+    """Said of a team that is missing and of one that is hidden alike."""
+    return _("You are in no team called %(name)r.") % {"name": slug}
 
 
 def teams_where(actor: Actor, perm: str) -> list[Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import serializers
@@ -262,14 +263,14 @@ def whole(query: Any, name: str, default: int) -> int:
     if not text:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) < 13):
-        raise FieldError(name, "Use a whole number from 0.")
+        raise FieldError(name, _("Use a whole number from 0."))
     return int(text)
 
 
 def _files(request: Request) -> list[dict[str, Any]]:
     unknown = [name for name in request.FILES if name != "files"]
     if unknown:
-        raise FieldError(unknown[0], "Send files in the field `files`.")
+        raise FieldError(unknown[0], _("Send files in the field `files`."))
     return [file.entry() for file in request.FILES.getlist("files") if isinstance(file, StoredFile)]
 
 

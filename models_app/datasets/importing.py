@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict, Field
 
 from models_app.core.errors import FieldError
@@ -66,13 +67,14 @@ def check_file_name(name: str, field: str = "files") -> str:
     if suffixes and suffixes[-1] in COMPRESSIONS:
         suffixes.pop()
     if not plain or len(plain) > 200 or not plain.isprintable():
-        raise FieldError(field, "A file needs a printable name of at most 200 characters.")
+        raise FieldError(field, _("A file needs a printable name of at most 200 characters."))
     if not suffixes or suffixes[-1] not in FORMATS:
-        raise FieldError(
-            field,
-            f"{plain}: this kind of file is not read. Use {', '.join(FORMATS)}, each also with "
-            f"{' or '.join(COMPRESSIONS)}.",
+        said = _(
+            "%(name)s: this kind of file is not read. Use %(formats)s, each also with "
+            "%(gzip)s or %(zstd)s."
         )
+        names = {"name": plain, "formats": ", ".join(FORMATS)}
+        raise FieldError(field, said % {**names, "gzip": COMPRESSIONS[0], "zstd": COMPRESSIONS[1]})
     return plain
 
 
@@ -83,12 +85,13 @@ def import_files(path: str) -> list[tuple[str, Path]]:
     """
     root = Path(settings.IMPORT_DIR).resolve()
     if not path.strip() or "\0" in path:
-        raise FieldError("path", "Name a file or a directory inside the import directory.")
+        raise FieldError("path", _("Name a file or a directory inside the import directory."))
     target = (root / path.strip().lstrip("/")).resolve()
     if Path(path.strip()).is_absolute() and Path(path.strip()).resolve().is_relative_to(root):
         target = Path(path.strip()).resolve()
     if not target.is_relative_to(root) or not target.exists():
-        raise FieldError("path", f"There is no {path.strip()!r} inside the import directory.")
+        said = _("There is no %(path)r inside the import directory.") % {"path": path.strip()}
+        raise FieldError("path", said)
     if target.is_file():
         return [(check_file_name(target.name, "path"), target)]
     found = [
@@ -97,9 +100,11 @@ def import_files(path: str) -> list[tuple[str, Path]]:
         if _importable(file, root)
     ]
     if not found:
-        raise FieldError("path", f"{path.strip()!r} holds no {', '.join(FORMATS)} file.")
+        said = _("%(path)r holds no %(formats)s file.")
+        raise FieldError("path", said % {"path": path.strip(), "formats": ", ".join(FORMATS)})
     if len(found) > MOST_FILES:
-        raise FieldError("path", f"At most {MOST_FILES:,} files at once; there are {len(found):,}.")
+        said = _("At most %(most)s files at once; there are %(n)s.")
+        raise FieldError("path", said % {"most": f"{MOST_FILES:,}", "n": f"{len(found):,}"})
     return found
 
 

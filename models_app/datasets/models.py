@@ -1,6 +1,7 @@
 """Datasets and their immutable, content-addressed versions."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from models_app.core.models import TeamOwned, TeamQuerySet
 from models_app.datasets.states import VersionState
@@ -13,7 +14,7 @@ class Dataset(TeamOwned):
     description = models.TextField(blank=True)
 
     class Meta:
-        verbose_name = "dataset"
+        verbose_name = _("dataset")
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["team", "name"], name="dataset_name")]
 
@@ -52,7 +53,7 @@ class DatasetVersion(models.Model):
     objects = TeamQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "dataset version"
+        verbose_name = _("dataset version")
         ordering = ["-number"]
         constraints = [
             models.UniqueConstraint(fields=["dataset", "number"], name="dataset_version_number"),

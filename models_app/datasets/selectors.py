@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any
 
 from django.db.models import Count, Max, QuerySet
+from django.utils.translation import gettext as _
 
 from models_app.core.actor import Actor
 from models_app.core.blobs import blob_open
@@ -90,16 +91,16 @@ def version_rows(
 ) -> list[dict[str, Any]]:
     """Documents `offset`… of a split, each with its `index`."""
     if split not in SPLITS:
-        raise FieldError("split", f"Choose one of {', '.join(SPLITS)}.")
+        raise FieldError("split", _("Choose one of %(known)s.") % {"known": ", ".join(SPLITS)})
     if not 0 <= offset <= 10**12:
-        raise FieldError("offset", "Use a whole number from 0.")
+        raise FieldError("offset", _("Use a whole number from 0."))
     if not 1 <= limit <= MOST_ROWS:
-        raise FieldError("limit", f"Use a number from 1 to {MOST_ROWS}.")
+        raise FieldError("limit", _("Use a number from 1 to %(most)s.") % {"most": MOST_ROWS})
     lines = islice(_lines(version, split), offset, offset + limit)
     return [{"index": offset + place, **json.loads(line)} for place, line in enumerate(lines)]
 
 
 def _lines(version: DatasetVersion, split: str) -> Any:
-    for _, entry in split_files(version, split):
+    for _path, entry in split_files(version, split):
         with blob_open(entry["sha256"]) as stream:
             yield from stream

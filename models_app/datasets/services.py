@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
 from models_app.audit.services import audit_record
 from models_app.core.actor import SYSTEM, Actor
@@ -41,7 +42,8 @@ def dataset_create(*, actor: Actor, team: Any, name: str, description: str = "")
                 created_by_id=actor.pk,
             )
     except IntegrityError:
-        raise Conflict(f"The team has a dataset called {name!r} already.", field="name") from None
+        said = _("The team has a dataset called %(name)r already.") % {"name": name}
+        raise Conflict(said, field="name") from None
     audit_record(actor=actor, action="dataset.created", obj=dataset, changes={"name": name})
     publish_on_commit("dataset.changed", {"id": dataset.pk}, f"team.{team.pk}")
     return dataset
@@ -70,17 +72,7 @@ def version_import_files(
 ) -> DatasetVersion:
     """Make a version of uploaded files: each `{"name", "sha256", "size"}`, stored as blobs."""
     require(actor, "datasets.change_dataset", dataset)
-    if not files:
-        raise FieldError("files", "Choose at least one file.")
-    if len(files) > MOST_FILES:
-        raise FieldError("files", f"At most {MOST_FILES:,} files at once.")
-    names = [check_file_name(file["name"]) for file in files]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise FieldError("files", f"Two files are called {twice[0]}. Give each its own name.")
-    empty = [file["name"] for file in files if not file["size"]]
-    if empty:
-        raise FieldError("files", f"{empty[0]} is empty.")
+    names = _checked_names(files)
     entries = [
         {"name": name, "sha256": file["sha256"], "size": file["size"]}
         for name, file in zip(names, files, strict=True)
@@ -137,13 +129,32 @@ def version_reimport(
     require(actor, "datasets.change_dataset", version)
     source = {k: v for k, v in version.source.items() if k in {"kind", "path", "files"}}
     if version.state == VersionState.PENDING:
-        raise WrongState("Wait until this version is imported; then it can be imported again.")
+        said = _("Wait until this version is imported; then it can be imported again.")
+        raise WrongState(said)
     options = options or ImportOptions(**parameters_of(version.source))
     if source.get("kind") == "path":
         return version_import_path(
             actor=actor, dataset=version.dataset, path=source["path"], options=options
         )
     return _version_start(actor, version.dataset, source, options, None)
+
+
+def _checked_names(files: Sequence[dict[str, Any]]) -> list[str]:
+    """The plain names of uploaded files, or FieldError for what cannot be imported."""
+    if not files:
+        raise FieldError("files", _("Choose at least one file."))
+    if len(files) > MOST_FILES:
+        said = _("At most %(most)s files at once.") % {"most": f"{MOST_FILES:,}"}
+        raise FieldError("files", said)
+    names = [check_file_name(file["name"]) for file in files]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        said = _("Two files are called %(name)s. Give each its own name.") % {"name": twice[0]}
+        raise FieldError("files", said)
+    empty = [file["name"] for file in files if not file["size"]]
+    if empty:
+        raise FieldError("files", _("%(name)s is empty.") % {"name": empty[0]})
+    return names
 
 
 def _version_start(

@@ -6,6 +6,8 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from models_app.core.blobs import BlobWriter
 from models_app.core.errors import SlipwayError
@@ -16,7 +18,7 @@ class UploadTooLarge(SlipwayError):
 
     status = 413
     code = "too_large"
-    title = "The upload is too large"
+    title = gettext_lazy("The upload is too large")
 
 
 class StoredFile(UploadedFile):  # type: ignore[type-arg]
@@ -79,7 +81,8 @@ def stream_uploads(request: HttpRequest) -> None:
 
 
 def _too_large() -> UploadTooLarge:
-    return UploadTooLarge(
-        f"At most {settings.UPLOAD_LIMIT_MIB:,} MiB can be uploaded at once. Pack the files with "
-        "gzip or zstd, or put them into the server's import directory."
+    said = _(
+        "At most %(n)s MiB can be uploaded at once. Pack the files with gzip or zstd, or put them "
+        "into the server's import directory."
     )
+    return UploadTooLarge(said % {"n": f"{settings.UPLOAD_LIMIT_MIB:,}"})

@@ -8,5 +8,6 @@ class DeploymentsConfig(AppConfig):
     label = "deployments"
 
     def ready(self) -> None:
-        # Registers revisions as a subject of approvals.
+        # Registers revisions as a subject of approvals, deployments as users of versions.
         import_module("models_app.deployments.subject")
+        import_module("models_app.deployments.uses")

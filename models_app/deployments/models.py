@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from models_app.core.models import TeamOwned, TeamQuerySet
 from models_app.deployments.states import ReplicaState, RevisionState
@@ -23,7 +24,7 @@ class Deployment(TeamOwned):
     stopped_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        verbose_name = "deployment"
+        verbose_name = _("deployment")
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["team", "name"], name="deployment_name")]
 
@@ -71,7 +72,7 @@ class Revision(models.Model):
     objects = TeamQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "revision"
+        verbose_name = _("revision")
         ordering = ["-number"]
         constraints = [
             models.UniqueConstraint(fields=["deployment", "number"], name="revision_number"),
@@ -121,7 +122,7 @@ class Replica(models.Model):
     objects = TeamQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "replica"
+        verbose_name = _("replica")
         ordering = ["id"]
         constraints = [
             models.CheckConstraint(
@@ -164,7 +165,7 @@ class RequestRecord(models.Model):
     total_ms = models.FloatField()
 
     class Meta:
-        verbose_name = "request"
+        verbose_name = _("request")
         ordering = ["-id"]
         indexes = [models.Index(fields=["deployment", "-id"], name="request_deployment")]
 

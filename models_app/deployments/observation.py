@@ -11,6 +11,7 @@ from models_app.deployments.states import ReplicaState, RevisionState
 from models_app.jobs.states import TERMINAL
 from models_app.pools.models import Node
 from models_app.pools.states import NodeState
+from models_app.registry.states import VersionState
 
 
 def unsettled() -> QuerySet[Deployment]:
@@ -22,10 +23,13 @@ def unsettled() -> QuerySet[Deployment]:
     steady = live.exclude(state=ReplicaState.DRAINING).filter(revision_id=active)
     number = steady.order_by().values("revision__deployment").annotate(n=Count("pk")).values("n")
     rolling = Revision.objects.filter(deployment=OuterRef("pk"), state=RevisionState.ROLLING_OUT)
-    in_service = Q(stopped_at__isnull=True, active_revision__isnull=False)
+    barred = Q(revision__model_version__state=VersionState.QUARANTINED)
+    in_service = Q(stopped_at__isnull=True, active_revision__isnull=False) & ~Q(
+        active_revision__model_version__state=VersionState.QUARANTINED
+    )
     return Deployment.objects.annotate(steady=Coalesce(Subquery(number), 0)).filter(
         Exists(rolling)
-        | Exists(live.filter(~Q(revision_id=active)))
+        | Exists(live.filter(~Q(revision_id=active) | barred))
         | Exists(live.filter(Q(state=ReplicaState.DRAINING) | Q(job__state__in=sorted(TERMINAL))))
         | Exists(live.filter(job__node_name__in=_draining()))
         | (Q(stopped_at__isnull=False) & Exists(live))
@@ -41,7 +45,7 @@ def live_replicas(deployment: Deployment) -> list[Replica]:
     """Those that have not stopped, oldest first."""
     rows = Replica.objects.filter(revision__deployment=deployment)
     rows = rows.exclude(state=ReplicaState.STOPPED)
-    return list(rows.select_related("revision", "job").order_by("pk"))
+    return list(rows.select_related("revision__model_version", "job").order_by("pk"))
 
 
 def by_revision(replicas: list[Replica]) -> dict[Revision, list[Replica]]:

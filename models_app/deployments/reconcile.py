@@ -27,6 +27,7 @@ from models_app.jobs.logs import log_tail
 from models_app.jobs.models import Job
 from models_app.jobs.states import TERMINAL, JobState
 from models_app.jobs.waiting import why_waiting
+from models_app.registry.states import VersionState
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ def reconcile_deployment(pk: int) -> bool:
         staying, leaving = by_place(replicas)
         if revision.state == RevisionState.ROLLING_OUT:
             _roll_out(deployment, revision, staying)
-        elif not deployment.stopped_at:
+        elif _wanted(deployment, revision):
             _keep_up(deployment, revision, staying)
             if sum(r.state == ReplicaState.READY for r in staying) >= revision.replicas:
                 _finish(leaving)
@@ -104,7 +105,12 @@ def _wanted(deployment: Deployment, revision: Revision) -> bool:
     """Whether replicas of this revision are to live: it serves, is coming in, or is kept warm."""
     if deployment.stopped_at:
         return False
-    if revision.state in (RevisionState.ACTIVE, RevisionState.ROLLING_OUT):
+    if revision.state == RevisionState.ROLLING_OUT:
+        return True
+    if revision.model_version.state == VersionState.QUARANTINED:
+        # It may stand as the active one until another takes over, but never serve.
+        return False
+    if revision.state == RevisionState.ACTIVE:
         return True
     return revision.keep_until is not None and revision.keep_until > now()
 

@@ -3,12 +3,14 @@
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.utils.translation import gettext as _
 
 from models_app.core.actor import Actor
 from models_app.core.errors import NotFound
 from models_app.deployments.digest import SHORT
 from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision
 from models_app.deployments.states import ReplicaState, RevisionState
+from models_app.registry.states import VersionState
 
 RELATED = (
     "team",
@@ -39,7 +41,7 @@ def deployment_get(*, actor: Actor, deployment_id: int) -> Deployment:
     """One deployment, or NotFound."""
     found = _annotated(Deployment.objects.visible_to(actor)).filter(pk=deployment_id).first()
     if found is None:
-        raise NotFound("There is no such deployment.")
+        raise NotFound(_("There is no such deployment."))
     return found
 
 
@@ -48,7 +50,7 @@ def deployment_by_name(*, actor: Actor, team: str, name: str) -> Deployment:
     rows = _annotated(Deployment.objects.visible_to(actor))
     found = rows.filter(team__slug=team, name=name).first()
     if found is None:
-        raise NotFound("There is no such deployment.")
+        raise NotFound(_("There is no such deployment."))
     return found
 
 
@@ -111,7 +113,7 @@ def revision_by_number(*, actor: Actor, deployment: Deployment, number: int) -> 
     """One revision of a deployment, or NotFound."""
     found = revision_list(actor=actor, deployment=deployment).filter(number=number).first()
     if found is None:
-        raise NotFound("There is no such revision.")
+        raise NotFound(_("There is no such revision."))
     return found
 
 
@@ -135,7 +137,7 @@ def replica_list(
 def request_list(*, actor: Actor, deployment: Deployment) -> QuerySet[RequestRecord]:
     """Calls of a deployment, newest first. Their texts are not kept."""
     if not Deployment.objects.visible_to(actor).filter(pk=deployment.pk).exists():
-        raise NotFound("There is no such deployment.")
+        raise NotFound(_("There is no such deployment."))
     rows = RequestRecord.objects.filter(deployment=deployment)
     return rows.select_related("user", "revision", "replica").order_by("-id")
 
@@ -143,8 +145,9 @@ def request_list(*, actor: Actor, deployment: Deployment) -> QuerySet[RequestRec
 def route_table() -> list[dict[str, Any]]:
     """What the gateway may send where: the active revision of each deployment that is not stopped.
 
-    Only replicas that are ready now. A deployment without one is listed all the same, so that
-    its callers are told to wait rather than that it does not exist.
+    Only replicas that are ready now, and never of a version in quarantine. A deployment without
+    one is listed all the same, so that its callers are told to wait rather than that it does not
+    exist.
     """
     active = Deployment.objects.filter(
         stopped_at=None, active_revision__state=RevisionState.ACTIVE
@@ -169,7 +172,9 @@ def route_table() -> list[dict[str, Any]]:
         }
         for pk, team_id, team, name, created_at, revision_id, digest in active
     }
-    ready = Replica.objects.filter(state=ReplicaState.READY, revision_id__in=table)
+    ready = Replica.objects.filter(state=ReplicaState.READY, revision_id__in=table).exclude(
+        revision__model_version__state=VersionState.QUARANTINED
+    )
     for pk, revision_id, epoch, host, port in ready.order_by("pk").values_list(
         "pk", "revision_id", "epoch", "host", "port"
     ):

@@ -18,7 +18,12 @@ def publish_on_commit(event: str, data: dict[str, Any], *topics: str) -> None:
 
 
 def publish_now(event: str, data: dict[str, Any], *topics: str) -> None:
-    """Publish at once. A dead Redis is logged and otherwise ignored: pages poll as well."""
+    """Publish at once. A dead Redis is logged and otherwise ignored: pages poll as well.
+
+    What a team hears is rung on `all` too: who sees every team listens to one topic, not to each.
+    """
+    if any(topic.startswith("team.") for topic in topics):
+        topics = (*topics, "all")
     try:
         client = _client()
         pipe = client.pipeline(transaction=False)

@@ -40,7 +40,7 @@ def job_claim(*, worker: str, node: str, job_id: int | None = None) -> Job | Non
     None: nothing to do, or somebody else was faster. A go signal delivered twice is harmless.
     """
     with connection.cursor() as cursor:
-        values = {"worker": worker, "node": node, "lease": settings.JOB_LEASE_S, "job_id": job_id}
+        values: dict[str, Any] = {"worker": worker, "node": node, "lease": settings.JOB_LEASE_S, "job_id": job_id}
         cursor.execute(CLAIM, values)
         row = cursor.fetchone()
     if row is None:

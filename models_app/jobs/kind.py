@@ -8,6 +8,7 @@ job). `ended` is called, also in a transaction, when the job ends without succes
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from django.utils.translation import gettext_noop
 from pydantic import BaseModel, ConfigDict
 
 from models_app.core.catalog import Catalog
@@ -132,7 +133,7 @@ class JobKind:
         """In the transaction in which the job ended without success, or lost its attempt."""
 
 
-job_kinds: Catalog[JobKind] = Catalog("job kind")
+job_kinds: Catalog[JobKind] = Catalog(gettext_noop("job kind"))
 
 
 def kind_of(job: Any) -> tuple[JobKind, Any]:

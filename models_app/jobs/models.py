@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from models_app.core.models import TeamOwned
 from models_app.jobs.states import HELD, PLACED, JobState, ReasonCode
@@ -70,7 +71,7 @@ class Job(TeamOwned):
     result = models.JSONField(null=True, blank=True)
 
     class Meta:
-        verbose_name = "job"
+        verbose_name = _("job")
         ordering = ["-id"]
         indexes = [
             models.Index(

@@ -69,7 +69,7 @@ class Room:
         self._sizes = {pk: self._size(pool) for pk, pool in self.pools.items()}
 
     def _count(self) -> None:
-        rows = (
+        rows: Any = (
             Job.objects.filter(state__in=sorted(PLACED))
             .values("node_name", "pool_id", "team_id")
             .annotate(slots=Count("pk"), **SUMS)

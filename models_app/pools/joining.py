@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from models_app.audit.services import audit_record
 from models_app.core.actor import SYSTEM, Actor
@@ -59,7 +60,7 @@ def join_token_create(
     """A token with which one machine can join: (row, text). The text is shown this once."""
     require(actor, "pools.manage_node")
     if not dt.timedelta(minutes=1) <= ttl <= LONGEST_TTL:
-        raise FieldError("ttl", f"Use a minute to {LONGEST_TTL.days} days.")
+        raise FieldError("ttl", _("Use a minute to %(days)s days.") % {"days": LONGEST_TTL.days})
     text = TOKEN_PREFIX + secrets.token_urlsafe(32)
     token = JoinToken.objects.create(
         note=clean_title(note, "note") if note else "",
@@ -80,9 +81,9 @@ def join_token_revoke(*, actor: Actor, token_id: int) -> JoinToken:
     require(actor, "pools.manage_node")
     token = JoinToken.objects.select_for_update().filter(pk=token_id).first()
     if token is None:
-        raise NotFound("There is no such join token.")
+        raise NotFound(_("There is no such join token."))
     if token.revoked_at or token.used_at:
-        raise WrongState("This join token is used or revoked already: it does nothing any more.")
+        raise WrongState(_("This join token is used or revoked already. It does nothing any more."))
     token.revoked_at = Now()
     token.save(update_fields=["revoked_at"])
     token.refresh_from_db()

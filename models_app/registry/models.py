@@ -1,6 +1,7 @@
 """Models, their immutable versions with provenance, and evaluations."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from models_app.core.models import TeamOwned, TeamQuerySet
 from models_app.registry.states import Family, VersionState
@@ -14,7 +15,7 @@ class Model(TeamOwned):
     description = models.TextField(blank=True)
 
     class Meta:
-        verbose_name = "model"
+        verbose_name = _("model")
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["team", "name"], name="model_name")]
 
@@ -69,7 +70,7 @@ class ModelVersion(models.Model):
     objects = TeamQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "model version"
+        verbose_name = _("model version")
         ordering = ["-number"]
         constraints = [
             models.UniqueConstraint(fields=["model", "number"], name="model_version_number"),
@@ -106,7 +107,7 @@ class Evaluation(models.Model):
     objects = TeamQuerySet.as_manager()
 
     class Meta:
-        verbose_name = "evaluation"
+        verbose_name = _("evaluation")
         ordering = ["-id"]
 
     def __str__(self) -> str:

@@ -3,7 +3,8 @@
     pending ──training job succeeds──▶ ready ⇄ quarantined (by an admin, with a reason)
        └──────training job fails─────▶ failed
 
-Only a ready version can be evaluated or deployed. Files of a version never change.
+Only a ready version can be evaluated or deployed, and none is quarantined while it serves. The
+files of a version never change.
 """
 
 from django.db import models

@@ -5,7 +5,10 @@
 
 import pytest
 
+from models_app.deployments.models import Deployment
 from models_app.registry.models import ModelVersion
+from tests.browser.conftest import overflow
+from tests.factories.deployments import deployment_of, ready_version, revision_of, settle
 from tests.fakes.jobs import run_job
 from tests.models_app.registry.conftest import data, evaluated, model, trained, version
 
@@ -82,3 +85,33 @@ def test_pages_fit(new_page, sign_in, ana, version, evaluated, screenshot, theme
         assert page.open(path).status == 200
         assert page.evaluate("document.documentElement.scrollWidth <= screen.width"), name
         screenshot(page, f"{name}-{theme}-{'phone' if phone else 'wide'}")
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_a_version_that_serves_is_quarantined_with_what_serves_it(
+    new_page, sign_in, ana, team, screenshot, violations, phone
+):
+    version = ready_version(team)
+    for name, env in (("writer", "development"), ("helper", "staging")):
+        revision_of(ana, deployment_of(ana, team, name=name, env=env), version=version)
+    settle(Deployment.objects.get(name="writer"))
+    page = sign_in(new_page(phone=phone), ana)
+    page.open("/models/research/poet/versions/1/")
+
+    page.get_by_role("button", name="More actions").click()
+    page.get_by_role("button", name="Quarantine").click()
+    dialog = page.locator("#quarantine")
+    dialog.get_by_text("r1 serves it.").wait_for()
+    screenshot(page, f"quarantine-{'phone' if phone else 'wide'}", full=False)
+    assert [*overflow(page), *violations(page)] == []
+    dialog.get_by_label("Reason").fill("Leaks names")
+    dialog.get_by_role("button", name="Stop and quarantine").click()
+    assert dialog.is_visible()  # the box is not ticked yet
+    dialog.get_by_label("Stop serving it").check()
+    dialog.get_by_role("button", name="Stop and quarantine").click()
+
+    page.get_by_text("The version is quarantined.").wait_for()
+    page.get_by_text("Leaks names").wait_for()
+    states = dict(Deployment.objects.values_list("name", "revisions__state"))
+    assert states == {"writer": "active", "helper": "withdrawn"}
+    assert Deployment.objects.get(name="writer").stopped_at

@@ -6,6 +6,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from console.access.models import User
 from console.access.passwords import one_time_password
@@ -13,7 +14,7 @@ from console.access.services.effects import access_changed
 from models_app.audit.services import audit_record
 from models_app.core.actor import Actor
 from models_app.core.errors import FieldError, PermissionDenied, WrongState
-from models_app.core.names import clean_title
+from models_app.core.names import check_length, clean_title
 from models_app.core.permission import require
 
 
@@ -28,7 +29,8 @@ def user_create(
     require(actor, "access.add_user")
     email = clean_email(email)
     if User.objects.filter(email=email).exists():
-        raise FieldError("email", f"There is a person with the address {email} already.")
+        said = _("There is a person with the address %(email)s already.") % {"email": email}
+        raise FieldError("email", said)
     fields: dict[str, Any] = {"name": clean_title(name, "name", 120), "is_admin": is_admin}
     if password is not None:
         check_password_rules(password, User(email=email, **fields), "password")
@@ -70,10 +72,10 @@ def user_deactivate(*, actor: Actor, user: User) -> User:
     """Nobody signs in as this person, and their tokens and sessions stop working at once."""
     require(actor, "access.change_user")
     if actor.pk == user.pk:
-        raise PermissionDenied("You cannot deactivate yourself. Ask another platform admin.")
+        raise PermissionDenied(_("You cannot deactivate yourself. Ask another platform admin."))
     user = _locked(user)
     if not user.is_active:
-        raise WrongState(f"{user.email} is deactivated already.")
+        raise WrongState(_("%(email)s is deactivated already.") % {"email": user.email})
     _keep_one_admin(user, "user")
     user.is_active = False
     _end_sessions(user)
@@ -89,7 +91,7 @@ def user_activate(*, actor: Actor, user: User) -> User:
     require(actor, "access.change_user")
     user = _locked(user)
     if user.is_active:
-        raise WrongState(f"{user.email} is active already.")
+        raise WrongState(_("%(email)s is active already.") % {"email": user.email})
     user.is_active = True
     user.save(update_fields=["is_active"])
     audit_record(actor=actor, action="user.activated", obj=user)
@@ -102,12 +104,13 @@ def password_change(*, actor: Actor, user: User, old: str, new: str) -> User:
     """Replace one's own password. All other sessions end; tokens stay."""
     require(actor, "access.change_password")
     if actor.pk != user.pk:
-        raise PermissionDenied("Only the person can do this. Reset the password instead.")
+        raise PermissionDenied(_("Only the person can do this. Reset the password instead."))
     user = _locked(user)
     if not user.check_password(old):
-        raise FieldError("old_password", "This is not your current password.")
+        raise FieldError("old_password", _("This is not your current password."))
     if old == new:
-        raise FieldError("new_password", "Choose one that differs from the current password.")
+        said = _("Choose one that differs from the current password.")
+        raise FieldError("new_password", said)
     check_password_rules(new, user, "new_password")
     user.set_password(new)
     user.must_change_password = False
@@ -122,7 +125,7 @@ def password_reset(*, actor: Actor, user: User) -> str:
     """A one-time password for somebody who has lost theirs; all their sessions end."""
     require(actor, "access.change_user")
     if actor.pk == user.pk:
-        raise PermissionDenied("Change your own password on your account page.")
+        raise PermissionDenied(_("Change your own password on your account page."))
     user = _locked(user)
     secret = one_time_password()
     user.set_password(secret)
@@ -157,11 +160,9 @@ def clean_email(value: str, field: str = "email") -> str:
     try:
         validate_email(email)
     except ValidationError:
-        raise FieldError(
-            field, "This is no email address. Write one like ana@example.com."
-        ) from None
-    if len(email) > 254:
-        raise FieldError(field, f"At most 254 characters; this has {len(email)}.")
+        said = _("This is no email address. Write one like ana@example.com.")
+        raise FieldError(field, said) from None
+    check_length(email, field, 254)
     return email
 
 
@@ -185,7 +186,8 @@ def _keep_one_admin(user: User, field: str) -> None:
     # All admins are locked, so that two of them cannot take each other out at the same time.
     admins = User.objects.select_for_update().filter(is_admin=True, is_active=True).order_by("pk")
     if not [admin for admin in admins if admin.pk != user.pk]:
-        raise FieldError(field, f"{user.email} is the last platform admin. Make another one first.")
+        said = _("%(email)s is the last platform admin. Make another one first.")
+        raise FieldError(field, said % {"email": user.email})
 
 
 def _end_sessions(user: User) -> None:

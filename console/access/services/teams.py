@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from console.access.models import Membership, Team, User
 from console.access.roles import Role
@@ -23,13 +24,15 @@ def team_create(*, actor: Actor, slug: str, title: str = "", admin: User | None 
     require(actor, "access.add_team")
     slug = clean_slug(slug, "slug")
     if slug in RESERVED:
-        raise FieldError("slug", "This name is used by the console itself. Choose another one.")
+        said = _("This name is used by the console itself. Choose another one.")
+        raise FieldError("slug", said)
     title = clean_title(title, "title", 120) if title else slug
     try:
         with transaction.atomic():
             team = Team.objects.create(slug=slug, title=title)
     except IntegrityError:
-        raise FieldError("slug", f"There is a team called {slug} already.") from None
+        said = _("There is a team called %(name)s already.") % {"name": slug}
+        raise FieldError("slug", said) from None
     changes = {"slug": slug, "title": title}
     if admin is not None:
         Membership.objects.create(team=team, user=admin, role=Role.ADMIN)
@@ -59,7 +62,8 @@ def team_rename(*, actor: Actor, team: Team, title: str) -> Team:
 def membership_set(*, actor: Actor, team: Team, user: User, role: str) -> Membership:
     """Put somebody into the team, or give them another role there."""
     if role not in Role.values:
-        raise FieldError("role", f"There is no role {role!r}. Known: {', '.join(Role.values)}.")
+        said = _("There is no role %(name)r. Known: %(known)s.")
+        raise FieldError("role", said % {"name": role, "known": ", ".join(Role.values)})
     # The team's row is the lock of its member list.
     Team.objects.select_for_update().get(pk=team.pk)
     membership = Membership.objects.filter(team=team, user=user).first()
@@ -88,7 +92,7 @@ def membership_remove(*, actor: Actor, team: Team, user: User) -> None:
     Team.objects.select_for_update().get(pk=team.pk)
     membership = Membership.objects.filter(team=team, user=user).first()
     if membership is None:
-        raise NotFound(f"{user.email} is not in this team.")
+        raise NotFound(_("%(email)s is not in this team.") % {"email": user.email})
     _keep_one_admin(actor, membership, "user")
     changes = {"role": membership.role}
     audit_record(actor=actor, action="membership.removed", obj=membership, changes=changes)
@@ -104,6 +108,5 @@ def _keep_one_admin(actor: Actor, membership: Membership, field: str) -> None:
         team=membership.team_id, role=Role.ADMIN, user__is_active=True
     ).exclude(pk=membership.pk)
     if not others.exists():
-        raise FieldError(
-            field, f"{membership.user.email} is the last admin of the team. Name another one first."
-        )
+        said = _("%(email)s is the last admin of the team. Name another one first.")
+        raise FieldError(field, said % {"email": membership.user.email})

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from console.access.models import ApiToken, Team, User
 from console.access.roles import Scope
@@ -14,6 +15,7 @@ from models_app.core.clock import now
 from models_app.core.errors import FieldError, NotFound, PermissionDenied, WrongState
 from models_app.core.names import clean_title
 from models_app.core.permission import can_see, require
+from models_app.core.teams import not_in_team
 
 LONGEST_DAYS = 365
 GRACE_MINUTES = 60
@@ -35,11 +37,12 @@ def token_create(
     """
     require(actor, "access.add_token")
     if team is not None and not can_see(actor, team):
-        raise FieldError("team", f"You are in no team called {team.slug!r}.")
+        raise FieldError("team", not_in_team(team.slug))
     expires_at = None
     if expires_in_days is not None:
         if not 1 <= expires_in_days <= LONGEST_DAYS:
-            raise FieldError("expires_in_days", f"Use 1 to {LONGEST_DAYS} days.")
+            said = _("Use 1 to %(most)s days.") % {"most": LONGEST_DAYS}
+            raise FieldError("expires_in_days", said)
         expires_at = now() + dt.timedelta(days=expires_in_days)
     scopes = _clean_scopes(scopes)
     _not_more_than(actor.auth_token, scopes, team, expires_at)
@@ -60,7 +63,7 @@ def token_revoke(*, actor: User, token: ApiToken) -> ApiToken:
     """Stop a token at once: one's own, or as platform admin anybody's."""
     token = _locked(actor, token)
     if token.revoked_at is not None:
-        raise WrongState("This token is revoked already.")
+        raise WrongState(_("This token is revoked already."))
     token.revoked_at = now()
     token.save(update_fields=["revoked_at"])
     audit_record(
@@ -77,12 +80,13 @@ def token_rotate(
     """A new token like this one: (new token, secret). The old one works on for the grace time."""
     require(actor, "access.add_token")
     if not 0 <= grace_minutes <= LONGEST_GRACE_MINUTES:
-        raise FieldError("grace_minutes", f"Use 0 to {LONGEST_GRACE_MINUTES} minutes.")
+        said = _("Use 0 to %(most)s minutes.") % {"most": LONGEST_GRACE_MINUTES}
+        raise FieldError("grace_minutes", said)
     old = _locked(actor, token)
     if old.user_id != actor.pk:
-        raise PermissionDenied("Only its owner can replace a token. You can revoke it.")
+        raise PermissionDenied(_("Only its owner can replace a token. You can revoke it."))
     if not old.usable():
-        raise WrongState("This token is revoked or expired. Make a new one.")
+        raise WrongState(_("This token is revoked or expired. Make a new one."))
     expires_at = now() + (old.expires_at - old.created_at) if old.expires_at else None
     _not_more_than(actor.auth_token, old.scopes, old.team, expires_at)
     fresh, secret = _insert(actor, old.name, old.scopes, old.team, expires_at)
@@ -117,9 +121,9 @@ def _locked(actor: User, token: ApiToken) -> ApiToken:
     narrow = actor.auth_token.team_id if actor.auth_token else None
     own = found is not None and found.user_id == actor.pk
     if found is None or (narrow is not None and found.team_id != narrow):
-        raise NotFound("There is no such token.")
+        raise NotFound(_("There is no such token."))
     if not own and not actor.has_perm("access.change_user"):
-        raise NotFound("There is no such token.")
+        raise NotFound(_("There is no such token."))
     return found
 
 
@@ -127,9 +131,10 @@ def _clean_scopes(scopes: Sequence[str]) -> list[str]:
     unknown = sorted(set(scopes) - set(Scope.values))
     if unknown:
         known = ", ".join(Scope.values)
-        raise FieldError("scopes", f"There is no scope {unknown[0]!r}. Known: {known}.")
+        said = _("There is no scope %(name)r. Known: %(known)s.")
+        raise FieldError("scopes", said % {"name": unknown[0], "known": known})
     if not scopes:
-        raise FieldError("scopes", "Choose at least one scope.")
+        raise FieldError("scopes", _("Choose at least one scope."))
     return [scope for scope in Scope.values if scope in scopes]
 
 
@@ -143,10 +148,10 @@ def _not_more_than(
     if parent is None:
         return
     if not set(scopes) <= set(parent.scopes):
-        raise FieldError("scopes", "A token cannot give scopes that it does not have itself.")
+        raise FieldError("scopes", _("A token cannot give scopes that it does not have itself."))
     if parent.team_id is not None and (team is None or team.pk != parent.team_id):
-        raise FieldError("team", "This token is bound to one team, so the new one must be as well.")
+        said = _("This token is bound to one team, so the new one must be as well.")
+        raise FieldError("team", said)
     if parent.expires_at and (expires_at is None or expires_at > parent.expires_at):
-        raise FieldError(
-            "expires_in_days", "A token cannot make one that lives longer than itself."
-        )
+        said = _("A token cannot make one that lives longer than itself.")
+        raise FieldError("expires_in_days", said)

@@ -1,5 +1,7 @@
 """The audit log as a page: filters in the URL, links to the things, changes in words."""
 
+from typing import Any
+
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -8,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from console.access import selectors
 from console.access.audit_links import change_lines, object_href
 from console.access.views.base import actor_of
+from models_app.audit.actions import action_label
 from models_app.audit.models import AuditEvent
 from models_app.audit.selectors import event_list
 from models_app.core.errors import InvalidInput
@@ -56,8 +59,14 @@ def audit_list(request: HttpRequest) -> HttpResponse:
         "next_cursor": str(events[-1].pk) if more else None,
         "chosen": {**chosen, "q": request.GET.get("q", "")},
         "filtered": any(chosen.values()) or request.GET.get("q"),
-        "areas": AREAS,
+        "areas": _areas(chosen["action"]),
         "teams": selectors.team_list(actor=actor),
         "errors": errors,
     }
     return render(request, "audit/list.html", context, status=422 if errors else 200)
+
+
+def _areas(chosen: str) -> list[tuple[str, Any]]:
+    """What the log can be narrowed to; one single action too, while it is what was chosen."""
+    one = [(chosen, action_label(chosen))] if chosen and chosen not in dict(AREAS) else []
+    return [*AREAS, *one]

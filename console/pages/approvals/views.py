@@ -32,7 +32,7 @@ from models_app.core.teams import team_rows
 TABS = ("me", "mine", "all")
 
 
-@nav_count("approval_list")
+@nav_count("approval_list", "approval.changed")
 def waiting_for_me(user: Any) -> dict[str, Any]:
     """The number beside the navigation entry."""
     count = selectors.approvals_waiting_for(user)

@@ -31,7 +31,7 @@ from models_app.jobs.waiting import why_waiting
 LINES_ON_PAGE = 400
 
 
-@nav_count("job_list")
+@nav_count("job_list", "job.changed")
 def jobs_in_flight(user: Any) -> dict[str, Any]:
     """The number beside the navigation entry."""
     return {"value": selectors.jobs_in_flight(actor=user), "tone": "", "hint": _("in flight")}

@@ -100,10 +100,14 @@ def notes(request: HttpRequest, team: str, name: str, number: int) -> HttpRespon
 @login_required
 @require_POST
 def quarantine(request: HttpRequest, team: str, name: str, number: int) -> HttpResponse:
-    """Keep a version from being used."""
+    """Keep a version from being used; what serves it stops with it where that was chosen."""
     actor: Any = request.user
-    version = _version(actor, team, name, number)
-    version_quarantine(actor=actor, version=version, reason=request.POST.get("reason", ""))
+    version_quarantine(
+        actor=actor,
+        version=_version(actor, team, name, number),
+        reason=request.POST.get("reason", ""),
+        stop_serving=request.POST.get("stop_serving") == "yes",
+    )
     messages.success(request, _("The version is quarantined."))
     return redirect("model_version", team, name, number)
 

@@ -17,6 +17,7 @@ from models_app.registry import selectors
 from models_app.registry.comparison import version_compare
 from models_app.registry.models import Model, ModelVersion
 from models_app.registry.states import VersionState
+from models_app.registry.use import version_uses
 
 TABS = (
     ("", gettext_lazy("Overview")),
@@ -102,6 +103,7 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
     tab = request.GET.get("tab", "")
     names = {key for key, _label in TABS}
     job = version.produced_by
+    may = _may(actor, version)
     return render(
         request,
         "models/version.html",
@@ -119,7 +121,8 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
             "settings": _settings(version),
             "lineage": lineage(version),
             "others": _others(actor, version),
-            "may": _may(actor, version),
+            "may": may,
+            "uses": version_uses(version) if may["quarantine"] else [],
             "topic": f"model.{version.model_id}" + (f" job.{job.pk}" if job else ""),
         },
     )
@@ -185,6 +188,7 @@ def _may(actor: Any, row: Model | ModelVersion) -> dict[str, bool]:
         "evaluate": actor.has_perm("registry.evaluate_version", row),
         "quarantine": actor.has_perm("registry.quarantine_version", row),
         "deploy": actor.has_perm("deployments.add_deployment", row),
+        "stop": actor.has_perm("deployments.change_deployment", row),
     }
 
 

@@ -1,5 +1,7 @@
 """The kinds of configuration and their typed contents: forms, API schema and checks follow them."""
 
+from django.utils.translation import gettext as _
+
 from models_app.configs.specs.base import Spec
 from models_app.configs.specs.serving import ServingSpec
 from models_app.configs.specs.training import TrainingSpec
@@ -16,4 +18,5 @@ def spec_class(kind: str) -> type[Spec]:
         return SPECS[kind]
     except KeyError:
         known = ", ".join(sorted(SPECS))
-        raise FieldError("kind", f"There is no kind {kind!r}. Known: {known}.") from None
+        said = _("There is no kind %(name)r. Known: %(known)s.")
+        raise FieldError("kind", said % {"name": kind, "known": known}) from None

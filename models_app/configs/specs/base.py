@@ -17,5 +17,5 @@ class Spec(BaseModel):
 
 
 def refuse(message: str) -> PydanticCustomError:
-    """An error whose text reaches the person as it stands."""
+    """An error whose text, in the language of the request, reaches the person as it stands."""
     return PydanticCustomError("refused", "{text}", {"text": message})

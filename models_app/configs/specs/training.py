@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from django.utils.translation import gettext as _
 from pydantic import Field, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
@@ -157,22 +158,28 @@ def _cross_checks(spec: TrainingSpec) -> list[tuple[str, PydanticCustomError]]:
         found.append((field, refuse(message)))
 
     if spec.preset and spec.architecture is not None:
-        say("architecture", "Give a preset or an architecture, not both.")
+        say("architecture", _("Give a preset or an architecture, not both."))
     if spec.tokenizer == "base" and (spec.preset or spec.architecture is not None):
-        say("preset", "With the base's tokenizer its architecture is kept: leave this empty.")
+        say("preset", _("With the base's tokenizer its architecture is kept: leave this empty."))
     if spec.tokenizer != "base" and not spec.preset and spec.architecture is None:
-        say("preset", "Choose a preset, an architecture, or a base version with its tokenizer.")
+        say("preset", _("Choose a preset, an architecture, or a base version with its tokenizer."))
     if spec.batch_size % spec.gradient_accumulation:
         say(
             "gradient_accumulation",
-            f"The batch of {spec.batch_size} sequences cannot be cut into "
-            f"{spec.gradient_accumulation} equal parts. Choose a divisor of the batch size.",
+            _(
+                "The batch of %(batch)s sequences cannot be cut into %(parts)s equal parts. "
+                "Choose a divisor of the batch size."
+            )
+            % {"batch": spec.batch_size, "parts": spec.gradient_accumulation},
         )
     if spec.min_learning_rate > spec.learning_rate:
-        say("min_learning_rate", f"Use at most the learning rate, {spec.learning_rate:g}.")
+        most = f"{spec.learning_rate:g}"
+        say("min_learning_rate", _("Use at most the learning rate, %(most)s.") % {"most": most})
     if spec.steps > 1 and spec.warmup_steps >= spec.steps:
-        say("warmup_steps", f"Use fewer than the {spec.steps} steps of the training.")
+        text = _("Use fewer than the %(n)s steps of the training.") % {"n": spec.steps}
+        say("warmup_steps", text)
     smallest = {"bpe": 260, "char": 3}.get(spec.tokenizer, 0)
     if spec.vocab_size < smallest:
-        say("vocab_size", f"The {spec.tokenizer} tokenizer needs at least {smallest} tokens.")
+        text = _("The %(name)s tokenizer needs at least %(n)s tokens.")
+        say("vocab_size", text % {"name": spec.tokenizer, "n": smallest})
     return found

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -42,7 +43,7 @@ class RolloutAbortApi(APIView):
         given = parse(inputs.ReasonInput, request.data)
         revision = services.rolling_out(row)
         if revision is None:
-            raise NotFound("Nothing is being rolled out.")
+            raise NotFound(_("Nothing is being rolled out."))
         services.rollout_abort(actor=actor, revision=revision, reason=given.reason)
         return Response(revision_data(request, revision))
 
@@ -105,4 +106,4 @@ def _numbered(request: Request, row: Deployment, number: int, field: str) -> Rev
     try:
         return selectors.revision_by_number(actor=actor, deployment=row, number=number)
     except NotFound:
-        raise FieldError(field, f"{row.name} has no revision r{number}.") from None
+        raise FieldError(field, services.no_revision(row, number)) from None

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict, Field
 
 from models_app.approvals.selectors import environment_list
@@ -84,7 +85,7 @@ def version_of(actor: Actor, pk: int) -> ModelVersion:
     rows = ModelVersion.objects.visible_to(actor).select_related("model")
     row: ModelVersion | None = rows.filter(pk=pk).first() if 0 < pk < 1 << 62 else None
     if row is None:
-        raise FieldError("model_version", "There is no such version, or you may not see it.")
+        raise FieldError("model_version", _("There is no such version, or you may not see it."))
     return row
 
 
@@ -93,5 +94,6 @@ def environment_of(name: str) -> Any:
     row = environment_list().filter(name=name).first()
     if row is None:
         known = ", ".join(environment_list().values_list("name", flat=True))
-        raise FieldError("environment", f"There is no such environment. Known: {known}.")
+        said = _("There is no such environment. Known: %(known)s.") % {"known": known}
+        raise FieldError("environment", said)
     return row

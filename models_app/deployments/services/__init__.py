@@ -10,6 +10,7 @@ from models_app.deployments.services.records import request_records_store
 from models_app.deployments.services.revisions import (
     deployment_launch,
     deployment_scale,
+    no_revision,
     revision_create,
 )
 from models_app.deployments.services.rollouts import (
@@ -28,6 +29,7 @@ __all__ = [
     "deployment_scale",
     "deployment_start",
     "deployment_stop",
+    "no_revision",
     "request_records_store",
     "revision_create",
     "roll_back",

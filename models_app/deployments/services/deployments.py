@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from models_app.approvals.models import Environment
 from models_app.audit.services import audit_record
@@ -13,7 +14,7 @@ from models_app.core.names import clean_slug, clean_text
 from models_app.core.permission import require
 from models_app.deployments.models import Deployment
 from models_app.deployments.services.locking import announce, locked, reconcile_soon
-from models_app.deployments.services.rollouts import leave_rollout, rolling_out
+from models_app.deployments.services.rollouts import begin_rollout, leave_rollout, rolling_out
 from models_app.deployments.services.standing import ask_again, lacks_approval, why_unfit
 from models_app.deployments.states import RevisionState
 
@@ -35,7 +36,8 @@ def deployment_create(
                 description=clean_text(description, "description"),
             )
     except IntegrityError:
-        raise FieldError("name", f"This team has a deployment {name!r} already.") from None
+        said = _("This team has a deployment %(name)r already.") % {"name": name}
+        raise FieldError("name", said) from None
     audit_record(
         actor=actor,
         action="deployment.created",
@@ -68,7 +70,7 @@ def deployment_stop(*, actor: Actor, deployment: Deployment, reason: str = "") -
     require(actor, "deployments.change_deployment", deployment)
     row = locked(deployment)
     if row.stopped_at:
-        raise WrongState(f"{row.name} is stopped already.")
+        raise WrongState(_("%(name)s is stopped already.") % {"name": row.name})
     current = rolling_out(row)
     if current is not None:
         leave_rollout(row, current, RevisionState.WITHDRAWN, "The deployment was stopped.", actor)
@@ -86,23 +88,34 @@ def deployment_start(*, actor: Actor, deployment: Deployment) -> Deployment:
     """Serve the active revision again.
 
     Where its approval does not stand any more (the policy has changed), a new one is asked for
-    and the deployment stays stopped until it is given.
+    and the deployment stays stopped until it is given. Where it may never run again (its version
+    is quarantined), the newest approved revision is rolled out in its place.
     """
     require(actor, "deployments.roll_out_deployment", deployment)
     row = locked(deployment)
     if not row.stopped_at:
-        raise WrongState(f"{row.name} is not stopped.")
+        raise WrongState(_("%(name)s is not stopped.") % {"name": row.name})
     active = row.active_revision
     if active is not None:
         active.deployment = row
         unfit = why_unfit(active)
         if unfit:
-            raise WrongState(f"{unfit} Create a new revision first.")
+            _start_anew(row, actor, unfit)
+            return row
         if lacks_approval(active):
             ask_again(actor, active, f"Start {row.name} again with r{active.number}")
             return row
     start_now(row, actor)
     return row
+
+
+def _start_anew(row: Deployment, actor: Actor, unfit: str) -> None:
+    fresh = row.revisions.filter(state=RevisionState.APPROVED).first()
+    if fresh is None:
+        raise WrongState(_("%(why)s Create a new revision first.") % {"why": unfit})
+    fresh.deployment = row
+    start_now(row, actor)
+    begin_rollout(row, fresh, actor)
 
 
 def start_now(row: Deployment, actor: Actor) -> None:

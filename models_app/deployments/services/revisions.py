@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
+from django.utils.translation import gettext as _
 
 from models_app.approvals.models import Environment
 from models_app.audit.services import audit_record
@@ -104,7 +105,7 @@ def deployment_scale(
     require(actor, "deployments.change_deployment", deployment)
     active = locked(deployment).active_revision
     if active is None:
-        raise FieldError("replicas", "Nothing serves yet, so there is nothing to scale.")
+        raise FieldError("replicas", _("Nothing serves yet, so there is nothing to scale."))
     return revision_create(
         actor=actor,
         deployment=deployment,
@@ -116,22 +117,20 @@ def deployment_scale(
 
 def _check_version(actor: Actor, deployment: Deployment, version: ModelVersion) -> None:
     if not can_see(actor, version) or version.team_id != deployment.team_id:
-        raise FieldError("model_version", "There is no such version in this team.")
+        raise FieldError("model_version", _("There is no such version in this team."))
     version.refresh_from_db(fields=["state"])
     if version.state != VersionState.READY:
-        state = version.get_state_display()
-        raise FieldError(
-            "model_version", f"{version} is “{state}”; only a ready version can be deployed."
-        )
+        said = _("%(version)s is “%(state)s”; only a ready version can be deployed.")
+        words = {"version": version, "state": version.get_state_display()}
+        raise FieldError("model_version", said % words)
 
 
 def _check_is_new(deployment: Deployment, revision: Revision) -> None:
     """Nothing to do is an error that says so, not a roll-out of the same."""
     active = deployment.active_revision
     if active is not None and active.digest == revision.digest and not deployment.stopped_at:
-        raise FieldError(
-            "model_version", f"r{active.number} serves exactly this; change something first."
-        )
+        said = _("r%(n)s serves exactly this; change something first.") % {"n": active.number}
+        raise FieldError("model_version", said)
 
 
 def _send_on(actor: Actor, revision: Revision) -> None:
@@ -150,5 +149,10 @@ def revision_of(deployment: Deployment, number: int) -> Revision:
     """A revision by its number, or NotFound."""
     row = deployment.revisions.filter(number=number).first()
     if row is None:
-        raise NotFound(f"{deployment.name} has no revision r{number}.")
+        raise NotFound(no_revision(deployment, number))
     return row
+
+
+def no_revision(deployment: Deployment, number: int) -> str:
+    """Said of a number that no revision has."""
+    return _("%(name)s has no revision r%(n)s.") % {"name": deployment.name, "n": number}

@@ -6,6 +6,7 @@
 import datetime as dt
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from models_app.approvals.services import approval_drop, approval_execute
 from models_app.approvals.states import RequestState
@@ -44,7 +45,8 @@ def rollout_start(*, actor: Actor, revision: Revision) -> Revision:
     require(actor, "deployments.roll_out_deployment", revision)
     deployment, row = _locked(revision)
     if row.state not in (RevisionState.APPROVED, RevisionState.FAILED):
-        raise WrongState(f"r{row.number} is {row.get_state_display()}: it cannot be rolled out.")
+        said = _("r%(n)s is %(state)s: it cannot be rolled out.")
+        raise WrongState(said % {"n": row.number, "state": row.get_state_display()})
     begin_rollout(deployment, row, actor)
     return row
 
@@ -55,7 +57,8 @@ def rollout_abort(*, actor: Actor, revision: Revision, reason: str = "") -> Revi
     require(actor, "deployments.roll_out_deployment", revision)
     deployment, row = _locked(revision)
     if row.state != RevisionState.ROLLING_OUT:
-        raise WrongState(f"r{row.number} is {row.get_state_display()}, not being rolled out.")
+        said = _("r%(n)s is %(state)s, not being rolled out.")
+        raise WrongState(said % {"n": row.number, "state": row.get_state_display()})
     text = clean_text(reason, "reason", limit=2000)
     leave_rollout(
         deployment, row, RevisionState.WITHDRAWN, text or f"Aborted by {actor.label}.", actor
@@ -79,9 +82,8 @@ def roll_back(
     text = clean_text(reason, "reason", limit=2000)
     unfit = why_unfit(target)
     if unfit:
-        raise WrongState(f"{unfit} Choose another revision.")
-    if row.stopped_at:
-        raise WrongState(f"{row.name} is stopped. Start it first.")
+        raise WrongState(_("%(why)s Choose another revision.") % {"why": unfit})
+    _check_not_stopped(row)
     audit_record(
         actor=actor,
         action="deployment.rollback_requested",
@@ -98,8 +100,7 @@ def roll_back(
 
 def begin_rollout(deployment: Deployment, revision: Revision, actor: Actor) -> None:
     """Under the deployment's lock. A roll-out that is under way is replaced by this one."""
-    if deployment.stopped_at:
-        raise WrongState(f"{deployment.name} is stopped. Start it first.")
+    _check_not_stopped(deployment)
     refusal = why_not_run(revision)
     if refusal:
         raise WrongState(refusal)
@@ -208,18 +209,24 @@ def _target(deployment: Deployment, to: Revision | None) -> Revision:
     if to is None:
         targets = back_targets(deployment)
         if not targets:
-            raise WrongState("There is no earlier revision to roll back to.")
+            raise WrongState(_("There is no earlier revision to roll back to."))
         target = targets[0]
     else:
         row = deployment.revisions.filter(pk=to.pk).first()
         if row is None or row.state not in FORMER or row.activated_at is None:
-            raise WrongState(
-                f"r{to.number} is {to.get_state_display()}: only a revision that has served before"
-                " can be rolled back to."
+            said = _(
+                "r%(n)s is %(state)s: only a revision that has served before can be rolled back to."
             )
+            raise WrongState(said % {"n": to.number, "state": to.get_state_display()})
         target = row
     target.deployment = deployment
     return target
+
+
+def _check_not_stopped(deployment: Deployment) -> None:
+    if deployment.stopped_at:
+        said = _("%(name)s is stopped. Start it first.") % {"name": deployment.name}
+        raise WrongState(said)
 
 
 def _drop_older_proposals(deployment: Deployment, active: Revision) -> None:

@@ -3,12 +3,15 @@
 The check is part of every transition towards traffic, computed inside the same transaction.
 """
 
+from django.utils.translation import gettext as _
+
 from models_app.approvals.models import ApprovalRequest
 from models_app.approvals.services import approval_request, approval_stands
 from models_app.core.actor import Actor
 from models_app.deployments.digest import revision_digest
 from models_app.deployments.models import Revision
 from models_app.registry.states import VersionState
+from models_app.registry.use import version_hold
 
 SUBJECT = "revision"
 
@@ -16,10 +19,12 @@ SUBJECT = "revision"
 def why_unfit(revision: Revision) -> str:
     """Why this revision may never run again as it is; empty if it may."""
     version = revision.model_version
+    version_hold(version)
     if version.state != VersionState.READY:
-        return f"The model version {version} is {version.get_state_display()}."
+        said = _("The model version %(version)s is %(state)s.")
+        return said % {"version": version, "state": version.get_state_display()}
     if revision_digest(revision) != revision.digest:
-        return f"r{revision.number} is no longer what it was when it was made."
+        return _("r%(n)s is no longer what it was when it was made.") % {"n": revision.number}
     return ""
 
 
@@ -40,7 +45,8 @@ def why_not_run(revision: Revision) -> str:
     if unfit:
         return unfit
     if lacks_approval(revision):
-        return f"r{revision.number} has no approval that stands under today's policy."
+        said = _("r%(n)s has no approval that stands under today's policy.")
+        return said % {"n": revision.number}
     return ""
 
 

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import serializers
@@ -127,7 +128,7 @@ class ScoresApi(APIView):
         offset = whole(request.query_params, "offset") or 0
         limit = whole(request.query_params, "limit") or 100
         if limit > 1000:
-            raise FieldError("limit", "Use a number from 1 to 1000.")
+            raise FieldError("limit", _("Use a number from 1 to %(most)s.") % {"most": 1000})
         rows = selectors.evaluation_scores(evaluation=row, offset=offset, limit=limit)
         return Response({"offset": offset, "rows": rows})
 
@@ -138,5 +139,5 @@ def whole(query: Any, name: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) < 18):
-        raise FieldError(name, "Use a whole number from 0.")
+        raise FieldError(name, _("Use a whole number from 0."))
     return int(text)

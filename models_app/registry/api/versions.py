@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import FileResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel, ConfigDict
@@ -37,6 +38,12 @@ class Reason(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     reason: str
+
+
+class QuarantineInput(Reason):
+    """Why, and whether deployments that serve the version are stopped with it."""
+
+    stop_serving: bool = False
 
 
 class ModelVersionOutput(serializers.ModelSerializer[ModelVersion]):
@@ -140,7 +147,7 @@ class FileApi(VersionApi):
     def get(self, request: Request, pk: int, path: str) -> FileResponse:
         entry = self.version(pk).manifest.get(path)
         if entry is None:
-            raise NotFound("The version has no such file.")
+            raise NotFound(_("The version has no such file."))
         response = FileResponse(
             blob_open(entry["sha256"]), as_attachment=True, filename=path.rsplit("/", 1)[-1],
             content_type="application/octet-stream",
@@ -167,19 +174,24 @@ class CompareApi(VersionApi):
         keys = [_number(request.query_params.get(name, ""), name) for name in ("a", "b")]
         for name, key in zip(("a", "b"), keys, strict=True):
             if key is None:
-                raise FieldError(name, "Give the id of a model version.")
+                raise FieldError(name, _("Give the id of a model version."))
         first, second = (self.version(key) for key in keys if key is not None)
         return Response(version_compare(first, second))
 
 
 class QuarantineApi(VersionApi):
-    """Keep a version from being used."""
+    """Keep a version from being used. While deployments serve it: 409 with `uses`."""
 
-    @extend_schema(request=request_schema(Reason), responses=ModelVersionOutput)
+    @extend_schema(request=request_schema(QuarantineInput), responses=ModelVersionOutput)
     def post(self, request: Request, pk: int) -> Response:
         actor: Any = request.user
-        reason = parse(Reason, request.data).reason
-        version = version_quarantine(actor=actor, version=self.version(pk), reason=reason)
+        given = parse(QuarantineInput, request.data)
+        version = version_quarantine(
+            actor=actor,
+            version=self.version(pk),
+            reason=given.reason,
+            stop_serving=given.stop_serving,
+        )
         return Response(ModelVersionOutput(version).data)
 
 
@@ -198,5 +210,5 @@ def _number(text: str, field: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) < 18):
-        raise FieldError(field, "Use the id, a whole number.")
+        raise FieldError(field, _("Use the id, a whole number."))
     return int(text)

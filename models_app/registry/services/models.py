@@ -3,16 +3,18 @@
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from models_app.audit.services import audit_record
 from models_app.core.actor import Actor
-from models_app.core.errors import Conflict
+from models_app.core.errors import Conflict, WrongState
 from models_app.core.names import clean_slug, clean_text, clean_title
 from models_app.core.permission import require
 from models_app.core.states import advance
 from models_app.events.publish import publish_on_commit
 from models_app.registry.models import Model, ModelVersion
 from models_app.registry.states import ALLOWED, VersionState
+from models_app.registry.use import Use, version_hold, version_uses, version_uses_end
 
 
 @transaction.atomic
@@ -29,7 +31,8 @@ def model_create(*, actor: Actor, team: Any, name: str, description: str = "") -
                 created_by_id=actor.pk,
             )
     except IntegrityError:
-        raise Conflict(f"The team has a model called {name!r} already.", field="name") from None
+        said = _("The team has a model called %(name)r already.") % {"name": name}
+        raise Conflict(said, field="name") from None
     audit_record(actor=actor, action="model.created", obj=model, changes={"name": name})
     announce(model)
     return model
@@ -59,13 +62,38 @@ def version_note(*, actor: Actor, version: ModelVersion, notes: str) -> ModelVer
 
 
 @transaction.atomic
-def version_quarantine(*, actor: Actor, version: ModelVersion, reason: str) -> ModelVersion:
-    """Keep a version from being evaluated, deployed or trained further; says why."""
+def version_quarantine(
+    *, actor: Actor, version: ModelVersion, reason: str, stop_serving: bool = False
+) -> ModelVersion:
+    """Keep a version from being evaluated, deployed or trained further; says why.
+
+    Raises WrongState with `uses` while something serves it. `stop_serving` ends that in the same
+    transaction, with the actor's own rights to do so.
+    """
     require(actor, "registry.quarantine_version", version)
     reason = clean_title(reason, "reason")
+    ended: list[Use] = []
+    if stop_serving:
+        ended = version_uses_end(actor=actor, version=version, reason=reason)
+    # Whoever wants to begin serving it waits for us from here on, and then finds it quarantined.
+    version_hold(version)
+    _check_unused(version)
     advance(version, VersionState.QUARANTINED, allowed=ALLOWED, error=reason)
-    _record(actor, "model_version.quarantined", version, reason)
+    stopped = {"stopped": [str(use) for use in ended]} if ended else {}
+    _record(actor, "model_version.quarantined", version, reason, **stopped)
     return version
+
+
+def _check_unused(version: ModelVersion) -> None:
+    uses = version_uses(version)
+    if not uses:
+        return
+    said = _(
+        "%(version)s is in use: %(uses)s. Roll back or stop what uses it first, or choose that it"
+        " stops together with the quarantine (stop_serving)."
+    )
+    words = {"version": version, "uses": ", ".join(str(use) for use in uses)}
+    raise WrongState(said % words, uses=[use.to_dict() for use in uses])
 
 
 @transaction.atomic
@@ -78,8 +106,8 @@ def version_restore(*, actor: Actor, version: ModelVersion, reason: str) -> Mode
     return version
 
 
-def _record(actor: Actor, action: str, version: ModelVersion, reason: str) -> None:
-    changes = {"reason": reason, "digest": version.digest}
+def _record(actor: Actor, action: str, version: ModelVersion, reason: str, **more: Any) -> None:
+    changes = {"reason": reason, "digest": version.digest, **more}
     audit_record(actor=actor, action=action, obj=version, changes=changes)
     announce(version.model)
 

@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from models_app.configs.presets import Need, training_need
 from models_app.configs.specs import TrainingSpec
 from models_app.core.actor import Actor
 from models_app.core.errors import FieldError, InvalidInput
 from models_app.core.permission import can_see, require
+from models_app.core.states import state_word
 from models_app.core.validation import parse
 from models_app.datasets.models import DatasetVersion
 from models_app.datasets.states import VersionState as DatasetState
@@ -84,29 +87,35 @@ def _check_inputs(
     actor: Actor, team: Any, dataset_version: DatasetVersion, base_version: ModelVersion | None
 ) -> None:
     if not can_see(actor, dataset_version) or dataset_version.team_id != team.pk:
-        raise FieldError("dataset_version", "Choose a dataset version of the same team.")
+        raise FieldError("dataset_version", _("Choose a dataset version of the same team."))
     if dataset_version.state != DatasetState.READY:
-        raise FieldError(
-            "dataset_version", f"{dataset_version} is not ready: {dataset_version.state}."
-        )
+        raise FieldError("dataset_version", _not_ready(dataset_version))
     if base_version is None:
         return
     if not can_see(actor, base_version) or base_version.team_id != team.pk:
-        raise FieldError("base_version", "Choose a model version of the same team.")
+        raise FieldError("base_version", _("Choose a model version of the same team."))
     if base_version.state != VersionState.READY:
-        raise FieldError("base_version", f"{base_version} is not ready: {base_version.state}.")
+        raise FieldError("base_version", _not_ready(base_version))
+
+
+def _not_ready(version: DatasetVersion | ModelVersion) -> str:
+    words = {"version": version, "state": state_word(version, version.state)}
+    return _("%(version)s is not ready: %(state)s.") % words
 
 
 def _check_base(spec: TrainingSpec, base: ModelVersion | None) -> dict[str, str]:
     if base is None:
         if spec.tokenizer == "base":
-            return {"tokenizer": "Its tokenizer can only be kept with a base version. Choose one."}
+            text = _("Its tokenizer can only be kept with a base version. Choose one.")
+            return {"tokenizer": text}
         return {}
     if spec.tokenizer != "base":
-        return {"tokenizer": "A training from a base version keeps its tokenizer: choose base."}
+        text = _("A training from a base version keeps its tokenizer: choose base.")
+        return {"tokenizer": text}
     context = base.facts.get("context")
     if context and spec.sequence_length > context:
-        return {"sequence_length": f"{base} reads at most {context:,} tokens. Use at most as many."}
+        text = _("%(version)s reads at most %(n)s tokens. Use at most as many.")
+        return {"sequence_length": text % {"version": base, "n": f"{context:,}"}}
     return {}
 
 
@@ -114,20 +123,20 @@ def _check_data(spec: TrainingSpec, version: DatasetVersion) -> dict[str, str]:
     train, held_out = version.counts.get("train", {}), version.counts.get("validation", {})
     errors: dict[str, str] = {}
     if not held_out.get("characters"):
-        raise FieldError(
-            "dataset_version",
-            f"{version} holds out nothing for validation. Import it again with a validation share.",
+        text = _(
+            "%(version)s holds out nothing for validation. Import it again with a validation share."
         )
+        raise FieldError("dataset_version", text % {"version": version})
     characters, size = train.get("characters", 0), train.get("bytes", 0)
     if characters <= spec.sequence_length:
-        errors["sequence_length"] = (
-            f"The training split has {characters:,} characters, too few for sequences of "
-            f"{spec.sequence_length:,} tokens. Shorten the sequence or choose more data."
-        )
+        errors["sequence_length"] = _(
+            "The training split has %(characters)s characters, too few for sequences of "
+            "%(tokens)s tokens. Shorten the sequence or choose more data."
+        ) % {"characters": f"{characters:,}", "tokens": f"{spec.sequence_length:,}"}
     if spec.tokenizer == "bpe" and spec.vocab_size > 256 + size:
-        errors["vocab_size"] = (
-            f"{spec.vocab_size:,} tokens cannot be learned from {size:,} bytes. Use fewer."
-        )
+        errors["vocab_size"] = _(
+            "%(tokens)s tokens cannot be learned from %(bytes)s bytes. Use fewer."
+        ) % {"tokens": f"{spec.vocab_size:,}", "bytes": f"{size:,}"}
     return errors
 
 
@@ -143,14 +152,18 @@ def _largest_node() -> int | None:
 
 def _too_large(need: Need, node: int, prefix: str) -> FieldError:
     fixed = need.total - need.bytes.get("activations", 0)
-    message = (
-        f"This needs about {need.total / GIB:.1f} GiB of memory, the largest node has "
-        f"{node / GIB:.1f}. "
-    )
+    sizes = {"need": f"{need.total / GIB:.1f}", "node": f"{node / GIB:.1f}"}
     if fixed < node:
-        remedy = "Use a smaller batch, a shorter sequence or more gradient accumulation."
-        return FieldError(f"{prefix}.batch_size", message + remedy)
-    return FieldError(f"{prefix}.preset", message + "Choose a smaller model.")
+        text = _(
+            "This needs about %(need)s GiB of memory, the largest node has %(node)s. "
+            "Use a smaller batch, a shorter sequence or more gradient accumulation."
+        )
+        return FieldError(f"{prefix}.batch_size", text % sizes)
+    text = _(
+        "This needs about %(need)s GiB of memory, the largest node has %(node)s. "
+        "Choose a smaller model."
+    )
+    return FieldError(f"{prefix}.preset", text % sizes)
 
 
 def _tokens(spec: TrainingSpec, version: DatasetVersion, base: ModelVersion | None) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from models_app.audit.services import audit_record
 from models_app.configs.services import config_revise, revision_spec
@@ -48,7 +49,7 @@ def training_start(
     """
     require(actor, "registry.add_version", team)
     if model.team_id != team.pk:
-        raise FieldError("model", "Choose a model of the same team.")
+        raise FieldError("model", _("Choose a model of the same team."))
     if idempotency_key:
         earlier = _earlier(team, idempotency_key)
         if earlier is not None:
@@ -101,7 +102,8 @@ def training_rerun(
     require(actor, "registry.add_version", version)
     revision, dataset_version = version.config_revision, version.dataset_version
     if revision is None or dataset_version is None:
-        raise WrongState(f"{version} was not trained here, so it cannot be trained again.")
+        said = _("%(version)s was not trained here, so it cannot be trained again.")
+        raise WrongState(said % {"version": version})
     spec = {**revision_spec(revision).plain(), **(changes or {})}
     try:
         checked = parse(TrainingSpec, spec, prefix="config")

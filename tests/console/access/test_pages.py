@@ -205,6 +205,7 @@ class TestAudit:
         client = client_for(ana)
         client.post(f"/teams/{team.slug}/members/{ben.pk}/role/", {"role": "viewer"})
         page = text(client.get("/audit/"))
+        assert "Role of a member changed" in page
         assert "membership.changed" in page
         assert "<del" in page
         assert "developer" in page
@@ -227,3 +228,12 @@ class TestAudit:
         assert "Nothing fits" in text(client.get("/audit/?until=2001-01-01"))
         assert client.get("/audit/?since=yesterday").status_code == 422
         assert client.get("/audit/?cursor=junk&since=2001-01-01").status_code == 200
+
+    def test_one_kind_of_change_is_found_by_its_words_or_its_name(self, ana, team, client_for):
+        client = client_for(ana)
+        client.post(f"/teams/{team.slug}/rename/", {"title": "New title"})
+        for query in ("q=team+renamed", "q=TEAM.RENAMED", "action=team.renamed"):
+            assert 'id="event-' in text(client.get(f"/audit/?{query}")), query
+        assert 'id="event-' not in text(client.get("/audit/?q=job+failed"))
+        page = text(client.get("/audit/?action=team.renamed"))
+        assert '<option value="team.renamed" selected>Team renamed</option>' in page

@@ -159,6 +159,19 @@ class TestTopics:
         assert answers == ["refused"] * 6
         await page.disconnect()
 
+    async def test_who_sees_every_team_hears_all_of_them_by_one_topic(self, team) -> None:
+        root = await database_sync_to_async(get_user_model().objects.create_user)(
+            "root@example.com", "a long password", name="root", is_admin=True
+        )
+        page = await page_of(root)
+        assert await page.asks("all") == "subscribed"
+
+        await ring("user.1")
+        await ring(f"team.{team.pk}", id=7)
+
+        assert await page.hear() == {"topic": "all", "type": "job.changed", "data": {"id": 7}}
+        await page.disconnect()
+
     async def test_what_was_left_is_not_heard(self, ana, team) -> None:
         page = await page_of(ana)
         await page.asks(f"team.{team.pk}")

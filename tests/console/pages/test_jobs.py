@@ -69,7 +69,7 @@ class TestJobPage:
     def test_says_why_it_waits(self, client_for, ben, team):
         text = page(client_for(ben), "job_detail", submitted(team).pk)
 
-        assert "No ready worker serves the queue" in text
+        assert "No ready node belongs to the pool" in text
 
     def test_names_the_reason_of_a_failure(self, client_for, ben, team):
         job = claimed(team)

@@ -55,6 +55,19 @@ def test_the_kind_of_thing_does_not_depend_on_the_readers_language(ana, team):
     assert event.object_type == "team"
 
 
+def test_an_action_without_words_is_called_by_its_name(ana, team):
+    event = audit_record(actor=ana, action="team.painted", obj=team)
+    assert event.action_label == "team.painted"
+    assert audit_record(actor=ana, action="team.renamed", obj=team).action_label == "Team renamed"
+
+
+def test_an_action_is_found_by_the_words_of_the_readers_language(ana, team):
+    audit_record(actor=ana, action="team.renamed", obj=team)
+    with translation.override("zh-hans"):
+        assert [row.action for row in event_list(actor=ana, query="重命名")] == ["team.renamed"]
+    assert not event_list(actor=ana, query="重命名")
+
+
 def test_a_rolled_back_change_leaves_no_event(ana, team):
     with pytest.raises(RuntimeError), transaction.atomic():
         audit_record(actor=ana, action="team.renamed", obj=team)
@@ -99,6 +112,7 @@ class TestApi:
         assert found("action=team.") == 3
         assert found("actor=slipway") == 1
         assert found("query=ANA") == 3
+        assert found("query=team renamed") == 3
         assert found(f"object_type=team&object_id={team.pk}&team=research") == 4
         assert found("until=2001-01-01") == 0
         assert found("since=2001-01-01T00:00:00Z") == 4

@@ -6,6 +6,7 @@ import pytest
 
 from models_app.jobs.models import Job
 from models_app.registry.models import ModelVersion
+from tests.factories.deployments import serving
 from tests.fakes.jobs import run_job
 from tests.workers.jobs.test_train import TINY
 
@@ -160,6 +161,50 @@ class TestVersions:
         assert api_for(ana).post(url, {"reason": " "}).status_code == 422
         assert api_for(ana).post(url, {"reason": "Leaks"}).json()["state"] == "quarantined"
         assert api_for(ana).post(url, {"reason": "Leaks"}).status_code == 409
+
+
+class TestQuarantineOfWhatServes:
+    @pytest.fixture
+    def deployment(self, ana, team):
+        return serving(ana, team)
+
+    @pytest.fixture
+    def url(self, deployment):
+        return f"{V1}/model-versions/{deployment.active_revision.model_version_id}/quarantine"
+
+    def test_is_refused_with_the_list(self, ana, deployment, url, api_for):
+        answer = api_for(ana).post(url, {"reason": "Leaks"})
+
+        assert answer.status_code == 409
+        body = answer.json()
+        assert body["code"] == "wrong_state"
+        assert "writer (development)" in body["detail"]
+        assert "stop_serving" in body["detail"]
+        assert body["uses"] == [
+            {
+                "kind": "deployment",
+                "id": deployment.pk,
+                "name": "writer",
+                "environment": "development",
+                "state": "active",
+            }
+        ]
+
+    def test_stops_it_when_asked_to(self, ana, deployment, url, api_for):
+        api = api_for(ana)
+
+        answer = api.post(url, {"reason": "Leaks", "stop_serving": True})
+
+        assert (answer.status_code, answer.json()["state"]) == (200, "quarantined")
+        shown = api.get(f"{V1}/deployments/{deployment.pk}").json()
+        assert shown["status"] == "out_of_service"
+        assert shown["stopped_at"]
+
+    def test_needs_a_token_that_may_stop_it(self, ana, url, api_for):
+        answer = api_for(ana, "read", "write").post(url, {"reason": "x", "stop_serving": True})
+
+        assert answer.status_code == 403
+        assert answer.json()["permission"] == "deployments.change_deployment"
 
 
 class TestEvaluations:

@@ -9,6 +9,7 @@ import pytest
 
 from models_app.jobs.models import Job
 from models_app.registry.models import Model, ModelVersion
+from tests.factories.deployments import revision_of, serving
 from tests.fakes.jobs import run_job
 from tests.matrix import assert_hidden, assert_needs_sign_in
 from tests.models_app.registry.conftest import data, evaluated, model, trained, version
@@ -169,6 +170,33 @@ class TestActions:
         assert answer["Location"].startswith("/jobs/")
         client.post(f"{ONE}describe/", {"description": "Verse"})
         assert Model.objects.get().description == "Verse"
+
+    def test_quarantine_of_what_serves_lists_it_and_asks(self, ana, team, client_for):
+        deployment = serving(ana, team)
+        client = client_for(ana)
+
+        page = text(client.get(V1))
+        assert 'id="quarantine"' in page
+        assert re.search(r'href="/deployments/research/writer/">writer</a>.{0,40}development', page)
+        assert "r1 serves it. The deployment is taken out of service." in page
+        refused = client.post(f"{V1}quarantine/", {"reason": "Leaks"}, follow=True)
+        assert "writer (development)" in text(refused)
+        assert ModelVersion.objects.get().state == "ready"
+
+        client.post(f"{V1}quarantine/", {"reason": "Leaks", "stop_serving": "yes"})
+
+        deployment.refresh_from_db()
+        assert ModelVersion.objects.get().state == "quarantined"
+        assert deployment.stopped_at is not None
+        assert 'id="quarantine"' not in text(client.get(V1))
+
+    def test_quarantine_of_what_rolls_out_says_that_the_old_one_stays(self, ana, team, client_for):
+        deployment = serving(ana, team)
+        revision_of(ana, deployment)
+
+        page = text(client_for(ana).get(f"{ONE}versions/2/"))
+
+        assert "The roll-out is aborted; what serves now goes on serving." in page
 
     def test_evaluate_by_the_form(self, ben, version, data, client_for):
         form = {"version": version.pk, "dataset_version": data.pk, "split": "validation",

@@ -1,0 +1,66 @@
+"""Deployments as what runs on model versions: which do, and how they are made to stop."""
+
+from django.utils.translation import gettext as _
+
+from models_app.core.actor import Actor
+from models_app.deployments.models import Deployment, Revision
+from models_app.deployments.services.deployments import deployment_stop
+from models_app.deployments.services.rollouts import rollout_abort
+from models_app.deployments.states import RevisionState
+from models_app.registry.models import ModelVersion
+from models_app.registry.use import Use, VersionUser, version_users
+
+
+@version_users.register
+class ServingDeployments(VersionUser):
+    """Deployments that answer with the version, or are being rolled out with it."""
+
+    name = "deployment"
+
+    def uses(self, version: ModelVersion) -> list[Use]:
+        return [_use(revision) for revision in _revisions(version)]
+
+    def end(self, *, actor: Actor, version: ModelVersion, reason: str) -> list[Use]:
+        """Stops what serves it; a roll-out is only aborted, for what serves meanwhile is sound."""
+        revisions = _revisions(version)
+        text = f"{version} was quarantined: {reason}"
+        for revision in revisions:
+            if revision.state == RevisionState.ACTIVE:
+                deployment_stop(actor=actor, deployment=revision.deployment, reason=text)
+            else:
+                rollout_abort(actor=actor, revision=revision, reason=text)
+        return [_use(revision) for revision in revisions]
+
+
+def _revisions(version: ModelVersion) -> list[Revision]:
+    """One for each deployment, in the order in which deployments are locked: the active one, else
+    the one that is coming in.
+    """
+    rows = Revision.objects.filter(
+        model_version=version,
+        state__in=(RevisionState.ACTIVE, RevisionState.ROLLING_OUT),
+        deployment__stopped_at=None,
+    ).select_related("deployment__environment")
+    return list(rows.order_by("deployment_id", "state").distinct("deployment_id"))
+
+
+def _use(revision: Revision) -> Use:
+    serves = revision.state == RevisionState.ACTIVE
+    doing = _("r%(n)s serves it.") if serves else _("r%(n)s is being rolled out with it.")
+    return Use(
+        kind=ServingDeployments.name,
+        id=revision.deployment_id,
+        name=revision.deployment.name,
+        environment=revision.deployment.environment.name,
+        state=revision.state,
+        doing=doing % {"n": revision.number},
+        ending=_ending(revision.deployment, serves),
+    )
+
+
+def _ending(deployment: Deployment, serves: bool) -> str:
+    if serves:
+        return _("The deployment is taken out of service.")
+    if deployment.active_revision_id is None:
+        return _("The roll-out is aborted.")
+    return _("The roll-out is aborted; what serves now goes on serving.")
