@@ -112,11 +112,11 @@ def own_address(console: str) -> str:
 
 def clean_url(text: str) -> str:
     """The console's address without a path, or LauncherError."""
-    text = text.strip().rstrip("/")
+    text = text.strip()
     parts = urlsplit(text if "://" in text else f"http://{text}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise LauncherError(f"{text!r} is no address of a console. Write http://host:8000")
-    return parts._replace(query="", fragment="").geturl().rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
 def clean_name(text: str) -> str:

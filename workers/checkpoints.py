@@ -150,6 +150,6 @@ def _manifest(row: Checkpoint) -> dict[str, dict[str, object]]:
     """Its files by content; the console is asked to store them if they lie on its disk only."""
     if row.manifest or not store.is_remote():
         return dict(row.manifest)
-    if store.ask("POST", f"checkpoints/{row.pk}") == 204:
+    if store.ask("POST", f"checkpoints/{row.pk}"):
         row.refresh_from_db(fields=["manifest"])
     return dict(row.manifest)

@@ -89,12 +89,13 @@ def push(path: Path, sha256: str, size: int) -> None:
     raise StoreUnavailable(f"{settings.STORE_URL} does not take files: {last}.")
 
 
-def ask(method: str, path: str) -> int:
-    """The status of a request without a body; StoreUnavailable when nobody answers."""
+def ask(method: str, path: str) -> bool:
+    """Whether the console has done it (204) or there is no such thing (404); StoreUnavailable."""
     try:
         with _asked(method, path) as answer:
-            answer.read(CHUNK)
-            return answer.status
+            if answer.status not in (204, 404):
+                raise _unavailable(answer)
+            return answer.status == 204
     except (OSError, http.client.HTTPException) as error:
         raise StoreUnavailable(f"{settings.STORE_URL} does not answer: {error}.") from error
 
