@@ -40,7 +40,8 @@ def job_claim(*, worker: str, node: str, job_id: int | None = None) -> Job | Non
     None: nothing to do, or somebody else was faster. A go signal delivered twice is harmless.
     """
     with connection.cursor() as cursor:
-        values: dict[str, Any] = {"worker": worker, "node": node, "lease": settings.JOB_LEASE_S, "job_id": job_id}
+        values: dict[str, Any] = {"worker": worker, "node": node, "job_id": job_id}
+        values["lease"] = settings.JOB_LEASE_S
         cursor.execute(CLAIM, values)
         row = cursor.fetchone()
     if row is None:

@@ -109,7 +109,9 @@ def job_cancel(*, actor: Actor, job: Job) -> Job:
     job = Job.objects.select_for_update().get(pk=job.pk)
     if job.state in TERMINAL:
         raise WrongState(
-            f"Job {job.pk} has already ended: {job.get_state_display()}.", state=job.state
+            _("Job %(id)s has already ended: %(state)s.")
+            % {"id": job.pk, "state": job.get_state_display()},
+            state=job.state,
         )
     if job.state == JobState.CANCELING:
         return job
@@ -144,7 +146,9 @@ def job_rerun(*, actor: Actor, job: Job, changes: dict[str, Any] | None = None) 
     """A new job with the same parameters, or with some changed. History stays as it is."""
     require(actor, "jobs.rerun_job", job)
     if not job_kinds.get(job.kind).submittable:
-        raise WrongState(f"Jobs of the kind {job.kind} are not run again by hand.")
+        raise WrongState(
+            _("Jobs of the kind %(kind)s are not run again by hand.") % {"kind": job.kind}
+        )
     return job_submit(
         actor=actor,
         team=job.team,
