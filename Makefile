@@ -4,7 +4,7 @@
 #   make worker  this machine works for a console: JOIN=http://… TOKEN=slipjoin_… the first time
 #   make test    the test suite on servers of its own (ARGS="tests/launcher -x" for a part)
 #   make lint · make types · make contracts · make check (all of these and the tests)
-#   make chaos   kill -9 every kind of process under a training and a deployment
+#   make chaos   kill -9 every kind of process, and move jobs between machines
 #   make migrate · make messages · make format · make lock · make browser
 
 PYTHON ?= python3
@@ -35,7 +35,7 @@ test: env-dev
 	@exec $(PY) manage.py services --temporary -- $(PY) -m pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadfile)
 
 chaos: env-dev
-	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/flows/test_crashes.py -q -s $(ARGS)
+	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/flows/test_crashes.py tests/flows/test_joining.py -q -s $(ARGS)
 
 lint: env-dev
 	$(PY) -m ruff check .

@@ -15,7 +15,6 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 
 from models_app.core.errors import SlipwayError, StaleEpoch
-from models_app.core.store import StoreUnavailable
 from models_app.jobs.attempts import (
     attempt_started,
     job_fail,
@@ -29,6 +28,7 @@ from models_app.jobs.models import Job
 from models_app.jobs.states import TERMINAL, JobState, ReasonCode
 from workers.checkpoints import CheckpointSender, restore
 from workers.lease import Lease
+from workers.patience import with_store
 from workers.process import ChildProcess
 from workers.shipping import Shipper
 from workers.spool import attempt_folder, job_folder
@@ -36,8 +36,7 @@ from workers.spool import attempt_folder, job_folder
 logger = logging.getLogger(__name__)
 
 SHIP_EVERY_S = 0.15
-#: Longest wait for a store that is away, and for the newest checkpoint to be sent there.
-STORE_PATIENCE_S = 600
+#: Longest wait for the newest checkpoint to be sent to the console.
 SETTLE_S = 120
 
 
@@ -107,21 +106,9 @@ class Attempt:
             self._fail(error.reason, error.message, permanent=error.permanent)
 
     def _with_store(self, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Do it, again and again while the console's store is away and the job may stay here."""
-        until, told = time.monotonic() + STORE_PATIENCE_S, False
-        while True:
-            try:
-                return action()
-            except StoreUnavailable as error:
-                if self._is_leaving() or time.monotonic() > until:
-                    raise JobFailed(
-                        error.message, reason=ReasonCode.NODE_LOST, permanent=False
-                    ) from error
-                if not told:
-                    self.shipper.say(f"Waiting for the store. {error.message}", level="warning")
-                told = True
-            if self.lease.lost.wait(2.0):
-                raise StaleEpoch
+        return with_store(
+            action, lost=self.lease.lost, leaving=self._is_leaving, say=self.shipper.say
+        )
 
     def _is_leaving(self) -> bool:
         return self.node_stopping.is_set() or self.lease.state != JobState.RUNNING

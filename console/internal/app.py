@@ -43,7 +43,7 @@ class Internal:
             await call.run(_authenticate, call.header(b"authorization"))
             await self._dispatch(call, scope["path"].removeprefix(PREFIX))
         except SlipwayError as error:
-            await _refuse(call, error.status, error.code, error.message, error.title)
+            await _refuse(call, error.status, error.code, error.message, str(error.title))
         except Refused as error:
             await _refuse(call, error.status, error.code, error.detail)
         except TimeoutError:

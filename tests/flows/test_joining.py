@@ -19,11 +19,12 @@ from benchmarks.running_stack import ROOT, Stack
 from tests.flows.site import TEAM, Site, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.nodb]
+long = pytest.mark.skipif("CHAOS" not in os.environ, reason="takes minutes: run `make chaos`")
 LEASE = {"SLIPWAY_JOB_LEASE_S": "8", "SLIPWAY_JOB_HEARTBEAT_S": "1", "SLIPWAY_JOB_GRACE_S": "10"}
 CONFIG: dict[str, Any] = {
-    "preset": "gpt2-1m", "tokenizer": "bpe", "vocab_size": 512, "sequence_length": 128,
-    "batch_size": 8, "steps": 120, "warmup_steps": 10, "log_every": 10, "evaluate_every": 60,
-    "evaluation_batches": 2, "dropout": 0.1, "checkpoint_every": 10, "threads": 1, "seed": 5,
+    "preset": "gpt2-1m", "tokenizer": "bpe", "vocab_size": 512, "sequence_length": 64,
+    "batch_size": 8, "steps": 60, "warmup_steps": 10, "log_every": 10, "evaluate_every": 30,
+    "evaluation_batches": 2, "dropout": 0.1, "checkpoint_every": 5, "threads": 1, "seed": 5,
 }  # fmt: skip
 
 
@@ -158,7 +159,7 @@ def expected(cluster) -> str:
 
 
 @pytest.fixture(scope="module")
-def joined(cluster, expected) -> Cluster:
+def member(cluster, expected) -> Cluster:
     """The machine has joined with the one command."""
     text = cluster.site._manage("join_token_create", "--note", "flow", "--label", "zone=b")
     cluster.mars.start(SLIPWAY_JOIN_URL=cluster.stack.url, SLIPWAY_JOIN_TOKEN=text.split()[0])
@@ -166,13 +167,17 @@ def joined(cluster, expected) -> Cluster:
     return cluster
 
 
-@pytest.fixture(autouse=True)
-def both(request):
-    yield
-    cluster = request.getfixturevalue("cluster")
-    for node in cluster.admin.get("nodes"):
+@pytest.fixture
+def joined(member) -> Iterator[Cluster]:
+    """It works; started again without address and token where an earlier test has ended it."""
+    assert member.mars.process is not None
+    if member.mars.process.poll() is not None:
+        member.mars.start()
+        member.ready("mars")
+    yield member
+    for node in member.admin.get("nodes"):
         if node["state"] == "cordoned":
-            cluster.admin.post(f"nodes/{node['name']}/uncordon")
+            member.admin.post(f"nodes/{node['name']}/uncordon")
 
 
 def test_joins_with_one_command_and_trains_the_same_weights(joined, expected):
@@ -192,7 +197,7 @@ def test_goes_on_elsewhere_when_its_machine_is_lost(joined, expected):
     joined.only("mars")
     run = joined.train()
     joined.runs_on(run["job"], "mars")
-    until(lambda: joined.saved(run["job"], stored=True) >= 20, "a checkpoint is in the store")
+    until(lambda: joined.saved(run["job"], stored=True) >= 10, "a checkpoint is in the store")
     joined.only(joined.here)
     joined.mars.kill()
 
@@ -203,9 +208,8 @@ def test_goes_on_elsewhere_when_its_machine_is_lost(joined, expected):
     assert nodes == ["mars", joined.here]
 
 
-def test_starts_again_without_token_and_gives_its_work_back_politely(joined, expected):
-    joined.mars.start()
-    joined.ready("mars")
+@long
+def test_gives_its_work_back_politely(joined, expected):
     joined.only("mars")
     run = joined.train()
     joined.runs_on(run["job"], "mars")
@@ -220,12 +224,11 @@ def test_starts_again_without_token_and_gives_its_work_back_politely(joined, exp
     assert any(f"Fetched the checkpoint of step {left_at}" in t for t in joined.texts(run["job"]))
 
 
+@long
 def test_fetches_what_was_saved_on_the_console_s_own_disk(joined, expected):
-    joined.mars.start()
-    joined.ready("mars")
     joined.only(joined.here)
     run = joined.train()
-    until(lambda: joined.saved(run["job"], stored=False) >= 20, "a checkpoint")
+    until(lambda: joined.saved(run["job"], stored=False) >= 10, "a checkpoint")
     assert joined.saved(run["job"], stored=True) == 0  # nothing is sent where the disk is shared
     joined.api.post(f"jobs/{run['job']}/pause")
     until(lambda: joined.api.get(f"jobs/{run['job']}")["state"] == "paused", "it pauses")
@@ -238,6 +241,7 @@ def test_fetches_what_was_saved_on_the_console_s_own_disk(joined, expected):
     assert nodes == [joined.here, "mars"]
 
 
+@long
 def test_serves_models_that_the_gateway_reaches(joined, expected):
     joined.only("mars")
     version = joined.api.get("model-versions", team=TEAM)["results"][0]
