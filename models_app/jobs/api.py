@@ -96,12 +96,13 @@ class AttemptOutput(serializers.ModelSerializer[JobAttempt]):
     """One try at a job."""
 
     environment = serializers.DictField()
+    isolation = serializers.DictField()
 
     class Meta:
         model = JobAttempt
         fields = [
             "epoch", "node_name", "pid", "started_at", "ended_at", "exit_code", "exit_signal",
-            "reason_code", "reason", "tail", "environment",
+            "reason_code", "reason", "tail", "environment", "isolation",
         ]  # fmt: skip
 
 
