@@ -42,11 +42,6 @@ def attempt_folder(job_id: int, epoch: int) -> Path:
     return job_folder(job_id) / f"a{epoch}"
 
 
-def checkpoint_folder(job_id: int) -> Path:
-    """Survives attempts: shared by the nodes that share the data directory."""
-    return Path(settings.DATA_DIR) / "checkpoints" / f"job-{job_id}"
-
-
 @dataclass
 class Batch:
     """What was read since the last time, sorted by kind."""
