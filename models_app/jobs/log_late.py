@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from models_app.core.clock import stamp
 from models_app.core.errors import WrongState
@@ -105,7 +106,10 @@ def _append(job_id: int, epoch: int, lines: Sequence[Line]) -> int:
         [epoch, sorted(HELD)],
     )
     if last is None:
-        raise WrongState(f"Attempt {epoch} of job {job_id} still holds it and ships its own log.")
+        raise WrongState(
+            _("Attempt %(epoch)s of job %(id)s still holds it and ships its own log.")
+            % {"epoch": epoch, "id": job_id}
+        )
     if chunk:
         store(job_id, epoch, last - len(lines) + 1, last, chunk)
         transaction.on_commit(lambda: log_bell(job_id=job_id, log_seq=last), robust=True)

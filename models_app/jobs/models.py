@@ -151,6 +151,19 @@ class JobAttempt(models.Model):
         return f"#{self.job_id} attempt {self.epoch}"
 
 
+class Tick(models.Model):
+    """When something that happens by the clock was done last; see ticks.tick_claim."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    fired_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "tick"
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class LogChunk(models.Model):
     """Consecutive log lines of one attempt, packed; see models_app.jobs.log_chunks.
 
