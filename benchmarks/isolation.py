@@ -13,6 +13,8 @@ Goal, where the kernel shares the processor out: p95 beside the limited hog with
 
 import json
 import os
+import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -25,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 GOAL = 1.2
 CPUS = len(os.sched_getaffinity(0))
 FOREVER = 1_000_000
-ROUNDS = 5
+METRIC = b'{"t": "metric"'
 
 
 def ready(folder: str) -> None:
@@ -58,6 +60,7 @@ class Attempt:
         self.folder.mkdir(parents=True)
         self.cage = Cage(self.job, self.folder)
         self.child = ChildProcess(self.folder, self.cage)
+        self._read = 0
 
     def start(self, **params: float) -> "Attempt":
         self.child.start(
@@ -74,13 +77,19 @@ class Attempt:
         )  # fmt: skip
         return self
 
-    def steps_ms(self) -> list[float]:
-        lines = (self.folder / "events.jsonl").read_bytes().splitlines()
-        events = [json.loads(line) for line in lines if line.startswith(b'{"t": "metric"')]
+    def new_steps_ms(self) -> list[float]:
+        """How long each step took since the last question."""
+        with (self.folder / "events.jsonl").open("rb") as stream:
+            stream.seek(self._read)
+            text = stream.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        self._read += len(whole)
+        events = [json.loads(row) for row in whole.splitlines() if row.startswith(METRIC)]
         return [event["values"]["work_ms"] for event in events if "work_ms" in event["values"]]
 
     def wait_for_steps(self, count: int) -> None:
-        while len(self.steps_ms()) < count:
+        while count > 0:
+            count -= len(self.new_steps_ms())
             assert self.child.running(0.1), (self.folder / "events.jsonl").read_text()[-2000:]
 
     def end(self) -> None:
@@ -112,8 +121,8 @@ def cage_ms(root: Path, rounds: int = 25) -> dict[str, float]:
 
 
 def children_cpu() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def watch_cpu_ms(root: Path, seconds: float) -> float:
@@ -131,38 +140,39 @@ def watch_cpu_ms(root: Path, seconds: float) -> float:
 
 
 def neighbour(root: Path, seconds: float) -> dict[str, float]:
-    """p95 of a well-behaved job's steps: alone, beside a hog, beside a hog with a limit.
+    """p95 of a well-behaved job's steps beside a hog that is stopped and let go in turns.
 
-    In turns, so that other work on the machine meets all three; the medians are compared.
+    Turns of half a second: other work on the machine meets both sides alike.
     """
     job = Attempt(root, cpus=1).start(rounds=15_000)
-    found: dict[str, list[float]] = {"alone": [], "hog": [], "limited_hog": []}
-    limits = {"hog": {}, "limited_hog": {"cpus": CPUS / 2}}
+    found: dict[str, float] = {}
     try:
         job.wait_for_steps(20)
-        for _ in range(ROUNDS):
-            found["alone"].append(p95_of(job, seconds / ROUNDS))
-            for name, asks in limits.items():
-                hog = Attempt(root, **asks).start(step_ms=100, busy=8 * CPUS, rounds=1)
-                try:
-                    hog.wait_for_steps(2)
-                    found[name].append(p95_of(job, seconds / ROUNDS))
-                finally:
-                    hog.end()
+        for name, asks in {"hog": {}, "limited_hog": {"cpus": CPUS / 2}}.items():
+            hog = Attempt(root, **asks).start(step_ms=100, busy=8 * CPUS, rounds=1)
+            try:
+                hog.wait_for_steps(2)
+                alone, beside = in_turns(job, hog, seconds)
+            finally:
+                hog.end()
+            found[f"alone_{name}_p95_ms"], found[f"beside_{name}_p95_ms"] = alone, beside
+            found[f"{name}_ratio"] = beside / alone
     finally:
         job.end()
-    middle = {name: statistics.median(values) for name, values in found.items()}
-    return {
-        **{f"{name}_p95_ms": round(value, 2) for name, value in middle.items()},
-        **{f"{name}_ratio": round(middle[name] / middle["alone"], 2) for name in limits},
-    }
+    return {name: round(value, 2) for name, value in found.items()}
 
 
-def p95_of(job: Attempt, seconds: float) -> float:
-    seen = len(job.steps_ms())
-    time.sleep(seconds)
-    steps = job.steps_ms()[seen:]
-    return statistics.quantiles(steps, n=20)[-1]
+def in_turns(job: Attempt, hog: Attempt, seconds: float) -> tuple[float, float]:
+    """p95 of the job's steps while the hog is stopped, and while it runs."""
+    steps: dict[int, list[float]] = {signal.SIGSTOP: [], signal.SIGCONT: []}
+    for _ in range(round(seconds)):
+        for number, kept in steps.items():
+            os.killpg(hog.child.pid, number)
+            job.new_steps_ms()
+            time.sleep(0.5)
+            kept.extend(job.new_steps_ms()[1:])  # the first one began before
+    alone, beside = (statistics.quantiles(kept, n=20)[-1] for kept in steps.values())
+    return alone, beside
 
 
 def main(seconds: float) -> int:

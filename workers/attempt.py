@@ -212,8 +212,10 @@ class Attempt:
         breach = self.cage.breach(final=True)
         if breach is None:
             return False
-        step = Job.objects.filter(pk=self.job.pk).values_list("step", flat=True).first()
-        message = breach.message(step)
+        steps: list[int | None] = []
+        row = Job.objects.filter(pk=self.job.pk)
+        self._patiently(lambda: steps.extend(row.values_list("step", flat=True)))
+        message = breach.message(steps[-1] if steps else None)
         self._patiently(lambda: self.shipper.say(message, level="error"))
         self._fail(breach.code, message, permanent=breach.permanent)
         return True
