@@ -145,8 +145,8 @@ def _shared(first: str, last: str) -> str:
     return min(first, last, key=len)
 
 
-def _fold(values: Iterable[str]) -> list[tuple[str, int]]:
-    return [(value, sum(1 for _ in run)) for value, run in groupby(values)]
+def _fold(values: Iterable[Any]) -> list[tuple[str, int]]:
+    return [(str(value), sum(1 for _ in run)) for value, run in groupby(values)]
 
 
 def _unfold(runs: Iterable[tuple[str, int]]) -> list[str]:
