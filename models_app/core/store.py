@@ -135,9 +135,8 @@ def _complete(sha256: str, file: IO[bytes]) -> None:
         damaged += 1
         file.truncate(0)
         if damaged > 1:
-            raise BlobMissing(
-                _("The stored file %(name)s is damaged.") % {"name": sha256[:12]}, sha256=sha256
-            )
+            said = _("The stored file %(digest)s is damaged.") % {"digest": sha256[:12]}
+            raise BlobMissing(said, sha256=sha256)
 
 
 def _download(sha256: str, file: IO[bytes]) -> bool:
@@ -152,9 +151,8 @@ def _download(sha256: str, file: IO[bytes]) -> bool:
         if answer.status == 416:
             return digest.hexdigest() == sha256
         if answer.status == 404:
-            raise BlobMissing(
-                _("The console has no file %(name)s.") % {"name": sha256[:12]}, sha256=sha256
-            )
+            said = _("The stored file %(digest)s is missing.") % {"digest": sha256[:12]}
+            raise BlobMissing(said, sha256=sha256)
         if answer.status not in (200, 206):
             raise _unavailable(answer)
         if answer.status == 200 and have:

@@ -157,7 +157,8 @@ def clean_node_name(name: str) -> str:
     """A host name as the name of a node, or FieldError."""
     if not _NAME.fullmatch(name) or name in RESERVED:
         raise FieldError(
-            "name", "Use 1 to 100 letters, digits, dots, dashes and underscores, as in host names."
+            "name",
+            _("Use 1 to 100 letters, digits, dots, dashes and underscores, as in a host name."),
         )
     return name
 
@@ -222,7 +223,7 @@ def _free_node(wanted: str) -> Node:
             return Node(name=name)
         if node.state == NodeState.REMOVED:
             return node
-    raise FieldError("name", "Ten thousand nodes have this name. Choose another one.")
+    raise FieldError("name", _("Ten thousand nodes have this name. Choose another one."))
 
 
 def _digest(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.cache import cache
 from django.urls import path, reverse
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from redis import RedisError
@@ -187,7 +188,7 @@ class _Patience:
             if (cache.get(self.key) or 0) >= TRIES:
                 raise Throttled(WINDOW_S)
         except RedisError as error:
-            raise SlipwayError("Redis is not reachable; nodes join when it is back.") from error
+            raise SlipwayError(_("Redis is not reachable. Nodes join when it is back.")) from error
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if isinstance(error, joining.JoinRefused | joining.NodeRefused):
