@@ -1,5 +1,6 @@
 """How much of something is held, as bars: of a node, of a pool, of all nodes together."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from console.pages.figures import count, size
+from console.pages.figures import UNITS, count, size
 from models_app.jobs.resources import COUNTED
 from models_app.jobs.room import Holder, Room
 from models_app.pools.models import Node
@@ -52,8 +53,17 @@ def meter(name: str, used: float, total: float) -> Meter:
 
 
 def amount(name: str, value: float) -> str:
-    """So much of a resource in words: `12`, `62.0 GiB`."""
-    return size(value * MIB) if name.endswith("_mib") else count(value)
+    """So much of a resource in words: `12`, `62.5 GiB`, `180 GiB`, `0`."""
+    if not name.endswith("_mib"):
+        return count(value)
+    whole, unit = value, 2
+    while whole >= 1024 and unit < len(UNITS) - 1:
+        whole, unit = whole / 1024, unit + 1
+    # A tenth says something only of small figures that are not whole.
+    text = size(value * MIB)
+    if round(whole, 1) == round(whole) or whole >= 100:
+        text = f"{round(whole)} {UNITS[unit]}"
+    return text if value else "0"
 
 
 def meters(used: Mapping[str, float], total: Mapping[str, float]) -> list[Meter]:
@@ -85,15 +95,24 @@ def together(room: Room, nodes: Iterable[Node]) -> list[Meter]:
 
 
 def asked(job: Any) -> str:
-    """What a job holds or asks for: `1 slot · 2 processors · 4.0 GiB memory · 1 GPU`."""
-    words = [ngettext("%(n)s slot", "%(n)s slots", 1) % {"n": 1}]
-    if job.cpus:
-        said = ngettext("%(n)s processor", "%(n)s processors", job.cpus)
-        words.append(said % {"n": count(job.cpus)})
-    if job.memory_mib:
-        words.append(gettext("%(size)s memory") % {"size": size(job.memory_mib * MIB)})
-    if job.disk_mib:
-        words.append(gettext("%(size)s disk") % {"size": size(job.disk_mib * MIB)})
-    if job.gpus:
-        words.append(ngettext("%(n)s GPU", "%(n)s GPUs", job.gpus) % {"n": job.gpus})
+    """What a job holds or asks for: `2 GPUs · 12 processors · 96 GiB memory`; else `1 slot`."""
+    return held_words(
+        {name: getattr(job, name) for name in COUNTED if name != "slots"} | {"slots": 1}
+    )
+
+
+def held_words(amounts: Mapping[str, float]) -> str:
+    """The same of any amounts; slots are named where there is more than one, or nothing else."""
+    said = {
+        "gpus": ngettext("%(n)s GPU", "%(n)s GPUs", int(amounts["gpus"])),
+        "cpus": ngettext("%(n)s processor", "%(n)s processors", math.ceil(amounts["cpus"])),
+        "memory_mib": gettext("%(n)s memory"),
+        "disk_mib": gettext("%(n)s disk"),
+    }
+    words = [
+        text % {"n": amount(name, amounts[name])} for name, text in said.items() if amounts[name]
+    ]
+    slots = int(amounts["slots"])
+    if slots > 1 or (slots and not words):
+        words.insert(0, ngettext("%(n)s slot", "%(n)s slots", slots) % {"n": count(slots)})
     return " · ".join(words)

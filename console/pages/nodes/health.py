@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.pages.figures import count, duration, size
-from console.pages.meters import MIB
+from console.pages.meters import MIB, amount
 from models_app.pools.models import Node
 
 #: Clocks that differ by more than this make logs hard to read.
@@ -41,7 +41,7 @@ def _devices(node: Node, gpus: list[dict[str, Any]]) -> list[Concern]:
         text = ngettext("%(n)s GPU does not answer", "%(n)s GPUs do not answer", missing)
         found.append(Concern("red", "alert-triangle", text % {"n": missing}))
     for number, gpu in enumerate(gpus):
-        errors = gpu.get("uncorrected_errors", 0)
+        errors = int(gpu.get("uncorrected_errors", 0))
         if errors:
             text = ngettext(
                 "GPU %(number)s: %(n)s memory error", "GPU %(number)s: %(n)s memory errors", errors
@@ -96,12 +96,12 @@ def devices(node: Node) -> list[dict[str, Any]]:
             {
                 "number": number,
                 "name": has.get("name", ""),
-                "memory": size(total * MIB) if total else "",
-                "memory_used": size(used * MIB) if used is not None else "",
+                "memory": amount("memory_mib", total) if total else "",
+                "memory_used": amount("memory_mib", used) if used is not None else "",
                 "memory_percent": 100 * used / total if total and used is not None else None,
                 "busy": says.get("utilization_percent"),
                 "degrees": says.get("temperature_c"),
-                "errors": says.get("uncorrected_errors"),
+                "errors": int(says.get("uncorrected_errors", 0)),
             }
         )
     return rows

@@ -1,6 +1,7 @@
 """Views of node pages: the list of all, and one with everything that is known of it."""
 
 import datetime as dt
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,8 +13,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from console.pages.figures import size
-from console.pages.meters import MIB, node_meters, together
+from console.pages.meters import amount, node_meters, together
 from console.pages.nodes.actions import node_for
 from console.pages.nodes.health import concerns, devices
 from models_app.audit.actions import action_label
@@ -121,9 +121,10 @@ def _facts(node: Node) -> dict[str, Any]:
     health = node.health or {}
     return {
         "signed_off": node.last_seen_at.year <= 1970,
-        "memory": size(node.memory_mib * MIB),
-        "memory_free": size(health.get("memory_free_mib", 0) * MIB),
-        "disk_free": size(health.get("disk_free_mib", 0) * MIB),
+        "whole_cpus": math.ceil(node.cpus),
+        "memory": amount("memory_mib", node.memory_mib),
+        "memory_free": amount("memory_mib", health.get("memory_free_mib", 0)),
+        "disk_free": amount("disk_mib", health.get("disk_free_mib", 0)),
         "skew": next((c.text for c in concerns(node) if c.icon == "clock"), ""),
     }
 

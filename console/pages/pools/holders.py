@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import Count
 
-from console.pages.meters import amount
+from console.pages.meters import held_words
 from models_app.core.actor import Actor
 from models_app.core.teams import team_rows
 from models_app.jobs.models import Job
@@ -26,9 +26,9 @@ class Holding:
     percent: float = 0.0
 
     @property
-    def words(self) -> list[tuple[str, str]]:
-        """(resource, how much) of everything that is held."""
-        return [(name, amount(name, value)) for name, value in self.held.items() if value]
+    def words(self) -> str:
+        """Everything that is held."""
+        return held_words(self.held)
 
 
 def holdings(*, actor: Actor, pool: Pool, room: Room) -> tuple[list[Holding], Holding | None]:
