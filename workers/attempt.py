@@ -3,6 +3,7 @@
 See docs/architecture.md#life-of-a-job.
 """
 
+import errno
 import logging
 import shutil
 import signal
@@ -16,6 +17,7 @@ from django.db import DatabaseError, connections
 
 from models_app.core.errors import SlipwayError, StaleEpoch
 from models_app.jobs.attempts import (
+    attempt_isolated,
     attempt_started,
     job_fail,
     job_finish,
@@ -25,6 +27,7 @@ from models_app.jobs.attempts import (
 from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.models import Job
 from models_app.jobs.states import TERMINAL, JobState, ReasonCode
+from workers.isolation.cage import Cage
 from workers.lease import Lease
 from workers.process import ChildProcess
 from workers.shipping import Shipper
@@ -33,6 +36,8 @@ from workers.spool import attempt_folder, checkpoint_folder, job_folder
 logger = logging.getLogger(__name__)
 
 SHIP_EVERY_S = 0.15
+#: Reasons of a child that may hide a limit it ran into: "cannot start a thread", "file too large".
+UNEXPLAINED = {None, ReasonCode.USER_CODE, ReasonCode.OOM, ReasonCode.DISK_FULL}
 
 
 class Attempt:
@@ -44,7 +49,9 @@ class Attempt:
         self.kind, self.params = kind_of(job)
         self.node_stopping = stopping
         self.folder = attempt_folder(job.pk, job.epoch)
-        self.process = ChildProcess(self.folder)
+        kept = (job_folder(job.pk) / "work", checkpoint_folder(job.pk))
+        self.cage = Cage(job, self.folder, measured=kept)
+        self.process = ChildProcess(self.folder, self.cage)
         self.shipper = Shipper(job, self.folder)
         self.lease = Lease(job, beat=self.process.beat)
         self.why_stopped = ""
@@ -63,6 +70,7 @@ class Attempt:
         finally:
             self.lease.close()
             self.process.kill()
+            self.cage.close()
             connections.close_all()
             self._clean_up()
 
@@ -77,8 +85,15 @@ class Attempt:
             self.shipper.say(error.message, level="error")
             self._fail(reason, error.message, permanent=True)
             return
-        self.process.start(self._job_file(inputs))
+        try:
+            self.process.start(self._job_file(inputs))
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            reason = ReasonCode.DISK_FULL if full else ReasonCode.KILLED
+            self._fail(reason, f"Its process could not be started: {error}", permanent=False)
+            return
         attempt_started(job=self.job, pid=self.process.pid)
+        attempt_isolated(job=self.job, isolation=self.cage.describe())
         self._watch()
         self._conclude()
 
@@ -107,7 +122,7 @@ class Attempt:
                 self._ask_to_stop("node")
             elif self.job.timeout_s and time.monotonic() - started > self.job.timeout_s:
                 self._ask_to_stop("timeout")
-            if self._stop_at and time.monotonic() > self._stop_at:
+            if self.cage.breach() or (self._stop_at and time.monotonic() > self._stop_at):
                 self.process.kill()
         self.process.kill()
 
@@ -134,6 +149,8 @@ class Attempt:
             self._fail(ReasonCode.TIMEOUT, text, permanent=True)
         elif self.lease.state == JobState.CANCELING:
             self._patiently(lambda: job_stopped(job=self.job, attempt=self._facts()))
+        elif self._breached(outcome):
+            return
         elif outcome["kind"] == "result" and not (self.kind.long_lived and self.why_stopped):
             self._finish(outcome["value"])
         elif self.why_stopped in ("node", "request") and outcome["kind"] in (
@@ -147,6 +164,19 @@ class Attempt:
             self._fail(outcome["reason"], outcome["message"], permanent=outcome["permanent"])
         else:
             self._fail(ReasonCode.KILLED, self._death(), permanent=False)
+
+    def _breached(self, outcome: dict[str, Any]) -> bool:
+        """End the attempt for a limit it passed; a result, or a reason of its own, comes first."""
+        if outcome["kind"] == "result" or outcome.get("reason") not in UNEXPLAINED:
+            return False
+        breach = self.cage.breach(final=True)
+        if breach is None:
+            return False
+        step = Job.objects.filter(pk=self.job.pk).values_list("step", flat=True).first()
+        message = breach.message(step)
+        self._patiently(lambda: self.shipper.say(message, level="error"))
+        self._fail(breach.code, message, permanent=breach.permanent)
+        return True
 
     def _finish(self, value: dict[str, Any]) -> None:
         if self.kind.long_lived:
@@ -187,11 +217,12 @@ class Attempt:
             "exit_code": self.process.exit_code,
             "exit_signal": self.process.exit_signal,
             "tail": self.shipper.tail(),
+            "isolation": self.cage.describe(),
         }
 
     def _death(self) -> str:
         if self.process.exit_signal == "SIGKILL":
-            return "The job's process was killed (SIGKILL): perhaps the machine ran out of memory."
+            return "The job's process was killed (SIGKILL) by something other than Slipway."
         if self.process.exit_signal:
             return f"The job's process died of {self.process.exit_signal}."
         return f"The job's process ended with status {self.process.exit_code} without a result."

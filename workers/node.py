@@ -17,6 +17,7 @@ from django.db import OperationalError, close_old_connections, connections
 
 from models_app.deployments.reconcile import reconcile_all
 from models_app.jobs.attempts import job_claim
+from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.placement import place_jobs
 from models_app.jobs.recovery import recover_node, sweep
@@ -26,6 +27,8 @@ from models_app.pools.services.registration import node_gone, node_heartbeat, no
 from workers.attempt import Attempt
 from workers.capacity import capacity, health
 from workers.devices import Devices
+from workers.inline import InlineAttempt
+from workers.orphans import end_orphans
 from workers.spool import clear_ended
 
 logger = logging.getLogger(__name__)
@@ -50,6 +53,7 @@ class Node:
 
     def start(self) -> None:
         """Register, free what an earlier self of this node held, and begin to poll."""
+        end_orphans(self.name)
         self.register()
         freed = recover_node(node=self.name, incarnation=self.incarnation)
         if freed:
@@ -83,20 +87,27 @@ class Node:
         if attempt is not None:
             attempt.lease.look()
 
-    def offer(self, job_id: int | None) -> None:
-        """Claim this job (or any placed here), supervise it to its end, then others."""
+    def offer(self, count: int = 1) -> None:
+        """Claim a job that is placed here, supervise it to its end, then others.
+
+        With `count` above one, other threads do so beside, as far as slots are free.
+        """
+        for _ in range(min(count, settings.WORKER_SLOTS - len(self._attempts)) - 1):
+            threading.Thread(target=self.offer, name="offer", daemon=True).start()
         while not self.stopping.is_set() and self.slots.acquire(blocking=False):
             try:
-                job = job_claim(worker=self.incarnation, node=self.name, job_id=job_id)
+                job = job_claim(worker=self.incarnation, node=self.name)
                 if job is None:
                     return
                 self._supervise(job)
             finally:
                 self.slots.release()
                 connections.close_all()
-            job_id = None
 
     def _supervise(self, job: Job) -> None:
+        if job_kinds.get(job.kind).inline:
+            InlineAttempt(job).run()
+            return
         with self._devices.reserved(job.gpus) as devices:
             attempt = Attempt(job, stopping=self.stopping, devices=devices)
             self._attempts[job.pk] = attempt
@@ -115,8 +126,9 @@ class Node:
                 self._beat()
                 self._tick("sweep", sweep)
                 self._tick("reconcile", reconcile_all)
-                if len(self._attempts) < settings.WORKER_SLOTS and self._work_waits():
-                    threading.Thread(target=self.offer, args=(None,), daemon=True).start()
+                if len(self._attempts) < settings.WORKER_SLOTS and (count := self._waiting()):
+                    args = (count,)
+                    threading.Thread(target=self.offer, args=args, daemon=True).start()
             except OperationalError as error:
                 logger.warning("database not reachable: %s", error)
             except Exception:
@@ -141,9 +153,9 @@ class Node:
             self._ticks[what] = time.monotonic()
             action()
 
-    def _work_waits(self) -> bool:
+    def _waiting(self) -> int:
         clear_ended()
-        return Job.objects.filter(state=JobState.SCHEDULED, node_name=self.name).exists()
+        return Job.objects.filter(state=JobState.SCHEDULED, node_name=self.name).count()
 
     def _say_goodbye(self) -> None:
         try:

@@ -7,10 +7,10 @@ from models_app.jobs.recovery import sweep as sweep_jobs
 from workers.node import current_node
 
 
-@shared_task(name="workers.run_job")
-def run_job(job_id: int, **_: object) -> None:
-    """The go signal for one job: supervise its child process here, if a slot is free."""
-    current_node().offer(job_id)
+@shared_task(name="workers.offer")
+def offer(count: int = 1, **_: object) -> None:
+    """The go signal: about `count` jobs wait here. Supervise them as far as slots are free."""
+    current_node().offer(count)
 
 
 @shared_task(name="workers.look")

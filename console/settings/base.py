@@ -173,6 +173,28 @@ JOB_HEARTBEAT_S = env.read_int(
 JOB_GRACE_S = env.read_int(
     "SLIPWAY_JOB_GRACE_S", 20, "Seconds a job may take to stop politely", least=1
 )
+ISOLATION = env.read_str(
+    "SLIPWAY_ISOLATION", "auto", "How jobs are fenced in: auto, cgroup2, cgroup1 or polling"
+)
+CGROUP = env.read_str(
+    "SLIPWAY_CGROUP", "", "Folder of a control group (version 2) set aside for this worker's jobs"
+)
+JOB_MEMORY_MIB = env.read_int(
+    "SLIPWAY_JOB_MEMORY_MIB", 0, "Memory of a job that asks for none in MiB; 0: what the node has"
+)
+JOB_DISK_MIB = env.read_int(
+    "SLIPWAY_JOB_DISK_MIB", 0, "Disk of a job that asks for none in MiB; 0: no limit"
+)
+JOB_PIDS = env.read_int(
+    "SLIPWAY_JOB_PIDS", 512, "Processes and threads of a job, besides four for each CPU", least=16
+)
+SCRATCH_DIR = Path(
+    env.read_str(
+        "SLIPWAY_SCRATCH_DIR",
+        str(DATA_DIR / "scratch"),
+        "Directory on the node for temporary files of jobs",
+    )
+)
 WORKER_SLOTS = env.read_int(
     "SLIPWAY_WORKER_SLOTS", 8, "Jobs a worker runs at once", least=1, most=512
 )

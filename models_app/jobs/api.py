@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel, ConfigDict, Field
@@ -95,12 +96,13 @@ class AttemptOutput(serializers.ModelSerializer[JobAttempt]):
     """One try at a job."""
 
     environment = serializers.DictField()
+    isolation = serializers.DictField()
 
     class Meta:
         model = JobAttempt
         fields = [
             "epoch", "node_name", "pid", "started_at", "ended_at", "exit_code", "exit_signal",
-            "reason_code", "reason", "tail", "environment",
+            "reason_code", "reason", "tail", "environment", "isolation",
         ]  # fmt: skip
 
 
@@ -147,7 +149,10 @@ class JobListApi(ListAPIView[Job]):
         actor: Any = request.user
         given = parse(JobInput, request.data)
         if given.kind in job_kinds and not job_kinds.get(given.kind).submittable:
-            raise WrongState(f"Jobs of the kind {given.kind} are made by their own endpoint.")
+            raise WrongState(
+                _("Jobs of the kind %(kind)s are made by their own endpoint.")
+                % {"kind": given.kind}
+            )
         job = job_submit(
             actor=actor,
             team=team_named(actor, given.team),

@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from models_app.core.models import TeamOwned
@@ -38,7 +39,7 @@ class Job(TeamOwned):
     worker = models.CharField(max_length=80, blank=True)
     node_name = models.CharField(max_length=120, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
-    run_after = models.DateTimeField(help_text="Not to be started before")
+    run_after = models.DateTimeField(db_default=Now(), help_text="Not to be started before")
     sent_at = models.DateTimeField(null=True, blank=True, help_text="Last go signal")
     scheduled_at = models.DateTimeField(null=True, blank=True, help_text="Placed on its node")
     #: Why it was asked to give way: `preempted` (for a better job) or `drained`.

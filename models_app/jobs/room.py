@@ -52,7 +52,7 @@ class Room:
 
     def __init__(self) -> None:
         self.pools = {pool.pk: pool for pool in Pool.objects.all()}
-        self.nodes = {node.name: node for node in node_list()}
+        self.nodes = {node.name: node for node in node_list().defer("capacity", "health")}
         self.free = {
             name: Holder({key: float(getattr(node, key)) for key in COUNTED})
             for name, node in self.nodes.items()

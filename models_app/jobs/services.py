@@ -72,7 +72,6 @@ def job_submit(
         idempotency_key=idempotency_key,
         rerun_of=rerun_of,
         state=JobState.PENDING,
-        run_after=Now(),
     )
     audit_record(actor=actor, action="job.submitted", obj=job, changes={"kind": kind})
     job_announce(job)
@@ -89,16 +88,14 @@ def check_priority(actor: Actor, team: Any, priority: int) -> None:
 
 
 def _insert(**fields: Any) -> Job:
+    key = fields["idempotency_key"]
+    if key is None:
+        return Job.objects.create(**fields)
     try:
         with transaction.atomic():
-            job = Job.objects.create(**fields)
-            job.refresh_from_db(fields=["run_after"])
-            return job
+            return Job.objects.create(**fields)
     except IntegrityError:
         # Two requests with the same key at once: the other one won.
-        key = fields["idempotency_key"]
-        if key is None:
-            raise
         return Job.objects.get(team=fields["team"], idempotency_key=key)
 
 
@@ -109,7 +106,9 @@ def job_cancel(*, actor: Actor, job: Job) -> Job:
     job = Job.objects.select_for_update().get(pk=job.pk)
     if job.state in TERMINAL:
         raise WrongState(
-            f"Job {job.pk} has already ended: {job.get_state_display()}.", state=job.state
+            _("Job %(id)s has already ended: %(state)s.")
+            % {"id": job.pk, "state": job.get_state_display()},
+            state=job.state,
         )
     if job.state == JobState.CANCELING:
         return job
@@ -144,7 +143,9 @@ def job_rerun(*, actor: Actor, job: Job, changes: dict[str, Any] | None = None) 
     """A new job with the same parameters, or with some changed. History stays as it is."""
     require(actor, "jobs.rerun_job", job)
     if not job_kinds.get(job.kind).submittable:
-        raise WrongState(f"Jobs of the kind {job.kind} are not run again by hand.")
+        raise WrongState(
+            _("Jobs of the kind %(kind)s are not run again by hand.") % {"kind": job.kind}
+        )
     return job_submit(
         actor=actor,
         team=job.team,

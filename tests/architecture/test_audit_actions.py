@@ -9,12 +9,14 @@ import pytest
 from models_app.approvals.states import RequestState
 from models_app.audit.actions import LABELS
 from models_app.jobs.states import TERMINAL
+from models_app.pools.states import NodeState
 
 pytestmark = pytest.mark.nodb
 ROOT = Path(__file__).parents[2]
 #: Beginning of an action whose end is a state -> the states that it ends with.
 BY_STATE = {
     "job.": TERMINAL,
+    "node.": {NodeState.UNREACHABLE, NodeState.QUARANTINED},
     "approval.": set(RequestState.values) - {RequestState.OPEN},
 }
 

@@ -25,7 +25,7 @@ SPOKEN = {
 }
 #: The gateway answers programs, in the English of the API that it imitates; the demonstration
 #: speaks to the terminal. Jobs are still to come.
-ELSEWHERE = ("console/gateway", "console/demo", "models_app/jobs")
+ELSEWHERE = ("console/gateway", "console/demo")
 
 
 def modules() -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
+from django.utils.translation import gettext as _
 from pydantic import Field
 
 from models_app.core.blobs import blob_put_file, tree_materialise
@@ -39,16 +40,27 @@ class Evaluate(JobKind):
     def check(self, params: EvaluateParams, *, actor: Any, team: Any) -> None:
         version = ModelVersion.objects.filter(pk=params.version, model__team=team).first()
         if version is None:
-            raise FieldError("version", "Choose a model version of the same team.")
+            raise FieldError("version", _("Choose a model version of the same team."))
         if version.state != VersionState.READY:
-            raise FieldError("version", f"{version} is not ready: {version.state}.")
+            raise FieldError(
+                "version",
+                _("%(version)s is not ready: %(state)s.")
+                % {"version": version, "state": version.state},
+            )
         data = DatasetVersion.objects.filter(pk=params.dataset_version, dataset__team=team).first()
         if data is None:
-            raise FieldError("dataset_version", "Choose a dataset version of the same team.")
+            raise FieldError("dataset_version", _("Choose a dataset version of the same team."))
         if data.state != DatasetState.READY:
-            raise FieldError("dataset_version", f"{data} is not ready: {data.state}.")
+            raise FieldError(
+                "dataset_version",
+                _("%(version)s is not ready: %(state)s.") % {"version": data, "state": data.state},
+            )
         if not data.counts.get(params.split, {}).get("documents"):
-            raise FieldError("split", f"The {params.split} split of {data} has no documents.")
+            raise FieldError(
+                "split",
+                _("The %(split)s split of %(data)s has no documents.")
+                % {"split": params.split, "data": data},
+            )
 
     def title(self, params: EvaluateParams) -> str:
         version = ModelVersion.objects.select_related("model").get(pk=params.version)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from models_app.configs.presets import Need, Preset, register
 from models_app.configs.services import revision_spec
 from models_app.core.blobs import tree_materialise, tree_put
@@ -174,7 +176,9 @@ def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:
 def _shape(spec: Mapping[str, Any]) -> dict[str, Any]:
     if spec["preset"]:
         if spec["preset"] not in PRESETS:
-            raise FieldError("preset", f"Choose one of {', '.join(PRESETS)}.")
+            raise FieldError(
+                "preset", _("Choose one of %(names)s.") % {"names": ", ".join(PRESETS)}
+            )
         shape = PRESETS[spec["preset"]].config()
     else:
         shape = dict(spec["architecture"] or {})
@@ -183,10 +187,11 @@ def _shape(spec: Mapping[str, Any]) -> dict[str, Any]:
     try:
         known = read_shape(shape)
     except (TypeError, ValueError, ZeroDivisionError):
-        raise FieldError("architecture", "Its sizes must be whole numbers.") from None
+        raise FieldError("architecture", _("Its sizes must be whole numbers.")) from None
     if not shape.get("model_type") or known.hidden < 1 or known.layers < 1:
         raise FieldError(
-            "architecture", "Give model_type, the width (hidden_size) and the number of layers."
+            "architecture",
+            _("Give model_type, the width (hidden_size) and the number of layers."),
         )
     return shape
 

@@ -8,7 +8,8 @@ from django.db import connection, connections, transaction
 from models_app.audit.models import AuditEvent
 from models_app.core.errors import PermissionDenied, WrongState
 from models_app.deployments.models import Deployment, Replica
-from models_app.deployments.reconcile import _unsettled, reconcile_deployment
+from models_app.deployments.observation import unsettled
+from models_app.deployments.reconcile import reconcile_deployment
 from models_app.deployments.selectors import route_table
 from models_app.deployments.services import (
     deployment_start,
@@ -192,12 +193,12 @@ class TestWayOut:
         deployment_start(actor=ana, deployment=deployment)
         new.refresh_from_db()
         rollout_abort(actor=ana, revision=new)
-        assert _unsettled().exists()  # its old replica still has to go
+        assert unsettled().exists()  # its old replica still has to go
 
         reconcile_deployment(deployment.pk)
         assert [replica.state for replica in live(deployment)] == [ReplicaState.DRAINING]
         Replica.objects.update(state=ReplicaState.STOPPED)
-        assert not _unsettled().exists()
+        assert not unsettled().exists()
         reconcile_deployment(deployment.pk)
         assert live(deployment) == []
 
