@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -24,18 +24,23 @@ from models_app.jobs.attempts import (
     job_release,
     job_stopped,
 )
+from models_app.jobs.checkpoints import checkpoint_folder
 from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.models import Job
 from models_app.jobs.states import TERMINAL, JobState, ReasonCode
+from workers.checkpoints import CheckpointSender, restore
 from workers.isolation.cage import Cage
 from workers.lease import Lease
+from workers.patience import with_store
 from workers.process import ChildProcess
 from workers.shipping import Shipper
-from workers.spool import attempt_folder, checkpoint_folder, job_folder
+from workers.spool import attempt_folder, job_folder
 
 logger = logging.getLogger(__name__)
 
 SHIP_EVERY_S = 0.15
+#: Longest wait for the newest checkpoint to be sent to the console.
+SETTLE_S = 120
 #: Reasons of a child that may hide a limit it ran into: "cannot start a thread", "file too large".
 UNEXPLAINED = {None, ReasonCode.USER_CODE, ReasonCode.OOM, ReasonCode.DISK_FULL}
 
@@ -52,7 +57,8 @@ class Attempt:
         kept = (job_folder(job.pk) / "work", checkpoint_folder(job.pk))
         self.cage = Cage(job, self.folder, measured=kept)
         self.process = ChildProcess(self.folder, self.cage)
-        self.shipper = Shipper(job, self.folder)
+        self.sender = CheckpointSender(job)
+        self.shipper = Shipper(job, self.folder, self.sender.offer)
         self.lease = Lease(job, beat=self.process.beat)
         self.why_stopped = ""
         self._stop_at: float | None = None
@@ -69,6 +75,7 @@ class Attempt:
             logger.error("attempt %s of job %s given up: %s", self.job.epoch, self.job.pk, error)
         finally:
             self.lease.close()
+            self.sender.close()
             self.process.kill()
             self.cage.close()
             connections.close_all()
@@ -79,11 +86,11 @@ class Attempt:
         self.shipper.leftovers()
         self.shipper.say(f"Attempt {self.job.epoch} starts on {self.job.node_name}.")
         try:
-            inputs = self.kind.load(self.params, self.job, self.folder / "inputs")
+            inputs = self._with_store(self._load)
         except (JobFailed, SlipwayError) as error:
-            reason = error.reason if isinstance(error, JobFailed) else ReasonCode.INTEGRITY
-            self.shipper.say(error.message, level="error")
-            self._fail(reason, error.message, permanent=True)
+            if isinstance(error, StaleEpoch):
+                raise
+            self._refuse(error)
             return
         try:
             self.process.start(self._job_file(inputs))
@@ -96,6 +103,30 @@ class Attempt:
         attempt_isolated(job=self.job, isolation=self.cage.describe())
         self._watch()
         self._conclude()
+
+    def _load(self) -> dict[str, Any]:
+        inputs = self.kind.load(self.params, self.job, self.folder / "inputs")
+        restore(self.job, self.shipper.say)
+        return inputs
+
+    def _refuse(self, error: JobFailed | SlipwayError) -> None:
+        """What the job needs cannot be had: for good, or only here and now."""
+        self.shipper.say(error.message, level="error")
+        if not isinstance(error, JobFailed):
+            self._fail(ReasonCode.INTEGRITY, error.message, permanent=True)
+        elif self._is_leaving() and not error.permanent:
+            facts = self._facts()
+            self._patiently(lambda: job_release(job=self.job, message=error.message, attempt=facts))
+        else:
+            self._fail(error.reason, error.message, permanent=error.permanent)
+
+    def _with_store(self, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        return with_store(
+            action, lost=self.lease.lost, leaving=self._is_leaving, say=self.shipper.say
+        )
+
+    def _is_leaving(self) -> bool:
+        return self.node_stopping.is_set() or self.lease.state != JobState.RUNNING
 
     def _job_file(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -144,6 +175,9 @@ class Attempt:
         """The child is gone: store the rest of what it said, then end the attempt."""
         self._patiently(lambda: self.shipper.drain())
         outcome = self.shipper.outcome or {"kind": "died"}
+        if outcome["kind"] != "result" and self.lease.state != JobState.CANCELING:
+            # Where it goes on, this disk may not be seen.
+            self.sender.settle(SETTLE_S)
         if self.why_stopped == "timeout":
             text = f"It took longer than its limit of {self.job.timeout_s} s."
             self._fail(ReasonCode.TIMEOUT, text, permanent=True)
@@ -183,12 +217,16 @@ class Attempt:
             self._fail(ReasonCode.KILLED, "It ended by itself.", permanent=False)
             return
         try:
-            stored = self.kind.store(self.params, self.job, value, self.folder / "output")
+            stored = self._with_store(
+                lambda: self.kind.store(self.params, self.job, value, self.folder / "output")
+            )
             self._patiently(lambda: job_finish(job=self.job, result=stored, attempt=self._facts()))
         except SlipwayError as error:
             if isinstance(error, StaleEpoch):
                 raise
             self._fail(ReasonCode.INTEGRITY, error.message, permanent=True)
+        except JobFailed as error:
+            self._refuse(error)
 
     def _fail(self, reason: str, message: str, *, permanent: bool) -> None:
         self._patiently(

@@ -23,6 +23,7 @@ from models_app.jobs.placement import place_jobs
 from models_app.jobs.recovery import recover_node, sweep
 from models_app.jobs.signals import node_queue
 from models_app.jobs.states import JobState
+from models_app.pools.joining import NodeRefused, node_may_register
 from models_app.pools.services.registration import node_gone, node_heartbeat, node_register
 from workers.attempt import Attempt
 from workers.capacity import capacity, health
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 POLL_S = 3.0
 #: The node does the clock's work itself when beat or the broker has been silent for so long.
 TICK_GAP_S = 12.0
+#: Exit status of a worker whose name belongs to another node (EX_CONFIG).
+REFUSED = 78
 
 
 class Node:
@@ -54,15 +57,19 @@ class Node:
     def start(self) -> None:
         """Register, free what an earlier self of this node held, and begin to poll."""
         end_orphans(self.name)
-        self.register()
-        freed = recover_node(node=self.name, incarnation=self.incarnation)
-        if freed:
-            logger.warning("freed %s jobs of an earlier worker on %s", freed, self.name)
-        place_jobs()
+        try:
+            self.register()
+            freed = recover_node(node=self.name, incarnation=self.incarnation)
+            if freed:
+                logger.warning("freed %s jobs of an earlier worker on %s", freed, self.name)
+            place_jobs()
+        except OperationalError as error:  # the poller tries again, and leases run out
+            logger.warning("database not reachable: %s", error)
         connections.close_all()
         self._poller.start()
 
     def register(self) -> None:
+        node_may_register(name=self.name, secret=settings.NODE_SECRET)
         has = capacity()
         self._devices = Devices(len(has["gpus"]), keep=self._devices)
         node_register(
@@ -71,6 +78,7 @@ class Node:
             slots=settings.WORKER_SLOTS,
             capacity=has,
             labels=settings.NODE_LABELS,
+            shares_store=not settings.STORE_URL,
         )
 
     def stop(self) -> None:
@@ -177,7 +185,11 @@ def _on_ready(sender: Any = None, **_: object) -> None:
     node = current_node()
     # Its own queue, whose name is known only now; kept over reconnections to the broker.
     sender.add_task_queue(node_queue(node.name))
-    node.start()
+    try:
+        node.start()
+    except NodeRefused as error:
+        logger.error("%s", error.message)
+        raise SystemExit(REFUSED) from error
 
 
 @signals.worker_shutting_down.connect

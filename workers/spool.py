@@ -35,11 +35,6 @@ def attempt_folder(job_id: int, epoch: int) -> Path:
     return job_folder(job_id) / f"a{epoch}"
 
 
-def checkpoint_folder(job_id: int) -> Path:
-    """Survives attempts: shared by the nodes that share the data directory."""
-    return Path(settings.DATA_DIR) / "checkpoints" / f"job-{job_id}"
-
-
 def clear_ended() -> None:
     """Remove folders of jobs that have ended (by another node, or while this one was away)."""
     folders = {int(p.name[4:]): p for p in spool_root().glob("job-*") if p.name[4:].isdecimal()}

@@ -21,6 +21,8 @@ LABELS: dict[str, str | Promise] = {
     "token.created": _("API token created"),
     "token.rotated": _("API token renewed"),
     "token.revoked": _("API token revoked"),
+    "join_token.created": _("Join token created"),
+    "join_token.revoked": _("Join token revoked"),
     # Jobs
     "job.submitted": _("Job submitted"),
     "job.priority_changed": _("Priority of a job changed"),

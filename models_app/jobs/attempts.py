@@ -116,10 +116,14 @@ def checkpoint_record(*, job: Job, checkpoint: dict[str, Any]) -> None:
 
 @transaction.atomic
 def checkpoints_forget(*, job: Job, exists: Callable[[str], bool]) -> None:
-    """Drop the rows of checkpoints that retention has removed from the disk."""
+    """Drop the rows of checkpoints that retention has removed from the disk.
+
+    The newest one in the store stays: on another node it is all there is to go on from.
+    """
     row = lock_held(job)
-    rows = Checkpoint.objects.filter(job=row).values_list("pk", "path")
-    gone = [pk for pk, path in rows if not exists(path)]
+    rows = list(Checkpoint.objects.filter(job=row).order_by("-step", "-epoch"))
+    stored = next((one.pk for one in rows if one.manifest), None)
+    gone = [one.pk for one in rows if one.pk != stored and not exists(one.path)]
     if gone:
         Checkpoint.objects.filter(pk__in=gone).delete()
 
