@@ -2,11 +2,13 @@
 
 from django.urls import path
 
-from console.pages.nodes import actions, editing, views
+from console.pages.nodes import actions, editing, joining, views
 
 urlpatterns = [
     path("nodes/", views.node_list, name="node_list"),
     path("held-jobs/release/", actions.release_all, name="node_release_all"),
+    path("join-tokens/", joining.join_tokens, name="node_join_tokens"),
+    path("join-tokens/<int:pk>/revoke/", joining.revoke, name="node_join_token_revoke"),
     path("nodes/<str:name>/", views.node_detail, name="node_detail"),
     path("nodes/<str:name>/drain/", editing.node_drain_page, name="node_drain"),
     path("nodes/<str:name>/labels/", editing.node_labels_page, name="node_labels"),

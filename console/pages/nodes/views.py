@@ -26,6 +26,7 @@ from models_app.jobs.room import Room
 from models_app.jobs.states import JobState
 from models_app.pools.models import Node
 from models_app.pools.selectors import carries
+from models_app.pools.selectors import node_list as nodes_of
 from models_app.pools.services.registration import BY_HAND
 from models_app.pools.states import ALLOWED, NodeState
 
@@ -46,7 +47,7 @@ def node_list(request: HttpRequest) -> HttpResponse:
     actor: Any = request.user
     require(actor, "pools.view_node")
     room = Room()
-    everything = list(room.nodes.values())
+    everything = list(nodes_of())
     chosen = {name: request.GET.get(name, "") for name in ("q", "state", "pool")}
     found = sorted(_matching(everything, room, chosen), key=_urgency)
     page = Paginator(found, PER_PAGE).get_page(request.GET.get("page"))
