@@ -1,5 +1,6 @@
 """Form fields that people fill in in other units, or as words, than services take."""
 
+import math
 from typing import Any
 
 from django import forms
@@ -17,7 +18,11 @@ class ScaledField(forms.FloatField):
 
     def to_python(self, value: Any) -> Any:
         number = super().to_python(value)
-        return None if number is None else round(number * self.factor)
+        if number is None:
+            return None
+        if not math.isfinite(number * self.factor):
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid")
+        return round(number * self.factor)
 
     def prepare_value(self, value: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
