@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from console.pages.figures import UNITS, count, size
@@ -15,12 +15,12 @@ from models_app.jobs.room import Holder, Room
 from models_app.pools.models import Node
 from models_app.pools.states import NodeState
 
-LABELS: dict[str, str | Promise] = {
+LABELS: dict[str, Any] = {
     "slots": _("Slots"),
     "cpus": _("Processors"),
     "memory_mib": _("Memory"),
     "disk_mib": _("Disk"),
-    "gpus": _("GPUs"),
+    "gpus": pgettext_lazy("resource", "GPUs"),
 }
 MIB = 1 << 20
 #: From here on a bar is amber: little is left for the next job.

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from console.pages.fields import LabelsField, ScaledField
 from console.pages.jobs.control import priority_help
+from console.pages.meters import LABELS
 from models_app.core.actor import Actor
 from models_app.core.errors import InvalidInput
 from models_app.core.teams import teams_where
@@ -52,7 +53,7 @@ class PlacingForm(forms.Form):
                 factor=1024, label=label, required=False, help_text=ANY
             )
         self.fields["resources.gpus"] = forms.IntegerField(
-            label=_("GPUs"), required=False, help_text=ANY
+            label=LABELS["gpus"], required=False, help_text=ANY
         )
         self.fields["resources.node_selector"] = LabelsField(
             label=_("Labels that its node carries"),

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.pages.fields import LabelsField, ScaledField
+from console.pages.meters import LABELS
 from models_app.core.teams import team_rows
 from models_app.jobs.resources import COUNTED
 from models_app.pools.models import Pool
@@ -44,7 +45,7 @@ class PoolForm(forms.Form):
     disk_mib = ScaledField(
         factor=1024, label=gettext_lazy("Disk in GiB"), required=False, help_text=NO_LIMIT
     )
-    gpus = forms.IntegerField(label=gettext_lazy("GPUs"), required=False, help_text=NO_LIMIT)
+    gpus = forms.IntegerField(label=LABELS["gpus"], required=False, help_text=NO_LIMIT)
 
     def __init__(self, *args: Any, actor: Any, pool: Pool | None = None, **kwargs: Any) -> None:
         self.pool = pool
