@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 from console.pages.meters import amount, node_meters, together
 from console.pages.nodes.actions import node_for
 from console.pages.nodes.health import concerns, devices
+from console.pages.nodes.words import reason_words
 from models_app.audit.actions import action_label
 from models_app.audit.selectors import event_list
 from models_app.core.clock import now
@@ -101,7 +102,7 @@ def node_detail(request: HttpRequest, name: str) -> HttpResponse:
         {
             "node": node,
             "by_hand": node.state_reason.startswith(BY_HAND),
-            "reason": node.state_reason.removeprefix(BY_HAND),
+            "reason": reason_words(node.state_reason),
             "held_until": held,
             "pools": [p for p in room.pools.values() if carries(node, p.selector)],
             "meters": node_meters(room.free[node.name]),
@@ -203,7 +204,7 @@ def _row(node: Node, room: Room) -> dict[str, Any]:
     pools = [pool for pool in room.pools.values() if pool.selector and carries(node, pool.selector)]
     return {
         "node": node,
-        "reason": node.state_reason.removeprefix(BY_HAND),
+        "reason": reason_words(node.state_reason),
         "meters": [held.get(name) for name in ("slots", "cpus", "memory_mib", "gpus")],
         "pools": sorted(pool.name for pool in pools),
         "labels": sorted(node.labels.items()),
@@ -239,7 +240,7 @@ def _events(actor: Any, node: Node) -> list[dict[str, Any]]:
             "at": row.at,
             "who": row.actor_label,
             "what": action_label(row.action),
-            "why": str(row.changes.get("reason") or "").removeprefix(BY_HAND),
+            "why": reason_words(str(row.changes.get("reason") or "")),
         }
         for row in rows
     ]
