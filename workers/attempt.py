@@ -5,7 +5,6 @@ See docs/architecture.md#life-of-a-job.
 
 import errno
 import logging
-import shutil
 import signal
 import threading
 import time
@@ -26,10 +25,12 @@ from models_app.jobs.attempts import (
 )
 from models_app.jobs.checkpoints import checkpoint_folder
 from models_app.jobs.kind import JobFailed, kind_of
+from models_app.jobs.log_compaction import log_compact
 from models_app.jobs.models import Job
 from models_app.jobs.states import TERMINAL, JobState, ReasonCode
 from workers.checkpoints import CheckpointSender, restore
 from workers.isolation.cage import Cage
+from workers.late import clear_job
 from workers.lease import Lease
 from workers.patience import with_store
 from workers.process import ChildProcess
@@ -38,11 +39,13 @@ from workers.spool import attempt_folder, job_folder
 
 logger = logging.getLogger(__name__)
 
-SHIP_EVERY_S = 0.15
 #: Longest wait for the newest checkpoint to be sent to the console.
 SETTLE_S = 120
 #: Reasons of a child that may hide a limit it ran into: "cannot start a thread", "file too large".
 UNEXPLAINED = {None, ReasonCode.USER_CODE, ReasonCode.OOM, ReasonCode.DISK_FULL}
+SHIP_EVERY_S = 0.1
+#: Batches in a row while the spool is ahead, before the lease is looked at again.
+CATCH_UP = 20
 
 
 class Attempt:
@@ -112,6 +115,7 @@ class Attempt:
     def _refuse(self, error: JobFailed | SlipwayError) -> None:
         """What the job needs cannot be had: for good, or only here and now."""
         self.shipper.say(error.message, level="error")
+        self.shipper.drain()
         if not isinstance(error, JobFailed):
             self._fail(ReasonCode.INTEGRITY, error.message, permanent=True)
         elif self._is_leaving() and not error.permanent:
@@ -160,7 +164,9 @@ class Attempt:
     def _ship(self) -> None:
         """Store what is there. While the database is away it simply waits in the spool."""
         try:
-            self.shipper.ship()
+            for _ in range(CATCH_UP):
+                if not self.shipper.ship():
+                    break
         except DatabaseError as error:
             logger.warning("log of job %s waits in its spool: %s", self.job.pk, error)
             connections.close_all()
@@ -266,11 +272,12 @@ class Attempt:
         return f"The job's process ended with status {self.process.exit_code} without a result."
 
     def _clean_up(self) -> None:
+        """Tidy up after an ended job: few large log chunks, no folder. A clock does what fails."""
         try:
-            ended = Job.objects.filter(pk=self.job.pk, state__in=sorted(TERMINAL)).exists()
-        except DatabaseError:
-            return
+            if Job.objects.filter(pk=self.job.pk, state__in=sorted(TERMINAL)).exists():
+                log_compact(job_id=self.job.pk, ended=True)
+                clear_job(self.job.pk)
+        except DatabaseError as error:
+            logger.warning("job %s was not tidied up: %s", self.job.pk, error)
         finally:
             connections.close_all()
-        if ended:
-            shutil.rmtree(job_folder(self.job.pk), ignore_errors=True)

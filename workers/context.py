@@ -14,6 +14,8 @@ from models_app.jobs.kind import JobFailed, JobStopped
 
 #: Characters of one log event: far below what the supervisor reads at once.
 MAX_EVENT = 1 << 16
+#: Characters of an unfinished line beyond which what was overwritten in it is forgotten.
+MAX_REST = 1 << 12
 
 
 class Context:
@@ -136,9 +138,13 @@ class Tee(io.TextIOBase):
 
     def write(self, text: str) -> int:
         with self._lock:
-            *lines, self._rest = (self._rest + text).split("\n")
-            if len(self._rest) > 1 << 16:
-                lines, self._rest = [*lines, self._rest], ""
+            *lines, rest = (self._rest + text).split("\n")
+            if len(rest) > MAX_REST:
+                # A progress bar without an end writes over itself: what counts is what one sees.
+                rest = rest[:-1].rsplit("\r", 1)[-1] + rest[-1:]
+            if len(rest) > MAX_EVENT:
+                lines, rest = [*lines, rest], ""
+            self._rest = rest
         level = "warning" if self.stream == "stderr" else "info"
         for line in lines:
             if line.strip():

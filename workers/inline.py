@@ -91,7 +91,7 @@ class InlineAttempt:
     def _finish(self, ctx: InlineContext) -> None:
         try:
             inputs = self.kind.load(self.params, self.job, NOWHERE)
-            result = self.kind.run(self.params, inputs, ctx)
+            result = self.kind.run(self.params, inputs, ctx)  # type: ignore[arg-type]
         except (StaleEpoch, DatabaseError):
             raise
         except Exception as error:
@@ -108,10 +108,12 @@ class InlineAttempt:
             metrics_append(job=self.job, points=ctx.points)
 
     def _fail(self, ctx: InlineContext, error: Exception) -> None:
-        known = isinstance(error, JobFailed | SlipwayError)
-        message = error.message if known else f"{type(error).__name__}: {error}"
+        if isinstance(error, JobFailed | SlipwayError):
+            message = text = error.message
+        else:
+            message, text = f"{type(error).__name__}: {error}", traceback.format_exc()
         reason = error.reason if isinstance(error, JobFailed) else ReasonCode.USER_CODE
-        ctx.log(message if known else traceback.format_exc(), level="error")
+        ctx.log(text, level="error")
         with transaction.atomic():
             self._say(ctx)
             job_fail(job=self.job, code=reason, message=message, permanent=True, attempt={})

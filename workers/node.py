@@ -17,26 +17,34 @@ from django.db import OperationalError, close_old_connections, connections
 
 from models_app.deployments.reconcile import reconcile_all
 from models_app.jobs.attempts import job_claim
+from models_app.jobs.housekeeping import tidy
 from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.placement import place_jobs
 from models_app.jobs.recovery import recover_node, sweep
 from models_app.jobs.signals import node_queue
 from models_app.jobs.states import JobState
+from models_app.jobs.ticks import tick_claim
 from models_app.pools.joining import NodeRefused, node_may_register
 from models_app.pools.services.registration import node_gone, node_heartbeat, node_register
 from workers.attempt import Attempt
 from workers.capacity import capacity, health
 from workers.devices import Devices
 from workers.inline import InlineAttempt
+from workers.late import Tidier
 from workers.orphans import end_orphans
-from workers.spool import clear_ended
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 3.0
 #: The node does the clock's work itself when beat or the broker has been silent for so long.
-TICK_GAP_S = 12.0
+TICK_GAP_S = 10.0
+#: What happens by the clock: seconds between, and what is done. Beat sends the ticks.
+TICKS: dict[str, tuple[float, Callable[[], object]]] = {
+    "sweep": (5.0, sweep),
+    "reconcile": (2.0, reconcile_all),
+    "tidy": (600.0, tidy),
+}
 #: Exit status of a worker whose name belongs to another node (EX_CONFIG).
 REFUSED = 78
 
@@ -50,7 +58,7 @@ class Node:
         self.slots = threading.BoundedSemaphore(settings.WORKER_SLOTS)
         self.stopping = threading.Event()
         self._attempts: dict[int, Attempt] = {}
-        self._ticks = {"sweep": time.monotonic(), "reconcile": time.monotonic()}
+        self._ticked = dict.fromkeys(TICKS, time.monotonic())
         self._poller = threading.Thread(target=self._poll, name="node-poll", daemon=True)
         self._devices = Devices(0)
 
@@ -67,6 +75,7 @@ class Node:
             logger.warning("database not reachable: %s", error)
         connections.close_all()
         self._poller.start()
+        Tidier(self.stopping).start()
 
     def register(self) -> None:
         node_may_register(name=self.name, secret=settings.NODE_SECRET)
@@ -85,9 +94,14 @@ class Node:
         """No more claims; the running attempts stop politely and give their jobs back."""
         self.stopping.set()
 
-    def ticked(self, what: str) -> None:
-        """Beat is alive: the poller need not do this work now."""
-        self._ticks[what] = time.monotonic()
+    def tick(self, what: str) -> None:
+        """Do the work of a tick, unless another process has just done it."""
+        self._ticked[what] = time.monotonic()
+        if what == "tidy" and settings.STORE_URL:
+            return  # only a node with the console's disk can free files there
+        every_s, action = TICKS[what]
+        if tick_claim(what, every_s):
+            action()
 
     def look(self, job_id: int) -> None:
         """Somebody wants something of this job."""
@@ -132,8 +146,7 @@ class Node:
             try:
                 close_old_connections()
                 self._beat()
-                self._tick("sweep", sweep)
-                self._tick("reconcile", reconcile_all)
+                self._overdue()
                 if len(self._attempts) < settings.WORKER_SLOTS and (count := self._waiting()):
                     args = (count,)
                     threading.Thread(target=self.offer, args=args, daemon=True).start()
@@ -156,13 +169,13 @@ class Node:
         if known is None:
             self.register()
 
-    def _tick(self, what: str, action: Callable[[], object]) -> None:
-        if time.monotonic() - self._ticks[what] > TICK_GAP_S:
-            self._ticks[what] = time.monotonic()
-            action()
+    def _overdue(self) -> None:
+        """Beat or the broker is away: its work is done all the same."""
+        for what, (every_s, _action) in TICKS.items():
+            if time.monotonic() - self._ticked[what] > every_s + TICK_GAP_S:
+                self.tick(what)
 
     def _waiting(self) -> int:
-        clear_ended()
         return Job.objects.filter(state=JobState.SCHEDULED, node_name=self.name).count()
 
     def _say_goodbye(self) -> None:

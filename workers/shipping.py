@@ -17,12 +17,17 @@ from models_app.jobs.attempts import (
     job_ready,
     progress_report,
 )
-from models_app.jobs.logs import SpoolMoved, log_append, log_position
+from models_app.jobs.log_chunks import SOLID_LINES
+from models_app.jobs.log_compaction import GATHER, log_compact
+from models_app.jobs.log_late import attempts_without_end
+from models_app.jobs.logs import SpoolMoved, log_append, log_bell, log_position
 from models_app.jobs.metrics import metrics_append
 from models_app.jobs.models import Job
-from workers.spool import Batch, Spool
+from workers.spool import Batch, Spool, attempt_folder, parts
 
 BELL_EVERY_S = 0.2
+#: The log has a bell of its own; to those who hear only the job's, lines alone ring seldom.
+LINES_BELL_EVERY_S = 1.0
 TAIL_LINES = 40
 
 
@@ -41,32 +46,51 @@ class Shipper:
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._bell: dict[str, Any] = {}
         self._rung_at = 0.0
+        self._loose = 0
 
     def say(self, text: str, level: str = "info") -> None:
         """A line of Slipway's own in the job's log, at once."""
-        line = (stamp(), "slipway", level, text)
-        seq = log_append(job=self.job, lines=[line], spool_offset=self.spool.offset)
+        lines = [(stamp(), "slipway", level, part) for part in parts(text)]
+        # No spool has it, so a crash of the database must not take it back.
+        seq = log_append(job=self.job, lines=lines, durable=True)
         self._tail.append(text)
         self._ring({"log_seq": seq}, urgent=True)
         connections.close_all()
 
     def leftovers(self) -> None:
-        """Store what earlier attempts on this node said and nobody had stored."""
+        """Store what earlier attempts on this node said and nobody had stored.
+
+        What those on other nodes may have said as well is marked as missing.
+        """
+        here = [n for n in range(1, self.job.epoch) if attempt_folder(self.job.pk, n).exists()]
         for epoch, spool in Spool.leftovers(self.job):
-            while batch := spool.read(final=True):
-                with transaction.atomic():
-                    log_append(
-                        job=self.job,
-                        lines=batch.lines,
-                        spool_offset=batch.offset,
-                        spool_from=spool.offset,
-                        epoch=epoch,
-                    )
-                    metrics_append(job=self.job, points=batch.metrics)
-                spool.done(batch)
+            while self._leftover(epoch, spool):
+                pass
+        attempts_without_end(job=self.job, here=here)
+
+    def _leftover(self, epoch: int, spool: Spool) -> bool:
+        batch = spool.read(final=True)
+        try:
+            with transaction.atomic():
+                log_append(
+                    job=self.job,
+                    lines=batch.lines,
+                    spool_offset=batch.offset,
+                    spool_from=spool.offset,
+                    epoch=epoch,
+                    durable=True,
+                    complete=not batch.more,
+                )
+                metrics_append(job=self.job, points=batch.metrics)
+        except SpoolMoved:
+            # Another worker of this node ships it as well.
+            spool.offset = log_position(job=self.job, epoch=epoch)
+            return True
+        spool.done(batch)
+        return batch.more
 
     def ship(self, *, final: bool = False) -> bool:
-        """Store the next batch; False when there was nothing. Raises StaleEpoch when fenced off."""
+        """Store the next batch; whether there is more. Raises StaleEpoch when fenced off."""
         batch = self.spool.read(final=final)
         moved = batch.offset != self.spool.offset
         if not (moved or final):
@@ -82,6 +106,7 @@ class Shipper:
                     spool_offset=batch.offset,
                     spool_from=self.spool.offset,
                     durable=final,
+                    complete=final and not batch.more,
                 )
                 metrics_append(job=self.job, points=batch.metrics)
                 self._store_events(batch)
@@ -90,15 +115,25 @@ class Shipper:
             return True
         self.spool.done(batch)
         self._tail.extend(text for *_, text in batch.lines[-TAIL_LINES:])
+        if batch.lines:
+            log_bell(job_id=self.job.pk, log_seq=seq)
         self._ring(_news(batch, seq), urgent=final)
+        self._gather(len(batch.lines))
         connections.close_all()
-        return moved
+        return batch.more
 
     def drain(self) -> None:
         """Store everything that is left, and make sure of what was stored before."""
         while self.ship(final=True):
             pass
         self._ring({}, urgent=True)
+
+    def _gather(self, lines: int) -> None:
+        """Join the small chunks of a slow job now and then."""
+        self._loose += 0 < lines < SOLID_LINES
+        if self._loose >= GATHER:
+            self._loose = 0
+            log_compact(job_id=self.job.pk)
 
     def tail(self) -> str:
         """The last lines of output, kept with the reason of the end."""
@@ -121,7 +156,8 @@ class Shipper:
     def _ring(self, news: dict[str, Any], *, urgent: bool = False) -> None:
         """At most five times a second: "there is more, up to line N"."""
         self._bell.update(news)
-        due = urgent or time.monotonic() - self._rung_at > BELL_EVERY_S
+        every = LINES_BELL_EVERY_S if self._bell.keys() == {"log_seq"} else BELL_EVERY_S
+        due = urgent or time.monotonic() - self._rung_at > every
         if self._bell and due:
             publish_now("job.progress", {"id": self.job.pk, **self._bell}, f"job.{self.job.pk}")
             self._bell, self._rung_at = {}, time.monotonic()

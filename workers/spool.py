@@ -6,7 +6,8 @@ that came from the C side of the process and counts as a line of its stderr.
 """
 
 import json
-import shutil
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,18 @@ from typing import Any
 from django.conf import settings
 
 from models_app.core.clock import stamp
+from models_app.jobs.log_chunks import LEVELS, Line
 from models_app.jobs.logs import MAX_LINE
 from models_app.jobs.models import Job, JobAttempt
-from models_app.jobs.states import TERMINAL
+from workers.masking import KEY_LINES, Masker, begins_inside_key, secrets_given
 
-READ = 1 << 20
-MAX_LINES = 4000
+READ = 2 << 20
+#: An event is never cut, unless it is larger than this.
+MAX_EVENT = 64 << 20
+MAX_LINES = 8192
+EVENT = b'{"t":'
+LOOK_BACK = 16 << 10
+TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{8,15}(?:Z|\+00:00)")
 
 
 def spool_root() -> Path:
@@ -35,22 +42,14 @@ def attempt_folder(job_id: int, epoch: int) -> Path:
     return job_folder(job_id) / f"a{epoch}"
 
 
-def clear_ended() -> None:
-    """Remove folders of jobs that have ended (by another node, or while this one was away)."""
-    folders = {int(p.name[4:]): p for p in spool_root().glob("job-*") if p.name[4:].isdecimal()}
-    if not folders:
-        return
-    ended = Job.objects.filter(pk__in=list(folders), state__in=sorted(TERMINAL))
-    for pk in ended.values_list("pk", flat=True):
-        shutil.rmtree(folders[pk], ignore_errors=True)
-
-
 @dataclass
 class Batch:
     """What was read since the last time, sorted by kind."""
 
     offset: int
-    lines: list[tuple[str, str, str, str]] = field(default_factory=list)
+    #: There is more to be read at once.
+    more: bool = False
+    lines: list[Line] = field(default_factory=list)
     metrics: list[tuple[str, int, float, str]] = field(default_factory=list)
     progress: dict[str, Any] = field(default_factory=dict)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
@@ -71,71 +70,163 @@ class Batch:
 
 
 class Spool:
-    """Reads the events file of one attempt from an offset on."""
+    """Reads the events file of one attempt from an offset on; what it gives out is masked."""
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self.path, self.offset = path, offset
+        self.masker = Masker()
+        self._masked_to = 0
 
     @classmethod
     def leftovers(cls, job: Job) -> "list[tuple[int, Spool]]":
-        """Spools of earlier attempts on this node that were not stored to their end."""
+        """Spools of earlier attempts on this node that are not known to be stored to their end."""
         found = []
         earlier = JobAttempt.objects.filter(job=job, epoch__lt=job.epoch).order_by("epoch")
-        for epoch, offset in earlier.values_list("epoch", "spool_offset"):
-            path = attempt_folder(job.pk, epoch) / "events.jsonl"
-            if path.exists() and path.stat().st_size > offset:
-                found.append((epoch, cls(path, offset)))
+        for epoch, offset, whole in earlier.values_list("epoch", "spool_offset", "log_complete"):
+            folder = attempt_folder(job.pk, epoch)
+            spool = cls(folder / "events.jsonl", offset)
+            if folder.exists() and (not whole or spool.size() > offset):
+                found.append((epoch, spool))
         return found
+
+    def size(self) -> int:
+        """Bytes in the file."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def read(self, *, final: bool = False) -> Batch:
         """The next complete lines; with `final` also a last one without its line break."""
-        try:
-            with self.path.open("rb") as stream:
-                stream.seek(self.offset)
-                data = stream.read(READ)
-        except FileNotFoundError:
-            return Batch(self.offset)
-        end = data.rfind(b"\n") + 1
-        if end == 0 and (final or len(data) == READ):
-            end = len(data)
+        batch = Batch(self.offset)
+        data, end, more = self._bytes(final)
         rows = data[:end].split(b"\n")
         if end and data[end - 1 : end] == b"\n":
             rows.pop()
-        batch = Batch(self.offset)
-        for row in rows:
+        if not end:
+            return batch
+        self._prepare()
+        events = _events(rows)
+        masker = self.masker if self.masker.look("\n".join(_said(rows, events))) else None
+        for row, event in zip(rows, events, strict=True):
             # An event counts once; a line is cut into parts only on its way into the store.
-            sort_line(row, batch)
+            sort_line(row, event, batch, masker)
             batch.offset += len(row) + 1
             if len(batch.lines) >= MAX_LINES:
                 break
-        else:
-            batch.offset = self.offset + end
+        batch.more = more or batch.offset < self.offset + end
+        batch.offset = min(batch.offset, self.offset + end)
+        self._masked_to = batch.offset
         return batch
 
     def done(self, batch: Batch) -> None:
         """The batch is stored."""
         self.offset = batch.offset
 
-
-def sort_line(row: bytes, batch: Batch) -> None:
-    """Put one line of the spool where it belongs."""
-    event: Any = None
-    if row.startswith(b'{"t":'):
+    def _bytes(self, final: bool) -> tuple[bytes, int, bool]:
+        """What to look at: (bytes, how many of them are whole lines, whether more follow)."""
         try:
-            event = json.loads(row)
+            with self.path.open("rb") as stream:
+                stream.seek(self.offset)
+                data = stream.read(READ)
+                full = len(data) == READ
+                if full and b"\n" not in data and data.startswith(EVENT):
+                    data += stream.read(MAX_EVENT - READ)
+                    full = len(data) == MAX_EVENT
+        except FileNotFoundError:
+            return b"", 0, False
+        end = data.rfind(b"\n") + 1
+        if end == 0 and (final or full):
+            end = _whole(data) if full else len(data)
+        # At the very end, what follows the last line break is the last line: read it next.
+        return data, end, full or (final and end < len(data))
+
+    def _prepare(self) -> None:
+        if not self.masker.known:
+            self.masker.know(secrets_given(self.path.parent))
+        if self._masked_to == self.offset:
+            return
+        # We go on where another left off: perhaps in the middle of a private key.
+        with self.path.open("rb") as stream:
+            start = max(0, self.offset - LOOK_BACK)
+            stream.seek(start)
+            inside = begins_inside_key(stream.read(self.offset - start))
+        self.masker.key_lines = KEY_LINES if inside else 0
+
+
+def _whole(data: bytes) -> int:
+    """How many bytes end with a whole UTF-8 character; all, if they are no UTF-8."""
+    for back in range(1, 4):
+        byte = data[-back]
+        if byte & 0xC0 == 0xC0:
+            need = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return len(data) - back if need > back else len(data)
+        if byte & 0xC0 != 0x80:
+            break
+    return len(data)
+
+
+def _events(rows: list[bytes]) -> list[Any]:
+    """The event of each line, or None; all are parsed at once where all are events."""
+    if all(row.startswith(EVENT) for row in rows):
+        try:
+            events = json.loads(b"[" + b",".join(rows) + b"]")
+            if len(events) == len(rows):
+                return list(events)
         except ValueError:
-            event = None
-    if not isinstance(event, dict):
-        if row.strip():
-            text = row.decode("utf-8", "replace")
-            batch.lines.extend((stamp(), "stderr", "warning", part) for part in parts(text))
-        return
+            pass
+    return [_event(row) for row in rows]
+
+
+def _said(rows: list[bytes], events: list[Any]) -> Iterable[str]:
+    """Everything in which a secret may stand."""
+    for row, event in zip(rows, events, strict=True):
+        if not isinstance(event, dict):
+            yield row.decode("utf-8", "replace")
+        elif isinstance(text := event.get("text", event.get("message")), str):
+            yield text
+        else:
+            # Perhaps it turns out to be no event of ours: then its bytes are the line.
+            yield row.decode("utf-8", "replace")
+
+
+def _event(row: bytes) -> Any:
+    if not row.startswith(EVENT):
+        return None
+    try:
+        return json.loads(row)
+    except ValueError:
+        return None
+
+
+def sort_line(row: bytes, event: Any, batch: Batch, masker: Masker | None = None) -> None:
+    """Put one line of the spool where it belongs."""
+    try:
+        if isinstance(event, dict):
+            sort_event(event, batch, masker)
+            return
+    except (KeyError, TypeError, ValueError, AttributeError):
+        # Whatever it is, it is no event of ours: somebody may want to read it.
+        pass
+    if row.strip():
+        text = row.decode("utf-8", "replace")
+        text = masker.mask(text) if masker else text
+        batch.lines.extend((stamp(), "stderr", "warning", part) for part in parts(text))
+
+
+def sort_event(event: dict[str, Any], batch: Batch, masker: Masker | None) -> None:
+    """Put one event where it belongs."""
     kind = event.pop("t")
     if kind == "log":
-        head = (event["at"], event["stream"], event["level"])
-        batch.lines.extend((*head, part) for part in parts(event["text"]))
+        at, stream, level, text = event["at"], event["stream"], event["level"], event["text"]
+        if masker:
+            text = masker.mask(text)
+        if len(at) != 24 or not TIME.fullmatch(at):
+            at = stamp()
+        head = (at, str(stream)[:20], level if level in LEVELS else "info")
+        batch.lines.extend((*head, part) for part in parts(text))
     elif kind == "metric":
-        at, step = event["at"], event["step"]
+        at, step = event["at"], int(event["step"])
         batch.metrics.extend((name, step, float(v), at) for name, v in event["values"].items())
     elif kind == "progress":
         batch.progress.update({k: v for k, v in event.items() if v is not None})
@@ -144,11 +235,15 @@ def sort_line(row: bytes, batch: Batch) -> None:
     elif kind in ("ready", "environment"):
         setattr(batch, kind, event["data"])
     else:
+        if masker and isinstance(event.get("message"), str):
+            event["message"] = masker.mask(event["message"])
         batch.outcome = {"kind": kind, **event}
 
 
 def parts(text: str) -> list[str]:
     """A text as lines to store: none longer than MAX_LINE, no NUL, progress bars collapsed."""
+    if len(text) <= MAX_LINE and text.isascii() and text.isprintable():
+        return [text]
     text = text.replace("\x00", "\u2400").encode("utf-8", "replace").decode()
     lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n")]
     return [

@@ -2,8 +2,6 @@
 
 from celery import shared_task
 
-from models_app.deployments.reconcile import reconcile_all
-from models_app.jobs.recovery import sweep as sweep_jobs
 from workers.node import current_node
 
 
@@ -22,12 +20,16 @@ def look(job_id: int, **_: object) -> None:
 @shared_task(name="workers.sweep")
 def sweep(**_: object) -> None:
     """Recover jobs whose worker fell silent; send lost signals again."""
-    current_node().ticked("sweep")
-    sweep_jobs()
+    current_node().tick("sweep")
 
 
 @shared_task(name="workers.reconcile")
 def reconcile(**_: object) -> None:
     """Bring every deployment nearer to what it should be."""
-    current_node().ticked("reconcile")
-    reconcile_all()
+    current_node().tick("reconcile")
+
+
+@shared_task(name="workers.tidy")
+def tidy(**_: object) -> None:
+    """Let go of old log lines and of files that nothing names."""
+    current_node().tick("tidy")

@@ -1,8 +1,10 @@
 """One socket a page: subscribe to topics, hear doorbells. Rights are checked again while it lives.
 
-Client: {"sub": "job.1842"} or {"unsub": "job.1842"}. Server: {"topic", "type"} with type
-subscribed, refused or unsubscribed; events as {"topic", "type": "job.changed", "data": {...}};
-{"type": "heartbeat"} in quiet times. Close codes: 4401 signed out, 4400 not our protocol.
+Client: {"sub": "job.1842"} or {"unsub": "job.1842"}, and {"sub": "job.1842.log", "after": 77} for
+the lines of a log themselves, from a number on. Server: {"topic", "type"} with type subscribed,
+refused or unsubscribed; events as {"topic", "type": "job.changed", "data": {...}}; {"type":
+"heartbeat"} in quiet times. Close codes: 4401 signed out, 4400 not our protocol. Frames of log
+lines: docs/reference/logs.md.
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.db import DatabaseError
 
+from console.live.hub import Viewer, hub_of
 from console.live.rights import may_listen, session_alive
 
 logger = logging.getLogger(__name__)
@@ -26,6 +29,8 @@ HEARTBEAT_S = 20.0
 RECHECK_S = 10.0
 SIGNED_OUT = 4401
 NOT_OUR_PROTOCOL = 4400
+MOST_LINES = 1 << 62
+LOG_TOPIC = re.compile(r"job\.([1-9][0-9]{0,16})\.log")
 TOPIC = re.compile(r"all|[a-z_]{1,30}\.[A-Za-z0-9-]{1,40}")
 
 
@@ -40,6 +45,8 @@ class LiveConsumer(AsyncWebsocketConsumer):
         #: Topic -> when the right to hear it was last confirmed (monotonic seconds).
         self.topics: dict[str, float] = {}
         self.beat: asyncio.Task[None] | None = None
+        #: Topic of a log -> the task that brings its lines.
+        self.logs: dict[str, asyncio.Task[None]] = {}
         user = self.scope.get("user")
         await self.accept()
         if user is None or not user.is_authenticated:
@@ -66,8 +73,10 @@ class LiveConsumer(AsyncWebsocketConsumer):
         if request is None:
             await self.close(code=NOT_OUR_PROTOCOL)
             return
-        verb, topic = request
-        if verb == "sub":
+        verb, topic, after = request
+        if verb == "sub" and after is not None:
+            await self._watch(topic, after)
+        elif verb == "sub":
             await self._subscribe(topic)
         else:
             await self._leave(topic)
@@ -93,8 +102,48 @@ class LiveConsumer(AsyncWebsocketConsumer):
             self.topics[topic] = time.monotonic()
         await self._say({"topic": topic, "type": "subscribed"})
 
+    async def _watch(self, topic: str, after: int) -> None:
+        """Bring the lines of a log after a number; asked again, from the new number on."""
+        full = topic not in self.topics and len(self.topics) >= MAX_TOPICS
+        found = LOG_TOPIC.fullmatch(topic)
+        if full or not found or not await self._allowed(topic):
+            await self._say({"topic": topic, "type": "refused"})
+            return
+        await self._leave(topic)
+        self.topics[topic] = time.monotonic()
+        await self._say({"topic": topic, "type": "subscribed"})
+        self.logs[topic] = asyncio.create_task(self._bring(topic, int(found[1]), after))
+
+    async def _bring(self, topic: str, job_id: int, after: int) -> None:
+        async def allowed() -> bool:
+            if time.monotonic() - self.topics[topic] < self.recheck_s:
+                return True
+            self.topics[topic] = time.monotonic()
+            return await self._allowed(topic)
+
+        try:
+            await Viewer(hub_of(job_id), after, self._send_text, allowed).run()
+            self.topics.pop(topic, None)
+            self.logs.pop(topic, None)
+            await self._say({"topic": topic, "type": "unsubscribed"})
+        except OSError:
+            # The socket is gone; its `disconnect` tidies up.
+            logger.debug("a viewer of %s is gone", topic)
+        except Exception:
+            logger.exception("viewer of %s", topic)
+            await self.close()
+
+    async def _send_text(self, text: str) -> None:
+        await self.send(text_data=text)
+
     async def _leave(self, topic: str) -> None:
-        if self.topics.pop(topic, None) is not None:
+        task = self.logs.pop(topic, None)
+        if task is not None:
+            self.topics.pop(topic, None)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        elif self.topics.pop(topic, None) is not None:
             await self.channel_layer.group_discard(topic, self.channel_name)
 
     async def _confirm(self, topic: str) -> None:
@@ -106,7 +155,10 @@ class LiveConsumer(AsyncWebsocketConsumer):
             await self._say({"topic": topic, "type": "unsubscribed"})
 
     async def _allowed(self, topic: str) -> bool:
-        return bool(await database_sync_to_async(may_listen)(self.user_pk, topic))
+        # Who may hear of a job may read its log.
+        return bool(
+            await database_sync_to_async(may_listen)(self.user_pk, topic.removesuffix(".log"))
+        )
 
     async def _beat(self) -> None:
         """Keep proxies from closing a quiet socket; end it when the session has ended."""
@@ -122,7 +174,11 @@ class LiveConsumer(AsyncWebsocketConsumer):
             except DatabaseError as error:
                 # Nothing is sent without a fresh right, so waiting for the database is safe.
                 logger.warning("live socket could not check rights: %s", error)
-            await self._say({"type": "heartbeat"})
+            try:
+                await self._say({"type": "heartbeat"})
+            except OSError:
+                # The socket is gone; its `disconnect` tidies up.
+                return
 
     async def _still_signed_in(self) -> bool:
         key = getattr(self.scope.get("session"), "session_key", None)
@@ -132,15 +188,23 @@ class LiveConsumer(AsyncWebsocketConsumer):
         await self.send(text_data=json.dumps(message, separators=(",", ":"), default=str))
 
 
-def _request(text: str) -> tuple[str, str] | None:
-    """The verb and the topic, or None for anything else."""
+def _request(text: str) -> tuple[str, str, int | None] | None:
+    """The verb, the topic and for a log the number after which to begin; None: anything else."""
     try:
         message = json.loads(text)
     except ValueError:
         return None
-    if not isinstance(message, dict) or len(message) != 1:
+    if not isinstance(message, dict):
+        return None
+    after = message.pop("after", None)
+    if len(message) != 1:
         return None
     verb, topic = next(iter(message.items()))
     if verb not in ("sub", "unsub") or not isinstance(topic, str) or len(topic) > 80:
         return None
-    return verb, topic
+    if after is None:
+        return verb, topic, None
+    # A bool is an int to Python, not to us.
+    if type(after) is not int or not 0 <= after < MOST_LINES or verb != "sub":
+        return None
+    return verb, topic, after

@@ -198,6 +198,12 @@ SCRATCH_DIR = Path(
         "Directory on the node for temporary files of jobs",
     )
 )
+LOG_KEEP_DAYS = env.read_int(
+    "SLIPWAY_LOG_KEEP_DAYS", 180, "Days that lines of job logs are kept; 0: for ever"
+)
+LOG_MAX_MIB = env.read_int(
+    "SLIPWAY_LOG_MAX_MIB", 4096, "Most MiB of text kept for one job's log; 0: no limit"
+)
 WORKER_SLOTS = env.read_int(
     "SLIPWAY_WORKER_SLOTS", 8, "Jobs a worker runs at once", least=1, most=512
 )

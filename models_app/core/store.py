@@ -18,6 +18,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from models_app.core.errors import SlipwayError
 
@@ -109,7 +110,7 @@ def _has(sha256: str) -> bool:
 
 def _refuse_upload(answer: http.client.HTTPResponse) -> None:
     if answer.status == 422:
-        raise BlobMissing("A file changed or was damaged while it was sent to the console.")
+        raise BlobMissing(_("A file changed or was damaged while it was sent to the console."))
     raise _unavailable(answer)
 
 
@@ -134,7 +135,9 @@ def _complete(sha256: str, file: IO[bytes]) -> None:
         damaged += 1
         file.truncate(0)
         if damaged > 1:
-            raise BlobMissing(f"The stored file {sha256[:12]} is damaged.", sha256=sha256)
+            raise BlobMissing(
+                _("The stored file %(name)s is damaged.") % {"name": sha256[:12]}, sha256=sha256
+            )
 
 
 def _download(sha256: str, file: IO[bytes]) -> bool:
@@ -149,7 +152,9 @@ def _download(sha256: str, file: IO[bytes]) -> bool:
         if answer.status == 416:
             return digest.hexdigest() == sha256
         if answer.status == 404:
-            raise BlobMissing(f"The console has no file {sha256[:12]}.", sha256=sha256)
+            raise BlobMissing(
+                _("The console has no file %(name)s.") % {"name": sha256[:12]}, sha256=sha256
+            )
         if answer.status not in (200, 206):
             raise _unavailable(answer)
         if answer.status == 200 and have:

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from django.http import StreamingHttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import serializers
@@ -20,7 +18,7 @@ from models_app.core.responses import accepted
 from models_app.core.schema import json_schema, object_schema, request_schema
 from models_app.core.teams import team_named
 from models_app.core.validation import parse
-from models_app.jobs import logs, metrics, selectors
+from models_app.jobs import metrics, selectors
 from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Checkpoint, Job, JobAttempt
 from models_app.jobs.services import job_cancel, job_rerun, job_submit
@@ -48,14 +46,6 @@ class RerunInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     params: dict[str, Any] = {}
-
-
-class LogQuery(BaseModel):
-    """Which lines."""
-
-    model_config = ConfigDict(extra="ignore")
-    after: int = Field(0, ge=0, le=1 << 62)
-    limit: int = Field(1000, ge=1, le=5000)
 
 
 class MetricQuery(BaseModel):
@@ -212,31 +202,6 @@ class JobCheckpointListApi(APIView):
         return Response(CheckpointOutput(_job(request, pk).checkpoints.all()[:200], many=True).data)
 
 
-class JobLogApi(APIView):
-    """Log lines `[seq, at, epoch, stream, level, text]` after a number; `closed`: no more come."""
-
-    @extend_schema(
-        parameters=[OpenApiParameter("after", int), OpenApiParameter("limit", int)],
-        responses=object_schema(
-            "Log lines",
-            lines={"type": "array", "items": {"type": "array", "items": {}}},
-            last_seq="integer",
-            closed="boolean",
-        ),
-    )
-    def get(self, request: Request, pk: int) -> Response:
-        query = parse(LogQuery, request.query_params.dict())
-        return Response(log_page(_job(request, pk), query))
-
-
-class JobLogTextApi(APIView):
-    """The whole log as plain text."""
-
-    @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR})
-    def get(self, request: Request, pk: int) -> StreamingHttpResponse:
-        return log_download(_job(request, pk))
-
-
 class JobMetricsApi(APIView):
     """Names and newest values of the job's metrics, or with `name` the series, down-sampled."""
 
@@ -287,24 +252,3 @@ class JobKindListApi(APIView):
                 for kind in sorted(job_kinds, key=lambda kind: kind.name)
             ]
         )
-
-
-def log_page(job: Job, query: LogQuery) -> dict[str, Any]:
-    """Lines, the number of the last stored one, and whether more can come."""
-    closed = logs.log_closed(job)
-    lines = logs.log_read(job=job, after=query.after, limit=query.limit)
-    return {
-        "lines": [line.as_list() for line in lines],
-        "last_seq": max(job.log_seq, lines[-1].seq if lines else 0),
-        "closed": closed,
-    }
-
-
-def log_download(job: Job) -> StreamingHttpResponse:
-    """The log as a text file, streamed."""
-    response = StreamingHttpResponse(
-        (line.encode("utf-8", "replace") for line in logs.log_text(job=job)),
-        content_type="text/plain; charset=utf-8",
-    )
-    response["Content-Disposition"] = f'attachment; filename="job-{job.pk}.log"'
-    return response

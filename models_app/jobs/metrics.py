@@ -30,15 +30,30 @@ SELECT min(value), max(value),
 
 def metrics_append(*, job: Job, points: Iterable[tuple[str, int, float, str]]) -> None:
     """Store `(name, step, value, at)`; a repeated step replaces its value. Raises StaleEpoch."""
-    unique = {(name, step): (name, step, value, at) for name, step, value, at in points}
-    rows = [row for row in unique.values() if math.isfinite(row[2])]
+    rows = _rows(points)
     if not rows:
         return
     if not held(job).exists():
         raise StaleEpoch
+    _write(UPSERT, job.pk, rows)
+
+
+def metrics_append_late(*, job_id: int, points: Iterable[tuple[str, int, float, str]]) -> None:
+    """Store what an attempt that is over had still measured, where nobody has done so since."""
+    rows = _rows(points)
+    if rows:
+        _write(UPSERT.split("DO UPDATE", maxsplit=1)[0] + "DO NOTHING", job_id, rows)
+
+
+def _rows(points: Iterable[tuple[str, int, float, str]]) -> list[tuple[str, int, float, str]]:
+    unique = {(name, step): (name, step, value, at) for name, step, value, at in points}
+    return [row for row in unique.values() if math.isfinite(row[2])]
+
+
+def _write(statement: str, job_id: int, rows: list[tuple[str, int, float, str]]) -> None:
     names, steps, values, times = zip(*rows, strict=True)
     with connection.cursor() as cursor:
-        cursor.execute(UPSERT, [job.pk, list(names), list(steps), list(values), list(times)])
+        cursor.execute(statement, [job_id, list(names), list(steps), list(values), list(times)])
 
 
 def metric_names(*, job: Job) -> list[str]:

@@ -1,6 +1,7 @@
 """Jobs, their attempts, log, metrics and checkpoints. The row of the job is the queue."""
 
 from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -69,6 +70,10 @@ class Job(TeamOwned):
     progress_at = models.DateTimeField(null=True, blank=True)
     #: Number of the last stored log line; lines are 1..log_seq without a gap.
     log_seq = models.BigIntegerField(default=0)
+    #: Number of the first line that is still kept; those before it have expired.
+    log_first = models.BigIntegerField(default=1)
+    #: Size of the kept lines, unpacked.
+    log_bytes = models.BigIntegerField(default=0)
     result = models.JSONField(null=True, blank=True)
 
     class Meta:
@@ -123,6 +128,10 @@ class JobAttempt(models.Model):
     isolation = models.JSONField(default=dict)
     #: Bytes of the spool that are stored already, so that a successor can ship the rest.
     spool_offset = models.BigIntegerField(default=0)
+    #: Its spool was stored to the end after its process had ended.
+    log_complete = models.BooleanField(default=False)
+    #: Number of the line that says that its end is missing, until the end turns up.
+    log_gap_seq = models.BigIntegerField(null=True, blank=True)
 
     team_path = "job__team_id"
 
@@ -130,13 +139,33 @@ class JobAttempt(models.Model):
         verbose_name = "attempt"
         ordering = ["epoch"]
         constraints = [models.UniqueConstraint(fields=["job", "epoch"], name="attempt_once")]
+        indexes = [
+            models.Index(
+                fields=["ended_at"],
+                name="attempt_log_open",
+                condition=Q(log_complete=False, log_gap_seq=None),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"#{self.job_id} attempt {self.epoch}"
 
 
+class Tick(models.Model):
+    """When something that happens by the clock was done last; see ticks.tick_claim."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    fired_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "tick"
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class LogChunk(models.Model):
-    """Consecutive log lines of a job: zlib over JSON `[[at, stream, level, text], …]`.
+    """Consecutive log lines of one attempt, packed; see models_app.jobs.log_chunks.
 
     Sequence numbers run over all attempts of a job, 1..log_seq.
     """
@@ -146,13 +175,25 @@ class LogChunk(models.Model):
     first_seq = models.BigIntegerField()
     last_seq = models.BigIntegerField()
     body = models.BinaryField()
+    size = models.PositiveIntegerField(default=0, help_text="Bytes, unpacked")
+    #: Which levels occur in it, as bits; zero: not known.
+    levels = models.PositiveSmallIntegerField(default=0)
+    #: Which trigrams occur in it, for the search; null: small, waits to be joined with others.
+    grams = models.BinaryField(null=True)
+    stored_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         verbose_name = "log chunk"
         constraints = [
             models.UniqueConstraint(fields=["job", "first_seq"], name="log_chunk_once"),
         ]
-        indexes = [models.Index(fields=["job", "last_seq"], name="log_chunk_seek")]
+        indexes = [
+            models.Index(fields=["job", "last_seq"], name="log_chunk_seek"),
+            models.Index(
+                fields=["job", "first_seq"], name="log_chunk_loose", condition=Q(grams=None)
+            ),
+            BrinIndex(fields=["stored_at"], name="log_chunk_age"),
+        ]
 
     def __str__(self) -> str:
         return f"#{self.job_id} lines {self.first_seq}..{self.last_seq}"

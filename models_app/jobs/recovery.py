@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 
 from models_app.jobs.attempts import attempt_lost
 from models_app.jobs.draining import drain_nodes
+from models_app.jobs.log_sweep import logs_sweep
 from models_app.jobs.models import Job
 from models_app.jobs.placement import place_jobs
 from models_app.jobs.signals import job_announce, send_go
@@ -36,6 +37,7 @@ def sweep() -> dict[str, int]:
         "drained": drain_nodes(),
         "placed": place_jobs(),
         "resent": resend_go(),
+        "logs": logs_sweep(),
     }
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from models_app.jobs import api, control_api, pool_api
+from models_app.jobs import api, control_api, log_api, pool_api
 
 urlpatterns = [
     path("jobs", api.JobListApi.as_view(), name="api_job_list"),
@@ -14,8 +14,9 @@ urlpatterns = [
     path("jobs/<int:pk>/priority", control_api.JobPriorityApi.as_view()),
     path("jobs/<int:pk>/attempts", api.JobAttemptListApi.as_view()),
     path("jobs/<int:pk>/checkpoints", api.JobCheckpointListApi.as_view()),
-    path("jobs/<int:pk>/logs", api.JobLogApi.as_view()),
-    path("jobs/<int:pk>/log.txt", api.JobLogTextApi.as_view(), name="api_job_log"),
+    path("jobs/<int:pk>/logs", log_api.JobLogApi.as_view()),
+    path("jobs/<int:pk>/log/search", log_api.JobLogSearchApi.as_view()),
+    path("jobs/<int:pk>/log.txt", log_api.JobLogTextApi.as_view(), name="api_job_log"),
     path("jobs/<int:pk>/metrics", api.JobMetricsApi.as_view()),
     path("jobs/<int:pk>/why", api.JobWhyApi.as_view()),
     path("nodes/<str:name>/release-jobs", control_api.NodeReleaseApi.as_view()),

@@ -1,6 +1,8 @@
 // One socket a page. It only rings: regions with data-live-topic fetch their own HTML again and are
 // morphed in place; logs and charts fetch what they miss. Every second ring within half a second is
-// joined with the next, hidden tabs wait, and without a socket the page polls.
+// joined with the next, hidden tabs wait, and without a socket the page polls. Streams bring the thing
+// itself: Live.stream("job.7.log", () => 77, handler) gets the lines after 77, and after a broken socket
+// those after whatever the function says then.
 (() => {
   const { $, $$, strings, refreshTimes, followChoice, morph } = window.UI;
   const REFRESH_MS = 500;
@@ -11,6 +13,7 @@
   const path = document.body.dataset.socket;
   const badge = $("#live");
   const handlers = new Map();
+  const streams = new Map();
   let socket = null;
   let tries = 0;
   let lastHeard = Date.now();
@@ -47,7 +50,7 @@
   // Topics: what the regions name plus what scripts asked for.
   const subscribed = new Set();
   function wanted() {
-    const topics = new Set(handlers.keys());
+    const topics = new Set([...handlers.keys(), ...streams.keys()]);
     $$("[data-live-topic]").forEach((region) => region.dataset.liveTopic.split(/\s+/).filter(Boolean).forEach((t) => topics.add(t)));
     return topics;
   }
@@ -57,7 +60,10 @@
     if (!socket) { if (topics.size && !timer && !leaving) connect(); return; }
     if (socket.readyState !== WebSocket.OPEN) return;
     topics.forEach((topic) => {
-      if (!subscribed.has(topic)) { subscribed.add(topic); socket.send(JSON.stringify({ sub: topic })); }
+      if (subscribed.has(topic)) return;
+      subscribed.add(topic);
+      const stream = streams.get(topic);
+      socket.send(JSON.stringify(stream ? { sub: topic, after: stream.position() } : { sub: topic }));
     });
     subscribed.forEach((topic) => {
       if (!topics.has(topic)) { subscribed.delete(topic); socket.send(JSON.stringify({ unsub: topic })); }
@@ -92,6 +98,13 @@
     };
   }
   function receive(message) {
+    const stream = streams.get(message.topic);
+    if (stream) {
+      show("live");
+      lastFresh = Date.now();
+      stream.handler(message.data ?? {}, message.type);
+      return;
+    }
     if (message.type === "subscribed") {
       show("live");
       // What changed before the subscription stood was not rung for.
@@ -189,6 +202,10 @@
     on(topic, handler) {
       if (!handlers.has(topic)) handlers.set(topic, new Set());
       handlers.get(topic).add(handler);
+      syncTopics();
+    },
+    stream(topic, position, handler) {
+      streams.set(topic, { position, handler });
       syncTopics();
     },
     refresh: mark,

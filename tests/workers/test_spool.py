@@ -5,7 +5,7 @@ import json
 import pytest
 
 from models_app.jobs.logs import MAX_LINE
-from workers.spool import Spool
+from workers.spool import MAX_LINES, Spool
 
 pytestmark = pytest.mark.nodb
 
@@ -92,10 +92,78 @@ class TestSpool:
 
     def test_a_line_of_ten_megabytes_is_cut(self, spool):
         spool.path.write_bytes(b"y" * 10_000_000 + b"\nend\n")
-        seen = []
-        while batch := spool.read(final=True):
-            seen += texts(batch)
-            spool.done(batch)
+        seen = everything(spool)
 
         assert sum(map(len, seen)) == 10_000_000 + 3
         assert max(map(len, seen)) == MAX_LINE
+
+    def test_a_long_text_is_cut_between_characters(self, spool):
+        spool.path.write_bytes(("x" + "词" * 1_500_000).encode())
+
+        assert "".join(everything(spool)) == "x" + "词" * 1_500_000
+
+    def test_a_large_event_is_read_whole(self, spool):
+        spool.path.write_bytes(log("a") + event("result", value={"x": "y" * 5_000_000}) + log("b"))
+        seen, outcome = [], None
+        more = True
+        while more:
+            batch = spool.read()
+            seen += texts(batch)
+            outcome = batch.outcome or outcome
+            more = batch.more
+            spool.done(batch)
+
+        assert seen == ["a", "b"]
+        assert len(outcome["value"]["x"]) == 5_000_000
+
+    def test_a_million_lines_come_in_bounded_batches_once_each(self, spool):
+        with spool.path.open("wb") as file:
+            for start in range(0, 1_000_000, 10_000):
+                file.write(b"".join(b"%d\n" % n for n in range(start, start + 10_000)))
+        largest, expected = 0, 0
+        while batch := spool.read():
+            largest = max(largest, len(batch.lines))
+            assert texts(batch) == [str(n) for n in range(expected, expected + len(batch.lines))]
+            expected += len(batch.lines)
+            spool.done(batch)
+
+        assert (expected, largest <= MAX_LINES) == (1_000_000, True)
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            b'{"t":"log"}',
+            b'{"t":"log","at":5,"stream":"job","level":"info","text":"x"}',
+            b'{"t":"log","at":"2026-01-01T00:00:00.000Z","stream":"job","level":"info","text":7}',
+            b'{"t":"metric","at":"t","step":"x","values":{}}',
+            b'{"t":"metric","at":"t","step":1,"values":{"loss":"high"}}',
+            b'{"t":"log"},{"t":"log"}',
+            b'{"t":["log"]',
+        ],
+    )
+    def test_an_event_that_is_none_is_kept_as_text(self, spool, row):
+        spool.path.write_bytes(log("before") + row + b"\n" + log("after"))
+
+        assert texts(spool.read()) == ["before", row.decode(), "after"]
+
+    def test_strange_times_and_levels_do_not_come_through(self, spool):
+        spool.path.write_bytes(
+            event("log", at="yesterday, or so\n....", stream="s" * 99, level="<b>", text="x")
+        )
+        ((at, stream, level, text),) = spool.read().lines
+
+        assert at.startswith("20") and len(at) == 24
+        assert (stream, level, text) == ("s" * 20, "info", "x")
+
+    def test_unusual_line_breaks_stay_inside_their_line(self, spool):
+        spool.path.write_bytes(log("a\u2028b\u0085c\x0bd"))
+
+        assert texts(spool.read()) == ["a\u2028b\u0085c\x0bd"]
+
+
+def everything(spool):
+    seen = []
+    while batch := spool.read(final=True):
+        seen += texts(batch)
+        spool.done(batch)
+    return seen

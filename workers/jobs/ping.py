@@ -7,6 +7,12 @@ from pydantic import Field
 from models_app.jobs.kind import JobContext, JobKind, Params, job_kinds
 
 
+class PingParams(Params):
+    """What comes back."""
+
+    text: str = Field("", max_length=200, title="Text", description="Comes back as it is.")
+
+
 @job_kinds.register
 class Ping(JobKind):
     """Runs in the worker itself; benchmarks use it to measure the queue."""
@@ -14,9 +20,7 @@ class Ping(JobKind):
     name = "ping"
     label = "Ping a node"
     inline = True
+    Params = PingParams
 
-    class Params(Params):
-        text: str = Field("", max_length=200, title="Text", description="Comes back as it is.")
-
-    def run(self, params: Any, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
+    def run(self, params: PingParams, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
         return {"text": params.text}

@@ -9,6 +9,7 @@ urlpatterns = [
     path("jobs/new/", views.job_new, name="job_new"),
     path("jobs/<int:pk>/", views.job_detail, name="job_detail"),
     path("jobs/<int:pk>/log.json", views.job_log_json, name="job_log_json"),
+    path("jobs/<int:pk>/log/search.json", views.job_log_search, name="job_log_search"),
     path("jobs/<int:pk>/log.txt", views.job_log_text, name="job_log_text"),
     path(
         "jobs/<int:pk>/metrics/<slug:group>.json", views.job_metrics_json, name="job_metrics_json"

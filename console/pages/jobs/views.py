@@ -22,8 +22,16 @@ from models_app.core.errors import InvalidInput, NotFound, PermissionDenied
 from models_app.core.teams import team_rows
 from models_app.core.validation import parse
 from models_app.jobs import logs, metrics, selectors
-from models_app.jobs.api import LogQuery, MetricQuery, log_download, log_page
+from models_app.jobs.api import MetricQuery
 from models_app.jobs.kind import job_kinds
+from models_app.jobs.log_api import (
+    DownloadQuery,
+    LogQuery,
+    LogSearchQuery,
+    log_download,
+    log_hits,
+    log_page,
+)
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_cancel, job_rerun, job_submit
 from models_app.jobs.states import OPEN, JobState
@@ -144,6 +152,7 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "chart_keys": ",".join(name for name, _label in group.series) if group else "",
             "lines": [_shown(line) for line in logs.log_tail(job=job, count=LINES_ON_PAGE)],
             "closed": logs.log_closed(job),
+            "stream": logs.log_topic(job.pk),
             "result": flat(job.result or {}),
             "settings": settings_of(job),
             "produced": produced_by(job),
@@ -163,7 +172,17 @@ def job_log_json(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 def job_log_text(request: HttpRequest, pk: int) -> Any:
     """The whole log as a text file."""
-    return log_download(_job(request, pk))
+    return log_download(_job(request, pk), parse(DownloadQuery, request.GET.dict()))
+
+
+@login_required
+def job_log_search(request: HttpRequest, pk: int) -> HttpResponse:
+    """Lines of the whole log that contain a text, a page at a time."""
+    query = parse(LogSearchQuery, request.GET.dict())
+    try:
+        return JsonResponse(log_hits(_job(request, pk), query))
+    except InvalidInput as error:
+        return JsonResponse({"error": " ".join(error.errors.get("q", [str(error)]))}, status=422)
 
 
 @login_required
@@ -244,7 +263,13 @@ def _attempts(job: Job) -> list[Any]:
 
 def _shown(line: logs.LogLine) -> dict[str, Any]:
     at = dt.datetime.fromisoformat(line.at)
-    return {"seq": line.seq, "at": at, "level": line.level, "text": line.text}
+    return {
+        "seq": line.seq,
+        "at": at,
+        "stream": line.stream,
+        "level": line.level,
+        "text": line.text,
+    }
 
 
 def _job(request: HttpRequest, pk: int) -> Job:
