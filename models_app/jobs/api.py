@@ -111,7 +111,7 @@ def _job(request: Request, pk: int) -> Job:
     return selectors.job_get(actor=actor, job_id=pk)
 
 
-FILTERS = ("state", "kind", "team", "query")
+FILTERS = ("state", "kind", "team", "pool", "query")
 
 
 class JobListApi(ListAPIView[Job]):

@@ -92,6 +92,10 @@ class Room:
             size[name] = min(total, float(limit)) if limit is not None else total
         return size
 
+    def size(self, pool_id: int) -> dict[str, float]:
+        """What jobs of a pool can hold together: its limits, or what its nodes have."""
+        return self._sizes[pool_id]
+
     def members(self, pool: Pool) -> list[Node]:
         """The nodes of a pool."""
         return [node for node in self.nodes.values() if carries(node, pool.selector)]
