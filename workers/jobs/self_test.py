@@ -3,13 +3,14 @@
 Operators use it to see that a node works; tests and benchmarks use it to load the job machinery.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import signal
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from pydantic import Field
 
@@ -33,6 +34,7 @@ class SelfTest(JobKind):
         )
 
     def run(self, params: Params, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
+        lock = _alone(ctx)
         done, digest = _resume(ctx, params.seed)
         ctx.environment({"threads": 1, "pid": os.getpid()})
         for step in range(done + 1, params.steps + 1):
@@ -48,7 +50,19 @@ class SelfTest(JobKind):
             if step % params.checkpoint_every == 0:
                 _save(ctx, step, digest)
         _end(params.outcome)
+        lock.close()
         return {"digest": digest, "steps": params.steps}
+
+
+def _alone(ctx: JobContext) -> IO[str]:
+    """Hold the job's lock to the end; another attempt that still runs is told and marked."""
+    lock = (ctx.checkpoint_dir / "lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        ctx.log("Another attempt at this job is still running.", level="error")
+        (ctx.checkpoint_dir / f"overlap-{ctx.epoch}").touch()
+    return lock
 
 
 def _end(outcome: str) -> None:
