@@ -28,8 +28,9 @@ def main(words: list[str]) -> int:
         print(f"no such fault: {', '.join(unknown)}; there are {', '.join(sorted(CATALOGUE))}")
         return 2
     outcomes: list[Outcome] = []
+    begun = time.monotonic()
     with prepared() as template:
-        print(f"a seed needs about 80 s; {_left_out()}", flush=True)
+        print(f"prepared in {time.monotonic() - begun:.0f} s; {_left_out()}", flush=True)
         for seed in range(arguments.first, arguments.first + arguments.seeds):
             count = arguments.count or (len(names) if names else FAULTS_PER_SEED)
             outcomes.append(run_seed(seed, template, chosen(seed, count, names or None)))

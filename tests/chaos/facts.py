@@ -11,7 +11,7 @@ from tests.chaos.watch import Watch
 
 JOBS = """SELECT id, kind, state, epoch, reason_code, reason, log_seq, result, step, lease_until
             FROM jobs_job WHERE id = ANY(%s) ORDER BY id"""
-ATTEMPTS = """SELECT job_id, epoch, node_name, started_at, ended_at, reason_code, reason, exit_signal
+ATTEMPTS = """SELECT job_id, epoch, node_name, started_at, ended_at, reason_code, exit_signal
                 FROM jobs_jobattempt WHERE job_id = ANY(%s) ORDER BY job_id, epoch"""
 CHUNKS = """SELECT job_id, first_seq, last_seq FROM jobs_logchunk
              WHERE job_id = ANY(%s) ORDER BY job_id, first_seq"""

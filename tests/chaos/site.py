@@ -138,6 +138,7 @@ class ChaosSite(Site):
                 os.kill(node.pid, signal.SIGTERM)
         for node in self.nodes.values():
             node.close()
+        self.nodes.clear()
         self.truth.close()
         process = self.stack.process
         if process is not None and process.poll() is None:

@@ -8,7 +8,7 @@ from tests.chaos.proxy import Mode
 
 
 class Partition(Fault):
-    """The node of the training cannot be reached, and cannot reach: for a part of the lease, more."""
+    """The node of the training is cut off for a part of the lease, or for several of them."""
 
     name = "partition"
     servers: Sequence[Server] = SERVERS

@@ -1,5 +1,7 @@
 """Attempts: one at a time, each begun once, each ended with its reason."""
 
+import itertools
+
 from tests.chaos.facts import Facts
 from tests.chaos.load import Load
 
@@ -19,7 +21,7 @@ def attempts_follow_one_another(facts: Facts, load: Load) -> list[str]:
             good = row["state"] == "succeeded" and attempt["epoch"] == row["epoch"]
             if not good and not attempt["reason_code"]:
                 found.append(f"{name} ended without a reason")
-        for first, second in zip(rows, rows[1:], strict=False):
+        for first, second in itertools.pairwise(rows):
             if first["ended_at"] and first["ended_at"] > second["started_at"]:
                 found.append(
                     f"job {pk}: attempt {second['epoch']} began before the end of the last"

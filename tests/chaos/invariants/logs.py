@@ -1,5 +1,6 @@
 """Logs: numbered without a gap; of each attempt what it said, once and in order."""
 
+import itertools
 from collections import defaultdict
 
 from tests.chaos.facts import Facts
@@ -42,7 +43,7 @@ def no_attempt_speaks_after_the_next_one(facts: Facts, load: Load) -> list[str]:
             if stream == "job":
                 spoke[epoch].append(at)
         epochs = sorted(spoke)
-        for one, other in zip(epochs, epochs[1:], strict=False):
+        for one, other in itertools.pairwise(epochs):
             if max(spoke[one]) > min(spoke[other]):
                 found.append(f"job {pk}: attempt {one} spoke after attempt {other} had begun")
     return found
