@@ -29,7 +29,7 @@ def main(words: list[str]) -> int:
         return 2
     outcomes: list[Outcome] = []
     begun = time.monotonic()
-    with prepared() as template:
+    with prepared(arguments.template) as template:
         print(f"prepared in {time.monotonic() - begun:.0f} s; {_left_out()}", flush=True)
         for seed in range(arguments.first, arguments.first + arguments.seeds):
             count = arguments.count or (len(names) if names else FAULTS_PER_SEED)
@@ -71,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--faults", default="", help="only these, by name")
     parser.add_argument("--count", type=int, default=0, help="faults for each seed")
+    parser.add_argument(
+        "--template", type=Path, help="keep the prepared installation there, and use it again"
+    )
     return parser
 
 

@@ -21,6 +21,15 @@ class Wound:
     job: int = 0
     step: int = -1
     healed_s: float | None = None
+    #: by the clock of the machine, which is the database's, too
+    clock: float = field(default_factory=time.time)
+    #: until a next attempt of the training began, if the fault ended one
+    claimed_s: float | None = None
+
+    def claimed(self, starts: list[float], next_clock: float) -> None:
+        """`starts`: when attempts of the job began; it counts until the next fault."""
+        later = [start for start in starts if self.clock < start < next_clock]
+        self.claimed_s = min(later) - self.clock if later else None
 
 
 @dataclass

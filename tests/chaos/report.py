@@ -40,12 +40,7 @@ def failure(outcome: Outcome, count: int) -> str:
 
 def summary(outcomes: list[Outcome]) -> dict[str, Any]:
     """Everything in figures."""
-    times: dict[str, list[float]] = defaultdict(list)
-    for outcome in outcomes:
-        for wound in outcome.wounds:
-            if wound.healed_s is not None:
-                times[wound.fault].append(wound.healed_s)
-    every = [second for seconds in times.values() for second in seconds]
+    wounds = [wound for outcome in outcomes for wound in outcome.wounds]
     answers: Counter[str] = sum((Counter(each.answers) for each in outcomes), Counter())
     jobs, attempts = sum(o.jobs for o in outcomes), sum(o.attempts for o in outcomes)
     return {
@@ -61,16 +56,33 @@ def summary(outcomes: list[Outcome]) -> dict[str, Any]:
         "attempts": attempts,
         "recoveries": max(0, attempts - jobs),
         "log_lines": sum(each.lines for each in outcomes),
-        "back_at_work_s": {
-            "median": round(median(every), 1) if every else None,
-            "worst": round(max(every), 1) if every else None,
-            "by_kind": {
-                name: {"median": round(median(found), 1), "worst": round(max(found), 1)}
-                for name, found in sorted(times.items())
-            },
-        },
+        # until a next attempt began, and until the work was farther than before the fault
+        "taken_over_s": timing([(wound.fault, wound.claimed_s) for wound in wounds]),
+        "back_at_work_s": timing([(wound.fault, wound.healed_s) for wound in wounds]),
         "requests": dict(answers),
+        "refused_with": dict(
+            sum((Counter(each.refusals) for each in outcomes), Counter()).most_common(8)
+        ),
         "seconds": round(sum(each.seconds for each in outcomes)),
+    }
+
+
+def timing(measured: list[tuple[str, float | None]]) -> dict[str, Any]:
+    """Median and worst, of all and of each kind."""
+    times: dict[str, list[float]] = defaultdict(list)
+    for name, seconds in measured:
+        if seconds is not None:
+            times[name].append(seconds)
+    every = [second for found in times.values() for second in found]
+    if not every:
+        return {}
+    return {
+        "median": round(median(every), 1),
+        "worst": round(max(every), 1),
+        "by_kind": {
+            name: [round(median(found), 1), round(max(found), 1)]
+            for name, found in sorted(times.items())
+        },
     }
 
 

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,8 @@ class Outcome:
     attempts: int = 0
     lines: int = 0
     answers: dict[str, int] = field(default_factory=dict)
+    #: what those were told that failed
+    refusals: dict[str, int] = field(default_factory=dict)
     statuses: dict[int, int] = field(default_factory=dict)
     seconds: float = 0.0
     data_dir: str = ""
@@ -147,13 +150,23 @@ class Run:
             for wound in found.wounds
             if wound.healed_s is None
         ]
+        self._time_claims(facts)
         found.jobs, found.trainings = len(facts.jobs), len(self.load.trainings)
         found.attempts = sum(len(rows) for rows in facts.attempts.values())
         found.lines = sum(len(lines) for lines in facts.lines.values())
         found.statuses = dict(self.site.api.statuses)
 
+    def _time_claims(self, facts: Facts) -> None:
+        wounds = self.outcome.wounds
+        clocks = [*(wound.clock for wound in wounds[1:]), float("inf")]
+        for wound, until_clock in zip(wounds, clocks, strict=True):
+            rows = facts.attempts.get(wound.job, [])
+            wound.claimed([row["started_at"].timestamp() for row in rows], until_clock)
+
     def _judge_answers(self, asking: Asking, watch: Watch) -> None:
         self.outcome.answers = dict(asking.counts())
+        refused = Counter(each.error[:60] for each in asking.answers if each.how == "failed")
+        self.outcome.refusals = dict(refused)
         self.outcome.violations += [
             f"a request {answer.how} while a replica lived: {answer.error}"
             for answer in unexcused(asking.answers, watch)

@@ -1,10 +1,11 @@
 """A prepared installation that every seed starts from a copy of."""
 
 import contextlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +29,39 @@ class Template:
 
 
 @contextlib.contextmanager
-def prepared() -> Iterator[Template]:
-    """Trains once in peace, deploys what came of it, stops, and keeps the folder for a while."""
-    folder = Path(tempfile.mkdtemp(prefix="slipway-chaos-template-"))
+def prepared(kept: Path | None = None) -> Iterator[Template]:
+    """A template for as long as the block lasts; with `kept` it stays, and is used if it is there.
+
+    A kept one belongs to the code that made it: migrations and formats may have changed since.
+    """
+    folder = kept or Path(tempfile.mkdtemp(prefix="slipway-chaos-template-"))
+    note = folder / "template.json"
     try:
-        with chaos_site() as site:
-            site.stack.wait_ready()
-            dataset = site.dataset()["id"]
-            version = trained(site, dataset, TRAINING)
-            model = deployed(site, version)
-            site.close()
-            shutil.copytree(site.stack.data_dir, folder, dirs_exist_ok=True, symlinks=True)
-            copy_owners(site.stack.data_dir, folder)
-        yield Template(
-            folder=folder, token=site.token, dataset=dataset, model=model,
-            reference=version["manifest"][WEIGHTS]["sha256"],
-        )  # fmt: skip
+        if not note.exists():
+            made = _prepare(folder)
+            note.write_text(json.dumps(asdict(made), default=str))
+            note.chmod(0o600)
+        facts = json.loads(note.read_text())
+        yield Template(**{**facts, "folder": folder})
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if kept is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prepare(folder: Path) -> Template:
+    """Train once in peace, deploy what came of it, stop, and keep the folder."""
+    with chaos_site() as site:
+        site.stack.wait_ready()
+        dataset = site.dataset()["id"]
+        version = trained(site, dataset, TRAINING)
+        model = deployed(site, version)
+        site.close()
+        shutil.copytree(site.stack.data_dir, folder, dirs_exist_ok=True, symlinks=True)
+        copy_owners(site.stack.data_dir, folder)
+    return Template(
+        folder=folder, token=site.token, dataset=dataset, model=model,
+        reference=version["manifest"][WEIGHTS]["sha256"],
+    )  # fmt: skip
 
 
 def trained(site: ChaosSite, dataset: int, config: dict[str, Any]) -> dict[str, Any]:

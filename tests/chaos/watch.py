@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import socket
 import threading
 import time
 from collections import deque
@@ -64,8 +65,7 @@ class Watch:
             rounds += 1
             alive = {job for job, _ in children}
             with contextlib.suppress(OSError, ValueError, KeyError):
-                web = self.site.pid("web")
-                lives = web if Path(f"/proc/{web}").exists() else 0
+                lives = self.site.pid("web") if answers(self.site.stack.port) else 0
                 self.samples.append(
                     Sample(
                         at=time.monotonic(), children=children, web=lives,
@@ -89,6 +89,15 @@ class Watch:
         with contextlib.suppress(Exception):
             rows = self._truth.rows(query, patience_s=0)
             self._ready = frozenset(int(row["job_id"]) for row in rows if row["job_id"])
+
+
+def answers(port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 def running_children(data_dir: Path) -> dict[tuple[int, int], int]:
