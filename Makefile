@@ -3,7 +3,9 @@
 #   make demo    the same, plus a demonstration on it (EXIT=1: stop after it, status tells)
 #   make test    the test suite on servers of its own (ARGS="tests/launcher -x" for a part)
 #   make lint · make types · make contracts · make check (all of these and the tests)
-#   make chaos   kill -9 every kind of process under a training and a deployment
+#   make chaos   break installations by seeds: SEEDS=20 FIRST=1 FAULTS=name,name
+#   make chaos-crashes   kill -9 every kind of process under a training and a deployment
+#   make chaos-mutants   take safeguards out and see that chaos notices
 #   make migrate · make messages · make format · make lock · make browser
 
 PYTHON ?= python3
@@ -15,7 +17,7 @@ NOWHERE := DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://1
 	SECRET_KEY=no-stack-is-running
 
 .DEFAULT_GOAL := up
-.PHONY: up demo test chaos lint types contracts check migrate messages format lock browser \
+.PHONY: up demo test chaos chaos-crashes chaos-mutants lint types contracts check migrate messages format lock browser \
 	env-run env-dev
 
 up: env-run
@@ -28,7 +30,14 @@ test: env-dev
 	@exec $(PY) manage.py services --temporary -- $(PY) -m pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadfile)
 
 chaos: env-dev
+	@$(NOWHERE) $(PY) -m tests.chaos --seeds $(or $(SEEDS),20) --first $(or $(FIRST),1) \
+		$(if $(FAULTS),--faults $(FAULTS)) $(ARGS)
+
+chaos-crashes: env-dev
 	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/flows/test_crashes.py -q -s $(ARGS)
+
+chaos-mutants: env-dev
+	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/chaos/test_mutants.py -q -s $(ARGS)
 
 lint: env-dev
 	$(PY) -m ruff check .

@@ -1,6 +1,7 @@
 """`make chaos SEEDS=20`: seeds one after another, each on an installation of its own."""
 
 import argparse
+import signal
 import sys
 import time
 import traceback
@@ -27,7 +28,18 @@ def main(words: list[str]) -> int:
     if unknown:
         print(f"no such fault: {', '.join(unknown)}; there are {', '.join(sorted(CATALOGUE))}")
         return 2
+    # Whoever stops it gets the summary all the same, and no mount or process is left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     outcomes: list[Outcome] = []
+    try:
+        _run(arguments, names, outcomes)
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+    print(as_json(outcomes), flush=True)
+    return 1 if any(each.violations for each in outcomes) else 0
+
+
+def _run(arguments: argparse.Namespace, names: list[str], outcomes: list[Outcome]) -> None:
     begun = time.monotonic()
     with prepared(arguments.template) as template:
         print(f"prepared in {time.monotonic() - begun:.0f} s; {_left_out()}", flush=True)
@@ -36,9 +48,7 @@ def main(words: list[str]) -> int:
             outcomes.append(run_seed(seed, template, chosen(seed, count, names or None)))
             print(line(outcomes[-1]), flush=True)
             if outcomes[-1].violations:
-                print(failure(outcomes[-1], count), flush=True)
-    print(as_json(outcomes), flush=True)
-    return 1 if any(each.violations for each in outcomes) else 0
+                print(failure(outcomes[-1]), flush=True)
 
 
 def run_seed(seed: int, template: Template, faults: list[str]) -> Outcome:
@@ -46,7 +56,7 @@ def run_seed(seed: int, template: Template, faults: list[str]) -> Outcome:
     begun = time.monotonic()
     with chaos_site((template.folder, template.token), small_disks=True) as site:
         load = Load(site, seed, template.dataset)
-        run = Run(site, load, seed, template.reference)
+        run = Run(site, load, seed, lambda: template.reference)
         try:
             for name, labels in NODES.items():
                 site.start_node(name, labels, wait=False)

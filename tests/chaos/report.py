@@ -26,7 +26,7 @@ def told(answers: dict[str, int]) -> str:
     return ", ".join(f"{count} {how}" for how, count in sorted(answers.items())) or "none"
 
 
-def failure(outcome: Outcome, count: int) -> str:
+def failure(outcome: Outcome) -> str:
     """What was wrong and how to see it again."""
     names = ",".join(outcome.faults)
     return "\n".join(
