@@ -4,7 +4,9 @@
 #   make worker  this machine works for a console: JOIN=http://… TOKEN=slipjoin_… the first time
 #   make test    the test suite on servers of its own (ARGS="tests/launcher -x" for a part)
 #   make lint · make types · make contracts · make check (all of these and the tests)
-#   make chaos   kill -9 every kind of process, and move jobs between machines
+#   make chaos   break installations by seeds: SEEDS=20 FIRST=1 FAULTS=name,name
+#   make chaos-crashes   kill -9 every kind of process, and move jobs between machines
+#   make chaos-mutants   take safeguards out and see that chaos notices
 #   make migrate · make messages · make format · make lock · make browser
 
 PYTHON ?= python3
@@ -16,8 +18,8 @@ NOWHERE := DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://1
 	SECRET_KEY=no-stack-is-running
 
 .DEFAULT_GOAL := up
-.PHONY: up demo worker test chaos lint types contracts check migrate messages format lock browser \
-	env-run env-worker env-dev
+.PHONY: up demo worker test chaos chaos-crashes chaos-mutants lint types contracts check migrate \
+	messages format lock browser env-run env-worker env-dev
 
 up: env-run
 	@exec $(PY) manage.py up
@@ -35,7 +37,14 @@ test: env-dev
 	@exec $(PY) manage.py services --temporary -- $(PY) -m pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadfile)
 
 chaos: env-dev
+	@$(NOWHERE) $(PY) -m tests.chaos --seeds $(or $(SEEDS),20) --first $(or $(FIRST),1) \
+		$(if $(FAULTS),--faults $(FAULTS)) $(ARGS)
+
+chaos-crashes: env-dev
 	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/flows/test_crashes.py tests/flows/test_joining.py -q -s $(ARGS)
+
+chaos-mutants: env-dev
+	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/chaos/test_mutants.py -q -s $(ARGS)
 
 lint: env-dev
 	$(PY) -m ruff check .

@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import signal
 import socket
 import threading
 import time
@@ -198,6 +199,8 @@ def _on_ready(sender: Any = None, **_: object) -> None:
     node = current_node()
     # Its own queue, whose name is known only now; kept over reconnections to the broker.
     sender.add_task_queue(node_queue(node.name))
+    # A hard end is one: Celery's would wait for attempts, and they for a database that may be gone.
+    signal.signal(signal.SIGQUIT, lambda *_: os._exit(1))
     try:
         node.start()
     except NodeRefused as error:

@@ -4,6 +4,7 @@ Operators use it to see that a node works and that its limits hold; tests and be
 load the job machinery.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from pydantic import Field
 
@@ -47,6 +48,7 @@ class SelfTest(JobKind):
         ignore_stop: bool = Field(default=False, title="Ignore the wish to stop")
 
     def run(self, params: Params, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
+        lock = _alone(ctx)
         done, digest = _resume(ctx, params.seed)
         ctx.environment({"threads": 1, "pid": os.getpid()})
         held: list[bytearray] = []
@@ -65,7 +67,19 @@ class SelfTest(JobKind):
             if step % params.checkpoint_every == 0:
                 _save(ctx, step, digest)
         _end(params.outcome)
+        lock.close()
         return {"digest": digest, "steps": params.steps}
+
+
+def _alone(ctx: JobContext) -> IO[str]:
+    """Hold the job's lock to the end; another attempt that still runs is told and marked."""
+    lock = (ctx.checkpoint_dir / "lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        ctx.log("Another attempt at this job is still running.", level="error")
+        (ctx.checkpoint_dir / f"overlap-{ctx.epoch}").touch()
+    return lock
 
 
 def _work(params: Any) -> dict[str, float]:
