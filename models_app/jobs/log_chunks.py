@@ -64,7 +64,7 @@ def pack(lines: Sequence[Line], *, index: bool = False) -> Packed:
     times, streams, levels, texts = zip(*lines, strict=True)
     # Times are of one length and grow: what the ends have in common, all have in common.
     prefix = _shared(min(times), max(times))
-    head = {"at": prefix, "streams": _fold(streams), "levels": _fold(levels)}
+    head: dict[str, Any] = {"at": prefix, "streams": _fold(streams), "levels": _fold(levels)}
     joined = "\n".join(texts)
     if joined.count("\n") != len(texts) - 1:
         joined = "\n".join(text.replace("\n", "\u2424") for text in texts)

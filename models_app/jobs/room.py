@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Count, Sum
 from django.utils.translation import gettext as _
 
+from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.resources import COUNTED, Ask
 from models_app.jobs.states import PLACED
@@ -115,6 +116,8 @@ class Room:
             return _("it gives no sign of life")
         if not carries(node, job.node_selector):
             return _("it lacks the labels asked for")
+        if job_kinds.get(job.kind).on_console_disk and not node.shares_store:
+            return _("it does not see the console's disk")
         if node.name in job.excluded_nodes:
             return _("the job failed there")
         if self.kept.get(node.name, job.pk) != job.pk:

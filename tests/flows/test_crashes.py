@@ -1,8 +1,8 @@
 """Everything may be killed at any time: a training ends as if nothing had happened.
 
-Minutes of training, hence not among the other tests: `make chaos-crashes` (CHAOS=full) kills every kind of
-process and sends requests to a deployment while its replicas are killed, replaced and brought back;
-CHAOS=short kills only a training's process and the database.
+Minutes of training, hence not among the other tests: `make chaos-crashes` (CHAOS=full) kills every
+kind of process and sends requests to a deployment while its replicas are killed, replaced and
+brought back; CHAOS=short kills only a training's process and the database.
 """
 
 import os

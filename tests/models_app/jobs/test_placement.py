@@ -82,6 +82,19 @@ class TestPlaceJobs:
         assert place(*jobs) == ["n1", ""]
         assert "limit: 1 of 1" in why_waiting(job=jobs[1])
 
+    def test_keeps_work_on_the_consoles_disk_to_nodes_that_share_it(self, team, monkeypatch):
+        from models_app.jobs.kind import job_kinds
+
+        monkeypatch.setattr(type(job_kinds.get("self_test")), "on_console_disk", True)
+        far = ready_node("far")
+        Node.objects.filter(pk=far.pk).update(shares_store=False)
+        job = submitted(team)
+        assert place(job) == [""]
+        assert "console's disk" in refusals(job=job)[0].reason
+
+        ready_node("near")
+        assert place(job) == ["near"]
+
     def test_prefers_the_node_where_the_job_ran_before(self, team):
         for name in ("n1", "n2", "n3"):
             ready_node(name)
