@@ -86,8 +86,8 @@ def stored() -> dict[str, Any]:
 
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*), sum(last_seq - first_seq + 1), pg_total_relation_size('jobs_logchunk')"
-            " FROM jobs_logchunk"
+            "SELECT count(*), sum(last_seq - first_seq + 1),"
+            " pg_total_relation_size('jobs_logchunk') FROM jobs_logchunk"
         )
         chunks, lines, size = cursor.fetchone()
     return {"chunks": chunks, "lines_per_chunk": round(lines / chunks),
