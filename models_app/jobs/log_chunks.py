@@ -75,7 +75,7 @@ def pack(lines: Sequence[Line], *, index: bool = False) -> Packed:
     return Packed(
         body=_compressor().compress(raw),
         size=len(raw),
-        levels=level_bits(name for name, _ in head["levels"]),
+        levels=level_bits(set(levels)),
         grams=grams_of(block) if solid else None,
     )
 

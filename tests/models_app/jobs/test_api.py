@@ -54,6 +54,7 @@ class TestJobApi:
             "/checkpoints",
             "/logs",
             "/log.txt",
+            "/log/search",
             "/metrics",
             "/why",
         ],
