@@ -31,6 +31,8 @@ LOCK = 0x736C_6970_0001
 PAGE = 500
 #: So long may smaller jobs pass one that needs more room than is free.
 KEEP_AFTER = dt.timedelta(seconds=60)
+#: A node that has missed its last two signs of life may be dead: it is chosen last.
+HEARD_WITHIN = dt.timedelta(seconds=7)
 
 
 def place_on_commit() -> None:
@@ -131,11 +133,12 @@ def _elsewhere(job: Job, members: list[Node]) -> bool:
     )
 
 
-def _score(job: Job, node: Node, room: Room) -> tuple[bool, bool, float, str]:
-    """Lower is better: no GPU wasted; where its files lie; then the emptiest."""
+def _score(job: Job, node: Node, room: Room) -> tuple[bool, bool, bool, float, str]:
+    """Lower is better: alive; no GPU wasted; where its files lie; then the emptiest."""
+    doubtful = now() - node.last_seen_at > HEARD_WITHIN
     wasted = bool(node.gpus) and not job.gpus
     cold = bool(job.epoch) and node.name != job.node_name
-    return wasted, cold, room.free[node.name].load(), node.name
+    return doubtful, wasted, cold, room.free[node.name].load(), node.name
 
 
 def _keep(job: Job, room: Room) -> None:

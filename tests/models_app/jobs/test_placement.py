@@ -103,6 +103,18 @@ class TestPlaceJobs:
 
         assert place(job) == ["n3"]
 
+    def test_takes_the_node_of_before_last_once_it_misses_its_signs_of_life(self, team):
+        ready_node("n1")
+        ready_node("n2")
+        job = submitted(team)
+        Job.objects.filter(pk=job.pk).update(node_name="n2", epoch=1)
+        Node.objects.filter(name="n2").update(last_seen_at=now() - dt.timedelta(seconds=9))
+
+        assert place(job) == ["n1"]
+        Job.objects.filter(pk=job.pk).update(state=JobState.PENDING, node_name="n2")
+        Node.objects.filter(name="n1").update(state=NodeState.CORDONED)
+        assert place(job) == ["n2"]
+
     def test_avoids_nodes_where_the_job_failed_while_there_is_another(self, team):
         ready_node("n1")
         ready_node("n2")
