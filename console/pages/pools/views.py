@@ -22,6 +22,8 @@ from models_app.pools.selectors import pool_list as pools_of
 
 #: So many waiting jobs are shown with their reason.
 WAITING_SHOWN = 15
+#: So many nodes at most; the page of nodes shows all, to those who may see it.
+NODES_SHOWN = 40
 MANAGE = "pools.manage_pool"
 #: (pool, "waiting" or "placed") -> how many jobs.
 Counts = dict[tuple[int, str], int]
@@ -54,6 +56,7 @@ def pool_detail(request: HttpRequest, name: str) -> HttpResponse:
         .select_related("team")
         .order_by("-priority", "pk")
     )
+    nodes = _nodes(room, pool)
     shown, count = list(waiting[:WAITING_SHOWN]), waiting.count()
     return render(
         request,
@@ -66,7 +69,9 @@ def pool_detail(request: HttpRequest, name: str) -> HttpResponse:
             ),
             "holdings": rows,
             "others": others,
-            "nodes": _nodes(room, pool),
+            "nodes": nodes[:NODES_SHOWN],
+            "num_nodes": len(nodes),
+            "more_nodes": max(0, len(nodes) - NODES_SHOWN),
             "waiting": [{"job": job, "why": why_waiting(job=job, room=room)} for job in shown],
             "num_waiting": count,
             "others_waiting": _counts().get((pool.pk, "waiting"), 0) - count,
@@ -124,4 +129,5 @@ def _nodes(room: Room, pool: Pool) -> list[dict[str, Any]]:
     for node in room.members(pool):
         free = room.free[node.name]
         rows.append({"node": node, "load": 100 * free.load(), "jobs": int(free.used["slots"])})
-    return rows
+    # What takes no jobs explains a full pool, so it comes first.
+    return sorted(rows, key=lambda row: (_takes_jobs(row["node"]), -row["load"], row["node"].name))

@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 
 from models_app.jobs.models import Job
-from models_app.pools.models import Pool
+from models_app.pools.models import Node, Pool
 from tests.factories.jobs import claimed, submitted
 from tests.factories.nodes import pool_of, ready_node
 from tests.matrix import assert_hidden, assert_needs_sign_in
@@ -153,6 +153,18 @@ class TestAdmins:
 
         assert client.post(url)["Location"] == reverse("pool_list")
         assert not Pool.objects.filter(name="fast").exists()
+
+
+def test_many_nodes_are_cut_short_with_what_takes_no_jobs_first(client_for, root, eve, team, fast):
+    for number in range(60):
+        ready_node(f"n-{number:02}", labels={"gpu": "h100"})
+    Node.objects.filter(name="n-59").update(state="cordoned")
+    text = page(client_for(root), "pool_detail", "fast")
+
+    assert "and 21 more" in text
+    assert text.index("n-59") < text.index("n-00")
+    assert "/nodes/?pool=fast" in text
+    assert "/nodes/?pool=fast" not in page(client_for(eve), "pool_detail", "fast")
 
 
 def test_costs_the_same_for_more_waiting_jobs(
