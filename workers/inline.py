@@ -97,6 +97,9 @@ class InlineAttempt:
         except Exception as error:
             self._fail(ctx, error)
             return
+        if not (ctx.lines or ctx.points):
+            job_finish(job=self.job, result=result, attempt={})
+            return
         with transaction.atomic():
             self._say(ctx)
             job_finish(job=self.job, result=result, attempt={})

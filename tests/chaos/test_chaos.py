@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.nodb]
 SEED = 4
 FAULTS = ["child_killed", "backend_terminated", "worker_killed"]
 SMALL = {
-    **TRAINING, "steps": 160, "warmup_steps": 10, "checkpoint_every": 20, "evaluate_every": 80,
+    **TRAINING, "steps": 120, "warmup_steps": 10, "checkpoint_every": 15, "evaluate_every": 60,
 }  # fmt: skip
 
 

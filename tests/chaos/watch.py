@@ -80,7 +80,9 @@ class Watch:
             epochs.setdefault(job, []).append(epoch)
         twice = {(job, *sorted(found)) for job, found in epochs.items() if len(found) > 1}
         for job, *found in twice & self._suspects:
-            self.overlaps.append(f"job {job}: attempts {found} ran at once")
+            text = f"job {job}: attempts {found} ran at once"
+            if text not in self.overlaps:
+                self.overlaps.append(text)
         self._suspects = twice
 
     def _ask(self) -> None:
