@@ -147,6 +147,15 @@ class TestLostTogether:
         event = AuditEvent.objects.get(action="node.jobs_released")
         assert (event.object_label, event.changes, event.actor) == ("node-1", {"jobs": 1}, root)
 
+    def test_says_its_own_reasons_in_the_readers_language(self, client_for, root):
+        for name in ("n1", "n2", "n3"):
+            silent_node(name)
+        nodes_look()
+        text = page(client_for(root, headers={"accept-language": "zh-hans"}), "node_list")
+
+        assert "它与另外 2 个节点同时失去心跳。" in text
+        assert "It fell silent" not in text
+
     def test_of_one_node_lets_only_its_jobs_go(self, client_for, root, team):
         mine, other = claimed(team), claimed(team, node="n2", worker="n2:100:1")
         for job, name in ((mine, "node-1"), (other, "n2")):
