@@ -18,6 +18,7 @@ from console.pages.jobs.charts import Group, chart_data, groups_of, new_points
 from console.pages.jobs.control import PriorityForm, too_high, ways
 from console.pages.jobs.forms import KindForm
 from console.pages.jobs.produced import produced_by
+from console.pages.jobs.rows import attempts_of, flat, settings_of
 from models_app.core.errors import InvalidInput, NotFound, PermissionDenied
 from models_app.core.teams import team_rows
 from models_app.core.validation import parse
@@ -143,7 +144,7 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "priority_form": PriorityForm(actor=actor, job=job),
             "sees_pool": pool_list(actor=actor).filter(pk=job.pool_id).exists(),
             "sees_nodes": actor.has_perm("pools.view_node"),
-            "attempts": _attempts(job),
+            "attempts": attempts_of(job),
             "checkpoints": list(job.checkpoints.order_by("-step")[:10]),
             "latest": metrics.metric_latest(job=job),
             "groups": groups,
@@ -223,42 +224,6 @@ def job_rerun_view(request: HttpRequest, pk: int) -> HttpResponse:
 def submittable() -> list[Any]:
     """Kinds with a form of their own making."""
     return [kind for kind in sorted(job_kinds, key=lambda k: k.name) if kind.submittable]
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested JSON as rows for people: `metrics.loss`, numbers with four places."""
-    rows: list[tuple[str, str]] = []
-    for key, value in values.items():
-        if isinstance(value, dict):
-            rows += flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            rows.append((f"{prefix}{key}", _said(key, value)))
-    return rows
-
-
-def _said(key: str, value: Any) -> str:
-    if isinstance(value, float):
-        # A learning rate of 0.00003 is not nothing.
-        small = value and abs(value) < 0.01
-        return f"{value:.4g}" if small else f"{value:,.4f}".rstrip("0").rstrip(".")
-    # A seed is a name rather than a quantity.
-    return f"{value:,}" if type(value) is int and key != "seed" else str(value)
-
-
-def settings_of(job: Job) -> list[tuple[str, str]]:
-    """The configuration that a training was started with."""
-    version = job.model_versions.select_related("config_revision").first()
-    revision = version.config_revision if version else None
-    return flat(revision.spec) if revision else []
-
-
-def _attempts(job: Job) -> list[Any]:
-    """The newest attempts; `fences` is what held each, as rows."""
-    rows: list[Any] = list(job.attempts.order_by("-epoch")[:20])
-    for row in rows:
-        fences = {name: value for name, value in row.isolation.items() if name != "backend"}
-        row.fences = flat(fences)
-    return rows
 
 
 def _shown(line: logs.LogLine) -> dict[str, Any]:
