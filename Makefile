@@ -41,7 +41,7 @@ chaos: env-dev
 		$(if $(FAULTS),--faults $(FAULTS)) $(ARGS)
 
 chaos-crashes: env-dev
-	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/flows/test_crashes.py tests/flows/test_joining.py -q -s $(ARGS)
+	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/flows/test_crashes.py tests/flows/test_joining.py tests/flows/test_two_machines.py -q -s $(ARGS)
 
 chaos-mutants: env-dev
 	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/chaos/test_mutants.py -q -s $(ARGS)
