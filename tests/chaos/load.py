@@ -50,7 +50,7 @@ class Load:
     seed: int
     dataset: int = 0
     training: dict[str, Any] = field(default_factory=lambda: dict(TRAINING))
-    gap_s: float = 3.0
+    gap_s: float = 2.0
     #: how many trainings one after the other; None: until the end
     most_trainings: int | None = None
     shorts: dict[int, ShortJob] = field(default_factory=dict)

@@ -80,6 +80,8 @@ class Proxy:
             await asyncio.gather(
                 self._pump(reader, far_writer, pair), self._pump(far_reader, writer, pair)
             )
+        except asyncio.CancelledError:
+            pass  # the proxy is closed
         finally:
             self._pairs.discard(pair)
 

@@ -166,7 +166,7 @@ class Run:
         wounds = self.outcome.wounds
         clocks = [*(wound.clock for wound in wounds[1:]), float("inf")]
         for wound, until_clock in zip(wounds, clocks, strict=True):
-            rows = facts.attempts.get(wound.job, [])
+            rows = facts.attempts.get(wound.job, []) if CATALOGUE[wound.fault].harmful else []
             wound.claimed([row["started_at"].timestamp() for row in rows], until_clock)
 
     def _judge_answers(self, asking: Asking, watch: Watch) -> None:
