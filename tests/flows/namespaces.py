@@ -1,7 +1,7 @@
 """Two further machines in network namespaces of their own, joined to this one by a bridge.
 
-Only root may make them, on a Linux that has them. Addresses are of the test network 198.51.100.0/24,
-and no packet leaves the machine.
+Only root may make them, on a Linux that has them. Addresses are of the test network
+198.51.100.0/24, and no packet leaves the machine.
 """
 
 import os
