@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from django.db import connection
+from django.utils.translation import gettext as _
 
 from models_app.core.errors import FieldError
 from models_app.jobs.log_chunks import level_bits, levels_from, may_contain, opened, places_of
@@ -111,7 +112,7 @@ def _step(
 
 
 def _promising(wanted: Wanted, chunk: Sequence[Any]) -> bool:
-    _, _, levels, grams = chunk
+    levels, grams = chunk[2:]
     if levels and not levels & wanted.levels:
         return False
     return grams is None or may_contain(bytes(grams), wanted.places)
@@ -124,7 +125,7 @@ def _scan(
     with connection.cursor() as cursor:
         cursor.execute(READ, [job_id, [chunk[0] for chunk in part]])
         found = cursor.fetchall()
-    for (first, last, *_), row in zip(part, found, strict=False):
+    for (first, last, *_rest), row in zip(part, found, strict=False):
         if (first, last) != row[:2]:
             return scanned, False
         for hit in _hits(wanted, *row, after=scanned):
@@ -159,9 +160,11 @@ def _wanted(text: str, regex: bool, case: bool, level: str) -> Wanted:
     if not text:
         return Wanted(None, frozenset(), levels)
     if len(text) > MOST_PATTERN:
-        raise FieldError("q", f"Search for at most {MOST_PATTERN} characters.")
+        raise FieldError(
+            "q", _("Search for at most %(count)s characters.") % {"count": MOST_PATTERN}
+        )
     if "\n" in text:
-        raise FieldError("q", "A line has no line break: search for a part of one line.")
+        raise FieldError("q", _("A line has no line break: search for a part of one line."))
     if not regex:
         return Wanted(_text_matcher(text, case), frozenset(places_of(text)), levels)
     _check_pattern(text)
@@ -216,7 +219,9 @@ def _pattern_matcher(pattern: str, case: bool) -> Matcher:
         matches(b"")
     except (pa.ArrowInvalid, UnicodeEncodeError) as error:
         reason = str(error).split(":", 1)[-1].strip()
-        raise FieldError("q", f"This is no regular expression of RE2: {reason}") from error
+        raise FieldError(
+            "q", _("This is no regular expression of RE2: %(reason)s") % {"reason": reason}
+        ) from error
     return matches
 
 
@@ -225,7 +230,11 @@ def _check_pattern(pattern: str) -> None:
     for low, high in re.findall(r"\{(\d+)(?:,(\d*))?\}", pattern):
         product *= max(1, int(low or 0), int(high or 0))
     if product > MOST_REPEATS:
-        raise FieldError("q", f"It repeats up to {product} times: {MOST_REPEATS} is the most.")
+        raise FieldError(
+            "q",
+            _("It repeats up to %(count)s times: %(most)s is the most.")
+            % {"count": product, "most": MOST_REPEATS},
+        )
 
 
 def certain(pattern: str) -> str:
