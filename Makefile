@@ -1,9 +1,12 @@
 # Everything a newcomer needs; each target prepares the environment it needs by itself.
 #   make up      the whole stack on http://127.0.0.1:8000, until Ctrl-C
 #   make demo    the same, plus a demonstration on it (EXIT=1: stop after it, status tells)
+#   make worker  this machine works for a console: JOIN=http://… TOKEN=slipjoin_… the first time
 #   make test    the test suite on servers of its own (ARGS="tests/launcher -x" for a part)
 #   make lint · make types · make contracts · make check (all of these and the tests)
-#   make chaos   kill -9 every kind of process under a training and a deployment
+#   make chaos   break installations by seeds: SEEDS=20 FIRST=1 FAULTS=name,name
+#   make chaos-crashes   kill -9 every kind of process, and move jobs between machines
+#   make chaos-mutants   take safeguards out and see that chaos notices
 #   make migrate · make messages · make format · make lock · make browser
 
 PYTHON ?= python3
@@ -15,8 +18,8 @@ NOWHERE := DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://1
 	SECRET_KEY=no-stack-is-running
 
 .DEFAULT_GOAL := up
-.PHONY: up demo test chaos lint types contracts check migrate messages format lock browser \
-	env-run env-dev
+.PHONY: up demo worker test chaos chaos-crashes chaos-mutants lint types contracts check migrate \
+	messages format lock browser env-run env-worker env-dev
 
 up: env-run
 	@exec $(PY) manage.py up
@@ -24,11 +27,24 @@ up: env-run
 demo: env-run
 	@exec $(PY) manage.py up --demo $(if $(filter 1 yes true,$(EXIT)),--exit)
 
+# By the environment, for command lines can be read by everybody on the machine.
+worker: export SLIPWAY_JOIN_URL := $(or $(JOIN),$(SLIPWAY_JOIN_URL))
+worker: export SLIPWAY_JOIN_TOKEN := $(or $(TOKEN),$(SLIPWAY_JOIN_TOKEN))
+worker: env-worker
+	@exec $(PY) manage.py worker
+
 test: env-dev
 	@exec $(PY) manage.py services --temporary -- $(PY) -m pytest $(if $(ARGS),$(ARGS),-n 2 --dist loadfile)
 
 chaos: env-dev
-	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/flows/test_crashes.py -q -s $(ARGS)
+	@$(NOWHERE) $(PY) -m tests.chaos --seeds $(or $(SEEDS),20) --first $(or $(FIRST),1) \
+		$(if $(FAULTS),--faults $(FAULTS)) $(ARGS)
+
+chaos-crashes: env-dev
+	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/flows/test_crashes.py tests/flows/test_joining.py -q -s $(ARGS)
+
+chaos-mutants: env-dev
+	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/chaos/test_mutants.py -q -s $(ARGS)
 
 lint: env-dev
 	$(PY) -m ruff check .
@@ -63,6 +79,9 @@ browser:
 
 env-run:
 	@$(PYTHON) -m launcher.bootstrap web worker embedded
+
+env-worker:
+	@$(PYTHON) -m launcher.bootstrap worker
 
 env-dev:
 	@$(PYTHON) -m launcher.bootstrap web worker embedded dev

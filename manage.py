@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Entry of everything: `up` and `services` start processes, the rest are Django's commands."""
+"""Entry of everything: `up`, `worker` and `services` start processes, the rest is Django's."""
 
 import sys
 
@@ -14,6 +14,10 @@ def main(argv: list[str]) -> int:
         from launcher import up
 
         return up.run(rest)
+    if command == "worker":
+        from launcher import worker
+
+        return worker.run(rest)
     if command == "services":
         from launcher import services
 

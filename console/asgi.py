@@ -1,4 +1,5 @@
-"""The entry of the web process: `/v1` to the gateway, `/ws` to Channels, everything else to pages.
+"""The entry of the web process: `/v1` to the gateway, `/ws` to Channels, `/internal` to the store
+of joined nodes, everything else to pages.
 
 The gateway can also run apart (`console.gateway.asgi`), and then `SLIPWAY_SPLIT_GATEWAY=1` keeps
 it out of this process.
@@ -16,10 +17,12 @@ django.setup(set_prefix=False)
 from django.conf import settings  # noqa: E402
 
 from console.gateway.app import Gateway  # noqa: E402
+from console.internal.app import PREFIX, Internal  # noqa: E402
 from console.live.routing import websocket_application  # noqa: E402
 from console.one_hop import OneHopHandler, Receive, Scope, Send  # noqa: E402
 
 pages = OneHopHandler(settings.HTTP_THREADS)
+internal = Internal()
 gateway = None if settings.SPLIT_GATEWAY else Gateway()
 
 
@@ -33,6 +36,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> Any:
         return await _lifespan(receive, send)
     if gateway is not None and scope["path"].startswith("/v1/"):
         return await gateway(scope, receive, send)
+    if scope["path"].startswith(PREFIX):
+        return await internal(scope, receive, send)
     return await pages(scope, receive, send)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.exceptions import BadRequest, RequestDataTooBig
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.db import DataError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
@@ -63,6 +63,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
             headers["WWW-Authenticate"] = scheme
         if seconds := getattr(error, "wait", None):
             headers["Retry-After"] = str(int(seconds))
+    if body["status"] == 503:
+        headers["Retry-After"] = "5"
     return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
 
 
@@ -85,6 +87,13 @@ def _translate(error: Exception) -> dict[str, Any] | None:
             code=str(error.default_code),
             title=str(error.default_detail),
             detail=str(error.detail),
+        )
+    if isinstance(error, OperationalError | InterfaceError):
+        return problem(
+            status=503,
+            code="database_away",
+            title=_("The database does not answer at the moment"),
+            detail=_("Nothing of this request was stored. Try again in a few seconds."),
         )
     if isinstance(error, Http404):
         return problem(status=404, code="not_found", title=_("Not found"))

@@ -83,7 +83,7 @@ def enter_environment(argv: list[str]) -> None:
     if os.environ.get(_ENTERED):
         raise SystemExit(f"{sys.executable} has no Django; remove {venv_folder()} and start again")
     require_python()
-    ensure(list(RUNNING_ROLES))
+    ensure(["worker"] if argv[:1] == ["worker"] else list(RUNNING_ROLES))
     python = str(venv_python(venv_folder()))
     os.environ[_ENTERED] = "1"
     os.execv(python, [python, str(PROJECT / "manage.py"), *argv])

@@ -1,5 +1,6 @@
 """Which processes make up the application, with their command lines and signals."""
 
+import dataclasses
 import signal
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from launcher.options import Options
 #: Beside the slots for jobs: threads for the short tasks that keep the rest moving.
 CONTROL_THREADS = 4
 _WORKER_GRACE_S = 30
+_JOINED_GRACE_S = 150
 #: The checks load every page and take half of the time; `make contracts` runs them.
 _FAST = ("--skip-checks",)
 #: Celery's about root (it is about pickle, which is not accepted here) and WhiteNoise's about the
@@ -50,7 +52,7 @@ def build(options: Options, environment: Mapping[str, str]) -> Application:
         web=_server("web", "console.asgi", options.port, options, web),
         gateway=gateway,
         background=(
-            _worker(options.slots + CONTROL_THREADS, worker),
+            _worker(options.slots, "control", worker),
             ChildSpec(
                 name="beat",
                 command=[
@@ -92,12 +94,24 @@ def _server(
     )  # fmt: skip
 
 
-def _worker(threads: int, environment: Mapping[str, str]) -> ChildSpec:
+def joined_worker(options: Options, environment: Mapping[str, str], node: str) -> ChildSpec:
+    """The worker of a node that joined: what keeps the installation moving is not its business.
+
+    It gets time to send its newest checkpoints before it ends.
+    """
+    worker = {**environment, "DJANGO_SETTINGS_MODULE": "console.settings.worker"}
+    worker.setdefault("PYTHONWARNINGS", _QUIET)
+    spec = _worker(options.slots, f"node.{node}", worker)
+    return dataclasses.replace(spec, grace_s=_JOINED_GRACE_S)
+
+
+def _worker(slots: int, queue: str, environment: Mapping[str, str]) -> ChildSpec:
+    threads = slots + CONTROL_THREADS
     return ChildSpec(
         name="worker",
         command=[
             *_celery("worker"), "--pool=threads", "--concurrency", str(threads), "-l", "WARNING",
-            "--without-gossip", "--without-mingle", "-Q", "control",
+            "--without-gossip", "--without-mingle", "-Q", queue,
         ],
         environment=environment,
         stage=Stage.WORKER,

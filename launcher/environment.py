@@ -49,6 +49,8 @@ def apply_stack_environment(argv: Sequence[str] = ()) -> None:
     for name in missing:
         os.environ[name] = str(stack[name])
     os.environ.setdefault("SLIPWAY_DATA_DIR", str(data_dir))
+    if host := stack.get("cluster_host"):
+        os.environ.setdefault("SLIPWAY_CLUSTER_HOST", str(host))
     if url := stack.get("url"):
         os.environ.setdefault("SLIPWAY_PORT", str(url).rpartition(":")[2])
         os.environ.setdefault("SLIPWAY_PUBLIC_URL", str(url))

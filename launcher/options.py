@@ -1,5 +1,6 @@
 """What the environment and the command line ask of the launcher, read once and checked."""
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,10 @@ class Options:
     admin: Mapping[str, str] = field(repr=False)
     #: what every child starts from
     environment: Mapping[str, str] = field(repr=False)
+    #: address of this machine on which embedded servers listen, too, for nodes on others
+    cluster_host: str = ""
+    #: from where those may come, as pg_hba.conf names networks
+    cluster_networks: tuple[str, ...] = ("samenet",)
 
     @property
     def url(self) -> str:
@@ -70,6 +75,8 @@ def read(
         database_url=values["DATABASE_URL"],
         redis_url=values["REDIS_URL"],
         secret_key=values["SECRET_KEY"],
+        cluster_host=_cluster_host(environment.get("SLIPWAY_CLUSTER_HOST", "")),
+        cluster_networks=_networks(environment.get("SLIPWAY_CLUSTER_NETWORKS") or "samenet"),
         admin={name: values[name] for name in _ADMIN if values[name]},
         environment={
             name: value
@@ -88,6 +95,30 @@ def read_value(environment: Mapping[str, str], name: str) -> str:
         return Path(file).read_text().strip()
     except OSError as error:
         raise BadOption(f"{name}_FILE={file} cannot be read: {error.strerror}") from error
+
+
+def _cluster_host(text: str) -> str:
+    if text in ("0.0.0.0", "::", "*"):
+        raise BadOption(
+            f"SLIPWAY_CLUSTER_HOST={text} must be one address of this machine: other machines "
+            "are told to come to it"
+        )
+    return text
+
+
+def _networks(text: str) -> tuple[str, ...]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words:
+        try:
+            fine = word in ("samenet", "samehost") or bool(ipaddress.ip_network(word))
+        except ValueError:
+            fine = False
+        if not fine:
+            raise BadOption(
+                f"SLIPWAY_CLUSTER_NETWORKS: {word!r} is neither samenet nor a network "
+                "such as 10.0.0.0/8"
+            )
+    return tuple(words)
 
 
 def _number(text: str, name: str, most: int) -> int:

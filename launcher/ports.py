@@ -4,7 +4,7 @@ import random
 import socket
 from pathlib import Path
 
-from launcher.errors import PortTaken
+from launcher.errors import BadOption, PortTaken
 
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST, _HIGHEST = 15000, 30000
@@ -33,19 +33,38 @@ def require_free(host: str, port: int, variable: str) -> None:
         )
 
 
-def choose(preferred: int | None = None, *, avoid: frozenset[int] = frozenset()) -> int:
-    """The preferred port where it is still free, else any free one on the loopback address.
+def require_address(host: str, variable: str) -> None:
+    """Raise BadOption unless `host` is an address (or a name of one) of this machine."""
+    if host and not is_free(host, 0):
+        raise BadOption(
+            f"{variable}={host} is no address of this machine. Name the one under which the other "
+            "machines reach it (see `ip addr`)."
+        )
+
+
+def choose(
+    preferred: int | None = None,
+    *,
+    avoid: frozenset[int] = frozenset(),
+    host: str = "",
+) -> int:
+    """The preferred port where it is still free, else any free one on loopback (and `host`).
 
     Never from the kernel's ephemeral range: while a server is being restarted, a client that
     retries could get that very port as its own and connect to itself, and the server could not
     come back.
     """
-    if preferred and preferred not in avoid and is_free("127.0.0.1", preferred):
+    hosts = {"127.0.0.1", host or "127.0.0.1"}
+
+    def fits(port: int) -> bool:
+        return port not in avoid and all(is_free(each, port) for each in hosts)
+
+    if preferred and fits(preferred):
         return preferred
     first, last = _ephemeral_range()
     for _ in range(2000):
         port = random.randint(_LOWEST, _HIGHEST)
-        if port not in avoid and not first <= port <= last and is_free("127.0.0.1", port):
+        if not first <= port <= last and fits(port):
             return port
     with socket.socket() as probe:  # a machine whose ephemeral range swallows ours
         probe.bind(("127.0.0.1", 0))

@@ -10,10 +10,12 @@ import struct
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from launcher import identity as identities
 from launcher import ports
+from launcher.admission import admit
 from launcher.child import ChildSpec, Stage
 from launcher.errors import LauncherError
 from launcher.state import DataDirectory
@@ -49,9 +51,18 @@ class Postgres:
 
     name = "postgres"
 
-    def __init__(self, data: DataDirectory, *, fast: bool = False) -> None:
+    def __init__(
+        self,
+        data: DataDirectory,
+        *,
+        fast: bool = False,
+        cluster_host: str = "",
+        networks: Sequence[str] = ("samenet",),
+    ) -> None:
         self._data = data
         self._fast = fast
+        self._cluster_host = cluster_host
+        self._networks = networks if cluster_host else ()
         self._binaries = find_binaries()
         self._major = _major_version(self._binaries)
         self._cluster = data.path / f"pg{self._major}"
@@ -71,7 +82,8 @@ class Postgres:
                 self._single_user(
                     self._cluster, f"ALTER ROLE {ROLE} LOGIN CREATEDB PASSWORD '{self._password}';"
                 )
-        self.port = ports.choose(self._data.port(self.name))
+        admit(self._cluster / "pg_hba.conf", DATABASE, ROLE, self._networks)
+        self.port = ports.choose(self._data.port(self.name), host=self._cluster_host)
         self._data.remember_port(self.name, self.port)
         return made
 
@@ -82,7 +94,10 @@ class Postgres:
 
     def spec(self) -> ChildSpec:
         """How the server runs: in the foreground, under the launcher."""
-        options = [word for option in (_FAST if self._fast else ()) for word in ("-c", option)]
+        chosen = list(_FAST if self._fast else ())
+        if self._cluster_host:
+            chosen.append(f"listen_addresses=127.0.0.1,{self._cluster_host}")
+        options = [word for option in chosen for word in ("-c", option)]
         return ChildSpec(
             name=self.name,
             command=[

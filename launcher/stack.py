@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from launcher import strays
+from launcher import ports, strays
 from launcher.child import ChildSpec
 from launcher.errors import StopRequested
 from launcher.journal import Journal
@@ -35,8 +35,13 @@ class Stack:
     def start_servers(self, *, fast: bool = False) -> None:
         """Start those servers whose address was not given, and wait until they answer."""
         supervisor, begun = self.supervisor, time.monotonic()
-        postgres = None if self.database_url else Postgres(self.data, fast=fast)
-        valkey = None if self.redis_url else Valkey(self.data, fast=fast)
+        host, networks = self.options.cluster_host, self.options.cluster_networks
+        ports.require_address(host, "SLIPWAY_CLUSTER_HOST")
+        postgres = valkey = None
+        if not self.database_url:
+            postgres = Postgres(self.data, fast=fast, cluster_host=host, networks=networks)
+        if not self.redis_url:
+            valkey = Valkey(self.data, fast=fast, cluster_host=host)
         if postgres:
             if postgres.prepare():
                 supervisor.say(f"database made in {time.monotonic() - begun:.1f} s")
@@ -76,6 +81,7 @@ class Stack:
                 "REDIS_URL": self.redis_url,
                 "SECRET_KEY": self.secret_key,
                 "url": url,
+                "cluster_host": self.options.cluster_host,
                 "pid": os.getpid(),
             }
         )

@@ -12,7 +12,7 @@ from launcher.errors import LauncherError
 from launcher.state import DataDirectory
 
 _TEMPLATE = """\
-bind 127.0.0.1
+bind {addresses}
 port {port}
 requirepass {password}
 dir "{folder}"
@@ -31,9 +31,10 @@ class Valkey:
 
     name = "redis"
 
-    def __init__(self, data: DataDirectory, *, fast: bool = False) -> None:
+    def __init__(self, data: DataDirectory, *, fast: bool = False, cluster_host: str = "") -> None:
         self._data = data
         self._fast = fast
+        self._cluster_host = cluster_host
         self._binary = find_binary()
         self._folder = data.path / "valkey"
         self._file = data.run / "valkey.conf"
@@ -43,13 +44,14 @@ class Valkey:
     def prepare(self, avoid: frozenset[int] = frozenset()) -> None:
         """Write its configuration: the password stands in a private file, not on a command line."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        self.port = ports.choose(self._data.port(self.name), avoid=avoid)
+        self.port = ports.choose(self._data.port(self.name), avoid=avoid, host=self._cluster_host)
         self._data.remember_port(self.name, self.port)
         folder = str(self._folder).replace("\\", "\\\\").replace('"', '\\"')
         self._file.unlink(missing_ok=True)
         self._file.touch(0o600)
         self._file.write_text(
             _TEMPLATE.format(
+                addresses=" ".join(dict.fromkeys(["127.0.0.1", self._cluster_host])).strip(),
                 port=self.port,
                 password=self._password,
                 folder=folder,

@@ -3,11 +3,12 @@
 See docs/architecture.md#life-of-a-job.
 """
 
+import errno
 import logging
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -15,24 +16,33 @@ from django.db import DatabaseError, connections
 
 from models_app.core.errors import SlipwayError, StaleEpoch
 from models_app.jobs.attempts import (
+    attempt_isolated,
     attempt_started,
     job_fail,
     job_finish,
     job_release,
     job_stopped,
 )
+from models_app.jobs.checkpoints import checkpoint_folder
 from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.log_compaction import log_compact
 from models_app.jobs.models import Job
 from models_app.jobs.states import TERMINAL, JobState, ReasonCode
+from workers.checkpoints import CheckpointSender, restore
+from workers.isolation.cage import Cage
 from workers.late import clear_job
 from workers.lease import Lease
+from workers.patience import with_store
 from workers.process import ChildProcess
 from workers.shipping import Shipper
-from workers.spool import attempt_folder, checkpoint_folder, job_folder
+from workers.spool import attempt_folder, job_folder
 
 logger = logging.getLogger(__name__)
 
+#: Longest wait for the newest checkpoint to be sent to the console.
+SETTLE_S = 120
+#: Reasons of a child that may hide a limit it ran into: "cannot start a thread", "file too large".
+UNEXPLAINED = {None, ReasonCode.USER_CODE, ReasonCode.OOM, ReasonCode.DISK_FULL}
 SHIP_EVERY_S = 0.1
 #: Batches in a row while the spool is ahead, before the lease is looked at again.
 CATCH_UP = 20
@@ -47,8 +57,11 @@ class Attempt:
         self.kind, self.params = kind_of(job)
         self.node_stopping = stopping
         self.folder = attempt_folder(job.pk, job.epoch)
-        self.process = ChildProcess(self.folder)
-        self.shipper = Shipper(job, self.folder)
+        kept = (job_folder(job.pk) / "work", checkpoint_folder(job.pk))
+        self.cage = Cage(job, self.folder, measured=kept)
+        self.process = ChildProcess(self.folder, self.cage)
+        self.sender = CheckpointSender(job)
+        self.shipper = Shipper(job, self.folder, self.sender.offer)
         self.lease = Lease(job, beat=self.process.beat)
         self.why_stopped = ""
         self._stop_at: float | None = None
@@ -65,7 +78,9 @@ class Attempt:
             logger.error("attempt %s of job %s given up: %s", self.job.epoch, self.job.pk, error)
         finally:
             self.lease.close()
+            self.sender.close()
             self.process.kill()
+            self.cage.close()
             connections.close_all()
             self._clean_up()
 
@@ -74,17 +89,48 @@ class Attempt:
         self.shipper.leftovers()
         self.shipper.say(f"Attempt {self.job.epoch} starts on {self.job.node_name}.")
         try:
-            inputs = self.kind.load(self.params, self.job, self.folder / "inputs")
+            inputs = self._with_store(self._load)
         except (JobFailed, SlipwayError) as error:
-            reason = error.reason if isinstance(error, JobFailed) else ReasonCode.INTEGRITY
-            self.shipper.say(error.message, level="error")
-            self.shipper.drain()
-            self._fail(reason, error.message, permanent=True)
+            if isinstance(error, StaleEpoch):
+                raise
+            self._refuse(error)
             return
-        self.process.start(self._job_file(inputs))
+        try:
+            self.process.start(self._job_file(inputs))
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            reason = ReasonCode.DISK_FULL if full else ReasonCode.KILLED
+            self._fail(reason, f"Its process could not be started: {error}", permanent=False)
+            return
         attempt_started(job=self.job, pid=self.process.pid)
+        attempt_isolated(job=self.job, isolation=self.cage.describe())
         self._watch()
         self._conclude()
+
+    def _load(self) -> dict[str, Any]:
+        inputs = self.kind.load(self.params, self.job, self.folder / "inputs")
+        restore(self.job, self.shipper.say)
+        return inputs
+
+    def _refuse(self, error: JobFailed | SlipwayError) -> None:
+        """What the job needs cannot be had: for good, or only here and now."""
+        self.shipper.say(error.message, level="error")
+        self.shipper.drain()
+        if not isinstance(error, JobFailed):
+            self._fail(ReasonCode.INTEGRITY, error.message, permanent=True)
+        elif self._is_leaving() and not error.permanent:
+            facts = self._facts()
+            self._patiently(lambda: job_release(job=self.job, message=error.message, attempt=facts))
+        else:
+            self._fail(error.reason, error.message, permanent=error.permanent)
+
+    def _with_store(self, action: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        return with_store(
+            action, lost=self.lease.lost, leaving=self._is_leaving, say=self.shipper.say
+        )
+
+    def _is_leaving(self) -> bool:
+        return self.node_stopping.is_set() or self.lease.state != JobState.RUNNING
 
     def _job_file(self, inputs: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -111,7 +157,7 @@ class Attempt:
                 self._ask_to_stop("node")
             elif self.job.timeout_s and time.monotonic() - started > self.job.timeout_s:
                 self._ask_to_stop("timeout")
-            if self._stop_at and time.monotonic() > self._stop_at:
+            if self.cage.breach() or (self._stop_at and time.monotonic() > self._stop_at):
                 self.process.kill()
         self.process.kill()
 
@@ -135,11 +181,16 @@ class Attempt:
         """The child is gone: store the rest of what it said, then end the attempt."""
         self._patiently(lambda: self.shipper.drain())
         outcome = self.shipper.outcome or {"kind": "died"}
+        if outcome["kind"] != "result" and self.lease.state != JobState.CANCELING:
+            # Where it goes on, this disk may not be seen.
+            self.sender.settle(SETTLE_S)
         if self.why_stopped == "timeout":
             text = f"It took longer than its limit of {self.job.timeout_s} s."
             self._fail(ReasonCode.TIMEOUT, text, permanent=True)
         elif self.lease.state == JobState.CANCELING:
             self._patiently(lambda: job_stopped(job=self.job, attempt=self._facts()))
+        elif self._breached(outcome):
+            return
         elif outcome["kind"] == "result" and not (self.kind.long_lived and self.why_stopped):
             self._finish(outcome["value"])
         elif self.why_stopped in ("node", "request") and outcome["kind"] in (
@@ -154,17 +205,36 @@ class Attempt:
         else:
             self._fail(ReasonCode.KILLED, self._death(), permanent=False)
 
+    def _breached(self, outcome: dict[str, Any]) -> bool:
+        """End the attempt for a limit it passed; a result, or a reason of its own, comes first."""
+        if outcome["kind"] == "result" or outcome.get("reason") not in UNEXPLAINED:
+            return False
+        breach = self.cage.breach(final=True)
+        if breach is None:
+            return False
+        steps: list[int | None] = []
+        row = Job.objects.filter(pk=self.job.pk)
+        self._patiently(lambda: steps.extend(row.values_list("step", flat=True)))
+        message = breach.message(steps[-1] if steps else None)
+        self._patiently(lambda: self.shipper.say(message, level="error"))
+        self._fail(breach.code, message, permanent=breach.permanent)
+        return True
+
     def _finish(self, value: dict[str, Any]) -> None:
         if self.kind.long_lived:
             self._fail(ReasonCode.KILLED, "It ended by itself.", permanent=False)
             return
         try:
-            stored = self.kind.store(self.params, self.job, value, self.folder / "output")
+            stored = self._with_store(
+                lambda: self.kind.store(self.params, self.job, value, self.folder / "output")
+            )
             self._patiently(lambda: job_finish(job=self.job, result=stored, attempt=self._facts()))
         except SlipwayError as error:
             if isinstance(error, StaleEpoch):
                 raise
             self._fail(ReasonCode.INTEGRITY, error.message, permanent=True)
+        except JobFailed as error:
+            self._refuse(error)
 
     def _fail(self, reason: str, message: str, *, permanent: bool) -> None:
         self._patiently(
@@ -193,11 +263,12 @@ class Attempt:
             "exit_code": self.process.exit_code,
             "exit_signal": self.process.exit_signal,
             "tail": self.shipper.tail(),
+            "isolation": self.cage.describe(),
         }
 
     def _death(self) -> str:
         if self.process.exit_signal == "SIGKILL":
-            return "The job's process was killed (SIGKILL): perhaps the machine ran out of memory."
+            return "The job's process was killed (SIGKILL) by something other than Slipway."
         if self.process.exit_signal:
             return f"The job's process died of {self.process.exit_signal}."
         return f"The job's process ended with status {self.process.exit_code} without a result."

@@ -120,7 +120,8 @@ def _classify(error: BaseException) -> dict[str, Any]:
             "reason": "oom",
             "permanent": True,
         }
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    # EFBIG: a single file as large as all the disk that the job may take.
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return {"message": "The disk is full.", "reason": "disk_full", "permanent": False}
     return {"message": message[:2000], "reason": "user_code", "permanent": True}
 

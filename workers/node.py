@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import signal
 import socket
 import threading
 import time
@@ -17,22 +18,36 @@ from django.db import OperationalError, close_old_connections, connections
 
 from models_app.deployments.reconcile import reconcile_all
 from models_app.jobs.attempts import job_claim
+from models_app.jobs.housekeeping import tidy
+from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.placement import place_jobs
 from models_app.jobs.recovery import recover_node, sweep
 from models_app.jobs.signals import node_queue
 from models_app.jobs.states import JobState
+from models_app.jobs.ticks import tick_claim
+from models_app.pools.joining import NodeRefused, node_may_register
 from models_app.pools.services.registration import node_gone, node_heartbeat, node_register
 from workers.attempt import Attempt
 from workers.capacity import capacity, health
 from workers.devices import Devices
+from workers.inline import InlineAttempt
 from workers.late import Tidier
+from workers.orphans import end_orphans
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 3.0
 #: The node does the clock's work itself when beat or the broker has been silent for so long.
-TICK_GAP_S = 12.0
+TICK_GAP_S = 10.0
+#: What happens by the clock: seconds between, and what is done. Beat sends the ticks.
+TICKS: dict[str, tuple[float, Callable[[], object]]] = {
+    "sweep": (5.0, sweep),
+    "reconcile": (2.0, reconcile_all),
+    "tidy": (600.0, tidy),
+}
+#: Exit status of a worker whose name belongs to another node (EX_CONFIG).
+REFUSED = 78
 
 
 class Node:
@@ -44,22 +59,27 @@ class Node:
         self.slots = threading.BoundedSemaphore(settings.WORKER_SLOTS)
         self.stopping = threading.Event()
         self._attempts: dict[int, Attempt] = {}
-        self._ticks = {"sweep": time.monotonic(), "reconcile": time.monotonic()}
+        self._ticked = dict.fromkeys(TICKS, time.monotonic())
         self._poller = threading.Thread(target=self._poll, name="node-poll", daemon=True)
         self._devices = Devices(0)
 
     def start(self) -> None:
         """Register, free what an earlier self of this node held, and begin to poll."""
-        self.register()
-        freed = recover_node(node=self.name, incarnation=self.incarnation)
-        if freed:
-            logger.warning("freed %s jobs of an earlier worker on %s", freed, self.name)
-        place_jobs()
+        end_orphans(self.name)
+        try:
+            self.register()
+            freed = recover_node(node=self.name, incarnation=self.incarnation)
+            if freed:
+                logger.warning("freed %s jobs of an earlier worker on %s", freed, self.name)
+            place_jobs()
+        except OperationalError as error:  # the poller tries again, and leases run out
+            logger.warning("database not reachable: %s", error)
         connections.close_all()
         self._poller.start()
         Tidier(self.stopping).start()
 
     def register(self) -> None:
+        node_may_register(name=self.name, secret=settings.NODE_SECRET)
         has = capacity()
         self._devices = Devices(len(has["gpus"]), keep=self._devices)
         node_register(
@@ -68,15 +88,21 @@ class Node:
             slots=settings.WORKER_SLOTS,
             capacity=has,
             labels=settings.NODE_LABELS,
+            shares_store=not settings.STORE_URL,
         )
 
     def stop(self) -> None:
         """No more claims; the running attempts stop politely and give their jobs back."""
         self.stopping.set()
 
-    def ticked(self, what: str) -> None:
-        """Beat is alive: the poller need not do this work now."""
-        self._ticks[what] = time.monotonic()
+    def tick(self, what: str) -> None:
+        """Do the work of a tick, unless another process has just done it."""
+        self._ticked[what] = time.monotonic()
+        if what == "tidy" and settings.STORE_URL:
+            return  # only a node with the console's disk can free files there
+        every_s, action = TICKS[what]
+        if tick_claim(what, every_s):
+            action()
 
     def look(self, job_id: int) -> None:
         """Somebody wants something of this job."""
@@ -84,20 +110,27 @@ class Node:
         if attempt is not None:
             attempt.lease.look()
 
-    def offer(self, job_id: int | None) -> None:
-        """Claim this job (or any placed here), supervise it to its end, then others."""
+    def offer(self, count: int = 1) -> None:
+        """Claim a job that is placed here, supervise it to its end, then others.
+
+        With `count` above one, other threads do so beside, as far as slots are free.
+        """
+        for _ in range(min(count, settings.WORKER_SLOTS - len(self._attempts)) - 1):
+            threading.Thread(target=self.offer, name="offer", daemon=True).start()
         while not self.stopping.is_set() and self.slots.acquire(blocking=False):
             try:
-                job = job_claim(worker=self.incarnation, node=self.name, job_id=job_id)
+                job = job_claim(worker=self.incarnation, node=self.name)
                 if job is None:
                     return
                 self._supervise(job)
             finally:
                 self.slots.release()
                 connections.close_all()
-            job_id = None
 
     def _supervise(self, job: Job) -> None:
+        if job_kinds.get(job.kind).inline:
+            InlineAttempt(job).run()
+            return
         with self._devices.reserved(job.gpus) as devices:
             attempt = Attempt(job, stopping=self.stopping, devices=devices)
             self._attempts[job.pk] = attempt
@@ -114,10 +147,10 @@ class Node:
             try:
                 close_old_connections()
                 self._beat()
-                self._tick("sweep", sweep)
-                self._tick("reconcile", reconcile_all)
-                if len(self._attempts) < settings.WORKER_SLOTS and self._work_waits():
-                    threading.Thread(target=self.offer, args=(None,), daemon=True).start()
+                self._overdue()
+                if len(self._attempts) < settings.WORKER_SLOTS and (count := self._waiting()):
+                    args = (count,)
+                    threading.Thread(target=self.offer, args=args, daemon=True).start()
             except OperationalError as error:
                 logger.warning("database not reachable: %s", error)
             except Exception:
@@ -137,13 +170,14 @@ class Node:
         if known is None:
             self.register()
 
-    def _tick(self, what: str, action: Callable[[], object]) -> None:
-        if time.monotonic() - self._ticks[what] > TICK_GAP_S:
-            self._ticks[what] = time.monotonic()
-            action()
+    def _overdue(self) -> None:
+        """Beat or the broker is away: its work is done all the same."""
+        for what, (every_s, _action) in TICKS.items():
+            if time.monotonic() - self._ticked[what] > every_s + TICK_GAP_S:
+                self.tick(what)
 
-    def _work_waits(self) -> bool:
-        return Job.objects.filter(state=JobState.SCHEDULED, node_name=self.name).exists()
+    def _waiting(self) -> int:
+        return Job.objects.filter(state=JobState.SCHEDULED, node_name=self.name).count()
 
     def _say_goodbye(self) -> None:
         try:
@@ -165,7 +199,13 @@ def _on_ready(sender: Any = None, **_: object) -> None:
     node = current_node()
     # Its own queue, whose name is known only now; kept over reconnections to the broker.
     sender.add_task_queue(node_queue(node.name))
-    node.start()
+    # A hard end is one: Celery's would wait for attempts, and they for a database that may be gone.
+    signal.signal(signal.SIGQUIT, lambda *_: os._exit(1))
+    try:
+        node.start()
+    except NodeRefused as error:
+        logger.error("%s", error.message)
+        raise SystemExit(REFUSED) from error
 
 
 @signals.worker_shutting_down.connect

@@ -12,6 +12,8 @@ from typing import Any
 
 from django.conf import settings
 
+from workers.isolation.cage import Cage
+
 #: What a child may inherit. Everything else, above all secrets, stays with the supervisor.
 INHERIT = (
     "PATH",
@@ -19,16 +21,15 @@ INHERIT = (
     "LANG",
     "LC_ALL",
     "TZ",
-    "TMPDIR",
     "LD_LIBRARY_PATH",
 )
 
 
 class ChildProcess:
-    """`python -m workers.child FOLDER`, watched by its supervisor."""
+    """`python -m workers.child FOLDER` in its cage, watched by its supervisor."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, cage: Cage) -> None:
+        self.folder, self.cage = folder, cage
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -49,23 +50,32 @@ class ChildProcess:
         return signal.Signals(-code).name if code is not None and code < 0 else ""
 
     def start(self, job_file: dict[str, Any]) -> None:
-        """Write `job.json` and spawn. stdout and stderr below Python go into the spool as text."""
+        """Write `job.json` and spawn. stdout and stderr below Python go into the spool as text.
+
+        The gate enters the cage and waits; it becomes the job once the cage has it on record.
+        """
         job_file = {**job_file, "parent_pid": os.getpid()}
         (self.folder / "job.json").write_text(json.dumps(job_file))
         (self.folder / "job.json").chmod(0o600)
         spool = os.open(self.folder / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
+            gate = self.cage.open()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "workers.child", str(self.folder)],
+                [*gate, sys.executable, "-m", "workers.child", str(self.folder)],
                 stdin=subprocess.PIPE,
                 stdout=spool,
                 stderr=spool,
-                env=child_environment(job_file.get("devices", ())),
+                env={
+                    **child_environment(job_file.get("devices", ())),
+                    **self.cage.environment(),
+                },
                 cwd=settings.BASE_DIR,
                 start_new_session=True,
             )
         finally:
             os.close(spool)
+        self.cage.entered(self._process.pid)
+        self.beat()
 
     def running(self, timeout_s: float) -> bool:
         """Wait up to `timeout_s`; whether it still runs."""
@@ -93,11 +103,12 @@ class ChildProcess:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """End the whole process group, whatever is left of it."""
+        """End the whole process group and everything else in the cage, whatever is left of it."""
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        self.cage.kill()
         self._process.wait()
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):

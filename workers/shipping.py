@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,13 @@ TAIL_LINES = 40
 class Shipper:
     """Owns the read position in the spool of one attempt."""
 
-    def __init__(self, job: Job, folder: Path) -> None:
-        self.job = job
+    def __init__(
+        self,
+        job: Job,
+        folder: Path,
+        on_checkpoint: Callable[[int, str], None] = lambda step, path: None,
+    ) -> None:
+        self.job, self.on_checkpoint = job, on_checkpoint
         self.spool = Spool(folder / "events.jsonl")
         self.outcome: dict[str, Any] | None = None
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -140,6 +146,8 @@ class Shipper:
         for checkpoint in batch.checkpoints:
             checkpoint_record(job=self.job, checkpoint=checkpoint)
         if batch.checkpoints:
+            newest = max(batch.checkpoints, key=lambda checkpoint: checkpoint["step"])
+            transaction.on_commit(lambda: self.on_checkpoint(newest["step"], newest["path"]))
             checkpoints_forget(job=self.job, exists=lambda path: Path(path).exists())
         if batch.environment is not None:
             attempt_environment(job=self.job, environment=batch.environment)

@@ -37,11 +37,6 @@ def attempt_folder(job_id: int, epoch: int) -> Path:
     return job_folder(job_id) / f"a{epoch}"
 
 
-def checkpoint_folder(job_id: int) -> Path:
-    """Survives attempts: shared by the nodes that share the data directory."""
-    return Path(settings.DATA_DIR) / "checkpoints" / f"job-{job_id}"
-
-
 class Spool:
     """Reads the events file of one attempt from an offset on; what it gives out is masked."""
 

@@ -2,15 +2,13 @@
 
 from celery import shared_task
 
-from models_app.deployments.reconcile import reconcile_all
-from models_app.jobs.recovery import sweep as sweep_jobs
 from workers.node import current_node
 
 
-@shared_task(name="workers.run_job")
-def run_job(job_id: int, **_: object) -> None:
-    """The go signal for one job: supervise its child process here, if a slot is free."""
-    current_node().offer(job_id)
+@shared_task(name="workers.offer")
+def offer(count: int = 1, **_: object) -> None:
+    """The go signal: about `count` jobs wait here. Supervise them as far as slots are free."""
+    current_node().offer(count)
 
 
 @shared_task(name="workers.look")
@@ -22,12 +20,16 @@ def look(job_id: int, **_: object) -> None:
 @shared_task(name="workers.sweep")
 def sweep(**_: object) -> None:
     """Recover jobs whose worker fell silent; send lost signals again."""
-    current_node().ticked("sweep")
-    sweep_jobs()
+    current_node().tick("sweep")
 
 
 @shared_task(name="workers.reconcile")
 def reconcile(**_: object) -> None:
     """Bring every deployment nearer to what it should be."""
-    current_node().ticked("reconcile")
-    reconcile_all()
+    current_node().tick("reconcile")
+
+
+@shared_task(name="workers.tidy")
+def tidy(**_: object) -> None:
+    """Let go of old log lines and of files that nothing names."""
+    current_node().tick("tidy")

@@ -13,6 +13,8 @@ BY_ID = {
     "evaluation": "evaluation_detail",
     "person": "person_detail",
 }
+#: The same where the label of the thing is all that the page takes.
+BY_LABEL = {"node": "node_detail", "pool": "pool_detail"}
 #: The same where the page takes the team and the name, which is the label of the thing.
 BY_NAME = {"dataset": "dataset_detail", "model": "model_detail", "deployment": "deployment_detail"}
 #: The same where the label is the name and a number, such as `poet v3`.
@@ -30,6 +32,8 @@ def object_href(event: AuditEvent) -> str | None:
     kind, team = event.object_type, event.team.slug if event.team else ""
     if kind in BY_ID:
         return url_or_none(BY_ID[kind], event.object_id)
+    if kind in BY_LABEL:
+        return url_or_none(BY_LABEL[kind], event.object_label)
     if not team:
         return None
     if kind in {"team", "membership"}:

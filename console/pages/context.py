@@ -65,7 +65,7 @@ def _counts(request: HttpRequest) -> dict[str, dict[str, Any]]:
     return {name: count(user) for name, count in COUNTS.items()}
 
 
-def _palette(groups: list[dict[str, Any]]) -> list[dict[str, str]]:
+def _palette(groups: list[dict[str, Any]], user: Any) -> list[dict[str, str]]:
     where = _("Go to")
     entries = [
         {"group": where, "label": str(item["label"]), "href": item["href"], "icon": item["icon"]}
@@ -73,16 +73,18 @@ def _palette(groups: list[dict[str, Any]]) -> list[dict[str, str]]:
         for item in group["entries"]
     ]
     commands = [
-        ("job_new", _("New job"), "plus"),
-        ("dataset_new", _("New dataset"), "plus"),
-        ("model_new", _("New model"), "plus"),
-        ("deployment_new", _("New deployment"), "plus"),
-        ("token_new", _("New API token"), "key"),
-        ("account", _("Profile and security"), "user"),
+        ("job_new", _("New job"), "plus", ""),
+        ("dataset_new", _("New dataset"), "plus", ""),
+        ("model_new", _("New model"), "plus", ""),
+        ("deployment_new", _("New deployment"), "plus", ""),
+        ("node_join_tokens", _("Add a node"), "plus", "pools.manage_node"),
+        ("pool_new", _("New pool"), "plus", "pools.manage_pool"),
+        ("token_new", _("New API token"), "key", ""),
+        ("account", _("Profile and security"), "user", ""),
     ]
-    for name, label, icon in commands:
+    for name, label, icon, permission in commands:
         href = url_or_none(name)
-        if href:
+        if href and (not permission or user.has_perm(permission)):
             entries.append({"group": _("Commands"), "label": label, "href": href, "icon": icon})
     return entries
 
@@ -97,7 +99,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     return {
         "nav_groups": lambda: bar()["nav_groups"],
         "nav_live": lambda: bar()["nav_live"],
-        "palette_entries": lambda: _palette(bar()["nav_groups"]),
+        "palette_entries": lambda: _palette(bar()["nav_groups"], request.user),
         "script_strings": script_strings,
         "shell_languages": settings.LANGUAGES,
     }

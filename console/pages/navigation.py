@@ -61,7 +61,10 @@ GROUPS: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
     ),
     (
         _("Operate"),
-        (Entry("node_list", _("Nodes"), "server-2", "n", ("node_",), "pools.view_node"),),
+        (
+            Entry("node_list", _("Nodes"), "server-2", "n", ("node_",), "pools.view_node"),
+            Entry("pool_list", _("Pools"), "stack-2", "l", ("pool_",)),
+        ),
     ),
     (
         _("Administer"),

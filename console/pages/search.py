@@ -1,4 +1,4 @@
-"""What the palette finds: models, datasets, jobs and deployments by name."""
+"""What the palette finds: models, datasets, jobs, deployments, nodes and pools by name."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +12,7 @@ from console.pages.navigation import url_or_none
 from models_app.datasets.models import Dataset
 from models_app.deployments.models import Deployment
 from models_app.jobs.selectors import job_list
+from models_app.pools.selectors import node_list, pool_list
 from models_app.registry.models import Model
 
 EACH = 5
@@ -42,10 +43,32 @@ def _results(actor: Any, query: str) -> Iterable[dict[str, Any]]:
                 "sub": row.team.slug,
                 "href": href,
             }
+    yield from _places(actor, query)
     for job in job_list(actor=actor, query=query)[:EACH]:
         href = url_or_none("job_detail", job.pk)
         sub = f"#{job.pk} · {job.get_state_display()}"
         yield {"group": _("Jobs"), "icon": "bolt", "label": job.title, "sub": sub, "href": href}
+
+
+def _places(actor: Any, query: str) -> Iterable[dict[str, Any]]:
+    """Nodes, for who may see them, and pools."""
+    if actor.has_perm("pools.view_node"):
+        for node in node_list().filter(name__icontains=query)[:EACH]:
+            yield {
+                "group": _("Nodes"),
+                "icon": "server-2",
+                "label": node.name,
+                "sub": node.get_state_display(),
+                "href": url_or_none("node_detail", node.name),
+            }
+    for pool in pool_list(actor=actor).filter(name__icontains=query)[:EACH]:
+        yield {
+            "group": _("Pools"),
+            "icon": "stack-2",
+            "label": pool.name,
+            "sub": pool.description[:60],
+            "href": url_or_none("pool_detail", pool.name),
+        }
 
 
 urlpatterns = [path("search/", search, name="search")]

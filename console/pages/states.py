@@ -23,18 +23,18 @@ class Look:
 
 JOB = {
     "created": Look("neutral", "circle-dashed", _("Created")),
-    "awaiting_approval": Look("violet", "hourglass", _("Awaiting approval")),
+    "awaiting_approval": Look("violet", "hourglass", _("Waiting for approval")),
     "pending": Look("neutral", "clock", _("Queued")),
-    "scheduled": Look("cyan", "calendar-time", _("Scheduled")),
+    "scheduled": Look("cyan", "calendar-time", _("Starting"), live=True),
     "running": Look("blue", "player-play.filled", _("Running"), live=True),
     "pausing": Look("amber", "player-pause", _("Pausing"), live=True),
     "paused": Look("neutral", "player-pause", _("Paused")),
-    "preempting": Look("amber", "player-track-next", _("Preempting"), live=True),
+    "preempting": Look("amber", "player-track-next", _("Making room"), live=True),
     "recovering": Look("amber", "refresh", _("Recovering"), live=True),
-    "canceling": Look("amber", "player-stop", _("Canceling"), live=True),
+    "canceling": Look("amber", "player-stop", _("Stopping"), live=True),
     "succeeded": Look("green", "circle-check", _("Succeeded")),
     "failed": Look("red", "circle-x", _("Failed")),
-    "canceled": Look("neutral", "ban", _("Canceled")),
+    "canceled": Look("neutral", "ban", _("Cancelled")),
     "timed_out": Look("red", "clock-cancel", _("Timed out")),
 }
 VERSION = {
@@ -89,8 +89,11 @@ APPROVAL = {
 }
 NODE = {
     "ready": Look("green", "circle-check", _("Ready")),
-    "unreachable": Look("red", "plug-connected-x", _("Unreachable")),
+    "cordoned": Look("neutral", "ban", _("Cordoned")),
     "draining": Look("amber", "arrow-bar-to-down", _("Draining"), live=True),
+    "unreachable": Look("red", "plug-connected-x", _("Unreachable")),
+    "quarantined": Look("red", "shield-x", _("Quarantined")),
+    "removed": Look("neutral", "archive", _("Removed")),
 }
 #: Things without a machine of their own that a badge shows all the same: tokens, people, switches.
 OTHER = {

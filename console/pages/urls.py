@@ -13,6 +13,7 @@ AREAS = [
     "deployments",
     "playground",
     "nodes",
+    "pools",
     "search",
     "side_bar",
 ]

@@ -3,23 +3,27 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from console.settings import env
+from console.settings import cluster, env
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 DATA_DIR = Path(env.read_str("SLIPWAY_DATA_DIR", str(BASE_DIR / "var"), "Where all data lies"))
-SECRET_KEY = env.read_str("SECRET_KEY", None, "Signs sessions and tokens of replicas", secret=True)
+SECRET_KEY = env.read_str(
+    "SECRET_KEY", None, "Signs sessions; other keys are made of it", secret=True
+)
+REPLICA_KEY = cluster.replica_key(SECRET_KEY)
+CLUSTER_HOST = cluster.CLUSTER_HOST
+NODE_SECRET = cluster.NODE_SECRET
+STORE_URL = cluster.STORE_URL
+CACHE_MIB = cluster.CACHE_MIB
 DEBUG = False
 HOST = env.read_str("SLIPWAY_HOST", "127.0.0.1", "Address the console listens on")
 PORT = env.read_int("SLIPWAY_PORT", 8000, "Port the console listens on", least=1, most=65535)
 PUBLIC_URL = env.read_str(
     "SLIPWAY_PUBLIC_URL", f"http://{HOST}:{PORT}", "The address people open, used in links"
 ).rstrip("/")
+_names = ["127.0.0.1", "localhost", "[::1]", urlsplit(PUBLIC_URL).hostname or HOST, CLUSTER_HOST]
 ALLOWED_HOSTS = env.read_list(
-    "SLIPWAY_ALLOWED_HOSTS",
-    ",".join(
-        dict.fromkeys(["127.0.0.1", "localhost", "[::1]", urlsplit(PUBLIC_URL).hostname or HOST])
-    ),
-    "Host names the console answers to",
+    "SLIPWAY_ALLOWED_HOSTS", ",".join(dict.fromkeys(_names)), "Host names the console answers to"
 )
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
@@ -77,11 +81,10 @@ def database(url: str) -> dict[str, object]:
 DB_POOL_SIZE = env.read_int(
     "SLIPWAY_DB_POOL", 8, "Database connections per process", least=1, most=100
 )
-DATABASES = {
-    "default": database(
-        env.read_str("DATABASE_URL", None, "postgresql://user:password@host:port/name", secret=True)
-    )
-}
+DATABASE_URL = env.read_str(
+    "DATABASE_URL", None, "postgresql://user:password@host:port/name", secret=True
+)
+DATABASES = {"default": database(DATABASE_URL)}
 
 REDIS_URL = env.read_str("REDIS_URL", None, "redis://:password@host:port[/base-db]", secret=True)
 _redis = urlsplit(REDIS_URL)
@@ -172,6 +175,28 @@ JOB_HEARTBEAT_S = env.read_int(
 )
 JOB_GRACE_S = env.read_int(
     "SLIPWAY_JOB_GRACE_S", 20, "Seconds a job may take to stop politely", least=1
+)
+ISOLATION = env.read_str(
+    "SLIPWAY_ISOLATION", "auto", "How jobs are fenced in: auto, cgroup2, cgroup1 or polling"
+)
+CGROUP = env.read_str(
+    "SLIPWAY_CGROUP", "", "Folder of a control group (version 2) set aside for this worker's jobs"
+)
+JOB_MEMORY_MIB = env.read_int(
+    "SLIPWAY_JOB_MEMORY_MIB", 0, "Memory of a job that asks for none in MiB; 0: what the node has"
+)
+JOB_DISK_MIB = env.read_int(
+    "SLIPWAY_JOB_DISK_MIB", 0, "Disk of a job that asks for none in MiB; 0: no limit"
+)
+JOB_PIDS = env.read_int(
+    "SLIPWAY_JOB_PIDS", 512, "Processes and threads of a job, besides four for each CPU", least=16
+)
+SCRATCH_DIR = Path(
+    env.read_str(
+        "SLIPWAY_SCRATCH_DIR",
+        str(DATA_DIR / "scratch"),
+        "Directory on the node for temporary files of jobs",
+    )
 )
 LOG_KEEP_DAYS = env.read_int(
     "SLIPWAY_LOG_KEEP_DAYS", 180, "Days that lines of job logs are kept; 0: for ever"

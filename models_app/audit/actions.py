@@ -21,6 +21,8 @@ LABELS: dict[str, str | Promise] = {
     "token.created": _("API token created"),
     "token.rotated": _("API token renewed"),
     "token.revoked": _("API token revoked"),
+    "join_token.created": _("Join token created"),
+    "join_token.revoked": _("Join token revoked"),
     # Jobs
     "job.submitted": _("Job submitted"),
     "job.priority_changed": _("Priority of a job changed"),
@@ -44,7 +46,9 @@ LABELS: dict[str, str | Promise] = {
     "node.cordoned": _("Node cordoned"),
     "node.uncordoned": _("Node takes jobs again"),
     "node.draining": _("Draining of a node begun"),
+    "node.drain_changed": _("Deadline of a drain changed"),
     "node.drained": _("Node emptied"),
+    "node.jobs_released": _("Held jobs of a node let go"),
     "node.removed": _("Node removed"),
     "node.labelled": _("Labels of a node changed"),
     "pool.created": _("Pool created"),

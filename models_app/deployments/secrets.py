@@ -9,4 +9,4 @@ from django.conf import settings
 def replica_secret(replica_id: int, epoch: int) -> str:
     """Changes with every attempt, so that an older server of the same replica is never asked."""
     text = f"replica:{replica_id}:{epoch}".encode()
-    return hmac.new(settings.SECRET_KEY.encode(), text, hashlib.sha256).hexdigest()
+    return hmac.new(settings.REPLICA_KEY.encode(), text, hashlib.sha256).hexdigest()

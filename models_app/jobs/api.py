@@ -86,12 +86,13 @@ class AttemptOutput(serializers.ModelSerializer[JobAttempt]):
     """One try at a job."""
 
     environment = serializers.DictField()
+    isolation = serializers.DictField()
 
     class Meta:
         model = JobAttempt
         fields = [
             "epoch", "node_name", "pid", "started_at", "ended_at", "exit_code", "exit_signal",
-            "reason_code", "reason", "tail", "environment",
+            "reason_code", "reason", "tail", "environment", "isolation",
         ]  # fmt: skip
 
 
@@ -110,7 +111,7 @@ def _job(request: Request, pk: int) -> Job:
     return selectors.job_get(actor=actor, job_id=pk)
 
 
-FILTERS = ("state", "kind", "team", "query")
+FILTERS = ("state", "kind", "team", "pool", "query")
 
 
 class JobListApi(ListAPIView[Job]):

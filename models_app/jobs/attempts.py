@@ -29,7 +29,7 @@ UPDATE jobs_job SET state = 'running', epoch = epoch + 1, worker = %(worker)s,
               WHERE state = 'scheduled' AND node_name = %(node)s
                 AND (%(job_id)s::bigint IS NULL OR id = %(job_id)s)
               ORDER BY priority DESC, id FOR UPDATE SKIP LOCKED LIMIT 1)
-RETURNING id
+RETURNING *
 """
 
 
@@ -39,14 +39,11 @@ def job_claim(*, worker: str, node: str, job_id: int | None = None) -> Job | Non
 
     None: nothing to do, or somebody else was faster. A go signal delivered twice is harmless.
     """
-    with connection.cursor() as cursor:
-        values: dict[str, Any] = {"worker": worker, "node": node, "job_id": job_id}
-        values["lease"] = settings.JOB_LEASE_S
-        cursor.execute(CLAIM, values)
-        row = cursor.fetchone()
-    if row is None:
+    values: dict[str, Any] = {"worker": worker, "node": node, "job_id": job_id}
+    values["lease"] = settings.JOB_LEASE_S
+    job = next(iter(Job.objects.raw(CLAIM, values)), None)
+    if job is None:
         return None
-    job = Job.objects.select_related("team").get(pk=row[0])
     JobAttempt.objects.create(job=job, epoch=job.epoch, node_name=node, worker=worker)
     job_announce(job)
     return job
@@ -87,6 +84,11 @@ def attempt_started(*, job: Job, pid: int) -> None:
     JobAttempt.objects.filter(job=job, epoch=job.epoch).update(pid=pid)
 
 
+def attempt_isolated(*, job: Job, isolation: dict[str, Any]) -> None:
+    """How the attempt is fenced in: limits, who enforces them, and where they can be read."""
+    JobAttempt.objects.filter(job=job, epoch=job.epoch, ended_at=None).update(isolation=isolation)
+
+
 def attempt_environment(*, job: Job, environment: dict[str, Any]) -> None:
     """What the child says of its environment."""
     JobAttempt.objects.filter(job=job, epoch=job.epoch).update(environment=environment)
@@ -114,10 +116,14 @@ def checkpoint_record(*, job: Job, checkpoint: dict[str, Any]) -> None:
 
 @transaction.atomic
 def checkpoints_forget(*, job: Job, exists: Callable[[str], bool]) -> None:
-    """Drop the rows of checkpoints that retention has removed from the disk."""
+    """Drop the rows of checkpoints that retention has removed from the disk.
+
+    The newest one in the store stays: on another node it is all there is to go on from.
+    """
     row = lock_held(job)
-    rows = Checkpoint.objects.filter(job=row).values_list("pk", "path")
-    gone = [pk for pk, path in rows if not exists(path)]
+    rows = list(Checkpoint.objects.filter(job=row).order_by("-step", "-epoch"))
+    stored = next((one.pk for one in rows if one.manifest), None)
+    gone = [one.pk for one in rows if one.pk != stored and not exists(one.path)]
     if gone:
         Checkpoint.objects.filter(pk__in=gone).delete()
 
@@ -149,7 +155,7 @@ def job_finish(*, job: Job, result: dict[str, Any], attempt: dict[str, Any]) -> 
         eta_s=0,
         stage="",
     )
-    row.refresh_from_db()
+    row.state, row.result, row.lease_until = JobState.SUCCEEDED, result, None
     _close_attempt(row, attempt)
     audit_record(actor=SYSTEM, action="job.succeeded", obj=row)
     job_announce(row)

@@ -88,6 +88,8 @@ class JobKind:
     uses_gpu: ClassVar[bool] = False
     #: Saves checkpoints and goes on from them: it can be paused, moved and made to give way.
     pausable: ClassVar[bool] = False
+    #: Reads the console's disk: only nodes that share it can run it.
+    on_console_disk: ClassVar[bool] = False
     #: Short work of Slipway's own without user code: runs in the worker itself, without a child.
     inline: ClassVar[bool] = False
     #: Attempts in a row without a new checkpoint before the job is given up.

@@ -64,7 +64,7 @@ def pack(lines: Sequence[Line], *, index: bool = False) -> Packed:
     times, streams, levels, texts = zip(*lines, strict=True)
     # Times are of one length and grow: what the ends have in common, all have in common.
     prefix = _shared(min(times), max(times))
-    head = {"at": prefix, "streams": _fold(streams), "levels": _fold(levels)}
+    head: dict[str, Any] = {"at": prefix, "streams": _fold(streams), "levels": _fold(levels)}
     joined = "\n".join(texts)
     if joined.count("\n") != len(texts) - 1:
         joined = "\n".join(text.replace("\n", "\u2424") for text in texts)
@@ -145,8 +145,8 @@ def _shared(first: str, last: str) -> str:
     return min(first, last, key=len)
 
 
-def _fold(values: Iterable[str]) -> list[tuple[str, int]]:
-    return [(value, sum(1 for _ in run)) for value, run in groupby(values)]
+def _fold(values: Iterable[Any]) -> list[tuple[str, int]]:
+    return [(str(value), sum(1 for _ in run)) for value, run in groupby(values)]
 
 
 def _unfold(runs: Iterable[tuple[str, int]]) -> list[str]:

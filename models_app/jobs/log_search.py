@@ -162,9 +162,7 @@ def _wanted(text: str, regex: bool, case: bool, level: str) -> Wanted:
     if not text:
         return Wanted(None, frozenset(), levels)
     if len(text) > MOST_PATTERN:
-        raise FieldError(
-            "q", _("Search for at most %(count)s characters.") % {"count": MOST_PATTERN}
-        )
+        raise FieldError("q", _("Search for at most %(most)s characters.") % {"most": MOST_PATTERN})
     if "\n" in text:
         raise FieldError("q", _("A line has no line break: search for a part of one line."))
     if not regex:

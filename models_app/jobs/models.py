@@ -40,7 +40,7 @@ class Job(TeamOwned):
     worker = models.CharField(max_length=80, blank=True)
     node_name = models.CharField(max_length=120, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
-    run_after = models.DateTimeField(help_text="Not to be started before")
+    run_after = models.DateTimeField(db_default=Now(), help_text="Not to be started before")
     sent_at = models.DateTimeField(null=True, blank=True, help_text="Last go signal")
     scheduled_at = models.DateTimeField(null=True, blank=True, help_text="Placed on its node")
     #: Why it was asked to give way: `preempted` (for a better job) or `drained`.
@@ -149,6 +149,19 @@ class JobAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.job_id} attempt {self.epoch}"
+
+
+class Tick(models.Model):
+    """When something that happens by the clock was done last; see ticks.tick_claim."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    fired_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "tick"
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class LogChunk(models.Model):

@@ -1,6 +1,7 @@
 """Places waiting jobs on nodes: filter, score, reserve, in one transaction.
 
-Any process may run a round at any time; a lock of the database lets one go on at once. A reserved
+Any process may ask for a round at any time; a lock of the database lets one run at once, and that
+one goes on until it has seen every job that came meanwhile, so nobody waits for it. A reserved
 place is the state `scheduled`; the node claims it (`attempts.job_claim`). Order: priority, then the
 team that holds the least of the pool by its weight, then age. Smaller jobs may pass one that does
 not fit yet, but after KEEP_AFTER the roomiest node is kept for it.
@@ -8,7 +9,7 @@ not fit yet, but after KEEP_AFTER the roomiest node is kept for it.
 
 import datetime as dt
 import heapq
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 
 from django.db import connection, transaction
@@ -30,6 +31,8 @@ LOCK = 0x736C_6970_0001
 PAGE = 500
 #: So long may smaller jobs pass one that needs more room than is free.
 KEEP_AFTER = dt.timedelta(seconds=60)
+#: A node that has missed its last two signs of life may be dead: it is chosen last.
+HEARD_WITHIN = dt.timedelta(seconds=7)
 
 
 def place_on_commit() -> None:
@@ -38,22 +41,38 @@ def place_on_commit() -> None:
 
 
 def place_jobs() -> int:
-    """One round; returns how many jobs got a place."""
-    if not _waiting().exists():
-        return 0
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-        jobs = list(_waiting().select_related("team").order_by("-priority", "pk")[:PAGE])
-        return _place(jobs, Room()) if jobs else 0
+    """Rounds until no new job waits; returns how many jobs got a place.
+
+    If another process is at it, it sees our job, too: it looks again after it has let go of the
+    lock, and by then our transaction had been committed.
+    """
+    placed, passed_over = 0, set[int]()
+    while _waiting().exclude(pk__in=passed_over).exists():
+        with transaction.atomic():
+            if not _locked():
+                return placed
+            jobs = list(_waiting().select_related("team").order_by("-priority", "pk")[:PAGE])
+            places = _place(jobs, Room()) if jobs else set()
+        placed += len(places)
+        passed_over |= {job.pk for job in jobs} - places
+        if len(jobs) == PAGE and not places:
+            break
+    return placed
+
+
+def _locked() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
+        return bool(cursor.fetchone()[0])
 
 
 def _waiting() -> QuerySet[Job]:
     return Job.objects.filter(state=JobState.PENDING, run_after__lte=Now())
 
 
-def _place(jobs: list[Job], room: Room) -> int:
-    placed, left = 0, []
+def _place(jobs: list[Job], room: Room) -> set[int]:
+    """The numbers of the jobs that got a place."""
+    placed, left = set[int](), []
     for job in _fairly(jobs, room):
         node = choose(job, room)
         if node is None:
@@ -61,8 +80,11 @@ def _place(jobs: list[Job], room: Room) -> int:
             _keep(job, room)
         elif reserve(job, node):
             room.take(job, node)
-            placed += 1
-    make_room(left, room)
+            placed.add(job.pk)
+    if left:
+        make_room(left, room)
+    for name, count in Counter(job.node_name for job in jobs if job.pk in placed).items():
+        send_go_on_commit(name, count)
     return placed
 
 
@@ -111,11 +133,12 @@ def _elsewhere(job: Job, members: list[Node]) -> bool:
     )
 
 
-def _score(job: Job, node: Node, room: Room) -> tuple[bool, bool, float, str]:
-    """Lower is better: no GPU wasted; where its files lie; then the emptiest."""
+def _score(job: Job, node: Node, room: Room) -> tuple[bool, bool, bool, float, str]:
+    """Lower is better: alive; no GPU wasted; where its files lie; then the emptiest."""
+    doubtful = now() - node.last_seen_at > HEARD_WITHIN
     wasted = bool(node.gpus) and not job.gpus
     cold = bool(job.epoch) and node.name != job.node_name
-    return wasted, cold, room.free[node.name].load(), node.name
+    return doubtful, wasted, cold, room.free[node.name].load(), node.name
 
 
 def _keep(job: Job, room: Room) -> None:
@@ -149,5 +172,4 @@ def reserve(job: Job, node: Node) -> bool:
     if hit:
         job.state, job.node_name = JobState.SCHEDULED, node.name
         job_announce(job)
-        send_go_on_commit(job)
     return bool(hit)

@@ -4,6 +4,7 @@ Any number of processes may run it at any time: every statement is guarded by th
 """
 
 import datetime as dt
+from collections import Counter
 
 from django.conf import settings
 from django.db import transaction
@@ -107,12 +108,13 @@ def return_unclaimed() -> int:
 
 
 def resend_go() -> int:
-    """Placed jobs that were not claimed although their signal was sent a while ago."""
+    """Wake the nodes of placed jobs that were not claimed although a signal was sent."""
     waiting = Job.objects.filter(
         state=JobState.SCHEDULED, sent_at__lt=Now() - RESEND_AFTER
     ).order_by("-priority", "id")
     rows = list(waiting.values_list("pk", "node_name")[:PAGE])
-    for pk, node_name in rows:
-        send_go(pk, node_name)
-        Job.objects.filter(pk=pk, state=JobState.SCHEDULED).update(sent_at=Now())
+    for node_name, count in Counter(name for _pk, name in rows).items():
+        send_go(node_name, count)
+    numbers = [pk for pk, _name in rows]
+    Job.objects.filter(pk__in=numbers, state=JobState.SCHEDULED).update(sent_at=Now())
     return len(rows)

@@ -66,7 +66,8 @@ def resources_fields(*, asked: Resources, pool: Pool, uses_gpu: bool) -> dict[st
 
     A kind that profits from a GPU gets one where the pool has any and the request does not say.
     """
-    nodes = pool_nodes(pool)
+    asks = asked.cpus or asked.memory_mib or asked.disk_mib or asked.gpus or asked.node_selector
+    nodes = pool_nodes(pool) if asks or uses_gpu else []
     gpus = asked.gpus
     if gpus is None:
         gpus = 1 if uses_gpu and any(node.gpus for node in nodes) else 0
@@ -77,7 +78,8 @@ def resources_fields(*, asked: Resources, pool: Pool, uses_gpu: bool) -> dict[st
         "gpus": gpus,
         "node_selector": dict(asked.node_selector),
     }
-    _refuse_impossible(fields, pool, nodes)
+    if asks:
+        _refuse_impossible(fields, pool, nodes)
     return fields
 
 

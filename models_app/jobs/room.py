@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Count, Sum
 from django.utils.translation import gettext as _
 
+from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.resources import COUNTED, Ask
 from models_app.jobs.states import PLACED
@@ -52,7 +53,7 @@ class Room:
 
     def __init__(self) -> None:
         self.pools = {pool.pk: pool for pool in Pool.objects.all()}
-        self.nodes = {node.name: node for node in node_list()}
+        self.nodes = {node.name: node for node in node_list().defer("capacity", "health")}
         self.free = {
             name: Holder({key: float(getattr(node, key)) for key in COUNTED})
             for name, node in self.nodes.items()
@@ -92,6 +93,10 @@ class Room:
             size[name] = min(total, float(limit)) if limit is not None else total
         return size
 
+    def size(self, pool_id: int) -> dict[str, float]:
+        """What jobs of a pool can hold together: its limits, or what its nodes have."""
+        return self._sizes[pool_id]
+
     def members(self, pool: Pool) -> list[Node]:
         """The nodes of a pool."""
         return [node for node in self.nodes.values() if carries(node, pool.selector)]
@@ -111,6 +116,8 @@ class Room:
             return _("it gives no sign of life")
         if not carries(node, job.node_selector):
             return _("it lacks the labels asked for")
+        if job_kinds.get(job.kind).on_console_disk and not node.shares_store:
+            return _("it does not see the console's disk")
         if node.name in job.excluded_nodes:
             return _("the job failed there")
         if self.kept.get(node.name, job.pk) != job.pk:

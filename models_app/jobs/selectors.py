@@ -15,7 +15,13 @@ def job_get(*, actor: Actor, job_id: int) -> Job:
 
 
 def job_list(
-    *, actor: Actor, state: str = "", kind: str = "", team: str = "", query: str = ""
+    *,
+    actor: Actor,
+    state: str = "",
+    kind: str = "",
+    team: str = "",
+    pool: str = "",
+    query: str = "",
 ) -> QuerySet[Job]:
     """Newest first. `state` may also be `open` (not over) or `active` (held by a worker)."""
     rows = Job.objects.visible_to(actor).select_related("team", "created_by", "pool")
@@ -29,6 +35,8 @@ def job_list(
         rows = rows.filter(kind=kind)
     if team:
         rows = rows.filter(team__slug=team)
+    if pool:
+        rows = rows.filter(pool__name=pool)
     if query:
         match = Q(title__icontains=query)
         rows = rows.filter(

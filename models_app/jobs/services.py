@@ -72,7 +72,6 @@ def job_submit(
         idempotency_key=idempotency_key,
         rerun_of=rerun_of,
         state=JobState.PENDING,
-        run_after=Now(),
     )
     audit_record(actor=actor, action="job.submitted", obj=job, changes={"kind": kind})
     job_announce(job)
@@ -89,16 +88,14 @@ def check_priority(actor: Actor, team: Any, priority: int) -> None:
 
 
 def _insert(**fields: Any) -> Job:
+    key = fields["idempotency_key"]
+    if key is None:
+        return Job.objects.create(**fields)
     try:
         with transaction.atomic():
-            job = Job.objects.create(**fields)
-            job.refresh_from_db(fields=["run_after"])
-            return job
+            return Job.objects.create(**fields)
     except IntegrityError:
         # Two requests with the same key at once: the other one won.
-        key = fields["idempotency_key"]
-        if key is None:
-            raise
         return Job.objects.get(team=fields["team"], idempotency_key=key)
 
 

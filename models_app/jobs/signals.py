@@ -24,19 +24,17 @@ def job_announce(job: Job) -> None:
     publish_on_commit("job.changed", data, f"job.{job.pk}", f"team.{job.team_id}")
 
 
-def send_go_on_commit(job: Job) -> None:
-    """The go signal, a wake-up only: if it is lost, sweeper and node find the row."""
-    transaction.on_commit(lambda: send_go(job.pk, job.node_name), robust=True)
+def send_go_on_commit(node_name: str, count: int) -> None:
+    """The go signal, a wake-up only: if it is lost, sweeper and node find the rows."""
+    transaction.on_commit(lambda: send_go(node_name, count), robust=True)
 
 
-def send_go(job_id: int, node_name: str) -> None:
-    """Send it now; a broker that is down is no error, the row is still there."""
+def send_go(node_name: str, count: int) -> None:
+    """Tell a node that about `count` jobs wait for it. A broker that is down is no error."""
     try:
-        current_app.send_task(
-            "workers.run_job", kwargs={"job_id": job_id}, queue=node_queue(node_name)
-        )
+        current_app.send_task("workers.offer", kwargs={"count": count}, queue=node_queue(node_name))
     except (BrokerDown, RedisError, OSError) as error:
-        logger.warning("go signal for job %s not sent: %s", job_id, error)
+        logger.warning("go signal for node %s not sent: %s", node_name, error)
 
 
 def send_look_on_commit(job: Job) -> None:

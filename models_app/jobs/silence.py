@@ -10,12 +10,16 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
+from models_app.audit.services import audit_record
+from models_app.core.actor import Actor
+from models_app.core.permission import require
 from models_app.jobs.models import Job
 from models_app.jobs.placement import place_on_commit
+from models_app.jobs.signals import job_announce
 from models_app.jobs.states import JobState
 from models_app.pools.models import Node
 from models_app.pools.selectors import SILENT_AFTER, nodes_alive
-from models_app.pools.services.registration import node_silent
+from models_app.pools.services.registration import node_announce, node_silent
 from models_app.pools.states import NodeState
 
 WORKING = (NodeState.READY, NodeState.CORDONED, NodeState.DRAINING)
@@ -47,6 +51,26 @@ def _lose(node: Node, many: bool, count: int) -> None:
         node_silent(node, reason, NodeState.QUARANTINED)
     else:
         node_silent(node, "It gives no sign of life.")
+
+
+@transaction.atomic
+def held_jobs_release(*, actor: Actor, node: Node | None = None) -> int:
+    """An operator lets go what is held back for one lost node, or for all; returns how many jobs.
+
+    They start elsewhere at once. If their nodes come back after all, their old attempts end there.
+    """
+    require(actor, "pools.manage_node")
+    held = Job.objects.filter(state=JobState.PENDING, hold_until__isnull=False)
+    if node is not None:
+        held = held.filter(node_name=node.name)
+    jobs = list(held)
+    for lost in Node.objects.filter(name__in={job.node_name for job in jobs}):
+        count = jobs_let_go(lost.name)
+        audit_record(actor=actor, action="node.jobs_released", obj=lost, changes={"jobs": count})
+        node_announce(lost)
+    for job in jobs:
+        job_announce(job)
+    return len(jobs)
 
 
 def jobs_let_go(node_name: str) -> int:

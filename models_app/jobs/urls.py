@@ -19,6 +19,7 @@ urlpatterns = [
     path("jobs/<int:pk>/log.txt", log_api.JobLogTextApi.as_view(), name="api_job_log"),
     path("jobs/<int:pk>/metrics", api.JobMetricsApi.as_view()),
     path("jobs/<int:pk>/why", api.JobWhyApi.as_view()),
+    path("nodes/<str:name>/release-jobs", control_api.NodeReleaseApi.as_view()),
     path("pools", pool_api.PoolListApi.as_view(), name="api_pool_list"),
     path("pools/<str:name>", pool_api.PoolDetailApi.as_view(), name="api_pool_detail"),
     path("job-kinds", api.JobKindListApi.as_view()),

@@ -25,8 +25,11 @@ class Refusal:
     reason: str
 
 
-def why_waiting(*, job: Job) -> str:
-    """One sentence that says why a job does not run yet; empty if it does or is over."""
+def why_waiting(*, job: Job, room: Room | None = None) -> str:
+    """One sentence that says why a job does not run yet; empty if it does or is over.
+
+    A list of jobs gives the same `room` for all, so that nodes are read once.
+    """
     if job.state == JobState.SCHEDULED:
         return _("It is starting on %(node)s.") % {"node": job.node_name}
     if job.state == JobState.PAUSED:
@@ -34,7 +37,7 @@ def why_waiting(*, job: Job) -> str:
     if job.state != JobState.PENDING:
         return ""
     later = _why_later(job)
-    return later or _why_no_room(job, Room())
+    return later or _why_no_room(job, room or Room())
 
 
 def refusals(*, job: Job) -> list[Refusal]:

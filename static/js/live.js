@@ -185,6 +185,12 @@
     if (!document.hidden && state !== "signedOut") $$("[data-live-topic]").forEach(mark);
     setTimeout(poll, state === "live" ? SAFETY_MS : POLL_MS);
   }
+  // data-live-every="10": a region whose figures change without an event, such as signs of life.
+  let seconds = 0;
+  setInterval(() => {
+    seconds += 1;
+    if (state !== "signedOut" && !document.hidden) $$("[data-live-every]").filter((region) => seconds % Number(region.dataset.liveEvery) === 0).forEach(mark);
+  }, 1000);
   setInterval(() => { if (socket?.readyState === WebSocket.OPEN && Date.now() - lastHeard > SILENCE_MS) socket.close(); }, 5000);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) sources.forEach((source) => { if (source.ids.size) plan(source, 60); }); });
   document.addEventListener("htmx:after:swap", syncTopics);

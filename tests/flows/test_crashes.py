@@ -1,8 +1,8 @@
 """Everything may be killed at any time: a training ends as if nothing had happened.
 
-Minutes of training, hence not among the other tests: `make chaos` (CHAOS=full) kills every kind of
-process and sends requests to a deployment while its replicas are killed, replaced and brought back;
-CHAOS=short kills only a training's process and the database.
+Minutes of training, hence not among the other tests: `make chaos-crashes` (CHAOS=full) kills every
+kind of process and sends requests to a deployment while its replicas are killed, replaced and
+brought back; CHAOS=short kills only a training's process and the database.
 """
 
 import os
@@ -21,7 +21,7 @@ from tests.flows.traffic import Traffic
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.nodb,
-    pytest.mark.skipif("CHAOS" not in os.environ, reason="takes minutes: run `make chaos`"),
+    pytest.mark.skipif("CHAOS" not in os.environ, reason="takes minutes: run `make chaos-crashes`"),
 ]
 
 FULL = os.environ.get("CHAOS") == "full"
@@ -160,7 +160,7 @@ def replicas(site: Site, deployment: dict[str, Any], number: int) -> list[dict[s
     return [row for row in rows if row["revision"] == number and row["state"] == "ready"]
 
 
-@pytest.mark.skipif(not FULL, reason="part of make chaos")
+@pytest.mark.skipif(not FULL, reason="part of make chaos-crashes")
 def test_a_deployment_answers_while_its_replicas_change(site, undisturbed, capsys):
     deployment = site.api.post(
         "deployments", {"team": TEAM, "name": "sailor", "environment": "development"}

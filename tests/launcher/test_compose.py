@@ -16,6 +16,9 @@ SERVICES = COMPOSE["services"]
 OWN = {name: s for name, s in SERVICES.items() if "build" in s}
 #: read by the launcher, by `manage.py admin_ensure`, by Django itself, by compose.yaml alone
 ELSEWHERE = {
+    "SLIPWAY_CLUSTER_NETWORKS",
+    "SLIPWAY_JOIN_URL",
+    "SLIPWAY_JOIN_TOKEN",
     "SLIPWAY_GATEWAY_PORT",
     "SLIPWAY_ADMIN_EMAIL",
     "SLIPWAY_ADMIN_PASSWORD",

@@ -26,6 +26,7 @@ class DatasetImport(JobKind):
     """Reads the sources once, in bounded memory, and publishes the whole version or nothing."""
 
     name = "dataset_import"
+    on_console_disk = True  # the import directory lies there
     label = "Import a dataset version"
     Params = DatasetImportParams
     submittable = False  # it belongs to the version that it fills; "import again" makes both anew

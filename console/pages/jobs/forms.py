@@ -5,14 +5,15 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from console.pages.jobs.placing import PlacingForm
 from models_app.core.actor import Actor
 from models_app.core.schema import json_schema
 from models_app.core.teams import teams_where
 from models_app.jobs.kind import JobKind
 
 
-class KindForm(forms.Form):
-    """Team, title, then one field for each parameter (named `params.<name>`)."""
+class KindForm(PlacingForm):
+    """Team, title, one field for each parameter (named `params.<name>`), then where it runs."""
 
     team = forms.ChoiceField(label=_("Team"))
     title = forms.CharField(label=_("Title"), required=False, max_length=200)
@@ -25,10 +26,17 @@ class KindForm(forms.Form):
         needed = set(schema.get("required", ()))
         for name, field in schema.get("properties", {}).items():
             self.fields[f"params.{name}"] = schema_field(name, field, name in needed)
+        self.main = list(self.fields)
+        self.add_placing(actor)
+
+    def main_fields(self) -> list[forms.BoundField]:
+        """Everything but where it runs."""
+        return [self[name] for name in self.main]
 
     def params(self) -> dict[str, Any]:
         """What was filled in; what was left empty keeps its default."""
-        given = {k.removeprefix("params."): v for k, v in self.cleaned_data.items() if "." in k}
+        mine = [name for name in self.main if name.startswith("params.")]
+        given = {name.removeprefix("params."): self.cleaned_data[name] for name in mine}
         return {k: v for k, v in given.items() if v not in (None, "")}
 
 

@@ -15,9 +15,10 @@ from django.views.decorators.http import require_POST
 from console.pages.context import nav_count
 from console.pages.forms import add_errors
 from console.pages.jobs.charts import Group, chart_data, groups_of, new_points
+from console.pages.jobs.control import PriorityForm, too_high, ways
 from console.pages.jobs.forms import KindForm
 from console.pages.jobs.produced import produced_by
-from models_app.core.errors import InvalidInput, NotFound
+from models_app.core.errors import InvalidInput, NotFound, PermissionDenied
 from models_app.core.teams import team_rows
 from models_app.core.validation import parse
 from models_app.jobs import logs, metrics, selectors
@@ -34,7 +35,8 @@ from models_app.jobs.log_api import (
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_cancel, job_rerun, job_submit
 from models_app.jobs.states import OPEN, JobState
-from models_app.jobs.waiting import why_waiting
+from models_app.jobs.waiting import refusals, why_waiting
+from models_app.pools.selectors import pool_list
 
 LINES_ON_PAGE = 400
 
@@ -49,28 +51,30 @@ def jobs_in_flight(user: Any) -> dict[str, Any]:
 def job_list(request: HttpRequest) -> HttpResponse:
     """Jobs, filtered by what the URL says."""
     actor: Any = request.user
-    chosen = {name: request.GET.get(name, "") for name in ("state", "kind", "team")}
+    chosen = {name: request.GET.get(name, "") for name in ("state", "kind", "team", "pool")}
     rows = selectors.job_list(actor=actor, query=request.GET.get("q", ""), **chosen)
     page = Paginator(rows, 25).get_page(request.GET.get("page"))
     count = page.paginator.count
     states = [("open", _("Not over")), ("active", _("Held by a worker")), *JobState.choices]
     kinds = [(kind.name, _(kind.label)) for kind in sorted(job_kinds, key=lambda k: k.name)]
     teams = [(team.slug, str(team)) for team in team_rows(actor)]
+    pools = [(pool.name, pool.name) for pool in pool_list(actor=actor)]
+    lists = [
+        ("state", _("Any state"), states),
+        ("kind", _("Any kind"), kinds),
+        ("team", _("Any team"), teams),
+        ("pool", _("Any pool"), pools),
+    ]
     return render(
         request,
         "jobs/list.html",
         {
             "page": page,
             "filters": [
-                {
-                    "name": "state",
-                    "label": _("Any state"),
-                    "value": chosen["state"],
-                    "options": states,
-                },
-                {"name": "kind", "label": _("Any kind"), "value": chosen["kind"], "options": kinds},
-                {"name": "team", "label": _("Any team"), "value": chosen["team"], "options": teams},
+                {"name": name, "label": label, "value": chosen[name], "options": options}
+                for name, label, options in lists
             ],
+            "rows": [(job, ways(actor, job)) for job in page.object_list],
             "search": {"value": request.GET.get("q", ""), "placeholder": _("Title or number")},
             "result": ngettext("%(n)s job", "%(n)s jobs", count) % {"n": count},
             "topics": " ".join(f"team.{team.pk}" for team in team_rows(actor)[:50]),
@@ -97,10 +101,15 @@ def job_new(request: HttpRequest) -> HttpResponse:
                 kind=kind.name,
                 params=form.params(),
                 title=form.cleaned_data["title"],
+                **form.placing(),
             )
             return redirect("job_detail", job.pk)
         except InvalidInput as error:
-            add_errors(form, error)
+            add_errors(form, form.placed_errors(error))
+        except PermissionDenied as error:
+            if error.extra.get("permission") != "jobs.prioritise_job":
+                raise
+            form.add_error("priority", too_high())
     return render(
         request,
         "jobs/new.html",
@@ -129,7 +138,12 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "kind_label": _(kind.label),
             "is_open": job.state in OPEN,
             "why": why_waiting(job=job),
-            "attempts": list(job.attempts.order_by("-epoch")[:20]),
+            "refusals": refusals(job=job),
+            "ways": ways(actor, job),
+            "priority_form": PriorityForm(actor=actor, job=job),
+            "sees_pool": pool_list(actor=actor).filter(pk=job.pool_id).exists(),
+            "sees_nodes": actor.has_perm("pools.view_node"),
+            "attempts": _attempts(job),
             "checkpoints": list(job.checkpoints.order_by("-step")[:10]),
             "latest": metrics.metric_latest(job=job),
             "groups": groups,
@@ -236,6 +250,15 @@ def settings_of(job: Job) -> list[tuple[str, str]]:
     version = job.model_versions.select_related("config_revision").first()
     revision = version.config_revision if version else None
     return flat(revision.spec) if revision else []
+
+
+def _attempts(job: Job) -> list[Any]:
+    """The newest attempts; `fences` is what held each, as rows."""
+    rows: list[Any] = list(job.attempts.order_by("-epoch")[:20])
+    for row in rows:
+        fences = {name: value for name, value in row.isolation.items() if name != "backend"}
+        row.fences = flat(fences)
+    return rows
 
 
 def _shown(line: logs.LogLine) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from console.pages.figures import count
+from console.pages.jobs.placing import PlacingForm
 from models_app.configs.presets import preset_list
 from models_app.configs.specs import TrainingSpec
 from models_app.core.teams import teams_where
@@ -77,7 +78,7 @@ CHOICES: dict[str, dict[str, Any]] = {
 }
 
 
-class TrainingForm(forms.Form):
+class TrainingForm(PlacingForm):
     """Model, data, shape and settings. `spec()` is what the service takes."""
 
     #: A field that another one makes needless is not asked for (see `_asked`).
@@ -120,6 +121,7 @@ class TrainingForm(forms.Form):
         schema = TrainingSpec.model_json_schema()["properties"]
         for name in ("vocab_size", *BASIC, *ADVANCED):
             self.fields[name] = _setting(name, schema[name])
+        self.add_placing(actor)
         self._rows(actor)
         self._choices()
         self._asked()

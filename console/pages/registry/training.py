@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from console.pages.forms import add_errors
+from console.pages.jobs.control import too_high
 from console.pages.registry.forms import NEW, PERM, TrainingForm
-from models_app.core.errors import Conflict, InvalidInput, NotFound
+from models_app.core.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from models_app.core.permission import require
 from models_app.registry import selectors
 from models_app.registry.models import Model, ModelVersion
@@ -31,7 +32,11 @@ def training_new(request: HttpRequest) -> HttpResponse:
         try:
             version = _start(actor, form)
         except InvalidInput as error:
-            add_errors(form, error, prefix="config.")
+            add_errors(form, form.placed_errors(error), prefix="config.")
+        except PermissionDenied as error:
+            if error.extra.get("permission") != "jobs.prioritise_job":
+                raise
+            form.add_error("priority", too_high())
         except Conflict as error:
             form.add_error("name", error.message)
         else:
@@ -60,6 +65,7 @@ def _start(actor: Any, form: TrainingForm) -> ModelVersion:
         spec=form.spec(),
         base_version=form.bases.get(given["base_version"]),
         reason=given["reason"],
+        **form.placing(),
     )
 
 

@@ -1,4 +1,5 @@
 import django.db.models.deletion
+import django.db.models.functions.datetime
 from django.db import migrations, models
 
 
@@ -10,6 +11,14 @@ class Migration(migrations.Migration):
             name="pool",
             field=models.ForeignKey(
                 on_delete=django.db.models.deletion.PROTECT, related_name="+", to="pools.pool"
+            ),
+        ),
+        migrations.AlterField(
+            model_name="job",
+            name="run_after",
+            field=models.DateTimeField(
+                db_default=django.db.models.functions.datetime.Now(),
+                help_text="Not to be started before",
             ),
         ),
     ]

@@ -16,7 +16,7 @@ from models_app.core.names import clean_title
 from models_app.core.permission import require
 from models_app.core.states import advance
 from models_app.pools.models import Node
-from models_app.pools.services.registration import BY_HAND, node_announce
+from models_app.pools.services.registration import BY_HAND, SILENT, node_announce
 from models_app.pools.states import ALLOWED, NodeState
 
 LONGEST_DRAIN_S = 7 * 24 * 3600
@@ -67,6 +67,9 @@ def node_drain(
     if node.state == NodeState.DRAINING:
         Node.objects.filter(pk=node.pk).update(**changes)
         node.refresh_from_db()
+        said = {"deadline_s": deadline_s, "remove": remove, "reason": reason[:300]}
+        audit_record(actor=actor, action="node.drain_changed", obj=node, changes=said)
+        node_announce(node)
         return node
     return _move(actor, node, NodeState.DRAINING, "node.draining", reason, **changes)
 
@@ -83,7 +86,9 @@ def node_quarantine(*, actor: Actor, node: Node, reason: str) -> Node:
 def node_remove(*, actor: Actor, node: Node) -> Node:
     """Forget a node that is gone or empty. It may join again."""
     node = _managed(actor, node)
-    if node.state == NodeState.READY or node.used_slots:
+    # A node that fell silent cannot say any more that its slots are free.
+    busy = node.used_slots and node.state not in SILENT
+    if node.state == NodeState.READY or busy:
         raise WrongState(
             _("Node %(name)s still works. Drain it first, with removal at the end.")
             % {"name": node.name}

@@ -16,6 +16,8 @@ from models_app.pools.models import Pool
 from models_app.pools.services.operations import clean_labels
 
 DEFAULT = "default"
+#: Words that stand in the place of a pool's name in addresses.
+RESERVED = {"new"}
 LIMITS = ("slots", "cpus", "memory_mib", "disk_mib", "gpus")
 
 
@@ -46,6 +48,9 @@ def pool_create(*, actor: Actor, name: str, teams: Any = (), **fields: Any) -> P
     """A new pool: nodes that carry all labels of `selector`, for `teams` (all, if empty)."""
     require(actor, "pools.manage_pool")
     name = clean_slug(name)
+    if name in RESERVED:
+        said = _("This name is used by the console itself. Choose another one.")
+        raise FieldError("name", said)
     if Pool.objects.filter(name=name).exists():
         raise Conflict(_("There is a pool called %(name)s already.") % {"name": name})
     pool = Pool.objects.create(name=name, **_checked(fields))

@@ -34,6 +34,11 @@ class TrainingInput(PlanInput):
 
     model: str | int
     reason: str = Field("", description="Why; one line")
+    priority: int = Field(0, ge=-100, le=100)
+    pool: str = Field("", description="Where it runs; the default pool if left out")
+    resources: dict[str, Any] = Field(
+        {}, description="cpus, memory_mib, disk_mib, gpus, node_selector"
+    )
 
 
 class RerunInput(BaseModel):
@@ -80,6 +85,9 @@ class TrainingListApi(APIView):
             **parts,
             model=_model(actor, parts["team"], given.model),
             reason=given.reason,
+            priority=given.priority,
+            pool=given.pool,
+            resources=given.resources,
             idempotency_key=request.headers.get("Idempotency-Key"),
         )
         return accepted(ModelVersionOutput(version).data)

@@ -39,6 +39,9 @@ def training_start(
     spec: TrainingSpec | Mapping[str, Any],
     base_version: ModelVersion | None = None,
     reason: str = "",
+    priority: int = 0,
+    pool: str = "",
+    resources: dict[str, Any] | None = None,
     idempotency_key: str | None = None,
     rerun_of: Job | None = None,
 ) -> ModelVersion:
@@ -83,6 +86,9 @@ def training_start(
             "base_version": base_version.pk if base_version else None,
         },
         title=f"Train {model.name} v{version.number}",
+        priority=priority,
+        pool=pool,
+        resources=resources,
         idempotency_key=idempotency_key,
         rerun_of=rerun_of,
     )
@@ -109,6 +115,7 @@ def training_rerun(
         checked = parse(TrainingSpec, spec, prefix="config")
     except InvalidInput as error:
         raise InvalidInput(error.errors) from None
+    earlier = version.produced_by
     return training_start(
         actor=actor,
         team=version.model.team,
@@ -117,7 +124,9 @@ def training_rerun(
         spec=checked,
         base_version=version.base_version,
         reason=f"Again as v{version.number}",
-        rerun_of=version.produced_by,
+        pool=earlier.pool.name if earlier else "",
+        resources={"node_selector": earlier.node_selector} if earlier else None,
+        rerun_of=earlier,
     )
 
 

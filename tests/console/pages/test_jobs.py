@@ -1,13 +1,18 @@
-"""Pages of jobs, nodes, the overview and the search: what each role sees and does."""
+"""Pages of jobs, the overview and the search: what each role sees and does."""
+
+import datetime as dt
 
 import pytest
 from django.urls import reverse
 
+from models_app.core.clock import now
 from models_app.jobs import attempts, logs, metrics
+from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_cancel
-from models_app.pools.services.registration import node_register
+from models_app.pools.services.operations import node_cordon
 from tests.factories.jobs import claimed, submitted
+from tests.factories.nodes import pool_of, ready_node
 from tests.matrix import assert_hidden, assert_needs_sign_in
 
 pytestmark = pytest.mark.django_db
@@ -134,12 +139,190 @@ class TestActions:
         assert Job.objects.get().params["steps"] == 2
 
 
+class TestControl:
+    def test_pauses_and_resumes(self, client_for, ben, team):
+        job, client = claimed(team), client_for(ben)
+        pause, resume = (reverse(f"job_{verb}", args=[job.pk]) for verb in ("pause", "resume"))
+        assert pause in page(client, "job_detail", job.pk)
+
+        answer = client.post(pause, follow=True)
+        job.refresh_from_db()
+        assert job.state == "pausing"
+        assert "It saves a checkpoint first" in answer.content.decode()
+        assert pause not in page(client, "job_detail", job.pk)
+        attempts.job_release(job=job, message="", attempt={})
+        text = page(client, "job_detail", job.pk)
+        assert resume in text and "Paused by" in text
+        client.post(resume)
+        job.refresh_from_db()
+        assert job.state == "pending"
+
+    def test_offers_no_pause_of_what_saves_nothing(self, client_for, ben, team, monkeypatch):
+        monkeypatch.setattr(type(job_kinds.get("self_test")), "pausable", False)
+        running, waiting = claimed(team), submitted(team)
+        client = client_for(ben)
+
+        assert reverse("job_pause", args=[running.pk]) not in page(client, "job_detail", running.pk)
+        assert reverse("job_pause", args=[waiting.pk]) in page(client, "job_detail", waiting.pk)
+
+    def test_lets_a_held_job_go(self, client_for, ben, team):
+        job, later = claimed(team), now() + dt.timedelta(minutes=5)
+        Job.objects.filter(pk=job.pk).update(
+            state="pending", lease_until=None, hold_until=later, run_after=later
+        )
+        client = client_for(ben)
+        text = page(client, "job_detail", job.pk)
+
+        assert "Held back" in text and "Start elsewhere now" in text
+        client.post(reverse("job_resume", args=[job.pk]))
+        job.refresh_from_db()
+        assert job.hold_until is None
+
+    def test_shows_the_priority_and_changes_it(self, client_for, ben, team):
+        job, client = submitted(team, priority=7), client_for(ben)
+        url = reverse("job_priority", args=[job.pk])
+        assert 'value="7"' in page(client, "job_detail", job.pk)
+        assert 'max="50"' in page(client, "job_priority", job.pk)
+
+        assert client.post(url, {"priority": "-5"})["Location"] == f"/jobs/{job.pk}/"
+        job.refresh_from_db()
+        assert job.priority == -5
+
+    @pytest.mark.parametrize("value", ["", "high", "101", "51", "1.5"])
+    def test_puts_a_wrong_priority_beside_the_field(self, client_for, ben, team, value):
+        job = submitted(team)
+        answer = client_for(ben).post(reverse("job_priority", args=[job.pk]), {"priority": value})
+
+        job.refresh_from_db()
+        assert answer.status_code == 422
+        assert 'id="id_priority_error"' in answer.content.decode()
+        assert job.priority == 0
+
+    def test_admins_of_the_team_go_above_the_replicas(self, client_for, ana, team):
+        job = submitted(team)
+        client_for(ana).post(reverse("job_priority", args=[job.pk]), {"priority": "90"})
+
+        job.refresh_from_db()
+        assert job.priority == 90
+
+    def test_a_viewer_sees_no_button_and_is_refused(self, client_for, eve, team):
+        job, client = submitted(team), client_for(eve)
+        urls = [reverse(f"job_{verb}", args=[job.pk]) for verb in ("pause", "resume", "priority")]
+        text = page(client, "job_detail", job.pk) + page(client, "job_list")
+
+        assert not any(url in text for url in urls)
+        assert {client.post(url).status_code for url in urls} == {403}
+
+    def test_the_list_offers_the_same(self, client_for, ben, team):
+        text = page(client_for(ben), "job_list") if submitted(team) else ""
+
+        assert "/pause/" in text and "/priority/" in text and "/resume/" not in text
+
+
+class TestWhyItWaits:
+    def test_says_so_node_by_node(self, client_for, ben, root, team):
+        ready_node("small", cpus=8)
+        node_cordon(actor=root, node=ready_node("apart", cpus=8))
+        claimed(team, node="small", resources={"cpus": 6})
+        job = submitted(team, resources={"cpus": 4, "node_selector": {}})
+        text = page(client_for(ben), "job_detail", job.pk)
+
+        assert "The one node that could run it is busy: on small only 2 processors are free" in text
+        assert "What each of its 2 nodes says" in text
+        assert "it is cordoned" in text
+        assert "4 processors" in text
+
+    def test_is_gone_once_it_runs(self, client_for, ben, team):
+        assert "Waiting to run" not in page(client_for(ben), "job_detail", claimed(team).pk)
+
+
+def test_an_attempt_shows_how_it_was_fenced_in_and_how_it_ended(client_for, ben, team):
+    job = claimed(team)
+    fence = {"backend": "cgroup2", "limits": {"memory_mib": 512}, "no_new_privs": True}
+    job.attempts.update(isolation=fence)
+    attempts.job_fail(
+        job=job, code="oom", message="Use a smaller batch.", permanent=True, attempt={}
+    )
+    text = page(client_for(ben), "job_detail", job.pk).split('id="job-attempts"')[1]
+
+    assert "cgroup2" in text
+    assert "limits.memory_mib" in text and "512" in text
+    assert "Out of memory" in text
+
+
+class TestPlacing:
+    URL = "/jobs/new/?kind=self_test"
+    FORM = {"team": "research", "params.outcome": "succeed"}
+
+    def test_goes_with_the_job(self, client_for, ben, team):
+        pool_of("fast", selector={"zone": "a"})
+        ready_node("n1", labels={"zone": "a", "disk": "ssd"}, gpus=2)
+        asked = {"pool": "fast", "priority": "-3", "resources.cpus": "2.5",
+                 "resources.memory_mib": "1.5", "resources.disk_mib": "", "resources.gpus": "1",
+                 "resources.node_selector": "disk=ssd"}  # fmt: skip
+        client_for(ben).post(self.URL, {**self.FORM, **asked})
+        job = Job.objects.get()
+
+        assert (job.pool.name, job.priority, job.cpus, job.gpus) == ("fast", -3, 2.5, 1)
+        assert (job.memory_mib, job.disk_mib) == (1536, 0)
+        assert job.node_selector == {"disk": "ssd"}
+
+    @pytest.mark.parametrize(
+        ("changes", "field"),
+        [
+            ({"pool": "nowhere"}, "pool"),
+            ({"pool": "vault"}, "pool"),
+            ({"priority": "200"}, "priority"),
+            ({"priority": "80"}, "priority"),
+            ({"resources.cpus": "64"}, "resources.cpus"),
+            ({"resources.cpus": "-1"}, "resources.cpus"),
+            ({"resources.memory_mib": "9999"}, "resources.memory_mib"),
+            ({"resources.gpus": "1"}, "resources.gpus"),
+            ({"resources.node_selector": "zone"}, "resources.node_selector"),
+            ({"resources.node_selector": "zone=mars"}, "resources.node_selector"),
+            ({"resources.node_selector": "zone=no spaces"}, "resources.node_selector"),
+        ],
+    )
+    def test_puts_errors_beside_the_field_and_opens_the_part(
+        self, client_for, ben, team, other_team, changes, field
+    ):
+        ready_node("n1")
+        pool_of("vault", teams=[other_team])
+        answer = client_for(ben).post(self.URL, {**self.FORM, **changes})
+        text = answer.content.decode()
+
+        assert answer.status_code == 422
+        assert f'id="id_{field}_error"' in text
+        assert '<details class="wide options" open>' in text
+        assert not Job.objects.exists()
+
+    def test_is_folded_at_first_and_names_the_pools_of_ones_teams(
+        self, client_for, ben, team, other_team
+    ):
+        pool_of("ours", teams=[team])
+        pool_of("vault", teams=[other_team])
+        text = client_for(ben).get(self.URL).content.decode()
+
+        assert '<details class="wide options">' in text
+        assert "ours" in text and "vault" not in text
+
+
+def test_the_list_is_narrowed_to_a_pool(client_for, ben, team):
+    pool_of("fast")
+    submitted(team, title="Quick one", pool="fast")
+    submitted(team, title="Any other")
+    text = page(client_for(ben), "job_list", pool="fast")
+
+    assert "Quick one" in text and "Any other" not in text
+
+
 def test_outsiders_find_nothing(client_for, cai, team):
     job = submitted(team)
     pages = ["job_detail", "job_log_json", "job_log_text"]
     urls = [reverse(name, args=[job.pk]) for name in pages]
     urls.append(reverse("job_metrics_json", args=[job.pk, "loss"]))
-    posts = [reverse(name, args=[job.pk]) for name in ("job_cancel", "job_rerun")]
+    verbs = ("job_cancel", "job_rerun", "job_pause", "job_resume", "job_priority")
+    posts = [reverse(name, args=[job.pk]) for name in verbs]
 
     assert_hidden(client_for(cai), urls, posts)
     assert_needs_sign_in([*urls, reverse("job_list"), reverse("overview")], posts)
@@ -163,13 +346,6 @@ class TestOverview:
         submitted(team, title="A secret plan")
 
         assert "A secret plan" not in page(client_for(cai), "overview")
-
-
-def test_nodes_are_for_platform_admins(client_for, root, ben):
-    node_register(name="gpu-1", incarnation="x", slots=4, capacity={"cpus": 8})
-
-    assert "gpu-1" in page(client_for(root), "node_list")
-    assert client_for(ben).get(reverse("node_list")).status_code == 403
 
 
 def test_search_finds_only_what_one_sees(client_for, ben, cai, team):

@@ -4,6 +4,7 @@ import pytest
 
 from models_app.deployments.services import deployment_stop
 from tests.factories.deployments import serving
+from tests.factories.jobs import submitted
 
 pytestmark = pytest.mark.django_db
 
@@ -24,3 +25,12 @@ def test_what_is_stopped_does_not_count_as_serving(ana, team, client_for):
     deployment_stop(actor=ana, deployment=serving(ana, team, name="off"))
 
     assert "Deployments serving: 1." in text(client_for(ana).get("/"))
+
+
+def test_jobs_stand_under_their_headings(ana, team, client_for):
+    submitted(team)
+    table = text(client_for(ana).get("/")).split("<h2>Jobs in flight</h2>")[1].split("</table>")[0]
+    head, body = table.split("<tbody>")
+
+    assert body.count("<tr") == 1
+    assert head.count("<th ") == body.count("<td ")

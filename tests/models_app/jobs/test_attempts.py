@@ -238,14 +238,16 @@ class TestRecovery:
 
         sent = []
         monkeypatch.setattr(
-            signals.current_app, "send_task", lambda name, **o: sent.append(o["kwargs"]["job_id"])
+            signals.current_app,
+            "send_task",
+            lambda name, **o: sent.append((o["queue"], o["kwargs"])),
         )
         job = placed(submitted(team))
         Job.objects.filter(pk=job.pk).update(sent_at=now() - dt.timedelta(seconds=6))
 
         assert resend_go() == 1
         assert resend_go() == 0  # just sent: not due yet
-        assert sent == [job.pk]
+        assert sent == [("node.node-1", {"count": 1})]
 
     def test_takes_the_place_of_a_job_that_nobody_claims(self, team):
         job = placed(submitted(team))

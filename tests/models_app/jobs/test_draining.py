@@ -4,14 +4,16 @@ import datetime as dt
 
 import pytest
 
+from models_app.audit.models import AuditEvent
 from models_app.core.clock import now
+from models_app.core.errors import PermissionDenied
 from models_app.jobs.attempts import job_release
 from models_app.jobs.control import job_resume
 from models_app.jobs.draining import drain_nodes, occupants
 from models_app.jobs.models import Job
 from models_app.jobs.placement import place_jobs
 from models_app.jobs.recovery import recover_expired, recover_node
-from models_app.jobs.silence import jobs_let_go, nodes_look
+from models_app.jobs.silence import held_jobs_release, jobs_let_go, nodes_look
 from models_app.jobs.states import JobState
 from models_app.jobs.waiting import why_waiting
 from models_app.pools.models import Node
@@ -126,6 +128,19 @@ class TestSilence:
         assert jobs_let_go("node-1") == 1
         other.refresh_from_db()
         assert other.hold_until is None
+
+    def test_an_operator_lets_those_of_one_node_go_on_record(self, team, ana, root):
+        job = self.held(team)
+        node = ready_node("node-1")
+        with pytest.raises(PermissionDenied):
+            held_jobs_release(actor=ana, node=node)
+
+        assert held_jobs_release(actor=root, node=ready_node("n4")) == 0
+        assert held_jobs_release(actor=root, node=node) == 1
+        job.refresh_from_db()
+        assert job.hold_until is None
+        event = AuditEvent.objects.get(action="node.jobs_released")
+        assert (event.object_label, event.changes) == ("node-1", {"jobs": 1})
 
     def held(self, team, start=1):
         job = claimed(team)

@@ -82,6 +82,19 @@ class TestPlaceJobs:
         assert place(*jobs) == ["n1", ""]
         assert "limit: 1 of 1" in why_waiting(job=jobs[1])
 
+    def test_keeps_work_on_the_consoles_disk_to_nodes_that_share_it(self, team, monkeypatch):
+        from models_app.jobs.kind import job_kinds
+
+        monkeypatch.setattr(type(job_kinds.get("self_test")), "on_console_disk", True)
+        far = ready_node("far")
+        Node.objects.filter(pk=far.pk).update(shares_store=False)
+        job = submitted(team)
+        assert place(job) == [""]
+        assert "console's disk" in refusals(job=job)[0].reason
+
+        ready_node("near")
+        assert place(job) == ["near"]
+
     def test_prefers_the_node_where_the_job_ran_before(self, team):
         for name in ("n1", "n2", "n3"):
             ready_node(name)
@@ -89,6 +102,18 @@ class TestPlaceJobs:
         Job.objects.filter(pk=job.pk).update(epoch=1, node_name="n3")
 
         assert place(job) == ["n3"]
+
+    def test_takes_the_node_of_before_last_once_it_misses_its_signs_of_life(self, team):
+        ready_node("n1")
+        ready_node("n2")
+        job = submitted(team)
+        Job.objects.filter(pk=job.pk).update(node_name="n2", epoch=1)
+        Node.objects.filter(name="n2").update(last_seen_at=now() - dt.timedelta(seconds=9))
+
+        assert place(job) == ["n1"]
+        Job.objects.filter(pk=job.pk).update(state=JobState.PENDING, node_name="n2")
+        Node.objects.filter(name="n1").update(state=NodeState.CORDONED)
+        assert place(job) == ["n2"]
 
     def test_avoids_nodes_where_the_job_failed_while_there_is_another(self, team):
         ready_node("n1")

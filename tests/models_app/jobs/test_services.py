@@ -122,7 +122,7 @@ def test_submit_sends_the_go_signal_after_the_commit(
         signals.current_app, "send_task", lambda name, **options: sent.append((name, options))
     )
     with django_capture_on_commit_callbacks(execute=True):
-        job = job_submit(actor=ben, team=team, kind="self_test", params={})
+        job_submit(actor=ben, team=team, kind="self_test", params={})
         assert sent == []
 
-    assert sent == [("workers.run_job", {"kwargs": {"job_id": job.pk}, "queue": "node.node-1"})]
+    assert sent == [("workers.offer", {"kwargs": {"count": 1}, "queue": "node.node-1"})]

@@ -1,8 +1,12 @@
 """The API of nodes and pools."""
 
+import datetime as dt
+
 import pytest
 
-from tests.factories.jobs import submitted
+from models_app.core.clock import now
+from models_app.jobs.models import Job
+from tests.factories.jobs import claimed, submitted
 from tests.factories.nodes import ready_node
 
 pytestmark = pytest.mark.django_db
@@ -26,11 +30,22 @@ class TestNodes:
         assert api.delete("/api/v1/nodes/n1").status_code == 204
         assert api.get("/api/v1/nodes/n1").status_code == 404
 
+    def test_let_held_jobs_go(self, api_for, root, team):
+        ready_node("node-1")
+        later = now() + dt.timedelta(minutes=5)
+        Job.objects.filter(pk=claimed(team).pk).update(
+            state="pending", lease_until=None, hold_until=later, run_after=later
+        )
+
+        assert api_for(root).post("/api/v1/nodes/node-1/release-jobs").json() == {"jobs": 1}
+        assert not Job.objects.filter(hold_until__isnull=False).exists()
+
     def test_are_hidden_from_everybody_else(self, api_for, ana):
         ready_node("n1")
         api = api_for(ana)
 
         assert api.get("/api/v1/nodes").status_code == 403
+        assert api.post("/api/v1/nodes/n1/release-jobs").status_code == 403
         assert api.post("/api/v1/nodes/n1/drain", {}, format="json").status_code == 403
 
     @pytest.mark.parametrize(

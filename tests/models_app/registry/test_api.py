@@ -7,6 +7,7 @@ import pytest
 from models_app.jobs.models import Job
 from models_app.registry.models import ModelVersion
 from tests.factories.deployments import serving
+from tests.factories.nodes import pool_of, ready_node
 from tests.fakes.jobs import run_job
 from tests.workers.jobs.test_train import TINY
 
@@ -67,6 +68,34 @@ class TestTrainings:
         assert first["Location"] == f"{V1}/model-versions/{first.json()['id']}"
         assert first.json()["state"] == "pending"
         assert Job.objects.filter(kind="train").count() == 1
+
+    def test_run_where_they_are_told(self, ben, model, data, api_for):
+        pool_of("fast", selector={"zone": "a"})
+        ready_node("n1", labels={"zone": "a", "disk": "ssd"})
+        body = {"team": "research", "model": "poet", "dataset_version": data.pk, "config": TINY,
+                "pool": "fast", "priority": 7,
+                "resources": {"cpus": 2, "node_selector": {"disk": "ssd"}}}  # fmt: skip
+        api = api_for(ben)
+
+        made = api.post(f"{V1}/training-runs", body, format="json").json()
+        job = Job.objects.get(kind="train")
+        assert (job.pool.name, job.priority, job.cpus) == ("fast", 7, 2)
+        ModelVersion.objects.filter(pk=made["id"]).update(state="ready")
+        api.post(f"{V1}/model-versions/{made['id']}/train-again", {}, format="json")
+        again = Job.objects.filter(kind="train").latest("pk")
+        assert (again.pk != job.pk, again.pool.name) == (True, "fast")
+        assert again.node_selector == {"disk": "ssd"}
+
+    def test_name_the_field_of_what_no_node_has(self, ben, model, data, api_for):
+        ready_node("n1")
+        body = {"team": "research", "model": "poet", "dataset_version": data.pk, "config": TINY,
+                "resources": {"cpus": 99}}  # fmt: skip
+
+        answer = api_for(ben).post(f"{V1}/training-runs", body, format="json")
+
+        assert answer.status_code == 422
+        assert set(answer.json()["errors"]) == {"resources.cpus"}
+        assert not ModelVersion.objects.exists()
 
     def test_name_every_bad_field(self, ben, model, data, api_for):
         config = {**TINY, "warmup_steps": 99, "batch_size": 0}

@@ -10,6 +10,7 @@ import pytest
 from models_app.jobs.models import Job
 from models_app.registry.models import Model, ModelVersion
 from tests.factories.deployments import revision_of, serving
+from tests.factories.nodes import pool_of, ready_node
 from tests.fakes.jobs import run_job
 from tests.matrix import assert_hidden, assert_needs_sign_in
 from tests.models_app.registry.conftest import data, evaluated, model, trained, version
@@ -112,9 +113,21 @@ class TestTraining:
         assert further.base_version == version
         assert run_job(further.produced_by, tmp_path).state == "succeeded"
 
+    def test_runs_where_it_is_told(self, ben, data, client_for):
+        pool_of("fast")
+        form = {**FORM, "dataset_version": data.pk, "pool": "fast", "priority": "9"}
+
+        client_for(ben).post("/training/new/", form)
+
+        job = Job.objects.get(kind="train")
+        assert (job.pool.name, job.priority) == ("fast", 9)
+
     @pytest.mark.parametrize(
         ("changes", "field"),
         [
+            ({"pool": "nowhere"}, "pool"),
+            ({"priority": "80"}, "priority"),
+            ({"resources.cpus": "99"}, "resources.cpus"),
             ({"warmup_steps": 6}, "warmup_steps"),
             ({"sequence_length": 100_000}, "sequence_length"),
             ({"learning_rate": "nan"}, "learning_rate"),
@@ -128,6 +141,7 @@ class TestTraining:
         ],
     )
     def test_puts_errors_beside_the_field(self, ben, data, client_for, changes, field):
+        ready_node("n1")
         form = {**FORM, "dataset_version": data.pk, **changes}
 
         answer = client_for(ben).post("/training/new/", form)

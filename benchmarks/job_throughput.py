@@ -1,0 +1,171 @@
+"""Durable jobs a second, from submitting to the finished row, against bare Celery.
+
+    python benchmarks/job_throughput.py [--jobs 2000] [--submitters 2]
+
+Ours: `ping` jobs submitted through the service as the API does it (permission, validation, audit,
+placement), run by the worker of a whole stack. Baseline of the same run: a no-op Celery task on the
+same Redis, a worker with as many threads, nothing stored. Then the dispatch latency of single jobs
+on the idle stack. JSON lines; goals: 150 jobs a second, each exactly once in the table.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import celery
+import redis
+from running_stack import ROOT, running_stack
+
+GOAL_PER_S = 150
+CONCURRENCY = 8
+
+bare = celery.Celery("bare")
+bare.conf.update(task_ignore_result=True, task_default_queue="bare", worker_prefetch_multiplier=1)
+
+
+@bare.task(name="bare.noop")
+def noop() -> None:
+    """Counts itself, so that somebody can see the end."""
+    _counter().incr("bare-done")
+
+
+def _counter() -> "redis.Redis":
+    return redis.Redis.from_url(os.environ["BARE_REDIS"])
+
+
+def baseline(redis_url: str, jobs: int) -> float:
+    """No-op tasks a second through bare Celery."""
+    os.environ["BARE_REDIS"] = redis_url
+    bare.conf.broker_url = redis_url
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "celery", "--quiet", "-A", "job_throughput:bare", "-b", redis_url,
+         "worker", "--pool=threads", "--concurrency", str(CONCURRENCY), "-l", "ERROR", "-Q", "bare",
+         "--without-gossip", "--without-mingle"],
+        cwd=ROOT / "benchmarks",
+        env={k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"},
+    )  # fmt: skip
+    try:
+        noop.delay()
+        _until(lambda: int(_counter().get("bare-done") or 0) >= 1)
+        _counter().set("bare-done", 0)
+        begun = time.monotonic()
+        for _ in range(jobs):
+            noop.delay()
+        _until(lambda: int(_counter().get("bare-done") or 0) >= jobs)
+        return jobs / (time.monotonic() - begun)
+    finally:
+        worker.terminate()
+        worker.wait(20)
+
+
+def _until(check: Any, timeout_s: float = 120) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not check():
+        if time.monotonic() > deadline:
+            raise SystemExit("it did not come to an end")
+        time.sleep(0.005)
+
+
+def _submit(user: Any, team: Any, count: int) -> None:
+    from django.db import connection
+
+    from models_app.jobs.services import job_submit
+
+    for number in range(count):
+        job_submit(actor=user, team=team, kind="ping", params={"text": str(number)})
+    connection.close()
+
+
+def throughput(user: Any, team: Any, jobs: int, submitters: int) -> dict[str, Any]:
+    """Jobs a second with `submitters` threads, and the same of submitting alone."""
+    from django.db.models import Count, Max, Min
+
+    from models_app.jobs.models import Job
+
+    share = jobs // submitters
+    threads = [
+        threading.Thread(target=_submit, args=(user, team, share)) for _ in range(submitters)
+    ]
+    begun = time.monotonic()
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    submitted = time.monotonic() - begun
+    rows = Job.objects.filter(team=team, kind="ping")
+    _until(lambda: rows.filter(state="succeeded").count() == share * submitters)
+    seconds = time.monotonic() - begun
+    odd = rows.annotate(tries=Count("attempts")).exclude(tries=1, epoch=1).count()
+    times = rows.aggregate(first=Min("created_at"), last=Max("finished_at"))
+    assert times["last"] > times["first"]
+    return {
+        "jobs": share * submitters,
+        "per_s": round(share * submitters / seconds, 1),
+        "submitted_per_s": round(share * submitters / submitted, 1),
+        "not_exactly_once": odd,
+    }
+
+
+def latency(user: Any, team: Any, rounds: int) -> dict[str, float]:
+    """Milliseconds from the committed submit to the claim, on the idle stack."""
+    from models_app.jobs.models import Job
+    from models_app.jobs.services import job_submit
+
+    found = []
+    for _ in range(rounds):
+        job = job_submit(actor=user, team=team, kind="ping", params={})
+        _until(lambda job=job: Job.objects.filter(pk=job.pk, state="succeeded").exists())
+        job.refresh_from_db()
+        found.append((job.started_at - job.created_at).total_seconds() * 1000)
+        time.sleep(0.02)
+    found.sort()
+    return {
+        "p50_ms": round(statistics.median(found), 1),
+        "p99_ms": round(found[int(len(found) * 0.99) - 1], 1),
+    }
+
+
+def main() -> int:
+    """Print a line for each measurement and one for all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--jobs", type=int, default=2000)
+    parser.add_argument("--submitters", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=200)
+    options = parser.parse_args()
+    with running_stack() as stack:
+        from first_line import prepare
+
+        prepare(stack)
+        from django.conf import settings
+
+        from console.access.models import Team, User
+
+        user, team = User.objects.get(email="bench@example.com"), Team.objects.get(slug="bench")
+        plain = baseline(settings.CELERY_BROKER_URL, options.jobs)
+        _submit(user, team, 50)  # everything is loaded and connected
+        time.sleep(2)
+        from models_app.jobs.models import Job
+
+        Job.objects.filter(team=team).update(kind="self_test")
+        ours = throughput(user, team, options.jobs, options.submitters)
+        waits = latency(user, team, options.rounds)
+    met = ours["per_s"] >= GOAL_PER_S and not ours["not_exactly_once"]
+    line = {
+        "metric": "job_throughput",
+        **ours,
+        "baseline": "bare Celery, the same broker and concurrency",
+        "baseline_per_s": round(plain, 1),
+        "ratio": round(ours["per_s"] / plain, 3),
+        "goal_per_s": GOAL_PER_S,
+        **{f"dispatch_{name}": value for name, value in waits.items()},
+    }
+    print(json.dumps(line))
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

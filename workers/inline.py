@@ -1,0 +1,122 @@
+"""An attempt at a job of an inline kind: runs in the worker itself, without a child process.
+
+For short work of Slipway's own (see `JobKind.inline`). Its log and its end are stored in one
+transaction; if the worker dies, the lease runs out and the job is done again.
+"""
+
+import logging
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+from django.db import DatabaseError, transaction
+
+from models_app.core.clock import stamp
+from models_app.core.errors import SlipwayError, StaleEpoch
+from models_app.jobs.attempts import job_fail, job_finish
+from models_app.jobs.kind import JobFailed, kind_of
+from models_app.jobs.logs import log_append
+from models_app.jobs.metrics import metrics_append
+from models_app.jobs.models import Job
+from models_app.jobs.states import ReasonCode
+
+logger = logging.getLogger(__name__)
+#: An inline job has no files of its own to load.
+NOWHERE = Path("/nonexistent")
+
+
+class InlineContext:
+    """The JobContext of an inline job: keeps what is said until the end."""
+
+    def __init__(self, job: Job) -> None:
+        self.epoch = job.epoch
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self.lines: list[tuple[str, str, str, str]] = []
+        self.points: list[tuple[str, int, float, str]] = []
+
+    @property
+    def work_dir(self) -> Path:
+        """Made when it is first asked for; gone with the job."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="slipway-inline-")
+        return Path(self._folder.name)
+
+    output_dir = checkpoint_dir = work_dir
+
+    def close(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def log(self, text: str, level: str = "info") -> None:
+        self.lines.append((stamp(), "job", level, text))
+
+    def metric(self, step: int, values: dict[str, float]) -> None:
+        self.points += [(name, step, float(value), stamp()) for name, value in values.items()]
+
+    def progress(self, **_: Any) -> None:
+        """It is over before anybody could look."""
+
+    def checkpoint(self, **_: Any) -> None:
+        raise NotImplementedError("an inline job is done again from its beginning")
+
+    def ready(self, data: dict[str, Any]) -> None:
+        raise NotImplementedError("an inline job serves nothing")
+
+    def environment(self, data: dict[str, Any]) -> None:
+        """It is the worker's own."""
+
+    def should_stop(self) -> bool:
+        return False
+
+
+class InlineAttempt:
+    """Runs one inline job to its end, in the thread that calls `run`."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.kind, self.params = kind_of(job)
+
+    def run(self) -> None:
+        ctx = InlineContext(self.job)
+        try:
+            self._finish(ctx)
+        except StaleEpoch:
+            logger.warning("attempt %s of job %s was fenced off", self.job.epoch, self.job.pk)
+        except DatabaseError as error:
+            logger.error("job %s given up: %s", self.job.pk, error)
+        finally:
+            ctx.close()
+
+    def _finish(self, ctx: InlineContext) -> None:
+        try:
+            inputs = self.kind.load(self.params, self.job, NOWHERE)
+            result = self.kind.run(self.params, inputs, ctx)  # type: ignore[arg-type]
+        except (StaleEpoch, DatabaseError):
+            raise
+        except Exception as error:
+            self._fail(ctx, error)
+            return
+        if not (ctx.lines or ctx.points):
+            job_finish(job=self.job, result=result, attempt={})
+            return
+        with transaction.atomic():
+            self._say(ctx)
+            job_finish(job=self.job, result=result, attempt={})
+
+    def _say(self, ctx: InlineContext) -> None:
+        if ctx.lines:
+            log_append(job=self.job, lines=ctx.lines, spool_offset=0, durable=True)
+        if ctx.points:
+            metrics_append(job=self.job, points=ctx.points)
+
+    def _fail(self, ctx: InlineContext, error: Exception) -> None:
+        if isinstance(error, JobFailed | SlipwayError):
+            message = text = error.message
+        else:
+            message, text = f"{type(error).__name__}: {error}", traceback.format_exc()
+        reason = error.reason if isinstance(error, JobFailed) else ReasonCode.USER_CODE
+        ctx.log(text, level="error")
+        with transaction.atomic():
+            self._say(ctx)
+            job_fail(job=self.job, code=reason, message=message, permanent=True, attempt={})
