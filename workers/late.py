@@ -13,8 +13,7 @@ from pathlib import Path
 
 from django.db import DatabaseError, close_old_connections, connections, transaction
 
-from models_app.core.errors import WrongState
-from models_app.jobs.log_late import log_append_late
+from models_app.jobs.log_late import StillHeld, log_append_late
 from models_app.jobs.logs import SpoolMoved
 from models_app.jobs.metrics import metrics_append_late
 from models_app.jobs.models import Job, JobAttempt
@@ -90,7 +89,7 @@ def ship_late(attempt: JobAttempt) -> int:
             attempt.refresh_from_db()
             spool.offset = attempt.spool_offset
             continue
-        except WrongState:
+        except StillHeld:
             return count
         spool.done(batch)
         count += len(batch.lines)

@@ -23,7 +23,8 @@ from models_app.jobs.log_late import attempts_without_end
 from models_app.jobs.logs import SpoolMoved, log_append, log_bell, log_position
 from models_app.jobs.metrics import metrics_append
 from models_app.jobs.models import Job
-from workers.spool import Batch, Spool, attempt_folder, parts
+from workers.events import Batch, parts
+from workers.spool import Spool, attempt_folder
 
 BELL_EVERY_S = 0.2
 #: The log has a bell of its own; to those who hear only the job's, lines alone ring seldom.

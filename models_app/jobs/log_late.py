@@ -9,10 +9,8 @@ from collections.abc import Sequence
 
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils.translation import gettext as _
 
 from models_app.core.clock import stamp
-from models_app.core.errors import WrongState
 from models_app.jobs.log_chunks import Line, pack
 from models_app.jobs.logs import GAP_STREAM, advance, log_bell, move_spool, store
 from models_app.jobs.models import Job, JobAttempt
@@ -21,6 +19,10 @@ from models_app.jobs.states import HELD, TERMINAL
 #: A node that comes back has so long until the end of its log is called missing.
 GAP_AFTER = dt.timedelta(seconds=60)
 SWEEP = 100
+
+
+class StillHeld(Exception):
+    """The attempt holds its job: it ships its own log."""
 
 
 @transaction.atomic
@@ -35,7 +37,7 @@ def log_append_late(
 ) -> int:
     """Store lines of an attempt that is over, also of an ended job; returns the new log_seq.
 
-    Raises SpoolMoved if somebody else was faster, WrongState while the attempt holds the job.
+    Raises SpoolMoved if somebody else was faster, StillHeld while the attempt holds the job.
     """
     attempt = _locked(job_id, epoch)
     move_spool(job_id, epoch, spool_from, spool_offset, complete=complete)
@@ -106,10 +108,7 @@ def _append(job_id: int, epoch: int, lines: Sequence[Line]) -> int:
         [epoch, sorted(HELD)],
     )
     if last is None:
-        raise WrongState(
-            _("Attempt %(epoch)s of job %(id)s still holds it and ships its own log.")
-            % {"epoch": epoch, "id": job_id}
-        )
+        raise StillHeld(f"attempt {epoch} of job {job_id}")
     if chunk:
         store(job_id, epoch, last - len(lines) + 1, last, chunk)
         transaction.on_commit(lambda: log_bell(job_id=job_id, log_seq=last), robust=True)

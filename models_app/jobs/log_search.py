@@ -6,9 +6,8 @@ without being read. Regular expressions are RE2's (of pyarrow, which is here any
 in proportion to the text, whatever the pattern, so none can hang a web process.
 """
 
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -18,12 +17,17 @@ from django.utils.translation import gettext as _
 
 from models_app.core.errors import FieldError
 from models_app.jobs.log_chunks import level_bits, levels_from, may_contain, opened, places_of
+from models_app.jobs.log_patterns import (
+    Matcher,
+    certain,
+    check_pattern,
+    pattern_matcher,
+    text_matcher,
+)
 from models_app.jobs.models import Job
 
 BUDGET_S = 0.35
 MOST_PATTERN = 200
-#: `(.{500}){500}` is linear, but in a quarter of a million: the product of all counts is bounded.
-MOST_REPEATS = 1000
 CANDIDATES = 1000
 BODIES = 4
 SHOWN = 400
@@ -35,8 +39,6 @@ READ = """
 SELECT first_seq, last_seq, epoch, body FROM jobs_logchunk
  WHERE job_id = %s AND first_seq = ANY(%s) ORDER BY first_seq
 """
-#: Which lines of a block of texts match.
-Matcher = Callable[[bytes], list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def _step(
 
 
 def _promising(wanted: Wanted, chunk: Sequence[Any]) -> bool:
-    _, _, levels, grams = chunk
+    levels, grams = chunk[2:]
     if levels and not levels & wanted.levels:
         return False
     return grams is None or may_contain(bytes(grams), wanted.places)
@@ -164,87 +166,6 @@ def _wanted(text: str, regex: bool, case: bool, level: str) -> Wanted:
     if "\n" in text:
         raise FieldError("q", _("A line has no line break: search for a part of one line."))
     if not regex:
-        return Wanted(_text_matcher(text, case), frozenset(places_of(text)), levels)
-    _check_pattern(text)
-    return Wanted(_pattern_matcher(text, case), frozenset(places_of(certain(text))), levels)
-
-
-def _text_matcher(text: str, case: bool) -> Matcher:
-    needle = text.encode("utf-8", "surrogatepass")
-    if case:
-        return lambda block: _lines_with(block, needle)
-    if text.isascii():
-        low = needle.lower()
-        return lambda block: _lines_with(block.lower(), low)
-    # Beyond ASCII only str knows what is a small letter.
-    low = text.lower().encode("utf-8", "surrogatepass")
-
-    def matches(block: bytes) -> list[int]:
-        lower = block.decode("utf-8", "surrogatepass").lower()
-        return _lines_with(lower.encode("utf-8", "surrogatepass"), low)
-
-    return matches
-
-
-def _lines_with(block: bytes, needle: bytes) -> list[int]:
-    """Numbers of the lines of the block that contain the needle."""
-    found = []
-    number = start = 0
-    at = block.find(needle)
-    while at >= 0:
-        number += block.count(b"\n", start, at)
-        found.append(number)
-        start = block.find(b"\n", at)
-        if start < 0:
-            break
-        at = block.find(needle, start)
-    return found
-
-
-def _pattern_matcher(pattern: str, case: bool) -> Matcher:
-    # Large, and needed by nobody who does not search so.
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    def matches(block: bytes) -> list[int]:
-        # Lone surrogates are in no valid UTF-8.
-        text = block.decode("utf-8", "replace")
-        lines = pc.split_pattern(pa.scalar(text, pa.large_string()), "\n").values
-        mask = pc.match_substring_regex(lines, pattern, ignore_case=not case)
-        return [int(n) for n in pc.indices_nonzero(mask).to_pylist()]
-
-    try:
-        matches(b"")
-    except (pa.ArrowInvalid, UnicodeEncodeError) as error:
-        reason = str(error).split(":", 1)[-1].strip()
-        raise FieldError(
-            "q", _("This is no regular expression of RE2: %(reason)s") % {"reason": reason}
-        ) from error
-    return matches
-
-
-def _check_pattern(pattern: str) -> None:
-    product = 1
-    for low, high in re.findall(r"\{(\d+)(?:,(\d*))?\}", pattern):
-        product *= max(1, int(low or 0), int(high or 0))
-    if product > MOST_REPEATS:
-        raise FieldError(
-            "q",
-            _("It repeats up to %(count)s times: %(most)s is the most.")
-            % {"count": product, "most": MOST_REPEATS},
-        )
-
-
-def certain(pattern: str) -> str:
-    """Texts, with spaces between, that every match of the pattern contains; empty if unsure."""
-    if "[[:" in pattern or re.search(r"\\[^\WdDsSwWbB]", pattern):
-        return ""
-    rest = re.sub(r"\\.", " ", pattern)
-    rest = re.sub(r"\[\^?\]?[^\]]*\]", " ", rest)
-    while (inner := re.sub(r"\([^()]*\)", " ", rest)) != rest:
-        rest = inner
-    if re.search(r"[|()\[\]]", rest):
-        return ""
-    # What may be there no time or once does not count, nor does the count itself.
-    rest = re.sub(r".?\{[^}]*\}|.?[*?]", " ", rest)
-    return re.sub(r"[.^$+]", " ", rest)
+        return Wanted(text_matcher(text, case), frozenset(places_of(text)), levels)
+    check_pattern(text)
+    return Wanted(pattern_matcher(text, case), frozenset(places_of(certain(text))), levels)

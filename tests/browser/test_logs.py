@@ -9,7 +9,7 @@ from models_app.jobs import logs
 from models_app.jobs.log_chunks import pack
 from models_app.jobs.models import Job, LogChunk
 from tests.factories.logs import AT, end, held_job, lines
-from workers.spool import parts
+from workers.events import parts
 
 
 @pytest.fixture

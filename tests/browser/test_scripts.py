@@ -189,7 +189,7 @@ class TestLog:
             as_ana.wait_for_timeout(100)
 
         worst = as_ana.evaluate("window.worst")
-        expect(as_ana.locator("#L100001")).to_be_attached(timeout=30_000)
+        expect(as_ana.locator("#L100001")).to_be_attached(timeout=90_000)
         lines = as_ana.locator(".log-line").count()
         print(f"worst frame {worst:.0f} ms, {lines} lines in the page")
         assert lines <= 21_000

@@ -7,7 +7,8 @@ import pytest
 from models_app.core.errors import InvalidInput
 from models_app.jobs import logs
 from models_app.jobs.log_compaction import log_compact
-from models_app.jobs.log_search import certain, log_search
+from models_app.jobs.log_patterns import certain
+from models_app.jobs.log_search import log_search
 from models_app.jobs.models import Job
 from tests.factories.logs import held_job, lines
 

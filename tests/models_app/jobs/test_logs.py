@@ -5,10 +5,15 @@ import zlib
 
 import pytest
 
-from models_app.core.errors import StaleEpoch, WrongState
+from models_app.core.errors import StaleEpoch
 from models_app.jobs import logs, metrics
 from models_app.jobs.log_compaction import log_compact, logs_compact
-from models_app.jobs.log_late import attempts_without_end, log_append_late, logs_note_gaps
+from models_app.jobs.log_late import (
+    StillHeld,
+    attempts_without_end,
+    log_append_late,
+    logs_note_gaps,
+)
 from models_app.jobs.models import Job, JobAttempt, LogChunk, MetricPoint
 from tests.factories.logs import AT, end, held_job, lines, next_attempt
 
@@ -134,7 +139,7 @@ class TestLate:
     def test_an_attempt_that_holds_the_job_is_never_late(self, team):
         job = held_job(team)
 
-        with pytest.raises(WrongState):
+        with pytest.raises(StillHeld):
             late(job, "a", start=0, stop=10)
         assert stored(job) == []
         assert job.attempts.get().spool_offset == 0
