@@ -51,7 +51,7 @@ lint: env-dev
 	$(PY) -m ruff format --check .
 
 types: env-dev
-	$(NOWHERE) $(PY) -m mypy $(CODE) manage.py
+	$(NOWHERE) $(PY) -m mypy --no-incremental $(CODE) manage.py  # a stale cache breaks managers
 
 contracts: env-dev
 	$(PY) -c "import sys; from importlinter.cli import lint_imports_command as run; sys.path.insert(0, ''); run()"
