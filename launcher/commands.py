@@ -90,6 +90,9 @@ def _server(
             "--ws-per-message-deflate", "false",
         ],
         environment=environment,
+        # Without a launcher the database is gone, too: requests that wait for it would hold the
+        # port against the next launcher for as long as they have patience.
+        orphan_signal=signal.SIGKILL,
         grace_s=10,
     )  # fmt: skip
 

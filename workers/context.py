@@ -19,7 +19,7 @@ MAX_REST = 1 << 12
 
 
 class Context:
-    """The JobContext of a child process. Each call is one `write` to an append-only file."""
+    """The JobContext of a child process. Each call appends one line to a file."""
 
     def __init__(self, folder: Path, job: dict[str, Any]) -> None:
         self.epoch: int = job["epoch"]
@@ -30,11 +30,18 @@ class Context:
             path.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(folder / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._stop = threading.Event()
+        self._writing, self._torn = threading.Lock(), False
 
     def say(self, kind: str, **fields: Any) -> None:
-        """Append one event."""
+        """Append one event. Raises OSError on a full disk; the next event then begins a line."""
         line = json.dumps({"t": kind, **fields}, ensure_ascii=True, default=str) + "\n"
-        os.write(self._fd, line.encode())
+        with self._writing:
+            rest = (b"\n" if self._torn else b"") + line.encode()
+            self._torn = True
+            while rest:
+                # A disk that is nearly full takes a part, and half a line would swallow the next.
+                rest = rest[os.write(self._fd, rest) :]
+            self._torn = False
 
     def log(self, text: str, level: str = "info", stream: str = "job") -> None:
         text = str(text)

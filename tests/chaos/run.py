@@ -150,6 +150,11 @@ class Run:
         found.violations += versions_are_whole(facts, data_dir)
         if self.reference:
             found.violations += weights_are_equal(facts, self.load, self.reference())
+        found.violations += [
+            f"the launcher: {text}"
+            for text in (data_dir / "log" / "stack.log").read_text(errors="replace").splitlines()
+            if "had to be killed" in text
+        ]
         found.violations += [f"the console answered {text}" for text in self.site.api.wrong]
         found.violations += [
             f"after {wound.fault} nothing came back to work"
