@@ -193,6 +193,7 @@ def test_joins_with_one_command_and_trains_the_same_weights(joined, expected):
     assert (joined.mars.data_dir / "node.json").stat().st_mode & 0o777 == 0o600
 
 
+@long
 def test_goes_on_elsewhere_when_its_machine_is_lost(joined, expected):
     joined.only("mars")
     run = joined.train()
