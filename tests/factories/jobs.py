@@ -20,7 +20,7 @@ def placed(job: Job, node=NODE) -> Job:
     """A queued job gets a place on a node, whether or not there is such a node."""
     from django.db.models.functions import Now
 
-    Job.objects.filter(pk=job.pk, state=JobState.PENDING).update(
+    Job.objects.filter(pk=job.pk, state__in=(JobState.PENDING, JobState.SCHEDULED)).update(
         state=JobState.SCHEDULED, node_name=node, scheduled_at=Now(), sent_at=Now()
     )
     job.refresh_from_db()

@@ -1,11 +1,13 @@
 """Runs one job in this process, through the same services a worker uses; no child, no lease."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 from models_app.jobs.attempts import attempt_environment, job_claim, job_fail, job_finish
 from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.models import Job
+from models_app.jobs.states import TERMINAL
 from tests.factories.jobs import placed
 
 
@@ -47,10 +49,21 @@ class RecordingContext:
         return self.stop_after is not None and len(self.metrics) >= self.stop_after
 
 
+def _ended_elsewhere(job: Job) -> Job:
+    """A real worker of the same test was faster: its end will do as well."""
+    deadline = time.monotonic() + 60
+    while job.state not in TERMINAL:
+        assert time.monotonic() < deadline, f"job {job.pk} is {job.state}"
+        time.sleep(0.05)
+        job.refresh_from_db()
+    return job
+
+
 def run_job(job: Job, folder: Path) -> Job:
     """Claim the job and run it to its end; failures end it as a worker would."""
     held = job_claim(worker="test", node="test", job_id=placed(job, "test").pk)
-    assert held is not None, f"job {job.pk} is {job.state}"
+    if held is None:
+        return _ended_elsewhere(job)
     kind, params = kind_of(held)
     ctx = RecordingContext(folder / str(job.pk), held.epoch)
     try:
