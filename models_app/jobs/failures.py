@@ -38,6 +38,8 @@ PATTERNS: tuple[tuple[re.Pattern[str], str, str, bool], ...] = (
 )
 #: Sent from outside: says nothing about the job itself.
 OUTSIDE = {"SIGKILL", "SIGTERM", "SIGHUP", "SIGINT"}
+#: The node's trouble: it may pass, however often it strikes at the same place.
+ELSEWHERE = {ReasonCode.NODE_LOST, ReasonCode.LEASE_EXPIRED, ReasonCode.DISK_FULL}
 FRAME = re.compile(r'File "[^"]*?([^/"]+)", line (\d+)')
 
 
@@ -84,7 +86,7 @@ def classify(
 
 def _signature(code: str, exit_code: int | None, exit_signal: str, tail: str) -> str:
     """Where it fails, or empty when something outside ended it."""
-    if exit_signal in OUTSIDE or code in (ReasonCode.NODE_LOST, ReasonCode.LEASE_EXPIRED):
+    if exit_signal in OUTSIDE or code in ELSEWHERE:
         return ""
     frames = FRAME.findall(tail)
     if not frames and not exit_signal:

@@ -28,6 +28,11 @@ class TestClassify:
     def test_a_replica_is_always_started_again(self):
         assert not classify(code="killed", message="m", permanent=False, long_lived=True).final
 
+    def test_of_a_full_disk_is_no_mark_of_the_job(self):
+        failure = classify(code="disk_full", message="m", permanent=False, exit_code=1, tail=FRAME)
+
+        assert (failure.signature, failure.final) == ("", False)
+
     def test_knows_the_same_place_again(self):
         def signature(tail, signal="SIGSEGV"):
             return classify(
