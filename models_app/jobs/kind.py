@@ -138,6 +138,11 @@ class JobKind:
 job_kinds: Catalog[JobKind] = Catalog(gettext_noop("job kind"))
 
 
+def inline_kinds() -> list[str]:
+    """Names of the kinds that run in the worker itself."""
+    return [kind.name for kind in job_kinds if kind.inline]
+
+
 def kind_of(job: Any) -> tuple[JobKind, Any]:
     """The job's kind and its parsed parameters."""
     kind = job_kinds.get(job.kind)

@@ -23,7 +23,8 @@ LEAVING = (JobState.PREEMPTING, JobState.PAUSING, JobState.CANCELING)
 
 def make_room(waiting: Iterable[Job], room: Room) -> int:
     """Ask jobs to give way for those of `waiting` (in their order); returns how many were asked."""
-    urgent = [job for job in waiting if job.priority > _lowest()]
+    lowest = _lowest()
+    urgent = [job for job in waiting if job.priority > lowest]
     if not urgent:
         return 0
     running = list(Job.objects.filter(state=JobState.RUNNING).order_by("priority", "-started_at"))

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 
 from models_app.jobs.attempts import attempt_lost
 from models_app.jobs.draining import drain_nodes
+from models_app.jobs.kind import inline_kinds
 from models_app.jobs.log_sweep import logs_sweep
 from models_app.jobs.models import Job
 from models_app.jobs.placement import place_jobs
@@ -96,7 +97,9 @@ def _recover(condition: Q, code: str, message: str, hold: dt.timedelta | None = 
 def return_unclaimed() -> int:
     """Jobs whose node did not claim them in time, or takes no more, lose their place."""
     away = Node.objects.exclude(state__in=(NodeState.READY, NodeState.CORDONED)).values("name")
-    late = Q(scheduled_at__lt=Now() - UNCLAIMED_AFTER) | Q(node_name__in=away)
+    # Inline jobs take no slot, so many of them may wait on a living node for their turn.
+    slow = Q(scheduled_at__lt=Now() - UNCLAIMED_AFTER) & ~Q(kind__in=inline_kinds())
+    late = slow | Q(node_name__in=away)
     count = 0
     rows = Job.objects.filter(late, state=JobState.SCHEDULED)
     for pk in list(rows.values_list("pk", flat=True)[:PAGE]):

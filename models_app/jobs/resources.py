@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models_app.core.errors import InvalidInput
 from models_app.core.validation import parse
+from models_app.jobs.kind import job_kinds
 from models_app.pools.models import Node, Pool
 from models_app.pools.selectors import carries, pool_nodes
 from models_app.pools.services.operations import clean_labels
@@ -46,8 +47,15 @@ class Ask:
 
     @classmethod
     def of(cls, job: Any) -> "Ask":
-        """Of anything with these columns."""
-        return cls(cpus=job.cpus, memory_mib=job.memory_mib, disk_mib=job.disk_mib, gpus=job.gpus)
+        """Of anything with these columns. An inline job is over in a moment: it takes no slot."""
+        slots = 0 if job_kinds.get(job.kind).inline else 1
+        return cls(
+            slots=slots,
+            cpus=job.cpus,
+            memory_mib=job.memory_mib,
+            disk_mib=job.disk_mib,
+            gpus=job.gpus,
+        )
 
     def items(self) -> list[tuple[str, float]]:
         """Resource and amount, in the order of COUNTED."""

@@ -4,10 +4,10 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Q, Sum
 from django.utils.translation import gettext as _
 
-from models_app.jobs.kind import job_kinds
+from models_app.jobs.kind import inline_kinds, job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.resources import COUNTED, Ask
 from models_app.jobs.states import PLACED
@@ -73,7 +73,7 @@ class Room:
         rows: Any = (
             Job.objects.filter(state__in=sorted(PLACED))
             .values("node_name", "pool_id", "team_id")
-            .annotate(slots=Count("pk"), **SUMS)
+            .annotate(slots=Count("pk", filter=~Q(kind__in=inline_kinds())), **SUMS)
             .order_by()
         )
         for row in rows:

@@ -43,6 +43,13 @@ class TestPlaceJobs:
 
         assert place(*(submitted(team) for _ in range(3))) == ["n1", "n1", ""]
 
+    def test_gives_inline_jobs_places_beyond_the_slots(self, team):
+        ready_node("n1", slots=1)
+        full = submitted(team)
+        pings = [submitted(team, kind="ping", params={}) for _ in range(3)]
+
+        assert place(full, *pings) == ["n1"] * 4
+
     def test_spreads_jobs_over_nodes(self, team):
         ready_node("n1")
         ready_node("n2")
