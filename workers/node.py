@@ -18,7 +18,7 @@ from django.db import OperationalError, close_old_connections, connections
 
 from models_app.deployments.reconcile import reconcile_all
 from models_app.jobs.attempts import job_claim
-from models_app.jobs.housekeeping import tidy
+from models_app.jobs.checkpoints import files_collect
 from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.placement import place_jobs
@@ -44,7 +44,7 @@ TICK_GAP_S = 10.0
 TICKS: dict[str, tuple[float, Callable[[], object]]] = {
     "sweep": (5.0, sweep),
     "reconcile": (2.0, reconcile_all),
-    "tidy": (600.0, tidy),
+    "tidy": (600.0, files_collect),
 }
 #: Exit status of a worker whose name belongs to another node (EX_CONFIG).
 REFUSED = 78

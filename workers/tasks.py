@@ -31,5 +31,5 @@ def reconcile(**_: object) -> None:
 
 @shared_task(name="workers.tidy")
 def tidy(**_: object) -> None:
-    """Let go of old log lines and of files that nothing names."""
+    """Free the files that nothing names."""
     current_node().tick("tidy")

@@ -51,11 +51,14 @@ def place_jobs() -> int:
         with transaction.atomic():
             if not _locked():
                 return placed
-            jobs = list(_waiting().select_related("team").order_by("-priority", "pk")[:PAGE])
-            places = _place(jobs, Room()) if jobs else set()
+            # A page full of jobs that fit nowhere must not hide those behind it.
+            rest = _waiting().exclude(pk__in=passed_over).select_related("team")
+            jobs = list(rest.order_by("-priority", "pk")[:PAGE])
+            room = Room()
+            places = _place(jobs, room)
         placed += len(places)
         passed_over |= {job.pk for job in jobs} - places
-        if len(jobs) == PAGE and not places:
+        if not room.has_free_slot():
             break
     return placed
 

@@ -134,6 +134,13 @@ class Room:
         }
         return _("only %(free)s %(unit)s are free") % values
 
+    def has_free_slot(self) -> bool:
+        """Whether any node could take one more job."""
+        return any(
+            self.nodes[name].state == NodeState.READY and holder.free("slots") >= 1
+            for name, holder in self.free.items()
+        )
+
     def over_limit(self, job: Job) -> list[str]:
         """Resources of which the job's pool may hold no more."""
         return self.limits[job.pool_id].lacks(Ask.of(job))

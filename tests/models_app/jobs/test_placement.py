@@ -50,6 +50,16 @@ class TestPlaceJobs:
 
         assert place(full, *pings) == ["n1"] * 4
 
+    def test_a_page_of_jobs_that_fit_nowhere_hides_nobody_behind_it(self, team, monkeypatch):
+        from models_app.jobs import placement
+
+        monkeypatch.setattr(placement, "PAGE", 2)
+        ready_node("node-1", memory_mib=1000)
+        claimed(team, resources={"memory_mib": 900})
+        stuck = [submitted(team, resources={"memory_mib": 500}) for _ in range(4)]
+
+        assert place(*stuck, submitted(team)) == ["", "", "", "", "node-1"]
+
     def test_spreads_jobs_over_nodes(self, team):
         ready_node("n1")
         ready_node("n2")
