@@ -60,7 +60,7 @@ def _migrations() -> str:
 
 
 def _worker() -> str:
-    return "ok" if nodes_ready() else "no worker has given a sign of life for 15 s"
+    return "ok" if nodes_ready().exists() else "no worker has given a sign of life for 15 s"
 
 
 CHECKS: dict[str, Callable[[], str]] = {

@@ -18,10 +18,13 @@ from models_app.jobs.failures import Failure, classify
 from models_app.jobs.kind import kind_of
 from models_app.jobs.models import Checkpoint, Job, JobAttempt
 from models_app.jobs.placement import place_on_commit
+from models_app.jobs.resources import Ask
 from models_app.jobs.signals import job_announce
 from models_app.jobs.states import HELD, JobState, ReasonCode
 
+#: Claim and record of the attempt in one statement, so that there is never one without the other.
 CLAIM = """
+WITH claimed AS (
 UPDATE jobs_job SET state = 'running', epoch = epoch + 1, worker = %(worker)s,
        lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
        started_at = coalesce(started_at, clock_timestamp()), reason_code = '', reason = ''
@@ -29,11 +32,15 @@ UPDATE jobs_job SET state = 'running', epoch = epoch + 1, worker = %(worker)s,
               WHERE state = 'scheduled' AND node_name = %(node)s
                 AND (%(job_id)s::bigint IS NULL OR id = %(job_id)s)
               ORDER BY priority DESC, id FOR UPDATE SKIP LOCKED LIMIT 1)
-RETURNING *
+RETURNING *), tried AS (
+INSERT INTO jobs_jobattempt (job_id, epoch, node_name, worker, started_at, exit_signal, reason_code,
+       reason, tail, environment, isolation, spool_offset, log_complete)
+SELECT id, epoch, node_name, worker, clock_timestamp(), '', '', '', '', '{}', '{}', 0, false
+  FROM claimed)
+SELECT * FROM claimed
 """
 
 
-@transaction.atomic
 def job_claim(*, worker: str, node: str, job_id: int | None = None) -> Job | None:
     """Take the next job placed on this node (or just `job_id`), with a lease and a new epoch.
 
@@ -44,7 +51,6 @@ def job_claim(*, worker: str, node: str, job_id: int | None = None) -> Job | Non
     job = next(iter(Job.objects.raw(CLAIM, values)), None)
     if job is None:
         return None
-    JobAttempt.objects.create(job=job, epoch=job.epoch, node_name=node, worker=worker)
     job_announce(job)
     return job
 
@@ -159,7 +165,8 @@ def job_finish(*, job: Job, result: dict[str, Any], attempt: dict[str, Any]) -> 
     _close_attempt(row, attempt)
     audit_record(actor=SYSTEM, action="job.succeeded", obj=row)
     job_announce(row)
-    place_on_commit()
+    if not Ask.of(row).nothing:
+        place_on_commit()
     return row
 
 

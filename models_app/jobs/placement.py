@@ -9,6 +9,7 @@ not fit yet, but after KEEP_AFTER the roomiest node is kept for it.
 
 import datetime as dt
 import heapq
+import random
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 
@@ -17,6 +18,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from models_app.core.clock import now
+from models_app.jobs.kind import inline_kinds, job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.preemption import make_room
 from models_app.jobs.resources import Ask
@@ -24,6 +26,7 @@ from models_app.jobs.room import Room
 from models_app.jobs.signals import job_announce, send_go_on_commit
 from models_app.jobs.states import JobState
 from models_app.pools.models import Node
+from models_app.pools.selectors import nodes_ready
 from models_app.pools.states import NodeState
 
 #: Identifies the lock of placement among the database's advisory locks.
@@ -33,6 +36,11 @@ PAGE = 500
 KEEP_AFTER = dt.timedelta(seconds=60)
 #: A node that has missed its last two signs of life may be dead: it is chosen last.
 HEARD_WITHIN = dt.timedelta(seconds=7)
+#: What a round reads of a waiting job: the page is read again whenever room has become free.
+NEEDED = (
+    "kind", "state", "priority", "epoch", "node_name", "excluded_nodes", "node_selector", "pool_id",
+    "cpus", "memory_mib", "disk_mib", "gpus", "run_after", "created_at", "team__slug",
+)  # fmt: skip
 
 
 def place_on_commit() -> None:
@@ -46,21 +54,40 @@ def place_jobs() -> int:
     If another process is at it, it sees our job, too: it looks again after it has let go of the
     lock, and by then our transaction had been committed.
     """
-    placed, passed_over = 0, set[int]()
-    while _waiting().exclude(pk__in=passed_over).exists():
+    placed, passed_over, waiting = 0, set[int](), _waiting()
+    while waiting.exclude(pk__in=passed_over).exists():
         with transaction.atomic():
             if not _locked():
                 return placed
             # A page full of jobs that fit nowhere must not hide those behind it.
-            rest = _waiting().exclude(pk__in=passed_over).select_related("team")
+            rest = waiting.exclude(pk__in=passed_over).only(*NEEDED).select_related("team")
             jobs = list(rest.order_by("-priority", "pk")[:PAGE])
             room = Room()
             places = _place(jobs, room)
         placed += len(places)
         passed_over |= {job.pk for job in jobs} - places
         if not room.has_free_slot():
-            break
+            # Nothing else can start behind the page.
+            waiting = waiting.filter(kind__in=inline_kinds())
     return placed
+
+
+def first_place(job: Job) -> None:
+    """Give a new inline job that asks for nothing its node at once, if one is ready.
+
+    It holds no part of any node, so there is nothing to reserve and no round to wait for.
+    """
+    if not Ask.of(job).nothing:
+        return
+    nodes = nodes_ready().filter(labels__contains={**job.pool.selector, **job.node_selector})
+    if job_kinds.get(job.kind).on_console_disk:
+        nodes = nodes.filter(shares_store=True)
+    seen = dict(nodes.values_list("name", "last_seen_at"))
+    heard = [name for name, at in seen.items() if now() - at < HEARD_WITHIN]
+    if seen:
+        job.state = JobState.SCHEDULED
+        job.node_name = random.choice(heard or list(seen))
+        job.scheduled_at = job.sent_at = now()
 
 
 def _locked() -> bool:

@@ -61,6 +61,11 @@ class Ask:
         """Resource and amount, in the order of COUNTED."""
         return [(name, float(getattr(self, name))) for name in COUNTED]
 
+    @property
+    def nothing(self) -> bool:
+        """It holds no part of a node, so it makes no room when it ends either."""
+        return not any(amount for _name, amount in self.items())
+
 
 def resources_parse(given: dict[str, Any] | None) -> Resources:
     """Validate a request; InvalidInput names the field under `resources`."""

@@ -16,9 +16,9 @@ from models_app.core.states import advance
 from models_app.core.validation import parse
 from models_app.jobs.kind import job_kinds, kind_of
 from models_app.jobs.models import Job
-from models_app.jobs.placement import place_on_commit
+from models_app.jobs.placement import first_place, place_on_commit
 from models_app.jobs.resources import resources_fields, resources_parse
-from models_app.jobs.signals import job_announce, send_look_on_commit
+from models_app.jobs.signals import job_announce, send_go_on_commit, send_look_on_commit
 from models_app.jobs.states import ALLOWED, HELD, TERMINAL, JobState, ReasonCode
 from models_app.pools.services.pools import pool_for
 
@@ -57,7 +57,7 @@ def job_submit(
     check_priority(actor, team, priority)
     home = pool_for(team=team, name=pool)
     asked = resources_parse({**job_kind.resources(checked), **(resources or {})})
-    job = _insert(
+    job = Job(
         pool=home,
         **resources_fields(asked=asked, pool=home, uses_gpu=job_kind.uses_gpu),
         team=team,
@@ -73,9 +73,14 @@ def job_submit(
         rerun_of=rerun_of,
         state=JobState.PENDING,
     )
+    first_place(job)
+    job = _insert(job)
     audit_record(actor=actor, action="job.submitted", obj=job, changes={"kind": kind})
     job_announce(job)
-    place_on_commit()
+    if job.state == JobState.SCHEDULED:
+        send_go_on_commit(job.node_name, 1)
+    else:
+        place_on_commit()
     return job
 
 
@@ -87,16 +92,17 @@ def check_priority(actor: Actor, team: Any, priority: int) -> None:
         require(actor, "jobs.prioritise_job", team)
 
 
-def _insert(**fields: Any) -> Job:
-    key = fields["idempotency_key"]
-    if key is None:
-        return Job.objects.create(**fields)
+def _insert(job: Job) -> Job:
+    if job.idempotency_key is None:
+        job.save(force_insert=True)
+        return job
     try:
         with transaction.atomic():
-            return Job.objects.create(**fields)
+            job.save(force_insert=True)
+            return job
     except IntegrityError:
         # Two requests with the same key at once: the other one won.
-        return Job.objects.get(team=fields["team"], idempotency_key=key)
+        return Job.objects.get(team=job.team, idempotency_key=job.idempotency_key)
 
 
 @transaction.atomic

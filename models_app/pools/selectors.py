@@ -37,9 +37,9 @@ def node_get(name: str) -> Node:
     return node
 
 
-def nodes_ready() -> list[Node]:
+def nodes_ready() -> QuerySet[Node]:
     """Nodes that take jobs and have given a sign of life lately."""
-    return list(Node.objects.filter(state=NodeState.READY, last_seen_at__gt=Now() - SILENT_AFTER))
+    return Node.objects.filter(state=NodeState.READY, last_seen_at__gt=Now() - SILENT_AFTER)
 
 
 def nodes_alive() -> list[Node]:

@@ -50,6 +50,17 @@ class TestPlaceJobs:
 
         assert place(full, *pings) == ["n1"] * 4
 
+    def test_inline_jobs_do_not_wait_behind_a_page_of_jobs_without_a_slot(self, team, monkeypatch):
+        from models_app.jobs import placement
+
+        monkeypatch.setattr(placement, "PAGE", 2)
+        stuck = [submitted(team) for _ in range(4)]
+        ping = submitted(team, kind="ping", params={})
+        ready_node("n1", slots=1)
+        claimed(team, node="n1")
+
+        assert place(ping, *stuck) == ["n1", "", "", "", ""]
+
     def test_a_page_of_jobs_that_fit_nowhere_hides_nobody_behind_it(self, team, monkeypatch):
         from models_app.jobs import placement
 
@@ -59,6 +70,28 @@ class TestPlaceJobs:
         stuck = [submitted(team, resources={"memory_mib": 500}) for _ in range(4)]
 
         assert place(*stuck, submitted(team)) == ["", "", "", "", "node-1"]
+
+    def test_an_inline_job_gets_its_node_with_its_first_row(self, team):
+        ready_node("n1", labels={"disk": "ssd"})
+        ready_node("n2")
+        pool_of("fast", selector={"disk": "ssd"})
+
+        pings = [submitted(team, kind="ping", params={}, pool="fast") for _ in range(5)]
+
+        assert {(job.state, job.node_name) for job in pings} == {(JobState.SCHEDULED, "n1")}
+
+    def test_an_inline_job_that_asks_for_something_waits_for_its_turn(self, team):
+        ready_node("n1", memory_mib=100)
+
+        ping = submitted(team, kind="ping", params={}, resources={"memory_mib": 50})
+
+        assert ping.state == JobState.PENDING
+        assert place(ping) == ["n1"]
+
+    def test_an_inline_job_waits_while_no_node_is_heard(self, team):
+        silent_node("n1")
+
+        assert submitted(team, kind="ping", params={}).state == JobState.PENDING
 
     def test_spreads_jobs_over_nodes(self, team):
         ready_node("n1")
