@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, connections
 
+from models_app.core import clock
 from models_app.core.errors import SlipwayError, StaleEpoch
 from models_app.jobs.attempts import (
     attempt_isolated,
@@ -143,6 +144,7 @@ class Attempt:
             "output_dir": str(self.folder / "output"),
             "watchdog_s": settings.JOB_LEASE_S * 0.8,
             "devices": self.devices,
+            "clock": clock.reading(),
         }
 
     def _watch(self) -> None:

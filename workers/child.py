@@ -26,8 +26,11 @@ def main(folder: Path) -> int:
     _die_with_parent(job["parent_pid"])
     _watch_stdin(job["watchdog_s"])
 
+    from models_app.core import clock
     from workers.context import Context, Tee
 
+    if job.get("clock"):
+        clock.follow(clock.Reading(*job["clock"]))
     ctx = Context(folder, job)
     signal.signal(signal.SIGTERM, lambda *_: ctx.stop())
     sys.stdout, sys.stderr = Tee(ctx, "stdout"), Tee(ctx, "stderr")

@@ -39,7 +39,7 @@ class User(AbstractBaseUser):
     must_change_password = models.BooleanField(default=False)
     #: Part of the hash that sessions carry: counting it up ends them all.
     session_epoch = models.PositiveIntegerField(default=0)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
 
     #: The token this request came with, if any; it narrows what the person may do.
     auth_token: "ApiToken | None" = None
@@ -95,7 +95,7 @@ class Team(models.Model):
 
     slug = models.SlugField(_("name"), max_length=63, unique=True)
     title = models.CharField(_("title"), max_length=120)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
         verbose_name = _("team")
@@ -111,7 +111,7 @@ class Membership(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=16, choices=Role.choices)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
         verbose_name = _("membership")
@@ -145,7 +145,7 @@ class ApiToken(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
         verbose_name = _("API token")

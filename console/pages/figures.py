@@ -9,6 +9,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from models_app.core.clock import now
+
 NOTHING = "–"
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -116,7 +118,7 @@ def ago(value: datetime | None) -> SafeString | str:
     if value is None:
         return NOTHING
     iso, exact = _instant(value)
-    words = _relative((timezone.now() - value).total_seconds())
+    words = _relative((now() - value).total_seconds())
     element = '<time datetime="{}" title="{}" data-ago>{}</time>'
     return format_html(element, iso, exact, words)
 

@@ -5,6 +5,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from models_app.approvals.states import Decision, RequestState
+from models_app.core.clock import now
 from models_app.core.models import TeamOwned, TeamQuerySet
 
 
@@ -72,7 +73,7 @@ class Vote(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     decision = models.CharField(max_length=10, choices=Decision.choices)
     comment = models.TextField(blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
 
     team_path = "request__team_id"
     objects = TeamQuerySet.as_manager()

@@ -5,6 +5,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from models_app.audit.actions import action_label
+from models_app.core.clock import now
 from models_app.core.models import TeamQuerySet
 
 
@@ -12,7 +13,7 @@ class AuditEvent(models.Model):
     """Who did what to which thing, when, from where. A trigger refuses UPDATE and DELETE."""
 
     id = models.BigAutoField(primary_key=True)
-    at = models.DateTimeField(auto_now_add=True, db_index=True)
+    at = models.DateTimeField(default=now, editable=False, db_index=True)
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
     )

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from models_app.core.clock import now
 from models_app.core.models import TeamOwned, TeamQuerySet
 
 
@@ -33,7 +34,7 @@ class ConfigRevision(models.Model):
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
     )
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
 
     team_path = "config__team_id"
     objects = TeamQuerySet.as_manager()

@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext as _
 
 from models_app.core.actor import Actor
+from models_app.core.clock import now
 from models_app.core.errors import NotFound
 
 M_co = TypeVar("M_co", bound=models.Model, covariant=True)
@@ -39,7 +40,7 @@ class TeamOwned(models.Model):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
 
     objects = TeamQuerySet.as_manager()
 

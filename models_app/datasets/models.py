@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from models_app.core.clock import now
 from models_app.core.models import TeamOwned, TeamQuerySet
 from models_app.datasets.states import VersionState
 
@@ -47,7 +48,7 @@ class DatasetVersion(models.Model):
     produced_by = models.ForeignKey(
         "jobs.Job", null=True, on_delete=models.PROTECT, related_name="dataset_versions"
     )
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
 
     team_path = "dataset__team_id"
     objects = TeamQuerySet.as_manager()

@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from models_app.core.clock import now
 from models_app.core.models import TeamOwned, TeamQuerySet
 from models_app.deployments.states import ReplicaState, RevisionState
 
@@ -62,7 +63,7 @@ class Revision(models.Model):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
     )
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
     rollout_started_at = models.DateTimeField(null=True, blank=True)
     activated_at = models.DateTimeField(null=True, blank=True)
     #: Its replicas stay warm until then, so that a roll-back takes seconds.
@@ -116,7 +117,7 @@ class Replica(models.Model):
     restarts = models.PositiveIntegerField(default=0)
     ready_at = models.DateTimeField(null=True, blank=True)
     drain_started_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
 
     team_path = "revision__deployment__team_id"
     objects = TeamQuerySet.as_manager()

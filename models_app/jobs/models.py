@@ -7,6 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from models_app.core.clock import now
 from models_app.core.models import TeamOwned
 from models_app.jobs.states import HELD, PLACED, JobState, ReasonCode
 from models_app.pools.models import Pool
@@ -116,7 +117,7 @@ class JobAttempt(models.Model):
     node_name = models.CharField(max_length=120)
     worker = models.CharField(max_length=80)
     pid = models.PositiveIntegerField(null=True, blank=True)
-    started_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(default=now, editable=False)
     ended_at = models.DateTimeField(null=True, blank=True)
     exit_code = models.IntegerField(null=True, blank=True)
     exit_signal = models.CharField(max_length=16, blank=True)
@@ -144,7 +145,8 @@ class JobAttempt(models.Model):
                 fields=["ended_at"],
                 name="attempt_log_open",
                 condition=Q(log_complete=False, log_gap_seq=None),
-            )
+            ),
+            models.Index(fields=["node_name", "-id"], name="attempt_node"),
         ]
 
     def __str__(self) -> str:
@@ -228,7 +230,7 @@ class Checkpoint(models.Model):
     metrics = models.JSONField(default=dict)
     #: Its files by content, once they are in the store; empty while they lie on one node only.
     manifest = models.JSONField(default=dict)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
         verbose_name = "checkpoint"

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from models_app.core.clock import now
 from models_app.pools.states import NodeState
 
 
@@ -27,7 +28,7 @@ class Pool(models.Model):
     gpus = models.PositiveIntegerField(null=True, blank=True)
     slots = models.PositiveIntegerField(null=True, blank=True)
     is_default = models.BooleanField(default=False)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
 
     class Meta:
         verbose_name = "pool"
@@ -92,7 +93,7 @@ class JoinToken(models.Model):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True, blank=True)
     used_by = models.ForeignKey(

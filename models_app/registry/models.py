@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from models_app.core.clock import now
 from models_app.core.models import TeamOwned, TeamQuerySet
 from models_app.registry.states import Family, VersionState
 
@@ -63,7 +64,7 @@ class ModelVersion(models.Model):
     environment = models.JSONField(default=dict)
     seed = models.BigIntegerField(null=True)
     log_digest = models.CharField(max_length=64, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
     ready_at = models.DateTimeField(null=True, blank=True)
 
     team_path = "model__team_id"
@@ -101,7 +102,7 @@ class Evaluation(models.Model):
     #: perplexity, bits_per_byte, nats_per_token, tokens, bytes, documents
     metrics = models.JSONField(default=dict)
     scores_sha256 = models.CharField(max_length=64)
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=now, editable=False)
 
     team_path = "version__model__team_id"
     objects = TeamQuerySet.as_manager()

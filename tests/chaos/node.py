@@ -15,6 +15,7 @@ import psutil
 
 from benchmarks.running_stack import ROOT
 from launcher.linux import die_with_parent
+from tests.chaos.clock import WrongClock
 from tests.chaos.proxy import Mode, Proxy
 
 Server = Literal["database", "redis"]
@@ -36,6 +37,7 @@ class WorkerNode:
         self.name = name
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
+        self.clock = WrongClock(log.with_suffix(".clock"))
         self._command = command
         self.proxies: dict[Server, Proxy] = {
             "database": Proxy(_port(environment["DATABASE_URL"])),
@@ -48,6 +50,7 @@ class WorkerNode:
             "DATABASE_URL": _at(environment["DATABASE_URL"], self.proxies["database"].port),
             "REDIS_URL": _at(environment["REDIS_URL"], self.proxies["redis"].port),
             "PYTHONWARNINGS": "ignore",
+            **self.clock.environment(),
         }
 
     def start(self) -> None:

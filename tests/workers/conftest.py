@@ -29,8 +29,8 @@ def wait_for(check: Callable[[], object], what: str, timeout_s: float = 60) -> o
 class WorkerProcess:
     """`celery worker` as the launcher starts it; can be killed and started again."""
 
-    def __init__(self, data_dir) -> None:
-        self.data_dir = data_dir
+    def __init__(self, data_dir, **environment: str) -> None:
+        self.data_dir, self.more = data_dir, environment
         self.process: subprocess.Popen[bytes] | None = None
 
     def environment(self) -> dict[str, str]:
@@ -48,6 +48,7 @@ class WorkerProcess:
             "SLIPWAY_JOB_LEASE_S": "8",
             "SLIPWAY_JOB_HEARTBEAT_S": "1",
             "SLIPWAY_JOB_GRACE_S": "3",
+            **self.more,
         }
 
     def start(self) -> None:

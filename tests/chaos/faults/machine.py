@@ -1,8 +1,8 @@
 """Faults of the machine: no processor time, no disk, a wrong clock."""
 
 import os
-import shutil
 
+from tests.chaos.clock import why_not
 from tests.chaos.faults.base import Fault, Skip
 from tests.chaos.node import burn
 
@@ -49,15 +49,18 @@ class DiskFull(Fault):
 
 
 class ClockSkewed(Fault):
-    """The clock of a node is wrong."""
+    """Somebody sets the clock of a node minutes wrong; only the server's time decides anything."""
 
     name = "clock_skewed"
-
-    @staticmethod
-    def why_not() -> str:
-        if not shutil.which("faketime"):
-            return "libfaketime is not installed: no clock can be set wrong"
-        return "libfaketime has to be loaded when a node starts, which is not built"
+    harmful = False
+    holds_s = (6, 14)
+    why_not = staticmethod(why_not)
 
     def inject(self) -> None:
-        raise Skip(self.why_not())
+        if reason := why_not():
+            raise Skip(reason)
+        self.victim = self.site.nodes[self.scene.node()]
+        self.victim.clock.set(self.random.choice((-3600, -420, -90, 90, 420, 3600)))
+
+    def mend(self) -> None:
+        self.victim.clock.set(0)
