@@ -4,17 +4,22 @@ For short work of Slipway's own (see `JobKind.inline`). Its log and its end are 
 transaction; if the worker dies, the lease runs out and the job is done again.
 """
 
+import contextlib
 import logging
 import tempfile
+import threading
 import traceback
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, OperationalError, connections, transaction
 
 from models_app.core.clock import stamp
 from models_app.core.errors import SlipwayError, StaleEpoch
 from models_app.jobs.attempts import job_fail, job_finish
+from models_app.jobs.claims import jobs_claim
+from models_app.jobs.inline import jobs_finish_inline
 from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.logs import log_append
 from models_app.jobs.metrics import metrics_append
@@ -22,6 +27,8 @@ from models_app.jobs.models import Job
 from models_app.jobs.states import ReasonCode
 
 logger = logging.getLogger(__name__)
+#: So many inline jobs are claimed, and ended, together.
+BATCH = 32
 #: An inline job has no files of its own to load.
 NOWHERE = Path("/nonexistent")
 
@@ -71,24 +78,31 @@ class InlineContext:
 
 
 class InlineAttempt:
-    """Runs one inline job to its end, in the thread that calls `run`."""
+    """One attempt at an inline job, in the thread that calls `run`."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.kind, self.params = kind_of(job)
 
     def run(self) -> None:
-        ctx = InlineContext(self.job)
-        try:
-            self._finish(ctx)
-        except StaleEpoch:
-            logger.warning("attempt %s of job %s was fenced off", self.job.epoch, self.job.pk)
-        except DatabaseError as error:
-            logger.error("job %s given up: %s", self.job.pk, error)
-        finally:
-            ctx.close()
+        """From the beginning to the end."""
+        result = self.work()
+        if result is not None:
+            self.finish(result)
 
-    def _finish(self, ctx: InlineContext) -> None:
+    def work(self) -> dict[str, Any] | None:
+        """The result if that is all there is to store; None: stored already, or given up."""
+        ctx = InlineContext(self.job)
+        with self._fenced(), contextlib.closing(ctx):
+            return self._work(ctx)
+        return None
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Store the result."""
+        with self._fenced():
+            job_finish(job=self.job, result=result, attempt={})
+
+    def _work(self, ctx: InlineContext) -> dict[str, Any] | None:
         try:
             inputs = self.kind.load(self.params, self.job, NOWHERE)
             result = self.kind.run(self.params, inputs, ctx)  # type: ignore[arg-type]
@@ -96,13 +110,22 @@ class InlineAttempt:
             raise
         except Exception as error:
             self._fail(ctx, error)
-            return
+            return None
         if not (ctx.lines or ctx.points):
-            job_finish(job=self.job, result=result, attempt={})
-            return
+            return result
         with transaction.atomic():
             self._say(ctx)
             job_finish(job=self.job, result=result, attempt={})
+        return None
+
+    @contextlib.contextmanager
+    def _fenced(self) -> Iterator[None]:
+        try:
+            yield
+        except StaleEpoch:
+            logger.warning("attempt %s of job %s was fenced off", self.job.epoch, self.job.pk)
+        except DatabaseError as error:
+            logger.error("job %s given up: %s", self.job.pk, error)
 
     def _say(self, ctx: InlineContext) -> None:
         if ctx.lines:
@@ -120,3 +143,65 @@ class InlineAttempt:
         with transaction.atomic():
             self._say(ctx)
             job_fail(job=self.job, code=reason, message=message, permanent=True, attempt={})
+
+
+class InlineLane(threading.Thread):
+    """Runs the inline jobs that are placed on a node, beside its slots, several at a time."""
+
+    def __init__(self, node: str, worker: str, stopping: threading.Event) -> None:
+        super().__init__(name="inline", daemon=True)
+        self._names = {"node": node, "worker": worker}
+        self._stopping = stopping
+        self._wanted = threading.Event()
+
+    def wake(self) -> None:
+        """There may be some."""
+        self._wanted.set()
+
+    def finish(self, timeout_s: float) -> None:
+        """The node is stopping: what has begun may end."""
+        self._wanted.set()
+        if self.is_alive():
+            self.join(timeout_s)
+
+    def run(self) -> None:
+        while not self._stopping.is_set():
+            if self._wanted.wait(1.0):
+                self._wanted.clear()
+                self._empty()
+
+    def _empty(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                jobs = jobs_claim(**self._names, inline=True, limit=BATCH)
+                if not jobs:
+                    return
+                run_together(jobs)
+        except DatabaseError as error:
+            logger.warning("inline jobs wait: %s", error)
+        except Exception:
+            logger.exception("inline jobs")
+        finally:
+            connections.close_all()
+
+
+def run_together(jobs: Iterable[Job]) -> None:
+    """Run each; those that only have a result to store end in one transaction."""
+    results = []
+    for job in jobs:
+        attempt = InlineAttempt(job)
+        result = attempt.work()
+        if result is not None:
+            results.append((attempt, result))
+    try:
+        ended = jobs_finish_inline([(attempt.job, result) for attempt, result in results])
+    except OperationalError as error:
+        logger.error("%s inline jobs given up: %s", len(results), error)
+        return
+    except Exception:
+        # One of them spoils it for all: each by itself, so that only that one fails.
+        logger.warning("inline jobs are ended one by one", exc_info=True)
+        ended = set()
+    for attempt, result in results:
+        if attempt.job.pk not in ended:
+            attempt.finish(result)

@@ -17,9 +17,8 @@ from django.conf import settings
 from django.db import OperationalError, close_old_connections, connections
 
 from models_app.deployments.reconcile import reconcile_all
-from models_app.jobs.attempts import job_claim
 from models_app.jobs.checkpoints import files_collect
-from models_app.jobs.kind import job_kinds
+from models_app.jobs.claims import jobs_claim
 from models_app.jobs.models import Job
 from models_app.jobs.placement import place_jobs
 from models_app.jobs.recovery import recover_node, sweep
@@ -31,7 +30,7 @@ from models_app.pools.services.registration import node_gone, node_heartbeat, no
 from workers.attempt import Attempt
 from workers.capacity import capacity, health
 from workers.devices import Devices
-from workers.inline import InlineAttempt
+from workers.inline import InlineLane
 from workers.late import Tidier
 from workers.orphans import end_orphans
 
@@ -62,6 +61,7 @@ class Node:
         self._ticked = dict.fromkeys(TICKS, time.monotonic())
         self._poller = threading.Thread(target=self._poll, name="node-poll", daemon=True)
         self._devices = Devices(0)
+        self._lane = InlineLane(self.name, self.incarnation, self.stopping)
 
     def start(self) -> None:
         """Register, free what an earlier self of this node held, and begin to poll."""
@@ -75,6 +75,7 @@ class Node:
         except OperationalError as error:  # the poller tries again, and leases run out
             logger.warning("database not reachable: %s", error)
         connections.close_all()
+        self._lane.start()
         self._poller.start()
         Tidier(self.stopping).start()
 
@@ -95,6 +96,10 @@ class Node:
         """No more claims; the running attempts stop politely and give their jobs back."""
         self.stopping.set()
 
+    def finish(self) -> None:
+        """The last moment before the process ends."""
+        self._lane.finish(10)
+
     def tick(self, what: str) -> None:
         """Do the work of a tick, unless another process has just done it."""
         self._ticked[what] = time.monotonic()
@@ -113,24 +118,25 @@ class Node:
     def offer(self, count: int = 1) -> None:
         """Claim a job that is placed here, supervise it to its end, then others.
 
-        With `count` above one, other threads do so beside, as far as slots are free.
+        With `count` above one, other threads do so beside, as far as slots are free. Inline jobs
+        need no slot: their own thread runs them.
         """
+        self._lane.wake()
+        if not count:
+            return
         for _ in range(min(count, settings.WORKER_SLOTS - len(self._attempts)) - 1):
             threading.Thread(target=self.offer, name="offer", daemon=True).start()
         while not self.stopping.is_set() and self.slots.acquire(blocking=False):
             try:
-                job = job_claim(worker=self.incarnation, node=self.name)
-                if job is None:
+                jobs = jobs_claim(worker=self.incarnation, node=self.name, inline=False)
+                if not jobs:
                     return
-                self._supervise(job)
+                self._supervise(jobs[0])
             finally:
                 self.slots.release()
                 connections.close_all()
 
     def _supervise(self, job: Job) -> None:
-        if job_kinds.get(job.kind).inline:
-            InlineAttempt(job).run()
-            return
         with self._devices.reserved(job.gpus) as devices:
             attempt = Attempt(job, stopping=self.stopping, devices=devices)
             self._attempts[job.pk] = attempt
@@ -148,6 +154,7 @@ class Node:
                 close_old_connections()
                 self._beat()
                 self._overdue()
+                self._lane.wake()
                 if len(self._attempts) < settings.WORKER_SLOTS and (count := self._waiting()):
                     args = (count,)
                     threading.Thread(target=self.offer, args=args, daemon=True).start()
@@ -211,6 +218,11 @@ def _on_ready(sender: Any = None, **_: object) -> None:
 @signals.worker_shutting_down.connect
 def _on_shutdown(**_: object) -> None:
     current_node().stop()
+
+
+@signals.worker_shutdown.connect
+def _on_end(**_: object) -> None:
+    current_node().finish()
 
 
 def _take_name(wanted: str) -> tuple[str, IO[str]]:

@@ -1,5 +1,6 @@
 """Writes the audit log. Called by every service, inside its transaction."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import models
@@ -23,9 +24,20 @@ def audit_record(
     `changes` is small JSON that says what changed, `{"field": {"from": …, "to": …}}` where there
     was a value before; never a secret.
     """
+    event = _event(actor, action, obj, changes or {})
+    event.save(force_insert=True)
+    return event
+
+
+def audit_record_all(*, actor: Actor, action: str, objs: Iterable[models.Model]) -> None:
+    """Record that `actor` did the same to each of `objs`, with one statement."""
+    AuditEvent.objects.bulk_create([_event(actor, action, obj, {}) for obj in objs])
+
+
+def _event(actor: Actor, action: str, obj: models.Model, changes: dict[str, Any]) -> AuditEvent:
     context = current.get()
     token = getattr(actor, "auth_token", None)
-    return AuditEvent.objects.create(
+    return AuditEvent(
         actor_id=actor.pk,
         actor_label=actor.label,
         token_prefix=token.prefix if token else "",
@@ -37,7 +49,7 @@ def audit_record(
         object_type=_noun(obj),
         object_id=str(obj.pk),
         object_label=str(obj)[:254],
-        changes=changes or {},
+        changes=changes,
     )
 
 

@@ -22,38 +22,6 @@ from models_app.jobs.resources import Ask
 from models_app.jobs.signals import job_announce
 from models_app.jobs.states import HELD, JobState, ReasonCode
 
-#: Claim and record of the attempt in one statement, so that there is never one without the other.
-CLAIM = """
-WITH claimed AS (
-UPDATE jobs_job SET state = 'running', epoch = epoch + 1, worker = %(worker)s,
-       lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
-       started_at = coalesce(started_at, clock_timestamp()), reason_code = '', reason = ''
- WHERE id = (SELECT id FROM jobs_job
-              WHERE state = 'scheduled' AND node_name = %(node)s
-                AND (%(job_id)s::bigint IS NULL OR id = %(job_id)s)
-              ORDER BY priority DESC, id FOR UPDATE SKIP LOCKED LIMIT 1)
-RETURNING *), tried AS (
-INSERT INTO jobs_jobattempt (job_id, epoch, node_name, worker, started_at, exit_signal, reason_code,
-       reason, tail, environment, isolation, spool_offset, log_complete)
-SELECT id, epoch, node_name, worker, clock_timestamp(), '', '', '', '', '{}', '{}', 0, false
-  FROM claimed)
-SELECT * FROM claimed
-"""
-
-
-def job_claim(*, worker: str, node: str, job_id: int | None = None) -> Job | None:
-    """Take the next job placed on this node (or just `job_id`), with a lease and a new epoch.
-
-    None: nothing to do, or somebody else was faster. A go signal delivered twice is harmless.
-    """
-    values: dict[str, Any] = {"worker": worker, "node": node, "job_id": job_id}
-    values["lease"] = settings.JOB_LEASE_S
-    job = next(iter(Job.objects.raw(CLAIM, values)), None)
-    if job is None:
-        return None
-    job_announce(job)
-    return job
-
 
 def job_renew(*, job: Job) -> str:
     """Sign of life. Returns the state, one of HELD, or raises StaleEpoch."""

@@ -78,7 +78,7 @@ def job_submit(
     audit_record(actor=actor, action="job.submitted", obj=job, changes={"kind": kind})
     job_announce(job)
     if job.state == JobState.SCHEDULED:
-        send_go_on_commit(job.node_name, 1)
+        send_go_on_commit(job.node_name, 0)
     else:
         place_on_commit()
     return job

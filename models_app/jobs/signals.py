@@ -8,6 +8,7 @@ from kombu.exceptions import OperationalError as BrokerDown
 from redis import RedisError
 
 from models_app.events.publish import publish_on_commit
+from models_app.jobs.bell import Bell
 from models_app.jobs.models import Job
 
 logger = logging.getLogger(__name__)
@@ -26,15 +27,21 @@ def job_announce(job: Job) -> None:
 
 def send_go_on_commit(node_name: str, count: int) -> None:
     """The go signal, a wake-up only: if it is lost, sweeper and node find the rows."""
-    transaction.on_commit(lambda: send_go(node_name, count), robust=True)
+    transaction.on_commit(lambda: _bell.push(node_name, count), robust=True)
 
 
 def send_go(node_name: str, count: int) -> None:
-    """Tell a node that about `count` jobs wait for it. A broker that is down is no error."""
+    """Tell a node that about `count` jobs wait for a slot of it, and maybe inline ones besides.
+
+    A broker that is down is no error.
+    """
     try:
         current_app.send_task("workers.offer", kwargs={"count": count}, queue=node_queue(node_name))
     except (BrokerDown, RedisError, OSError) as error:
         logger.warning("go signal for node %s not sent: %s", node_name, error)
+
+
+_bell = Bell(lambda node_name, count: send_go(node_name, count))
 
 
 def send_look_on_commit(job: Job) -> None:

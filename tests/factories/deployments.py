@@ -12,7 +12,7 @@ from models_app.deployments.models import Deployment, Replica
 from models_app.deployments.reconcile import reconcile_deployment
 from models_app.deployments.services import deployment_create, revision_create
 from models_app.deployments.states import ReplicaState
-from models_app.jobs import attempts
+from models_app.jobs import attempts, claims
 from models_app.jobs.models import Job
 from models_app.registry.models import Model, ModelVersion
 from models_app.registry.states import VersionState
@@ -72,7 +72,7 @@ def revision_of(actor, deployment, *, version=None, reason="because", **spec):
 def claim(replica: Replica, node: str = "node-1") -> Job:
     """A worker takes the job of a replica; None if it may not be taken."""
     placed(replica.job, node)
-    return attempts.job_claim(worker=f"{node}:1", node=node, job_id=replica.job_id)
+    return claims.job_claim(worker=f"{node}:1", node=node, job_id=replica.job_id)
 
 
 def live(deployment) -> list[Replica]:

@@ -1,7 +1,7 @@
 """Jobs in any stage of their life, moved there as a worker would."""
 
 from models_app.core.actor import SYSTEM
-from models_app.jobs import attempts
+from models_app.jobs import claims
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_submit
 from models_app.jobs.states import JobState
@@ -30,7 +30,7 @@ def placed(job: Job, node=NODE) -> Job:
 def claimed(team, *, worker=WORKER, node=NODE, **options) -> Job:
     """A job held by a worker; the row as that worker knows it."""
     job = placed(submitted(team, **options), node)
-    held = attempts.job_claim(worker=worker, node=node, job_id=job.pk)
+    held = claims.job_claim(worker=worker, node=node, job_id=job.pk)
     assert held is not None
     return held
 

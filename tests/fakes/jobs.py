@@ -4,7 +4,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from models_app.jobs.attempts import attempt_environment, job_claim, job_fail, job_finish
+from models_app.jobs.attempts import attempt_environment, job_fail, job_finish
+from models_app.jobs.claims import job_claim
 from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.models import Job
 from models_app.jobs.states import TERMINAL

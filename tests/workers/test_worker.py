@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 import pytest
+from django.conf import settings
 
 from models_app.core.actor import SYSTEM
 from models_app.jobs import logs
@@ -61,6 +62,19 @@ class TestWorker:
         texts = [line.text for line in logs.log_read(job=job, limit=10**6) if line.stream == "job"]
         assert len(texts) == len(set(texts)) == 1000
         assert (job.percent, job.checkpoints.count()) == (100, 1)
+
+    def test_runs_inline_jobs_while_every_slot_is_taken(self, worker, team):
+        taken = [submit(team, steps=10_000, step_ms=10) for _ in range(settings.WORKER_SLOTS)]
+        for job in taken:
+            until(job, lambda j: j.step, "the slots are taken")
+        pings = [
+            job_submit(actor=SYSTEM, team=team, kind="ping", params={"text": str(n)})
+            for n in range(40)
+        ]
+
+        for ping in pings:
+            assert ended(ping).state == "succeeded"
+        assert {until(job, bool, "it is there").state for job in taken} == {"running"}
 
     @pytest.mark.parametrize(
         ("outcome", "reason", "words"),

@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection, transaction
 
 from models_app.core.clock import now
 from models_app.core.errors import StaleEpoch
-from models_app.jobs import attempts, logs, metrics
+from models_app.jobs import attempts, claims, logs, metrics
 from models_app.jobs.models import Checkpoint, Job, LogChunk, MetricPoint
 from models_app.jobs.recovery import recover_expired, recover_node, resend_go, return_unclaimed
 from models_app.jobs.services import job_cancel
@@ -22,7 +22,7 @@ POINT = {"step": 5, "path": "p", "digest": "d", "size_bytes": 1, "metrics": {}}
 
 
 def claim(job_id=None, worker="node-2:200:2"):
-    return attempts.job_claim(worker=worker, node="node-2", job_id=job_id)
+    return claims.job_claim(worker=worker, node="node-2", job_id=job_id)
 
 
 class TestClaim:

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from models_app.core.clock import now
-from models_app.jobs.attempts import job_claim
+from models_app.jobs.claims import job_claim
 from models_app.jobs.models import Job
 from models_app.jobs.placement import place_jobs
 from models_app.jobs.recovery import return_unclaimed

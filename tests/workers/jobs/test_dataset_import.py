@@ -14,7 +14,8 @@ from models_app.core.blobs import blob_open
 from models_app.datasets.importing import ImportOptions
 from models_app.datasets.selectors import split_files, version_rows
 from models_app.datasets.services import dataset_create, version_import_path, version_reimport
-from models_app.jobs.attempts import job_claim, job_fail
+from models_app.jobs.attempts import job_fail
+from models_app.jobs.claims import job_claim
 from models_app.jobs.services import job_cancel
 from tests.factories.data import pending_version, ready_version, sample_text, stored
 from tests.factories.jobs import placed

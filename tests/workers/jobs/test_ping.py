@@ -1,11 +1,12 @@
 """An inline job runs in the worker itself, once, and its log and end are stored together."""
 
 import pytest
+from django.db import IntegrityError
 
 from models_app.jobs.kind import JobFailed, job_kinds
 from models_app.jobs.logs import log_read
 from tests.factories.jobs import claimed
-from workers.inline import InlineAttempt
+from workers.inline import InlineAttempt, run_together
 
 pytestmark = pytest.mark.django_db
 
@@ -56,3 +57,19 @@ def test_a_lost_lease_leaves_no_trace(team):
 
     job.refresh_from_db()
     assert (job.state, job.result) == ("running", None)
+
+
+def test_one_that_spoils_the_common_end_fails_alone(team, monkeypatch):
+    def apply(self, params, job, result):
+        if params.text == "bad":
+            raise IntegrityError("it is there already")
+        return result
+
+    monkeypatch.setattr(type(job_kinds.get("ping")), "apply", apply)
+    jobs = [claimed(team, kind="ping", params={"text": text}) for text in ("a", "bad", "c")]
+    run_together(jobs)
+
+    for job in jobs:
+        job.refresh_from_db()
+    # Nothing was stored of the bad one: its lease runs out.
+    assert [job.state for job in jobs] == ["succeeded", "running", "succeeded"]

@@ -5,7 +5,8 @@ import pytest
 from models_app.configs.specs import TrainingSpec
 from models_app.core.blobs import blob_path
 from models_app.core.errors import InvalidInput
-from models_app.jobs.attempts import job_claim, job_fail
+from models_app.jobs.attempts import job_fail
+from models_app.jobs.claims import job_claim
 from models_app.jobs.kind import JobStopped, job_kinds, kind_of
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_rerun
