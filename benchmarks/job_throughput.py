@@ -1,23 +1,26 @@
 """Durable jobs a second, from submitting to the finished row, against bare Celery.
 
-    python benchmarks/job_throughput.py [--jobs 2000] [--submitters 2]
+    python benchmarks/job_throughput.py [--jobs 2000] [--submitters 4] [--commit-ms 5]
 
 Ours: `ping` jobs submitted through the service as the API does it (permission, validation, audit,
 placement), run by the worker of a whole stack. Baselines of the same run: a no-op Celery task on
 the same Redis, a worker with as many threads, nothing stored; and where procrastinate (a queue in
 PostgreSQL) can be imported, its no-op tasks on the same server. Then the dispatch latency of single
 jobs on the idle stack. JSON lines; goals: 150 jobs a second, each exactly once in the table, and
-1.2 times procrastinate.
+1.2 times procrastinate on a disk that takes some milliseconds for a commit. How long one takes here
+is measured and told; --commit-ms makes the server wait so much longer with each flush of its log.
 """
 
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import celery
@@ -119,6 +122,29 @@ def peer(database_url: str, jobs: int, submitters: int) -> float | None:
             database.close()
 
 
+def commit_ms(database_url: str) -> float:
+    """Milliseconds that one small transaction takes."""
+    import psycopg
+
+    with psycopg.connect(database_url, autocommit=True) as database:
+        database.execute("CREATE TABLE IF NOT EXISTS commits (n int)")
+        begun = time.monotonic()
+        for number in range(200):
+            database.execute("INSERT INTO commits VALUES (%s)", [number])
+        took = (time.monotonic() - begun) * 1000 / 200
+        database.execute("DROP TABLE commits")
+    return round(took, 2)
+
+
+def slow_down(data_dir: Path, ms: float) -> None:
+    """Each flush of the server's log takes so much longer, as on a slower disk."""
+    conf = next(data_dir.glob("**/postgresql.conf"))
+    with conf.open("a") as file:
+        file.write(f"\ncommit_delay = {int(ms * 1000)}\ncommit_siblings = 0\n")
+    os.kill(int((conf.parent / "postmaster.pid").read_text().split()[0]), signal.SIGHUP)
+    time.sleep(1)
+
+
 def _until(check: Any, timeout_s: float = 120) -> None:
     deadline = time.monotonic() + timeout_s
     while not check():
@@ -188,8 +214,9 @@ def main() -> int:
     """Print a line for each measurement and one for all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--jobs", type=int, default=2000)
-    parser.add_argument("--submitters", type=int, default=2)
+    parser.add_argument("--submitters", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--commit-ms", type=float, default=0)
     options = parser.parse_args()
     with running_stack() as stack:
         from first_line import prepare
@@ -200,8 +227,12 @@ def main() -> int:
         from console.access.models import Team, User
 
         user, team = User.objects.get(email="bench@example.com"), Team.objects.get(slug="bench")
+        url = stack.addresses()["DATABASE_URL"]
+        if options.commit_ms:
+            slow_down(stack.data_dir, options.commit_ms)
+        took = commit_ms(url)
         plain = baseline(settings.CELERY_BROKER_URL, options.jobs)
-        other = peer(stack.addresses()["DATABASE_URL"], options.jobs // 2, options.submitters)
+        other = peer(url, options.jobs // 2, options.submitters)
         _submit(user, team, 50)  # everything is loaded and connected
         time.sleep(2)
         from models_app.jobs.models import Job
@@ -213,6 +244,8 @@ def main() -> int:
     line = {
         "metric": "job_throughput",
         **ours,
+        "submitters": options.submitters,
+        "commit_ms": took,
         "baseline": "bare Celery, the same broker and concurrency",
         "baseline_per_s": round(plain, 1),
         "ratio": round(ours["per_s"] / plain, 3),
