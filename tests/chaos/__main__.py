@@ -9,7 +9,6 @@ from pathlib import Path
 
 from tests.chaos.answers import Asking
 from tests.chaos.faults import CATALOGUE, chosen
-from tests.chaos.faults.machine import ClockSkewed
 from tests.chaos.load import Load
 from tests.chaos.report import as_json, failure, line
 from tests.chaos.run import Outcome, Run
@@ -42,7 +41,7 @@ def main(words: list[str]) -> int:
 def _run(arguments: argparse.Namespace, names: list[str], outcomes: list[Outcome]) -> None:
     begun = time.monotonic()
     with prepared(arguments.template) as template:
-        print(f"prepared in {time.monotonic() - begun:.0f} s; {_left_out()}", flush=True)
+        print(f"prepared in {time.monotonic() - begun:.0f} s", flush=True)
         for seed in range(arguments.first, arguments.first + arguments.seeds):
             count = arguments.count or (len(names) if names else FAULTS_PER_SEED)
             outcomes.append(run_seed(seed, template, chosen(seed, count, names or None)))
@@ -69,10 +68,6 @@ def run_seed(seed: int, template: Template, faults: list[str]) -> Outcome:
             (Path(site.stack.data_dir) / "keep").touch()
     run.outcome.seconds = time.monotonic() - begun
     return run.outcome
-
-
-def _left_out() -> str:
-    return f"left out: {ClockSkewed.name} ({ClockSkewed.why_not()})"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -54,7 +54,6 @@ class ClockSkewed(Fault):
     name = "clock_skewed"
     harmful = False
     holds_s = (6, 14)
-    why_not = staticmethod(why_not)
 
     def inject(self) -> None:
         if reason := why_not():
