@@ -44,16 +44,20 @@ class LabelsField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         found: dict[str, str] = {}
+        problems: list[str] = []
         for line in str(super().to_python(value)).replace(",", "\n").splitlines():
             if not line.strip():
                 continue
             name, sign, text = (part.strip() for part in line.partition("="))
             if not (sign and name and text):
                 said = _("“%(line)s” is no label. Write name=value, one a line.")
-                raise forms.ValidationError(said % {"line": line.strip()[:80]})
+                problems.append(said % {"line": line.strip()[:80]})
+                continue
             if name in found:
-                raise forms.ValidationError(_("%(name)s is there twice.") % {"name": name[:80]})
+                problems.append(_("%(name)s is there twice.") % {"name": name[:80]})
             found[name] = text
+        if problems:
+            raise forms.ValidationError(problems[:5])
         return found
 
     def validate(self, value: Any) -> None:

@@ -26,6 +26,7 @@
       ["regex", "case"].forEach((name) => {
         $(`[data-log-${name}]`, root).addEventListener("click", (e) => {
           e.currentTarget.setAttribute("aria-pressed", String(!this.pressed(name)));
+          this.root.logView?.search(this.input.value, false);
           this.start();
         });
       });
@@ -38,6 +39,7 @@
     stop() {
       this.request?.abort();
       this.panel.hidden = true;
+      this.say("");
       this.list.replaceChildren();
     }
 
@@ -63,12 +65,12 @@
           words.set("after", this.next);
           const response = await fetch(`${this.url}?${words}`, { headers: { Accept: "application/json" }, credentials: "same-origin", signal: mine.signal });
           const data = await response.json();
-          if (!response.ok) { this.status.textContent = data.error ?? strings.unknownError; return; }
+          if (!response.ok) { this.say(data.error ?? strings.unknownError, true); return; }
           this.show(data);
         }
         this.more.hidden = this.next === null;
       } catch (error) {
-        if (!mine.signal.aborted) this.status.textContent = strings.logSearchFailed;
+        if (!mine.signal.aborted) this.say(strings.logSearchFailed, true);
       }
     }
 
@@ -78,8 +80,15 @@
       this.next = data.next;
       const all = data.last_seq - data.first_seq + 1;
       const share = data.next === null || all < 1 ? 1 : (data.scanned - data.first_seq + 1) / all;
-      const said = data.next === null ? strings.logHits : strings.logHitsSoFar;
-      this.status.textContent = said.replace("%(count)s", count.format(this.found)).replace("%(share)s", percent.format(share));
+      const whole = this.found ? (this.found === 1 ? strings.logHit : strings.logHits) : strings.logNoHit;
+      const said = data.next === null ? whole : strings.logHitsSoFar;
+      this.say(said.replace("%(count)s", count.format(this.found)).replace("%(share)s", percent.format(share)));
+    }
+
+    say(text, bad = false) {
+      this.status.textContent = text;
+      this.status.classList.toggle("is-bad", bad);
+      this.input.setAttribute("aria-invalid", String(bad));
     }
 
     item([seq, , , stream, level, text]) {

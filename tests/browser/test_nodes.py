@@ -121,10 +121,20 @@ def test_a_node_is_added_by_one_line(page, sign_in, root):
     page.get_by_role("button", name="Make a token").click()
 
     expect(page.locator("#join-command")).to_contain_text("make worker JOIN=")
-    expect(page.locator("#join-tokens")).to_contain_text("waits for its machine")
+    expect(page.locator("#join-tokens")).to_contain_text("Waits for its machine")
     page.get_by_role("button", name="Revoke").click()
+    expect(page.locator("#confirm")).to_contain_text("Revoke the join token for “rack 4”?")
     page.locator("#confirm").get_by_role("button", name="Revoke").click()
     page.get_by_text("The join token is revoked.").wait_for()
+
+
+def test_the_line_to_paste_fits_a_phone(new_page, sign_in, root):
+    page = sign_in(new_page(phone=True), root)
+    page.open("/join-tokens/")
+    page.get_by_role("button", name="Make a token").click()
+
+    expect(page.locator("#join-command")).to_contain_text("TOKEN=slipjoin_")
+    assert overflow(page) == []
 
 
 @pytest.mark.parametrize("phone", [False, True])

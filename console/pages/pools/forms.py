@@ -8,6 +8,8 @@ from django.utils.translation import gettext_lazy
 
 from console.pages.fields import LabelsField, ScaledField
 from console.pages.meters import LABELS
+from models_app.core.errors import FieldError
+from models_app.core.names import clean_slug
 from models_app.core.teams import team_rows
 from models_app.jobs.resources import COUNTED
 from models_app.pools.models import Pool
@@ -56,6 +58,8 @@ class PoolForm(forms.Form):
                 **{name: getattr(pool, name) for name in COUNTED},
             }
         super().__init__(*args, **kwargs)
+        for name in COUNTED:
+            self.fields[name].widget.attrs["min"] = "0"
         if pool is not None:
             del self.fields["name"]
         self.teams = list(team_rows(actor))
@@ -80,8 +84,18 @@ class PoolForm(forms.Form):
         """(team, may use it, weight) for each team."""
         return [(team, self[f"use.{team.pk}"], self[f"share.{team.pk}"]) for team in self.teams]
 
+    def clean_name(self) -> str:
+        """The rule of the service, asked here so that every mistake is marked at once."""
+        try:
+            return clean_slug(self.cleaned_data["name"])
+        except FieldError as error:
+            raise forms.ValidationError(error.errors[error.field]) from error
+
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
+        for name in COUNTED:
+            if (given.get(name) or 0) < 0:
+                self.add_error(name, _("Use a number of zero or more, or leave it empty."))
         for team in self.teams:
             weight = given.get(f"share.{team.pk}")
             if weight is not None and not 0 < weight <= 1000:

@@ -348,7 +348,7 @@ class TestJoining:
         assert "no-store" in answer["Cache-Control"]
         assert JoinToken.objects.get().labels == {"zone": "b"}
         again = client.get(url).content.decode()
-        assert "rack 4" in again and "waits for its machine" in again
+        assert "rack 4" in again and "Waits for its machine" in again
         assert secret not in again
 
     def test_revokes_what_is_open(self, client_for, root):

@@ -137,6 +137,15 @@ class TestAdmins:
         assert f'id="id_{field}_error"' in answer.content.decode()
         assert Pool.objects.count() == before
 
+    def test_get_every_error_at_once(self, client_for, root, team):
+        wrong = {"name": "Bad Name", "selector": "gpu\nzone", "gpus": "-1", "slots": "-1"}
+        answer = client_for(root).post(reverse("pool_new"), {**NEW, **wrong})
+        text = answer.content.decode()
+
+        for field in wrong:
+            assert f'id="id_{field}_error"' in text
+        assert "“gpu” is no label" in text and "“zone” is no label" in text
+
     def test_get_an_error_beside_the_weight(self, client_for, root, team):
         form = {**NEW, f"share.{team.pk}": "0"}
         answer = client_for(root).post(reverse("pool_new"), form)

@@ -1,0 +1,33 @@
+"""Reasons that jobs keep as plain English, in the language of the reader where we know them."""
+
+import re
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+#: What the queue writes for itself; `%(name)s` is what differs. Anything else is shown as it is.
+KNOWN = (
+    gettext_noop("Paused by %(who)s."),
+    gettext_noop("Cancelled by %(who)s before it ran."),
+    gettext_noop("Cancelled by %(who)s."),
+    gettext_noop("It gives way to job %(job)s, whose priority is %(priority)s."),
+    gettext_noop("Its node is being emptied; it goes on elsewhere from its last checkpoint."),
+    gettext_noop("The worker on %(node)s was restarted; the job goes on from its last checkpoint."),
+)
+_PLACE = re.compile(r"%\\\((\w+)\\\)s|%\((\w+)\)s")
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(_PLACE.sub(r"(?P<\1\2>.+)", re.escape(text)))
+
+
+_FORMS = [(_pattern(text), text) for text in KNOWN]
+
+
+def said(reason: str) -> str:
+    """The reason of a job, translated if the queue itself wrote it."""
+    for pattern, text in _FORMS:
+        match = pattern.fullmatch(reason)
+        if match:
+            return _(text) % match.groupdict()
+    return reason
