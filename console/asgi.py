@@ -1,5 +1,5 @@
 """The entry of the web process: `/v1` to the gateway, `/ws` to Channels, `/internal` to the store
-of joined nodes, everything else to pages.
+of joined nodes, `/hf` to clients of the Hub, everything else to pages.
 
 The gateway can also run apart (`console.gateway.asgi`), and then `SLIPWAY_SPLIT_GATEWAY=1` keeps
 it out of this process.
@@ -17,12 +17,15 @@ django.setup(set_prefix=False)
 from django.conf import settings  # noqa: E402
 
 from console.gateway.app import Gateway  # noqa: E402
+from console.hf.app import PREFIX as HF_PREFIX  # noqa: E402
+from console.hf.app import Hub  # noqa: E402
 from console.internal.app import PREFIX, Internal  # noqa: E402
 from console.live.routing import websocket_application  # noqa: E402
 from console.one_hop import OneHopHandler, Receive, Scope, Send  # noqa: E402
 
 pages = OneHopHandler(settings.HTTP_THREADS)
 internal = Internal()
+hub = Hub()
 gateway = None if settings.SPLIT_GATEWAY else Gateway()
 
 
@@ -38,6 +41,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> Any:
         return await gateway(scope, receive, send)
     if scope["path"].startswith(PREFIX):
         return await internal(scope, receive, send)
+    if scope["path"].startswith(HF_PREFIX):
+        return await hub(scope, receive, send)
     return await pages(scope, receive, send)
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from django.db import connections
 
 from console.internal import transfer
-from console.internal.call import Call, Receive, Refused, Scope, Send
 from console.problems import CONTENT_TYPE, problem
+from console.transfer.call import Call, Receive, Refused, Scope, Send
 from models_app.core.errors import SlipwayError
 from models_app.jobs.checkpoints import checkpoint_adopt
 from models_app.pools.joining import node_authenticate

@@ -1,40 +1,16 @@
 """One file to a node and one file from it, by digest."""
 
-import asyncio
-import contextlib
-import re
 import shutil
 from collections.abc import Awaitable, Callable
-from typing import BinaryIO
 
 from django.conf import settings
 
-from console.internal.call import CHUNK, Call, Gone, Refused
-from models_app.core.blobs import BlobMissing, BlobWriter, blob_open, blob_path, blob_renew
+from console.transfer.call import Call, Gone, Refused
+from console.transfer.files import send_blob
+from models_app.core.blobs import BlobWriter, blob_path, blob_renew
 
 #: What an upload leaves free, for the database lies on this disk, too.
 RESERVE = 512 << 20
-_RANGE = re.compile(r"bytes=([0-9]{1,18})-")
-
-
-async def send_blob(call: Call, sha256: str) -> None:
-    """GET: the file, or what follows after `Range: bytes=N-`."""
-    file, size = await call.run(_open, sha256)
-    with contextlib.closing(file):
-        asked = _RANGE.fullmatch(call.header(b"range"))
-        begin = int(asked[1]) if asked else 0
-        if asked and begin >= size:
-            raise Refused(416, "no_such_range", f"The file has {size} bytes.")
-        headers = [
-            (b"content-length", b"%d" % (size - begin)),
-            (b"etag", b'"%s"' % sha256.encode()),
-        ]
-        if asked:
-            place = f"bytes {begin}-{size - 1}/{size}"
-            headers.append((b"content-range", place.encode()))
-        await call.start(206 if asked else 200, *headers)
-        await call.run(file.seek, begin)
-        await _stream(call, file, size - begin)
 
 
 async def tell_blob(call: Call, sha256: str) -> None:
@@ -78,28 +54,3 @@ METHODS: dict[str, Callable[[Call, str], Awaitable[None]]] = {
     "HEAD": tell_blob,
     "PUT": take_blob,
 }
-
-
-def _open(sha256: str) -> tuple[BinaryIO, int]:
-    try:
-        file = blob_open(sha256)
-    except BlobMissing as error:
-        raise Refused(404, "not_found", error.message) from None
-    return file, file.seek(0, 2)
-
-
-async def _stream(call: Call, file: BinaryIO, left: int) -> None:
-    """The next `left` bytes, as fast as the node takes them and no longer than it listens."""
-    if not left:
-        await call.write(b"", last=True)
-        return
-    gone = asyncio.ensure_future(call.gone())
-    try:
-        while left and not gone.done():
-            piece = await call.run(file.read, min(CHUNK, left))
-            if not piece:
-                return  # cut short: the node notices, for it was told the length
-            left -= len(piece)
-            await call.write(piece, last=not left)
-    finally:
-        gone.cancel()

@@ -1,7 +1,7 @@
-"""One request of a node: headers, body and answer on bare ASGI, with a limit on every wait."""
+"""One request: headers, body and answer on bare ASGI, with a limit on every wait."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from concurrent.futures import Executor
 from typing import Any
 
@@ -9,7 +9,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-#: Longest silence of a node in the middle of a transfer.
+#: Longest silence of a caller in the middle of a transfer.
 SILENCE_S = 60
 CHUNK = 1 << 20
 
@@ -23,7 +23,7 @@ class Refused(Exception):
 
 
 class Gone(Exception):
-    """The node has hung up."""
+    """The caller has hung up."""
 
 
 class Call:
@@ -42,7 +42,11 @@ class Call:
 
     async def run(self, action: Callable[..., Any], *args: Any) -> Any:
         """Do something that blocks, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, action, *args)
+        return await self.run_in(self._executor, action, *args)
+
+    async def run_in(self, executor: Executor, action: Callable[..., Any], *args: Any) -> Any:
+        """Do something that blocks, in a thread of others than those for files."""
+        return await asyncio.get_running_loop().run_in_executor(executor, action, *args)
 
     async def body(self) -> AsyncIterator[bytes]:
         """The body in pieces of about CHUNK bytes; raises Gone or TimeoutError."""
@@ -60,7 +64,7 @@ class Call:
                 pieces, size = [], 0
 
     async def gone(self) -> None:
-        """Returns when the node hangs up; its body must be empty."""
+        """Returns when the caller hangs up; its body must be empty."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
@@ -73,12 +77,19 @@ class Call:
         )
 
     async def write(self, data: bytes, *, last: bool) -> None:
-        """Send a piece; TimeoutError when the node does not take it."""
+        """Send a piece; TimeoutError when the caller does not take it."""
         async with asyncio.timeout(SILENCE_S):
             await self._send({"type": "http.response.body", "body": data, "more_body": not last})
 
-    async def answer(self, status: int, body: bytes = b"", *, kind: str = "text/plain") -> None:
+    async def answer(
+        self,
+        status: int,
+        body: bytes = b"",
+        *,
+        kind: str = "text/plain",
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
         """Send a whole answer."""
         length = [] if status == 204 else [(b"content-length", b"%d" % len(body))]
-        await self.start(status, (b"content-type", kind.encode()), *length)
+        await self.start(status, (b"content-type", kind.encode()), *length, *headers)
         await self.write(body if self.method != "HEAD" else b"", last=True)

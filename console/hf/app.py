@@ -1,0 +1,144 @@
+"""ASGI of `/hf`: set `HF_ENDPOINT=https://console/hf` and an API token as `HF_TOKEN`.
+
+Reading only. Whoever has no token gets 401, whoever may not know of a repository 404, as from the
+Hub; errors carry `X-Error-Code`, by which clients tell them apart.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from django.conf import settings
+from django.db import OperationalError, connections
+
+from console.access.tokens import token_find
+from console.hf import answers
+from console.hf.repos import Missing
+from console.hf.routes import Route, route_of
+from console.transfer.call import Call, Receive, Refused, Scope, Send
+from console.transfer.files import send_blob
+from models_app.core.errors import SlipwayError
+
+logger = logging.getLogger(__name__)
+PREFIX = "/hf/"
+#: Bytes of a request's body; it holds a list of paths.
+BODY = 1 << 20
+
+
+class Unknown(SlipwayError):
+    """No token, or none that counts."""
+
+    status = 401
+    code = "unauthenticated"
+
+
+class Hub:
+    """ASGI 3 for requests below `/hf/`."""
+
+    def __init__(self) -> None:
+        self._files = ThreadPoolExecutor(settings.HTTP_THREADS, thread_name_prefix="hf-files")
+        #: Apart from the files, so that downloads do not hold up small answers.
+        self._asking = ThreadPoolExecutor(4, thread_name_prefix="hf")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = Call(scope, receive, send, self._files)
+        try:
+            route = route_of(call.method, _segments(scope))
+            if route is None:
+                raise Missing("NotFound", "The console does not speak this part of the Hub's API.")
+            await self._answer(call, scope, route)
+        except Refused as error:
+            await _refuse(call, error.status, error.code, error.detail)
+        except SlipwayError as error:
+            await _refuse(call, error.status, error.code, error.message, error)
+        except OperationalError:
+            logger.warning("%s %s: the database is away", call.method, scope["path"])
+            await _refuse(call, 503, "unavailable", "The database is away. Try again in a moment.")
+        except TimeoutError:
+            logger.warning("%s %s: nothing was taken for too long", call.method, scope["path"])
+        except Exception:
+            logger.exception("%s %s", call.method, scope["path"])
+            await _refuse(call, 500, "internal_error", "The console's log tells more.")
+
+    async def _answer(self, call: Call, scope: Scope, route: Route) -> None:
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        body = await _body(call) if call.method == "POST" else b""
+        origin = f"{scope['scheme']}://{call.header(b'host')}"
+        asked = answers.Asked(route=route, origin=origin, query=query, body=body)
+        bearer = call.header(b"authorization")
+        answer = await call.run_in(self._asking, _closing, lambda: _find(bearer, asked))
+        if isinstance(answer, answers.File):
+            await _send_file(call, answer)
+            return
+        link = [(b"link", answer.link.encode())] if answer.link else []
+        data = json.dumps(answer.data, ensure_ascii=False).encode()
+        await call.answer(200, data, kind="application/json", headers=link)
+
+
+def _find(bearer: str, asked: answers.Asked) -> "answers.Answer | answers.File":
+    word, _space, text = bearer.partition(" ")
+    token = token_find(text.strip()) if word.lower() == "bearer" else None
+    if token is None:
+        raise Unknown("Give an API token of this console, as HF_TOKEN or by `hf auth login`.")
+    token.user.auth_token = token
+    return answers.answer(token.user, asked)
+
+
+async def _send_file(call: Call, file: "answers.File") -> None:
+    etag = file.entry.sha256.encode()
+    headers = [
+        (b"x-repo-commit", file.commit.encode()),
+        (b"x-linked-etag", b'"%s"' % etag),
+        (b"x-linked-size", b"%d" % file.entry.size),
+        (b"content-type", b"application/octet-stream"),
+        (b"content-disposition", b"attachment"),
+    ]
+    if call.header(b"if-none-match").strip('W/"') == file.entry.sha256:
+        await call.start(304, (b"etag", b'"%s"' % etag), *headers[:1])
+        await call.write(b"", last=True)
+        return
+    await send_blob(call, file.entry.sha256, headers)
+
+
+async def _body(call: Call) -> bytes:
+    parts, size = [], 0
+    async for part in call.body():
+        size += len(part)
+        if size > BODY:
+            raise Refused(413, "too_large", "The body of this request may have 1 MiB.")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _segments(scope: Scope) -> list[str]:
+    """The path below /hf/, taken apart before it is unquoted: `refs%2Fpr%2F1` is one segment."""
+    raw = scope.get("raw_path") or scope["path"].encode()
+    path = raw.decode("latin-1").partition("?")[0].removeprefix(PREFIX)
+    return [unquote(part) for part in path.split("/")]
+
+
+def _closing(action: Callable[[], Any]) -> Any:
+    try:
+        return action()
+    finally:
+        connections.close_all()
+
+
+async def _refuse(
+    call: Call, status: int, code: str, detail: str, error: SlipwayError | None = None
+) -> None:
+    if call.started:
+        return  # its length was promised: the client notices that the rest is missing
+    line = " ".join(detail.split()).encode("ascii", "replace")
+    headers = [(b"x-error-message", line)]
+    # 403 under any other code is taken for a broken connection by clients, its reason not shown.
+    headers.append((b"x-error-code", b"GatedRepo" if status == 403 else code.encode()))
+    if status == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="slipway"'))
+    if isinstance(error, Missing) and error.commit:
+        headers.append((b"x-repo-commit", error.commit.encode()))
+    data = json.dumps({"error": detail}, ensure_ascii=False).encode()
+    await call.answer(status, data, kind="application/json", headers=headers)

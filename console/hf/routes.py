@@ -1,0 +1,64 @@
+"""Which requests of the Hub's clients we answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+KINDS = ("models", "datasets")
+#: Below a repository: method, and whether a revision and a path may follow.
+PARTS = {
+    "revision": ("GET", True),
+    "tree": ("GET", True),
+    "paths-info": ("POST", True),
+    "commits": ("GET", True),
+    "refs": ("GET", False),
+    "auth-check": ("GET", False),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """What is asked for. `what`: whoami, list, info, resolve, or one of PARTS."""
+
+    what: str
+    kind: str = "models"
+    team: str = ""
+    name: str = ""
+    revision: str = "main"
+    path: str = ""
+
+
+def route_of(method: str, parts: Sequence[str]) -> Route | None:
+    """The route of a path below /hf/, or None."""
+    reads = method in ("GET", "HEAD")
+    if parts[0] == "api":
+        return _api("GET" if reads else method, parts[1:])
+    kind, rest = ("datasets", parts[1:]) if parts[0] == "datasets" else ("models", parts)
+    if reads and len(rest) >= 5 and rest[2] == "resolve":
+        team, name, _resolve, revision, *path = rest
+        return Route(
+            what="resolve", kind=kind, team=team, name=name, revision=revision,
+            path="/".join(path),
+        )  # fmt: skip
+    return None
+
+
+def _api(method: str, parts: Sequence[str]) -> Route | None:
+    if list(parts) == ["whoami-v2"] and method == "GET":
+        return Route(what="whoami")
+    if not parts or parts[0] not in KINDS:
+        return None
+    kind, rest = parts[0], list(parts[1:])
+    if method == "GET" and (not rest or rest == [""]):
+        return Route(what="list", kind=kind)
+    if method == "GET" and len(rest) == 2:
+        return Route(what="info", kind=kind, team=rest[0], name=rest[1])
+    if len(rest) < 3 or rest[2] not in PARTS:
+        return None
+    team, name, what, *more = rest
+    wanted, has_revision = PARTS[what]
+    if method != wanted or has_revision != bool(more):
+        return None
+    return Route(
+        what="info" if what == "revision" else what, kind=kind, team=team, name=name,
+        revision=more[0] if more else "main", path="/".join(more[1:]).strip("/"),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Requests and files on bare ASGI, in front of Django: any size through little memory."""

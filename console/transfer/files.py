@@ -1,0 +1,74 @@
+"""Sends a stored file, whole or the part that is asked for."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Iterable
+from typing import BinaryIO
+
+from console.transfer.call import CHUNK, Call, Refused
+from models_app.core.blobs import BlobMissing, blob_open
+
+#: RFC 9110, section 14: one range of bytes; several at once are answered with the whole file.
+_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))")
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+async def send_blob(call: Call, sha256: str, headers: Headers = ()) -> None:
+    """GET or HEAD of the file; 206 with what `Range` names, 416 where there is nothing of it."""
+    file, size = await call.run(_open, sha256)
+    with contextlib.closing(file):
+        asked = asked_range(call.header(b"range"), size)
+        begin, end = asked or (0, size)
+        told = [
+            (b"content-length", b"%d" % (end - begin)),
+            (b"etag", b'"%s"' % sha256.encode()),
+            (b"accept-ranges", b"bytes"),
+        ]
+        if asked:
+            told.append((b"content-range", f"bytes {begin}-{end - 1}/{size}".encode()))
+        await call.start(206 if asked else 200, *told, *headers)
+        if call.method == "HEAD" or begin == end:
+            await call.write(b"", last=True)
+            return
+        await call.run(file.seek, begin)
+        await _stream(call, file, end - begin)
+
+
+def asked_range(header: str, size: int) -> tuple[int, int] | None:
+    """First byte and the one after the last; None: the whole file. Refused(416) beyond its end."""
+    found = _RANGE.fullmatch(header)
+    if found is None:
+        return None
+    first, last, tail = found.groups()
+    if tail is not None:
+        begin, end = max(0, size - int(tail)), size
+    else:
+        begin, end = int(first), min(size, int(last) + 1 if last else size)
+        if last and int(last) < begin:
+            return None  # not a range: RFC 9110 says to ignore it
+    if begin >= size or begin >= end:
+        raise Refused(416, "no_such_range", f"The file has {size} bytes.")
+    return begin, end
+
+
+def _open(sha256: str) -> tuple[BinaryIO, int]:
+    try:
+        file = blob_open(sha256)
+    except BlobMissing as error:
+        raise Refused(404, "not_found", error.message) from None
+    return file, file.seek(0, 2)
+
+
+async def _stream(call: Call, file: BinaryIO, left: int) -> None:
+    """The next `left` bytes, as fast as the caller takes them and no longer than it listens."""
+    gone = asyncio.ensure_future(call.gone())
+    try:
+        while left and not gone.done():
+            piece = await call.run(file.read, min(CHUNK, left))
+            if not piece:
+                return  # cut short: the caller notices, for it was told the length
+            left -= len(piece)
+            await call.write(piece, last=not left)
+    finally:
+        gone.cancel()
