@@ -5,7 +5,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from console.access.models import ApiToken
@@ -29,15 +29,23 @@ def token_digest(text: str) -> str:
 
 def token_find(text: str) -> ApiToken | None:
     """The usable token with this secret, or None."""
-    token = (
-        ApiToken.objects.select_related("user", "team")
-        .filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
-        .filter(digest=token_digest(text), revoked_at=None, user__is_active=True)
-        .first()
-    )
+    token = _usable().filter(digest=token_digest(text)).first()
     if token and (token.last_used_at is None or now() - token.last_used_at > LAST_USED_EVERY):
         ApiToken.objects.filter(pk=token.pk).update(last_used_at=Now())
     return token
+
+
+def token_get(token_id: int) -> ApiToken | None:
+    """The token, if it is still usable."""
+    return _usable().filter(pk=token_id).first()
+
+
+def _usable() -> QuerySet[ApiToken]:
+    return (
+        ApiToken.objects.select_related("user", "team")
+        .filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
+        .filter(revoked_at=None, user__is_active=True)
+    )
 
 
 def tokens_mark_used(token_ids: Iterable[int]) -> None:

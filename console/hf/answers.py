@@ -2,80 +2,38 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qs
 
 from django.utils.translation import gettext as _
 
-from console.access.models import Team
-from console.hf import shapes
-from console.hf.repos import MAIN, Entry, Missing, Repo, Revision, repo_find, repo_list
-from console.hf.routes import Route
+from console.hf import pushing, shapes
+from console.hf.asking import Answer, Asked, File, Waiting
+from console.hf.repos import Missing, Repo, repo_find, repo_list
 from console.transfer.call import Refused
+from models_app.core.teams import team_rows
 
 #: Rows of a listing in one answer; what follows is at the address in `Link`.
 PAGE = 1000
-Query = dict[str, list[str]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """A request of a known caller. `origin` is where it reached us: scheme, host and port."""
-
-    route: Route
-    origin: str
-    query: Query
-    body: bytes
-
-    def flag(self, name: str) -> bool:
-        return self.query.get(name, ["false"])[-1].lower() in ("true", "1", "")
-
-    def text(self, name: str) -> str:
-        return self.query.get(name, [""])[-1]
-
-    def number(self, name: str, default: int, most: int) -> int:
-        text = self.text(name)
-        return min(int(text), most) if text.isdecimal() and len(text) < 10 else default
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """JSON, and where the next page is."""
-
-    data: Any
-    link: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class File:
-    """A file to send."""
-
-    entry: Entry
-    commit: str
-
-
-def answer(user: Any, asked: Asked) -> Answer | File:
-    """The answer of a route; Missing, PermissionDenied or Refused."""
+def answer(asked: Asked) -> Answer | File | Waiting:
+    """The answer of a route. Raises SlipwayError (Missing among them) or Refused."""
     route = asked.route
-    if route.what == "whoami":
-        return Answer(data=shapes.whoami(user, user.auth_token, _teams(user)))
-    if route.what == "list":
-        return _list(user, asked)
-    repo = repo_find(actor=user, kind=route.kind, team=route.team, name=route.name)
+    if route.what in GENERAL:
+        return GENERAL[route.what](asked)
+    repo = repo_find(actor=asked.user, kind=route.kind, team=route.team, name=route.name)
     return ANSWERS[route.what](repo, asked)
 
 
-def _teams(user: Any) -> list[str]:
-    seen = user.visible_team_ids()
-    rows = Team.objects.all() if seen is None else Team.objects.filter(pk__in=seen)
-    return list(rows.values_list("slug", flat=True))
+def _whoami(asked: Asked) -> Answer:
+    teams = team_rows(asked.user).values_list("slug", flat=True)
+    return Answer(data=shapes.whoami(asked.user, asked.user.auth_token, teams))
 
 
-def _list(user: Any, asked: Asked) -> Answer:
+def _list(asked: Asked) -> Answer:
     repos = repo_list(
-        actor=user, kind=asked.route.kind, team=asked.text("author"), name=asked.text("search"),
-        limit=asked.number("limit", 100, PAGE),
+        actor=asked.user, kind=asked.route.kind, team=asked.text("author"),
+        name=asked.text("search"), limit=asked.number("limit", 100, PAGE),
     )  # fmt: skip
     rows = []
     for repo in repos:
@@ -86,18 +44,8 @@ def _list(user: Any, asked: Asked) -> Answer:
 
 
 def _info(repo: Repo, asked: Asked) -> Answer:
-    revision = _revision_or_empty(repo, asked.route.revision)
+    revision = repo.revision(asked.route.revision)
     return Answer(data=shapes.repo_info(repo, revision, blobs=asked.flag("blobs")))
-
-
-def _revision_or_empty(repo: Repo, name: str) -> Revision | None:
-    """A repository without any version is there all the same, only empty."""
-    try:
-        return repo.revision(name)
-    except Missing:
-        if name == MAIN and repo.newest() is None:
-            return None
-        raise
 
 
 def _tree(repo: Repo, asked: Asked) -> Answer:
@@ -156,7 +104,13 @@ def _file(repo: Repo, asked: Asked) -> File:
     return File(entry=revision.file(asked.route.path), commit=revision.commit)
 
 
-ANSWERS: dict[str, Callable[[Repo, Asked], Answer | File]] = {
+GENERAL: dict[str, Callable[[Asked], Answer]] = {
+    "whoami": _whoami,
+    "list": _list,
+    "create": pushing.create,
+    "validate-yaml": pushing.check_card,
+}
+ANSWERS: dict[str, Callable[[Repo, Asked], Answer | File | Waiting]] = {
     "info": _info,
     "tree": _tree,
     "paths-info": _paths,
@@ -164,4 +118,8 @@ ANSWERS: dict[str, Callable[[Repo, Asked], Answer | File]] = {
     "commits": _commits,
     "auth-check": _may_read,
     "resolve": _file,
+    "preupload": pushing.preupload,
+    "xet-write-token": pushing.refuse_xet,
+    "batch": pushing.batch,
+    "commit": pushing.commit,
 }

@@ -1,31 +1,40 @@
 """ASGI of `/hf`: set `HF_ENDPOINT=https://console/hf` and an API token as `HF_TOKEN`.
 
-Reading only. Whoever has no token gets 401, whoever may not know of a repository 404, as from the
+Whoever has no token gets 401, whoever may not know of a repository 404, as from the
 Hub; errors carry `X-Error-Code`, by which clients tell them apart.
 """
 
+import asyncio
+import contextlib
 import json
 import logging
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import replace
+from typing import IO, Any
 from urllib.parse import parse_qs, unquote
 
 from django.conf import settings
 from django.db import OperationalError, connections
 
 from console.access.tokens import token_find
-from console.hf import answers
+from console.hf import answers, pushing
+from console.hf.asking import Answer, Asked, File, Waiting
 from console.hf.repos import Missing
 from console.hf.routes import Route, route_of
-from console.transfer.call import Call, Receive, Refused, Scope, Send
-from console.transfer.files import send_blob
+from console.transfer.call import Call, Gone, Receive, Refused, Scope, Send
+from console.transfer.files import body_length, receive_blob, send_blob
 from models_app.core.errors import SlipwayError
+from models_app.registry.selectors import version_standing
+from models_app.registry.states import VersionState
 
 logger = logging.getLogger(__name__)
 PREFIX = "/hf/"
-#: Bytes of a request's body; it holds a list of paths.
-BODY = 1 << 20
+#: Bytes of a request's body, other than a commit or a file.
+BODY = 4 << 20
+#: How long a push waits for its version to be looked at, and how often it asks.
+LOOK_S, LOOK_EVERY_S = 25.0, 0.25
 
 
 class Unknown(SlipwayError):
@@ -57,6 +66,8 @@ class Hub:
         except OperationalError:
             logger.warning("%s %s: the database is away", call.method, scope["path"])
             await _refuse(call, 503, "unavailable", "The database is away. Try again in a moment.")
+        except Gone:
+            pass
         except TimeoutError:
             logger.warning("%s %s: nothing was taken for too long", call.method, scope["path"])
         except Exception:
@@ -65,29 +76,86 @@ class Hub:
 
     async def _answer(self, call: Call, scope: Scope, route: Route) -> None:
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        body = await _body(call) if call.method == "POST" else b""
         origin = f"{scope['scheme']}://{call.header(b'host')}"
-        asked = answers.Asked(route=route, origin=origin, query=query, body=body)
+        agent = call.header(b"user-agent")
+        asked = Asked(route=route, origin=origin, agent=agent, query=query)
+        if route.what == "upload":
+            return await self._take_file(call, asked)
         bearer = call.header(b"authorization")
-        answer = await call.run_in(self._asking, _closing, lambda: _find(bearer, asked))
-        if isinstance(answer, answers.File):
-            await _send_file(call, answer)
-            return
+        if call.method == "POST":
+            await self._ask(call, lambda: _user(bearer))  # before anything is taken
+        with contextlib.ExitStack() as open_files:
+            if route.what == "commit":
+                asked = replace(asked, file=open_files.enter_context(await _spooled(call)))
+            elif call.method == "POST":
+                asked = replace(asked, body=await _body(call))
+            answer = await self._ask(call, lambda: _find(bearer, asked))
+        if isinstance(answer, File):
+            return await _send_file(call, answer)
+        if isinstance(answer, Waiting):
+            answer = await self._looked_at(call, answer)
         link = [(b"link", answer.link.encode())] if answer.link else []
         data = json.dumps(answer.data, ensure_ascii=False).encode()
-        await call.answer(200, data, kind="application/json", headers=link)
+        await call.answer(answer.status, data, kind=answer.kind, headers=link)
+
+    async def _ask(self, call: Call, action: Callable[[], Any]) -> Any:
+        return await call.run_in(self._asking, _closing, action)
+
+    async def _take_file(self, call: Call, asked: Asked) -> None:
+        """PUT to an address that `batch` gave: whoever has it needs no token beside it."""
+        claim = await self._ask(call, lambda: pushing.upload_claim(asked))
+        if call.header(b"content-length") != str(claim["size"]):
+            raise Refused(422, "size_mismatch", f"The file was said to have {claim['size']} bytes.")
+        await receive_blob(call, claim["oid"])
+        await self._ask(call, lambda: pushing.upload_done(claim))
+        await call.answer(200, headers=[(b"etag", b'"%s"' % claim["oid"].encode())])
+
+    async def _looked_at(self, call: Call, waiting: Waiting) -> Answer:
+        """The answer, when the version is ready or a while has passed; Refused with the reason."""
+        end = asyncio.get_running_loop().time() + LOOK_S
+        while asyncio.get_running_loop().time() < end:
+            state, error = await self._ask(call, lambda: version_standing(waiting.version_id))
+            if state == VersionState.FAILED:
+                raise Refused(422, "refused", error or "The version was refused; see the console.")
+            if state != VersionState.PENDING:
+                break
+            await asyncio.sleep(LOOK_EVERY_S)
+        return waiting.answer
 
 
-def _find(bearer: str, asked: answers.Asked) -> "answers.Answer | answers.File":
+def _find(bearer: str, asked: Asked) -> Answer | File | Waiting:
+    return answers.answer(replace(asked, user=_user(bearer)))
+
+
+def _user(bearer: str) -> Any:
     word, _space, text = bearer.partition(" ")
     token = token_find(text.strip()) if word.lower() == "bearer" else None
     if token is None:
         raise Unknown("Give an API token of this console, as HF_TOKEN or by `hf auth login`.")
     token.user.auth_token = token
-    return answers.answer(token.user, asked)
+    return token.user
 
 
-async def _send_file(call: Call, file: "answers.File") -> None:
+async def _spooled(call: Call) -> IO[bytes]:
+    """The body in a file without a name: it is gone with its last reader."""
+    length = call.header(b"content-length")
+    if length.isdigit():
+        body_length(call)
+    most = settings.UPLOAD_LIMIT_MIB << 20
+    file = await call.run(lambda: tempfile.TemporaryFile(dir=settings.DATA_DIR))  # noqa: SIM115
+    try:
+        async for part in call.body():
+            await call.run(file.write, part)
+            if file.tell() > most:
+                said = f"A commit may have {settings.UPLOAD_LIMIT_MIB:,} MiB."
+                raise Refused(413, "too_large", said)
+    except BaseException:
+        file.close()
+        raise
+    return file  # type: ignore[no-any-return]
+
+
+async def _send_file(call: Call, file: File) -> None:
     etag = file.entry.sha256.encode()
     headers = [
         (b"x-repo-commit", file.commit.encode()),
@@ -108,7 +176,7 @@ async def _body(call: Call) -> bytes:
     async for part in call.body():
         size += len(part)
         if size > BODY:
-            raise Refused(413, "too_large", "The body of this request may have 1 MiB.")
+            raise Refused(413, "too_large", f"This request may have {BODY >> 20} MiB.")
         parts.append(part)
     return b"".join(parts)
 

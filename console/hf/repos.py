@@ -63,6 +63,8 @@ class Revision:
         for entry in self.files:
             if entry.path == path:
                 return entry
+        if not self.number:
+            raise Missing("EntryNotFound", _("There is no usable version yet."), self.commit)
         said = _("%(path)s is not among the files of v%(number)s.")
         values = {"path": path, "number": self.number}
         raise Missing("EntryNotFound", said % values, self.commit)
@@ -154,6 +156,8 @@ class Repo:
             version = rows.filter(digest__startswith=name).order_by("state", "-number").last()
         else:
             version = None
+        if version is None and name in (MAIN, f"refs/heads/{MAIN}"):
+            return self._empty()
         if version is None:
             said = _("%(repo)s has no revision %(name)s. Use main, or a version such as v1.")
             values = {"repo": self.id, "name": name}
@@ -161,6 +165,13 @@ class Repo:
         if version.state == "quarantined":
             raise Withheld(_("%(version)s is quarantined.") % {"version": version})
         return self.kind.revision(version)
+
+    def _empty(self) -> Revision:
+        """A repository without any version is there all the same, only empty."""
+        return Revision(
+            number=0, commit="0" * 40, at=self.row.created_at, title="", notes="", author="",
+            files=[],
+        )  # fmt: skip
 
 
 class Withheld(SlipwayError):

@@ -12,12 +12,22 @@ PARTS = {
     "commits": ("GET", True),
     "refs": ("GET", False),
     "auth-check": ("GET", False),
+    "preupload": ("POST", True),
+    "commit": ("POST", True),
+    "xet-write-token": ("GET", True),
 }
+#: Apart from any repository.
+GENERAL = {
+    ("GET", "whoami-v2"): "whoami",
+    ("POST", "repos/create"): "create",
+    ("POST", "validate-yaml"): "validate-yaml",
+}
+_LFS = ["info", "lfs", "objects"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """What is asked for. `what`: whoami, list, info, resolve, or one of PARTS."""
+    """What is asked for. `what`: of GENERAL or PARTS, list, info, resolve, batch or upload."""
 
     what: str
     kind: str = "models"
@@ -39,12 +49,17 @@ def route_of(method: str, parts: Sequence[str]) -> Route | None:
             what="resolve", kind=kind, team=team, name=name, revision=revision,
             path="/".join(path),
         )  # fmt: skip
+    if len(rest) == 6 and rest[1].endswith(".git") and list(rest[2:5]) == _LFS:
+        what = {"POST": "batch", "PUT": "upload"}.get(method)
+        if what == "upload" or (what == "batch" and rest[5] == "batch"):
+            name = rest[1].removesuffix(".git")
+            return Route(what=what, kind=kind, team=rest[0], name=name, path=rest[5])
     return None
 
 
 def _api(method: str, parts: Sequence[str]) -> Route | None:
-    if list(parts) == ["whoami-v2"] and method == "GET":
-        return Route(what="whoami")
+    if (method, "/".join(parts)) in GENERAL:
+        return Route(what=GENERAL[method, "/".join(parts)])
     if not parts or parts[0] not in KINDS:
         return None
     kind, rest = parts[0], list(parts[1:])

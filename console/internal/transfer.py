@@ -1,16 +1,10 @@
 """One file to a node and one file from it, by digest."""
 
-import shutil
 from collections.abc import Awaitable, Callable
 
-from django.conf import settings
-
-from console.transfer.call import Call, Gone, Refused
-from console.transfer.files import send_blob
-from models_app.core.blobs import BlobWriter, blob_path, blob_renew
-
-#: What an upload leaves free, for the database lies on this disk, too.
-RESERVE = 512 << 20
+from console.transfer.call import Call, Gone
+from console.transfer.files import receive_blob, send_blob
+from models_app.core.blobs import blob_path, blob_renew
 
 
 async def tell_blob(call: Call, sha256: str) -> None:
@@ -25,27 +19,13 @@ async def tell_blob(call: Call, sha256: str) -> None:
 
 async def take_blob(call: Call, sha256: str) -> None:
     """PUT: stored only if its bytes have this digest; a file that is there already is no error."""
-    length = call.header(b"content-length")
-    if not length.isdigit():
-        raise Refused(411, "length_required", "Say the length of the file in Content-Length.")
     if await call.run(blob_renew, sha256):
         await call.answer(200)
         return
-    if shutil.disk_usage(settings.DATA_DIR).free < int(length) + RESERVE:
-        raise Refused(507, "disk_full", "The console's disk is full.")
-    writer: BlobWriter = await call.run(BlobWriter)
     try:
-        async for piece in call.body():
-            if writer.size + len(piece) > int(length):
-                raise Refused(400, "malformed", "More bytes came than Content-Length said.")
-            await call.run(writer.write, piece)
-        if writer.sha256 != sha256 or writer.size != int(length):
-            raise Refused(422, "digest_mismatch", "The bytes do not have the digest of this name.")
-        await call.run(writer.publish)
+        await receive_blob(call, sha256)
     except Gone:
         return
-    finally:
-        await call.run(writer.discard)
     await call.answer(201)
 
 

@@ -1,14 +1,19 @@
-"""Sends a stored file, whole or the part that is asked for."""
+"""Sends a stored file, whole or the part that is asked for, and takes one."""
 
 import asyncio
 import contextlib
 import re
+import shutil
 from collections.abc import Iterable
 from typing import BinaryIO
 
-from console.transfer.call import Call, Refused
-from models_app.core.blobs import BlobMissing, blob_open
+from django.conf import settings
 
+from console.transfer.call import Call, Refused
+from models_app.core.blobs import BlobMissing, BlobWriter, blob_open
+
+#: What an upload leaves free, for the database lies on this disk, too.
+RESERVE = 512 << 20
 #: Bytes of one write: larger ones cost less CPU, smaller ones let pages in between sooner.
 PIECE = 128 << 10
 #: RFC 9110, section 14: one range of bytes; several at once are answered with the whole file.
@@ -35,6 +40,33 @@ async def send_blob(call: Call, sha256: str, headers: Headers = ()) -> None:
             return
         await call.run(file.seek, begin)
         await _stream(call, file, end - begin)
+
+
+async def receive_blob(call: Call, sha256: str) -> int:
+    """Store the body if its bytes have this digest; its size. Raises Gone, or Refused with why."""
+    length = body_length(call)
+    writer: BlobWriter = await call.run(BlobWriter)
+    try:
+        async for piece in call.body():
+            if writer.size + len(piece) > length:
+                raise Refused(400, "malformed", "More bytes came than Content-Length said.")
+            await call.run(writer.write, piece)
+        if writer.sha256 != sha256 or writer.size != length:
+            raise Refused(422, "digest_mismatch", "The bytes do not have the digest of this name.")
+        await call.run(writer.publish)
+    finally:
+        await call.run(writer.discard)
+    return length
+
+
+def body_length(call: Call) -> int:
+    """Content-Length of an upload for which there is room, or Refused."""
+    length = call.header(b"content-length")
+    if not length.isdigit():
+        raise Refused(411, "length_required", "Say the length of the file in Content-Length.")
+    if shutil.disk_usage(settings.DATA_DIR).free < int(length) + RESERVE:
+        raise Refused(507, "disk_full", "The console's disk is full.")
+    return int(length)
 
 
 def asked_range(header: str, size: int) -> tuple[int, int] | None:

@@ -1,0 +1,61 @@
+"""A request of a client of the Hub, and what can be said to it."""
+
+from dataclasses import dataclass
+from typing import IO, Any
+
+from console.hf.repos import Entry
+from console.hf.routes import Route
+
+Query = dict[str, list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request of a known caller. `origin` is where it reached us: scheme, host and port.
+
+    `body` is small; what may be large lies in `file`.
+    """
+
+    route: Route
+    origin: str
+    agent: str
+    query: Query
+    body: bytes = b""
+    file: IO[bytes] | None = None
+    user: Any = None
+
+    def flag(self, name: str) -> bool:
+        return self.query.get(name, ["false"])[-1].lower() in ("true", "1", "")
+
+    def text(self, name: str) -> str:
+        return self.query.get(name, [""])[-1]
+
+    def number(self, name: str, default: int, most: int) -> int:
+        text = self.text(name)
+        return min(int(text), most) if text.isdecimal() and len(text) < 10 else default
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """JSON, and where the next page is."""
+
+    data: Any
+    link: str = ""
+    status: int = 200
+    kind: str = "application/json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A file to send."""
+
+    entry: Entry
+    commit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """The answer, as soon as the version was looked at."""
+
+    answer: Answer
+    version_id: int

@@ -1,0 +1,193 @@
+"""What the Hub's clients ask when they push: repositories, uploads and commits.
+
+A commit to `main` adds to the model's draft; if that is a whole model it becomes the next version,
+which is looked at before anybody can use it.
+"""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+from django.core import signing
+from django.utils.translation import gettext as _
+
+from console.access.tokens import token_get
+from console.hf.asking import Answer, Asked, Waiting
+from console.hf.commits import read_commit
+from console.hf.repos import MAIN, Repo
+from console.transfer.call import Refused
+from models_app.core.errors import Conflict, FieldError, PermissionDenied
+from models_app.core.permission import require
+from models_app.core.teams import team_named
+from models_app.registry.models import Model
+from models_app.registry.services import model_create
+from models_app.registry.services.pushes import draft_of, files_hold, files_known, push_commit
+
+#: Up to here a file may come inside the commit; larger ones are sent before it.
+REGULAR = 5 << 20
+#: The same for clients of 2.x, whose other way (Xet) is not spoken here.
+REGULAR_2 = 512 << 20
+#: How long an address for an upload is good for, in seconds.
+UPLOAD_S = 6 * 3600
+_SALT = "hf-upload"
+
+
+def create(asked: Asked) -> Answer:
+    """`create_repo`: a model without versions."""
+    given = _json(asked)
+    team, name = str(given.get("organization") or ""), str(given.get("name") or "")
+    if not team:
+        said = _("Say whose model it is: team/%(name)s.")
+        raise FieldError("organization", said % {"name": name or "model"})
+    if given.get("type", "model") not in ("model", None):
+        said = _("Only models can be pushed. Import datasets in the console or by its API.")
+        raise FieldError("type", said)
+    row = team_named(asked.user, team, "organization")
+    told = {"url": _address(asked, f"{team}/{name}"), "name": f"{team}/{name}"}
+    try:
+        model = model_create(actor=asked.user, team=row, name=name)
+    except Conflict as error:
+        return Answer(data={**told, "error": error.message}, status=409)
+    return Answer(data={**told, "id": f"models-{model.pk}"})
+
+
+def _address(asked: Asked, repo_id: str) -> str:
+    """Where a repository is; clients of 0.x cannot take apart an address with a path before it."""
+    return repo_id if "hf_hub/0." in asked.agent else f"{asked.origin}/hf/{repo_id}"
+
+
+def check_card(asked: Asked) -> Answer:
+    """`validate-yaml`: the front matter is checked together with the other files."""
+    return Answer(data={"errors": [], "warnings": []})
+
+
+def preupload(repo: Repo, asked: Asked) -> Answer:
+    """How each file shall come: inside the commit, or before it."""
+    model = _pushed_to(repo, asked)
+    here, digest = draft_of(model)
+    limit = REGULAR_2 if "hf_hub/2." in asked.agent else REGULAR
+    rows = []
+    for file in _list(_json(asked), "files"):
+        path, size = str(file["path"]), int(file.get("size", 0))
+        rows.append({
+            "path": path, "uploadMode": "regular" if size <= limit else "lfs",
+            "shouldIgnore": False, "oid": here[path]["sha256"] if path in here else None,
+        })  # fmt: skip
+    return Answer(data={"files": rows, "commitOid": digest[:40]})
+
+
+def refuse_xet(repo: Repo, asked: Asked) -> Answer:
+    """Clients of 2.x ask for this where a file is too large for a commit."""
+    said = _("Set HF_HUB_DISABLE_XET=1: this console takes files of more than %(n)s MiB by LFS.")
+    raise Refused(400, "unsupported", said % {"n": REGULAR_2 >> 20})
+
+
+def batch(repo: Repo, asked: Asked) -> Answer:
+    """git-lfs batch: where to send each file; nothing for those that are here already.
+
+    https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md
+    """
+    model = _pushed_to(repo, asked)
+    given = _json(asked)
+    if given.get("operation") != "upload":
+        raise FieldError("operation", _("Files are fetched by /resolve/, not by LFS."))
+    files = _list(given, "objects")
+    known = files_known(model=model, digests=[str(file.get("oid")) for file in files])
+    rows = [_action(repo, asked, model, file, known) for file in files]
+    data = {"transfer": "basic", "objects": rows, "hash_algo": "sha256"}
+    return Answer(data=data, kind="application/vnd.git-lfs+json")
+
+
+def _action(
+    repo: Repo, asked: Asked, model: Model, file: dict[str, Any], known: dict[str, int]
+) -> dict[str, Any]:
+    oid, size = str(file.get("oid")), int(file.get("size", -1))
+    if len(oid) != 64 or set(oid) - set("0123456789abcdef") or size < 0:
+        error = {"code": 422, "message": "oid: give a sha256 in lower-case hex, and a size."}
+        return {"oid": oid[:64], "size": size, "error": error}
+    if known.get(oid) == size:
+        return {"oid": oid, "size": size}
+    claim = {"model": model.pk, "token": asked.user.auth_token.pk, "oid": oid, "size": size}
+    key = quote(signing.dumps(claim, salt=_SALT), safe="")
+    href = f"{asked.origin}/hf/{repo.id}.git/info/lfs/objects/{oid}?key={key}"
+    upload = {"href": href, "expires_in": UPLOAD_S}
+    return {"oid": oid, "size": size, "authenticated": True, "actions": {"upload": upload}}
+
+
+def upload_claim(asked: Asked) -> dict[str, Any]:
+    """What an address for an upload allows, if it is ours and its token still counts."""
+    try:
+        claim: dict[str, Any] = signing.loads(asked.text("key"), salt=_SALT, max_age=UPLOAD_S)
+    except signing.BadSignature:
+        raise PermissionDenied(_("This address for an upload has expired. Push again.")) from None
+    if claim["oid"] != asked.route.path:
+        raise PermissionDenied(_("This address is for another file."))
+    _uploader(claim)
+    return claim
+
+
+def upload_done(claim: dict[str, Any]) -> None:
+    """The file is stored: it is held for the commit that follows."""
+    user, model = _uploader(claim)
+    files_hold(actor=user, model=model, files=[(claim["oid"], claim["size"])])
+
+
+def _uploader(claim: dict[str, Any]) -> tuple[Any, Model]:
+    token = token_get(claim["token"])
+    model = Model.objects.select_related("team").filter(pk=claim["model"]).first()
+    if token is None or model is None:
+        raise PermissionDenied(_("The token of this upload does not count any more."))
+    token.user.auth_token = token
+    require(token.user, "registry.add_version", model)
+    return token.user, model
+
+
+def commit(repo: Repo, asked: Asked) -> Answer | Waiting:
+    """Change the draft; wait for the version, if one is made, to be looked at."""
+    model = _pushed_to(repo, asked)
+    if asked.flag("create_pr") and asked.text("create_pr"):
+        raise FieldError("create_pr", _("There are no pull requests here. Push to main."))
+    assert asked.file is not None
+    given = read_commit(asked.file)
+    files_hold(actor=asked.user, model=model, files=given.sent)
+    pushed = push_commit(
+        actor=asked.user, model=model, changes=given.changes, title=given.title or "push",
+        parent=given.parent,
+    )  # fmt: skip
+    oid = pushed.digest[:40]
+    data = {
+        "success": True, "commitOid": oid, "commitUrl": f"{_address(asked, repo.id)}/commit/{oid}",
+        "hookOutput": "",
+    }  # fmt: skip
+    if pushed.version is None:
+        return Answer(data=data)
+    return Waiting(answer=Answer(data=data), version_id=pushed.version.pk)
+
+
+def _pushed_to(repo: Repo, asked: Asked) -> Model:
+    if repo.kind.name != "models":
+        said = _("Only models can be pushed. Import datasets in the console or by its API.")
+        raise PermissionDenied(said)
+    if asked.route.revision not in (MAIN, f"refs/heads/{MAIN}"):
+        said = _("Push to main. Each push of a whole model becomes a version of its own.")
+        raise FieldError("revision", said)
+    require(asked.user, "registry.add_version", repo.row)
+    model: Model = repo.row
+    return model
+
+
+def _json(asked: Asked) -> dict[str, Any]:
+    try:
+        given = json.loads(asked.body)
+    except ValueError:
+        given = None
+    if not isinstance(given, dict):
+        raise Refused(400, "invalid_input", "Send a JSON object.")
+    return given
+
+
+def _list(given: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    rows = given.get(name)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise Refused(400, "invalid_input", f"{name}: give a list of objects.")
+    return rows

@@ -1,0 +1,246 @@
+"""Stock clients push models to the console, and what they may not do."""
+
+import base64
+import hashlib
+import http.client
+import json
+
+import pytest
+
+from models_app.core.clock import now
+from models_app.registry.models import Draft, Model
+from tests.clients import HUB_GENERATIONS, client_path
+from tests.console.hf.conftest import laid, tiny_model
+from tests.factories.access import ApiTokenFactory
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture(params=HUB_GENERATIONS)
+def generation(request, client_of, ben):
+    return client_of(ben, path=client_path(request.param))
+
+
+class TestPushToHub:
+    def test_model_and_tokenizer_become_versions(self, generation, team, tmp_path):
+        laid(tmp_path / "tiny", tiny_model(tmp_path / "made"))
+        found = generation.run(
+            """
+            import json, sys
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+            model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+            tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+            tokenizer.push_to_hub("research/tiny")
+            model.push_to_hub("research/tiny")
+            again = AutoModelForCausalLM.from_pretrained("research/tiny", revision="v1")
+            ids = AutoTokenizer.from_pretrained("research/tiny")("a b", return_tensors="pt")
+            same = all((a == b).all() for a, b in zip(model.parameters(), again.parameters()))
+            print(json.dumps([bool(same), ids.input_ids.tolist()]))
+            """,
+            str(tmp_path / "tiny"),
+        )
+
+        assert found == [True, [[1, 2]]]
+        versions = Model.objects.get(team=team, name="tiny").versions.all()
+        assert [version.number for version in versions] == [1]
+        assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(versions[0].manifest)
+
+
+class TestUploads:
+    @pytest.mark.parametrize("name", HUB_GENERATIONS[:2])
+    def test_large_files_go_before_the_commit_and_only_once(
+        self, name, client_of, ben, team, model_version, tmp_path
+    ):
+        large = bytes(range(256)) * 25_000
+        laid(tmp_path / "one", {"config.json": b"{}", "model.safetensors": large})
+        found = client_of(ben, path=client_path(name)).run(
+            """
+            import json, sys
+            from huggingface_hub import HfApi, CommitOperationAdd, CommitOperationDelete
+            from huggingface_hub import lfs
+            sent = []
+            inner = lfs._upload_single_part
+            lfs._upload_single_part = lambda *a, **k: (sent.append(1), inner(*a, **k))
+            api = HfApi()
+            api.create_repo("research/large", exist_ok=True)
+            first = api.upload_folder(repo_id="research/large", folder_path=sys.argv[1])
+            same = api.upload_folder(repo_id="research/large", folder_path=sys.argv[1])
+            api.upload_file(path_or_fileobj=b"notes", path_in_repo="docs/notes.txt",
+                            repo_id="research/large", commit_message="Say more.")
+            api.create_commit("research/large", [
+                CommitOperationDelete("docs/"),
+                CommitOperationAdd("copy/model.safetensors", f"{sys.argv[1]}/model.safetensors"),
+            ], commit_message="Move.")
+            print(json.dumps([len(sent), first.oid == same.oid,
+                              api.list_repo_files("research/large", revision="v2"),
+                              api.list_repo_files("research/large")]))
+            """,
+            str(tmp_path / "one"),
+        )
+
+        files = ["config.json", "model.safetensors"]
+        assert found == [
+            1, True, [files[0], "docs/notes.txt", files[1]],
+            [files[0], "copy/model.safetensors", files[1]],
+        ]  # fmt: skip
+        versions = Model.objects.get(team=team, name="large").versions.order_by("number")
+        assert [version.notes for version in versions][1:] == ["Say more.", "Move."]
+
+
+@pytest.fixture
+def ask(console, team):
+    """`ask(token, method, path, body, **headers)`: status, headers and JSON of the answer."""
+
+    def send(token, method, path, body=None, *, length=None):
+        connection = http.client.HTTPConnection("127.0.0.1", console.port, timeout=30)
+        data = json.dumps(body).encode() if isinstance(body, dict | list) else body
+        headers = {"Content-Length": str(length)} if length is not None else {}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        connection.request(method, f"/hf/{path}", data, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        return answer.status, answer.headers, json.loads(text) if text else None
+
+    return send
+
+
+def commit_of(*changes, parent=None):
+    header = {"summary": "push", "description": ""} | ({"parentCommit": parent} if parent else {})
+    lines = [{"key": "header", "value": header}, *changes]
+    return "\n".join(json.dumps(line) for line in lines).encode()
+
+
+def plain_file(path, data=b"{}"):
+    value = {"path": path, "content": base64.b64encode(data).decode(), "encoding": "base64"}
+    return {"key": "file", "value": value}
+
+
+def sent_before(path, data):
+    value = {"path": path, "algo": "sha256", "oid": sha256(data), "size": len(data)}
+    return {"key": "lfsFile", "value": value}
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+WHOLE = (plain_file("config.json"), plain_file("model.safetensors", b"weights"))
+COMMIT = "api/models/research/poet/commit/main"
+BATCH = "research/poet.git/info/lfs/objects/batch"
+
+
+class TestRefusals:
+    @pytest.fixture
+    def token(self, ben, team, model_version):
+        Model.objects.create(team=team, name="poet")
+        return ApiTokenFactory(user=ben).secret
+
+    def test_nobody_without_the_right_pushes(self, ask, token, ben, eve, cai):
+        reader = ApiTokenFactory(user=ben, scopes=["read"]).secret
+        viewer = ApiTokenFactory(user=eve).secret
+        outsider = ApiTokenFactory(user=cai).secret
+
+        found = [
+            ask(one, "POST", COMMIT, commit_of(*WHOLE))[0] for one in ("", reader, viewer, outsider)
+        ]
+
+        assert found == [401, 403, 403, 404]
+        assert not Model.objects.get(name="poet").versions.exists()
+
+    def test_a_file_is_named_only_by_who_has_it(self, ask, token, team, model_version):
+        secret = b"weights of another model"
+        model_version(team, {"config.json": b"{}", "model.safetensors": secret}, name="other")
+
+        status, headers, _ = ask(
+            token, "POST", COMMIT, commit_of(WHOLE[0], sent_before("model.safetensors", secret))
+        )
+
+        assert status == 422
+        assert "was not uploaded" in headers["X-Error-Message"]
+
+    def test_a_file_that_is_damaged_on_the_way(self, ask, token, console):
+        data = b"x" * 1000
+        wanted = {"operation": "upload", "objects": [{"oid": sha256(data), "size": len(data)}]}
+        _, _, told = ask(token, "POST", BATCH, wanted)
+        address = told["objects"][0]["actions"]["upload"]["href"].partition("/hf/")[2]
+
+        assert ask("", "PUT", address, b"y" * 1000)[0] == 422
+        assert ask("", "PUT", address, b"x" * 999)[0] == 422
+        assert ask("", "PUT", address.replace(sha256(data), sha256(b"")), b"")[0] == 403
+        assert ask("", "PUT", address[:-2] + "xx", data)[0] == 403
+        assert not console.blob(sha256(data)).exists()
+        assert ask("", "PUT", address, data)[0] == 200
+        assert ask(token, "POST", COMMIT, commit_of(WHOLE[0], sent_before("m", data)))[0] == 200
+
+    def test_an_upload_ends_with_its_token(self, ask, token, ben):
+        wanted = {"operation": "upload", "objects": [{"oid": sha256(b"x"), "size": 1}]}
+        _, _, told = ask(token, "POST", BATCH, wanted)
+        address = told["objects"][0]["actions"]["upload"]["href"].partition("/hf/")[2]
+        ben.tokens.update(revoked_at=now())
+
+        assert ask("", "PUT", address, b"x")[0] == 403
+
+    def test_whoever_knows_an_older_state_is_told(self, ask, token):
+        _, _, first = ask(token, "POST", COMMIT, commit_of(*WHOLE))
+        ask(token, "POST", COMMIT, commit_of(plain_file("notes.txt"), parent=first["commitOid"]))
+
+        status, headers, _ = ask(
+            token, "POST", COMMIT, commit_of(plain_file("more.txt"), parent=first["commitOid"])
+        )
+
+        assert status == 409
+        assert "newest state" in headers["X-Error-Message"]
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [
+            (b"", 422),
+            (b"not json", 422),
+            (b'{"key": "header"}', 422),
+            (b'{"key": "other", "value": {}}', 422),
+            (commit_of(plain_file("../up.json")), 422),
+            (commit_of(plain_file("/etc/passwd")), 422),
+            (commit_of(plain_file("a\x00b")), 422),
+            (commit_of(plain_file("/".join("abcdefghijklmnopqrstuvw"))), 422),
+            (commit_of({"key": "deletedFile", "value": {"path": "none"}}), 422),
+            (commit_of({"key": "file", "value": {"path": "a", "content": "%%%"}}), 422),
+            (
+                b'{"key": "file", "value": {"content": "' + b"A" * (3 << 20) + b"%",
+                422,
+            ),
+        ],
+    )
+    def test_a_commit_that_makes_no_sense_changes_nothing(self, ask, token, console, body, status):
+        assert ask(token, "POST", COMMIT, body)[0] == status
+        assert not Draft.objects.exists()
+        assert not list((console.data_dir / "blobs").glob(".put-*"))
+
+    def test_what_is_not_spoken_says_the_way(self, ask, token):
+        _, headers, _ = ask(token, "GET", "api/models/research/poet/xet-write-token/main")
+        assert "HF_HUB_DISABLE_XET=1" in headers["X-Error-Message"]
+        for path in (COMMIT.replace("main", "dev"), f"{COMMIT}?create_pr=1"):
+            status, headers, _ = ask(token, "POST", path, commit_of(*WHOLE))
+            assert (status, "main" in headers["X-Error-Message"]) == (422, True)
+        status, headers, _ = ask(token, "POST", "api/repos/create", {"name": "poet"})
+        assert (status, "team/poet" in headers["X-Error-Message"]) == (422, True)
+        made = {"name": "Poet", "organization": "research"}
+        assert ask(token, "POST", "api/repos/create", made)[0] == 422
+        assert ask(token, "POST", "api/repos/create", made | {"name": "poet"})[0] == 409
+
+
+class TestLargeCommit:
+    def test_a_long_line_is_taken_in_pieces(self, ask, ben, team, console):
+        token = ApiTokenFactory(user=ben).secret
+        Model.objects.create(team=team, name="poet")
+        data = bytes(range(256)) * 20_000
+        # As huggingface_hub writes it: the content before the path.
+        content = base64.b64encode(data).decode()
+        line = {"key": "file", "value": {"content": content, "path": "model.safetensors"}}
+
+        status, _, told = ask(token, "POST", COMMIT, commit_of(WHOLE[0], line))
+
+        assert status == 200
+        version = Model.objects.get(name="poet").versions.get()
+        assert version.digest[:40] == told["commitOid"]
+        assert version.manifest["model.safetensors"] == {"sha256": sha256(data), "size": len(data)}
