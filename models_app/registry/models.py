@@ -1,5 +1,7 @@
 """Models, their immutable versions with provenance, and evaluations."""
 
+from typing import Any
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -87,6 +89,12 @@ class ModelVersion(models.Model):
     def team_id(self) -> int:
         return self.model.team_id
 
+    @property
+    def continued_from(self) -> dict[str, Any]:
+        """The checkpoint of another run that its training began with, or nothing."""
+        record = getattr(self, "record", None)
+        return record.continued_from if record else {}
+
 
 class Evaluation(models.Model):
     """Scores of a version on a dataset version; the blob `scores_sha256` has a row a document."""
@@ -117,3 +125,9 @@ class Evaluation(models.Model):
     @property
     def team_id(self) -> int:
         return self.version.model.team_id
+
+
+# Django finds the tables of an app through this module.
+from models_app.registry.records import CardText, Reproduction, VersionRecord  # noqa: E402
+
+__all__ = ["CardText", "Evaluation", "Model", "ModelVersion", "Reproduction", "VersionRecord"]
