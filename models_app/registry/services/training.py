@@ -43,11 +43,13 @@ def training_start(
     resources: dict[str, Any] | None = None,
     idempotency_key: str | None = None,
     rerun_of: Job | None = None,
+    continued_from: Mapping[str, Any] | None = None,
 ) -> ModelVersion:
     """Start a training of a new version of `model`; returns the pending version.
 
     Raises InvalidInput naming every field that cannot work, before anything is stored. The same
-    `idempotency_key` in the same team returns the version that exists.
+    `idempotency_key` in the same team returns the version that exists. `continued_from` is the
+    checkpoint of another run with which it begins; see training_continue.
     """
     require(actor, "registry.add_version", team)
     if model.team_id != team.pk:
@@ -73,6 +75,8 @@ def training_start(
         base_version=base_version,
         seed=plan.spec.seed,
     )
+    if continued_from:
+        VersionRecord.objects.create(version=version, continued_from=dict(continued_from))
     job = job_submit(
         actor=actor,
         team=team,
@@ -83,6 +87,7 @@ def training_start(
             "dataset_version": dataset_version.pk,
             "config_revision": revision.pk,
             "base_version": base_version.pk if base_version else None,
+            "continued_from": continued_from["checkpoint"] if continued_from else None,
         },
         title=f"Train {model.name} v{version.number}",
         priority=priority,
