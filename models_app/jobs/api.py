@@ -19,8 +19,9 @@ from models_app.core.schema import json_schema, object_schema, request_schema
 from models_app.core.teams import team_named
 from models_app.core.validation import parse
 from models_app.jobs import metrics, selectors
+from models_app.jobs.checkpoint_api import CheckpointOutput
 from models_app.jobs.kind import job_kinds
-from models_app.jobs.models import Checkpoint, Job, JobAttempt
+from models_app.jobs.models import Job, JobAttempt
 from models_app.jobs.services import job_cancel, job_rerun, job_submit
 from models_app.jobs.waiting import refusals, why_waiting
 
@@ -94,16 +95,6 @@ class AttemptOutput(serializers.ModelSerializer[JobAttempt]):
             "epoch", "node_name", "pid", "started_at", "ended_at", "exit_code", "exit_signal",
             "reason_code", "reason", "tail", "environment", "isolation",
         ]  # fmt: skip
-
-
-class CheckpointOutput(serializers.ModelSerializer[Checkpoint]):
-    """A place from which the job can go on."""
-
-    metrics = serializers.DictField()
-
-    class Meta:
-        model = Checkpoint
-        fields = ["step", "epoch", "digest", "size_bytes", "metrics", "created_at"]
 
 
 def _job(request: Request, pk: int) -> Job:

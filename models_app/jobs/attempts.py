@@ -92,12 +92,14 @@ def checkpoint_record(*, job: Job, checkpoint: dict[str, Any]) -> None:
 def checkpoints_forget(*, job: Job, exists: Callable[[str], bool]) -> None:
     """Drop the rows of checkpoints that retention has removed from the disk.
 
-    The newest one in the store stays: on another node it is all there is to go on from.
+    The newest one in the store stays: on another node it is all there is to go on from. So do
+    those that somebody keeps.
     """
     row = lock_held(job)
     rows = list(Checkpoint.objects.filter(job=row).order_by("-step", "-epoch"))
     stored = next((one.pk for one in rows if one.manifest), None)
-    gone = [one.pk for one in rows if one.pk != stored and not exists(one.path)]
+    kept = {stored, *(one.pk for one in rows if one.pinned_at)}
+    gone = [one.pk for one in rows if one.pk not in kept and not exists(one.path)]
     if gone:
         Checkpoint.objects.filter(pk__in=gone).delete()
 

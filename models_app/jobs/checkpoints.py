@@ -35,7 +35,8 @@ def checkpoint_keep(*, job: Job, step: int, manifest: Manifest) -> bool:
     kept = Checkpoint.objects.filter(job=row, step=step, epoch=job.epoch)
     if not kept.update(manifest=manifest):
         return False
-    Checkpoint.objects.filter(job=row, step__lt=step).exclude(manifest={}).update(manifest={})
+    older = Checkpoint.objects.filter(job=row, step__lt=step, pinned_at=None)
+    older.exclude(manifest={}).update(manifest={})
     return True
 
 
@@ -100,7 +101,7 @@ def _link(source: str, target: str) -> None:
 def checkpoints_release(*, after: dt.timedelta = GRACE) -> int:
     """Let go of the stored checkpoints of jobs that ended a while ago; how many there were."""
     ended = Job.objects.filter(state__in=sorted(TERMINAL), finished_at__lt=Now() - after)
-    rows = Checkpoint.objects.filter(job__in=ended).exclude(manifest={})
+    rows = Checkpoint.objects.filter(job__in=ended, pinned_at=None).exclude(manifest={})
     return rows.update(manifest={})
 
 

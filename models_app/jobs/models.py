@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from models_app.core.clock import now
-from models_app.core.models import TeamOwned
+from models_app.core.models import TeamOwned, TeamQuerySet
 from models_app.jobs.states import HELD, PLACED, JobState, ReasonCode
 from models_app.pools.models import Pool
 
@@ -230,10 +230,18 @@ class Checkpoint(models.Model):
     metrics = models.JSONField(default=dict)
     #: Its files by content, once they are in the store; empty while they lie on one node only.
     manifest = models.JSONField(default=dict)
+    #: Somebody wants to keep it: neither retention nor the end of the job takes it away.
+    pinned_at = models.DateTimeField(null=True, blank=True)
+    pinned_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
     created_at = models.DateTimeField(default=now, editable=False)
 
+    team_path = "job__team_id"
+    objects = TeamQuerySet.as_manager()
+
     class Meta:
-        verbose_name = "checkpoint"
+        verbose_name = _("checkpoint")
         ordering = ["-step"]
         constraints = [
             models.UniqueConstraint(fields=["job", "step", "epoch"], name="checkpoint_once")
@@ -241,3 +249,12 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.job_id} step {self.step}"
+
+    @property
+    def team_id(self) -> int:
+        return self.job.team_id
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return self.path.rsplit("/", 1)[-1]

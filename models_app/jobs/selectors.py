@@ -3,7 +3,7 @@
 from django.db.models import Count, Q, QuerySet
 
 from models_app.core.actor import Actor
-from models_app.jobs.models import Job
+from models_app.jobs.models import Checkpoint, Job
 from models_app.jobs.states import HELD, OPEN, JobState
 
 
@@ -58,3 +58,8 @@ def pool_depth() -> dict[str, int]:
         Job.objects.filter(state=JobState.PENDING).values("pool__name").annotate(depth=Count("pk"))
     )
     return {row["pool__name"]: row["depth"] for row in rows.order_by("pool__name")}
+
+
+def checkpoint_get(*, actor: Actor, checkpoint_id: int) -> Checkpoint:
+    """One checkpoint, or NotFound."""
+    return Checkpoint.objects.select_related("job__team").get_visible(actor, pk=checkpoint_id)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from models_app.jobs import api, control_api, log_api, pool_api
+from models_app.jobs import api, checkpoint_api, control_api, log_api, pool_api
 
 urlpatterns = [
     path("jobs", api.JobListApi.as_view(), name="api_job_list"),
@@ -19,6 +19,16 @@ urlpatterns = [
     path("jobs/<int:pk>/log.txt", log_api.JobLogTextApi.as_view(), name="api_job_log"),
     path("jobs/<int:pk>/metrics", api.JobMetricsApi.as_view()),
     path("jobs/<int:pk>/why", api.JobWhyApi.as_view()),
+    path(
+        "checkpoints/<int:pk>", checkpoint_api.CheckpointDetailApi.as_view(), name="api_checkpoint"
+    ),
+    path("checkpoints/<int:pk>/pin", checkpoint_api.CheckpointPinApi.as_view()),
+    path("checkpoints/<int:pk>/unpin", checkpoint_api.CheckpointUnpinApi.as_view()),
+    path(
+        "checkpoints/<int:pk>/download",
+        checkpoint_api.CheckpointDownloadApi.as_view(),
+        name="api_checkpoint_download",
+    ),
     path("nodes/<str:name>/release-jobs", control_api.NodeReleaseApi.as_view()),
     path("pools", pool_api.PoolListApi.as_view(), name="api_pool_list"),
     path("pools/<str:name>", pool_api.PoolDetailApi.as_view(), name="api_pool_detail"),

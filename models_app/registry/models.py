@@ -1,6 +1,7 @@
 """Models, their immutable versions with provenance, and evaluations."""
 
-from django.conf import settings
+from typing import Any
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -88,6 +89,12 @@ class ModelVersion(models.Model):
     def team_id(self) -> int:
         return self.model.team_id
 
+    @property
+    def continued_from(self) -> dict[str, Any]:
+        """The checkpoint of another run that its training began with, or nothing."""
+        record = getattr(self, "record", None)
+        return record.continued_from if record else {}
+
 
 class Evaluation(models.Model):
     """Scores of a version on a dataset version; the blob `scores_sha256` has a row a document."""
@@ -120,39 +127,17 @@ class Evaluation(models.Model):
         return self.version.model.team_id
 
 
-class Draft(models.Model):
-    """The tree that pushes to a model have brought so far; each push builds on it.
+# Django finds the tables of an app through this module.
+from models_app.registry.drafts import Draft, HeldFile  # noqa: E402
+from models_app.registry.records import CardText, Reproduction, VersionRecord  # noqa: E402
 
-    A push that leaves a whole model makes a version of this tree; one that does not (a tokenizer
-    alone) only changes the draft.
-    """
-
-    model = models.OneToOneField(Model, on_delete=models.CASCADE, related_name="draft")
-    manifest = models.JSONField(default=dict)
-    digest = models.CharField(max_length=64, blank=True)
-    changed_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
-    )
-    changed_at = models.DateTimeField(default=now)
-
-    class Meta:
-        verbose_name = _("draft")
-
-    def __str__(self) -> str:
-        return f"draft of {self.model.name}"
-
-
-class HeldFile(models.Model):
-    """A stored file that somebody of a team has sent for a version to come; kept for a day."""
-
-    team = models.ForeignKey("access.Team", on_delete=models.CASCADE, related_name="+")
-    sha256 = models.CharField(max_length=64)
-    size = models.BigIntegerField()
-    held_at = models.DateTimeField(default=now)
-
-    class Meta:
-        verbose_name = _("held file")
-        constraints = [models.UniqueConstraint(fields=["team", "sha256"], name="held_file_once")]
-
-    def __str__(self) -> str:
-        return self.sha256[:12]
+__all__ = [
+    "CardText",
+    "Draft",
+    "Evaluation",
+    "HeldFile",
+    "Model",
+    "ModelVersion",
+    "Reproduction",
+    "VersionRecord",
+]

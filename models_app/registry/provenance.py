@@ -1,12 +1,19 @@
-"""Where a version came from, whole: every part with its digest and the address where it is read."""
+"""Where a version came from, whole: every part with its digest and the address where it is read.
+
+`items` are the parts as bytes that can be fetched and hashed (see evidence.py); the rest says the
+same in words. Two digests sum it up: `digest` binds everything, `recipe_digest` only what decides
+how the training comes out, so that two versions of one recipe share it.
+"""
 
 from typing import Any
 
 from django.urls import NoReverseMatch, reverse
 
 from models_app.configs.models import ConfigRevision
+from models_app.core.digests import digest_json
 from models_app.datasets.models import DatasetVersion
 from models_app.jobs.models import Job, JobAttempt
+from models_app.registry.evidence import RECIPE, Item, version_evidence
 from models_app.registry.models import ModelVersion
 
 Json = dict[str, Any]
@@ -15,7 +22,9 @@ Json = dict[str, Any]
 def version_provenance(version: ModelVersion) -> Json:
     """Model, data, settings, code, environment, seed, figures, log, base version, job, attempts."""
     job = version.produced_by
+    items = version_evidence(version)
     return {
+        **provenance_digests(version, items),
         "model_version": {
             "id": version.pk,
             "url": url("api_model_version", version.pk),
@@ -37,6 +46,9 @@ def version_provenance(version: ModelVersion) -> Json:
         "dataset": _dataset(version.dataset_version) if version.dataset_version else None,
         "config": _config(version.config_revision) if version.config_revision else None,
         "base_version": _base(version.base_version) if version.base_version else None,
+        "continued_from": _continued(version.continued_from),
+        "source": getattr(version, "source", None) or None,
+        "items": [item.to_dict(version) for item in items],
         "job": _job(job) if job else None,
         "log": {
             "sha256": version.log_digest,
@@ -51,6 +63,47 @@ def version_provenance(version: ModelVersion) -> Json:
             {"id": pk, "url": url("api_model_version", pk)}
             for pk in version.derived.order_by("pk").values_list("pk", flat=True)
         ],
+    }
+
+
+def provenance_digests(version: ModelVersion, items: list[Item] | None = None) -> Json:
+    """The digest of the whole, and that of the recipe; over canonical JSON."""
+    found = version_evidence(version) if items is None else items
+    digests = {item.name: item.digest for item in found}
+    job = version.produced_by
+    recipe = {name: digests[name] for name in RECIPE if name in digests}
+    whole = {
+        "model": [version.model.team.slug, version.model.name, version.number],
+        "items": digests,
+        "seed": version.seed,
+        "code_version": version.code_version,
+        "source": getattr(version, "source", None) or None,
+        "job": _who_and_when(job) if job else None,
+    }
+    return {
+        "digest": digest_json(whole),
+        "recipe_digest": digest_json({"seed": version.seed, **recipe}) if recipe else None,
+    }
+
+
+def _who_and_when(job: Job) -> Json:
+    attempts = job.attempts.order_by("epoch")
+    return {
+        "id": job.pk,
+        "by": job.created_by_id,
+        "at": job.created_at.isoformat(),
+        "attempts": [[row.epoch, row.node_name, digest_json(row.environment)] for row in attempts],
+    }
+
+
+def _continued(begun: Json) -> Json | None:
+    if not begun:
+        return None
+    return {
+        "job": begun["job"],
+        "job_url": url("api_job_detail", begun["job"]),
+        "step": begun["step"],
+        "digest": begun["digest"],
     }
 
 
@@ -111,6 +164,7 @@ def _job(job: Job) -> Json:
                 "started_at": attempt.started_at,
                 "ended_at": attempt.ended_at,
                 "reason": attempt.reason,
+                "environment_digest": digest_json(attempt.environment),
             }
             for attempt in attempts
         ],

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from models_app.registry.api import evaluations, models, training, versions
+from models_app.registry.api import continuing, evaluations, models, provenance, training, versions
 
 urlpatterns = [
     path("models", models.ModelListApi.as_view(), name="api_model_list"),
@@ -15,8 +15,18 @@ urlpatterns = [
     path("model-versions/<int:pk>", versions.VersionDetailApi.as_view(), name="api_model_version"),
     path(
         "model-versions/<int:pk>/provenance",
-        versions.ProvenanceApi.as_view(),
+        provenance.ProvenanceApi.as_view(),
         name="api_model_version_provenance",
+    ),
+    path(
+        "model-versions/<int:pk>/provenance/verify",
+        provenance.VerifyApi.as_view(),
+        name="api_model_version_verify",
+    ),
+    path(
+        "model-versions/<int:pk>/provenance/items/<path:name>",
+        provenance.EvidenceApi.as_view(),
+        name="api_model_version_evidence",
     ),
     path(
         "model-versions/<int:pk>/files/<path:path>",
@@ -40,6 +50,11 @@ urlpatterns = [
     ),
     path("training-runs", training.TrainingListApi.as_view(), name="api_training_list"),
     path("training-runs/estimate", training.EstimateApi.as_view(), name="api_training_estimate"),
+    path(
+        "checkpoints/<int:pk>/continue",
+        continuing.CheckpointContinueApi.as_view(),
+        name="api_checkpoint_continue",
+    ),
     path("evaluations", evaluations.EvaluationListApi.as_view(), name="api_evaluation_list"),
     path("evaluations/<int:pk>", evaluations.EvaluationDetailApi.as_view(), name="api_evaluation"),
     path(

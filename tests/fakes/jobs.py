@@ -4,9 +4,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from models_app.jobs.attempts import attempt_environment, job_fail, job_finish
+from models_app.core.clock import stamp
+from models_app.jobs.attempts import attempt_environment, checkpoint_record, job_fail, job_finish
+from models_app.jobs.checkpoints import checkpoint_folder
 from models_app.jobs.claims import job_claim
 from models_app.jobs.kind import JobFailed, kind_of
+from models_app.jobs.logs import log_append
+from models_app.jobs.metrics import metrics_append
 from models_app.jobs.models import Job
 from models_app.jobs.states import TERMINAL
 from tests.factories.jobs import placed
@@ -15,9 +19,9 @@ from tests.factories.jobs import placed
 class RecordingContext:
     """A JobContext that keeps what it is told."""
 
-    def __init__(self, folder: Path, epoch: int = 1) -> None:
+    def __init__(self, folder: Path, epoch: int = 1, checkpoints: Path | None = None) -> None:
         self.epoch = epoch
-        self.work_dir, self.checkpoint_dir = folder / "work", folder / "checkpoints"
+        self.work_dir, self.checkpoint_dir = folder / "work", checkpoints or folder / "checkpoints"
         self.output_dir = folder / f"output-{epoch}"
         for path in (self.work_dir, self.checkpoint_dir, self.output_dir):
             path.mkdir(parents=True, exist_ok=True)
@@ -60,17 +64,21 @@ def _ended_elsewhere(job: Job) -> Job:
     return job
 
 
-def run_job(job: Job, folder: Path) -> Job:
-    """Claim the job and run it to its end; failures end it as a worker would."""
+def run_job(job: Job, folder: Path, *, keep: bool = False) -> Job:
+    """Claim the job and run it to its end; failures end it as a worker would.
+
+    `keep`: its checkpoints lie where those of a real worker do, and are known to the database.
+    """
     held = job_claim(worker="test", node="test", job_id=placed(job, "test").pk)
     if held is None:
         return _ended_elsewhere(job)
     kind, params = kind_of(held)
-    ctx = RecordingContext(folder / str(job.pk), held.epoch)
+    kept = checkpoint_folder(job.pk) if keep else None
+    ctx = RecordingContext(folder / str(job.pk), held.epoch, kept)
     try:
         inputs = kind.load(params, held, folder / str(job.pk) / "inputs")
         result = kind.run(params, inputs, ctx)
-        attempt_environment(job=held, environment=ctx.environment_data)
+        _ship(held, ctx, keep=keep)
         stored = kind.store(params, held, result, ctx.output_dir)
         return job_finish(job=held, result=stored, attempt={})
     except JobFailed as error:
@@ -78,3 +86,14 @@ def run_job(job: Job, folder: Path) -> Job:
             job=held, code=error.reason, message=error.message, permanent=error.permanent,
             attempt={},
         )  # fmt: skip
+
+
+def _ship(job: Job, ctx: RecordingContext, *, keep: bool) -> None:
+    """What a worker's shipper stores of what the job has said."""
+    at = stamp()
+    attempt_environment(job=job, environment=ctx.environment_data)
+    log_append(job=job, lines=[(at, "job", "info", text) for text in ctx.lines])
+    points = [(name, step, value, at) for step, row in ctx.metrics for name, value in row.items()]
+    metrics_append(job=job, points=points)
+    for checkpoint in ctx.checkpoints if keep else ():
+        checkpoint_record(job=job, checkpoint={**checkpoint, "path": str(checkpoint["path"])})

@@ -8,16 +8,17 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from models_app.configs.presets import Need, Preset, register
-from models_app.configs.services import revision_spec
-from models_app.core.blobs import tree_materialise, tree_put
+from models_app.core.blobs import tree_put
 from models_app.core.errors import FieldError
-from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
+from models_app.jobs.kind import JobContext, JobKind, Params, job_kinds
 from models_app.jobs.states import TERMINAL
 from models_app.registry.models import ModelVersion
+from models_app.registry.recording import record_files
 from models_app.registry.services.training import version_complete, version_fail
 from models_app.registry.states import VersionState
 from workers.lm.compute.memory import count_parameters, estimate, read_shape
 from workers.lm.families.presets import PRESETS
+from workers.training import MODEL, RECORD, training_inputs, training_run
 
 
 class TrainParams(Params):
@@ -28,6 +29,8 @@ class TrainParams(Params):
     dataset_version: int
     config_revision: int
     base_version: int | None = None
+    #: The checkpoint of another run that it begins with; see registry.continuing.
+    continued_from: int | None = None
 
 
 @job_kinds.register
@@ -53,69 +56,24 @@ class Train(JobKind):
 
     def load(self, params: TrainParams, job: Any, folder: Path) -> dict[str, Any]:
         version = ModelVersion.objects.select_related(
-            "dataset_version", "base_version", "config_revision__config"
+            "dataset_version", "base_version", "config_revision__config", "record"
         ).get(pk=params.model_version)
-        assert version.dataset_version is not None and version.config_revision is not None
-        data = tree_materialise(version.dataset_version.manifest, folder / "dataset")
-        base = version.base_version
-        if base is not None:
-            tree_materialise(base.manifest, folder / "base")
-        return {
-            "spec": revision_spec(version.config_revision).plain(),
-            "train_files": _files(data / "train"),
-            "validation_files": _files(data / "validation"),
-            "base_dir": str(folder / "base") if base is not None else None,
-            "base_tokenizer": base.facts.get("tokenizer") if base is not None else None,
-        }
+        return training_inputs(version, folder)
 
     def run(self, params: TrainParams, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
-        from workers.lm.compute.environment import environment_record
-        from workers.lm.errors import (
-            CorruptCheckpoint,
-            InvalidWork,
-            Stopped,
-            TrainingDiverged,
-            UnusableModel,
-        )
-        from workers.lm.training.run import train
-        from workers.lm.training.spec import TrainSpec
-
-        spec = TrainSpec.from_dict(inputs["spec"])
-        output = ctx.output_dir / "model"
-        try:
-            result = train(
-                spec,
-                inputs["train_files"],
-                inputs["validation_files"],
-                ctx.work_dir,
-                ctx.checkpoint_dir,
-                output,
-                ctx,  # type: ignore[arg-type]
-                base_dir=inputs["base_dir"],
-                resume_from=ctx.checkpoint_dir,
-                attempt=ctx.epoch,
-            )
-        except InvalidWork as error:
-            raise JobFailed(error.message, reason="config_invalid", field=error.field) from error
-        except TrainingDiverged as error:
-            raise JobFailed(str(error), reason="diverged") from error
-        except (CorruptCheckpoint, UnusableModel) as error:
-            raise JobFailed(str(error), reason="integrity") from error
-        except Stopped as error:
-            raise JobStopped(str(error)) from error
-        record = environment_record()
-        ctx.environment(record)
+        result = training_run(inputs, ctx)
         figures = {key: value for key, value in result.to_dict().items() if key not in NOT_METRICS}
+        tokenizer = inputs["base_tokenizer"] or inputs["spec"]["tokenizer"]
         return {
             "metrics": figures,
-            "facts": _facts(output, spec.tokenizer, inputs, result.parameters),
-            "environment": record,
+            "facts": _facts(ctx.output_dir / MODEL, tokenizer, result.parameters),
         }
 
     def store(
         self, params: TrainParams, job: Any, result: dict[str, Any], output_dir: Path
     ) -> dict[str, Any]:
-        return {**result, "manifest": tree_put(output_dir / "model")}
+        record = record_files(job=job, folder=output_dir / RECORD)
+        return {**result, "manifest": tree_put(output_dir / MODEL), "record": record}
 
     def apply(self, params: TrainParams, job: Any, result: dict[str, Any]) -> dict[str, Any]:
         version = version_complete(version_id=params.model_version, job=job, result=result)
@@ -132,13 +90,7 @@ class Train(JobKind):
 NOT_METRICS = {"output_dir", "files"}
 
 
-def _files(folder: Path) -> list[str]:
-    return [str(path) for path in sorted(folder.glob("*.jsonl"))]
-
-
-def _facts(
-    folder: Path, tokenizer: str, inputs: Mapping[str, Any], parameters: int
-) -> dict[str, Any]:
+def _facts(folder: Path, tokenizer: str, parameters: int) -> dict[str, Any]:
     """The shape of the finished model, as its own configuration tells it."""
     architecture = json.loads((folder / "config.json").read_text())
     shape = read_shape(architecture)
@@ -150,7 +102,7 @@ def _facts(
         "heads": shape.heads,
         "context": shape.context,
         "vocab_size": shape.vocabulary,
-        "tokenizer": inputs["base_tokenizer"] or tokenizer,
+        "tokenizer": tokenizer,
         "chat": (folder / "chat_template.jinja").exists(),
         "architecture": architecture,
     }

@@ -77,6 +77,14 @@ class TrainingSpec(Spec):
     schedule: Literal["cosine", "linear", "constant"] = Field(
         "cosine", title="Schedule", description="How the learning rate falls after warm-up."
     )
+    schedule_steps: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_STEPS,
+        title="Schedule steps",
+        description="Steps that the schedule takes, all of them if empty; those behind its end run "
+        "at the lowest rate.",
+    )
     weight_decay: float = Field(
         0.1, ge=0.0, le=10.0, title="Weight decay", description="Pulls the weights towards zero."
     )

@@ -22,7 +22,6 @@ from models_app.core.validation import parse
 from models_app.registry import selectors
 from models_app.registry.comparison import version_compare
 from models_app.registry.models import ModelVersion
-from models_app.registry.provenance import version_provenance
 from models_app.registry.services import version_note, version_quarantine, version_restore
 
 
@@ -130,14 +129,6 @@ class VersionDetailApi(VersionApi):
         given = parse(VersionChange, request.data)
         version_note(actor=actor, version=version, notes=given.notes)
         return Response(ModelVersionOutput(version).data)
-
-
-class ProvenanceApi(VersionApi):
-    """Everything that a version was made of, with digests and addresses."""
-
-    @extend_schema(responses=OpenApiTypes.OBJECT)
-    def get(self, request: Request, pk: int) -> Response:
-        return Response(version_provenance(self.version(pk)))
 
 
 class FileApi(VersionApi):

@@ -1,5 +1,6 @@
 """What is done to models, their versions and evaluations."""
 
+from models_app.registry.services.continuing import checkpoint_version, training_continue
 from models_app.registry.services.evaluations import evaluation_complete, evaluation_start
 from models_app.registry.services.models import (
     model_create,
@@ -18,10 +19,12 @@ from models_app.registry.services.training import (
 
 __all__ = [
     "TrainingPlan",
+    "checkpoint_version",
     "evaluation_complete",
     "evaluation_start",
     "model_create",
     "model_describe",
+    "training_continue",
     "training_plan",
     "training_rerun",
     "training_start",

@@ -1,6 +1,5 @@
 """A training: configuration revision, pending version and job, made together or not at all."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,11 +18,11 @@ from models_app.core.permission import require
 from models_app.core.states import advance
 from models_app.core.validation import parse
 from models_app.datasets.models import DatasetVersion
-from models_app.jobs.logs import log_text
 from models_app.jobs.models import Job, JobAttempt
 from models_app.jobs.services import job_submit
 from models_app.registry.code_version import code_version
-from models_app.registry.models import Model, ModelVersion
+from models_app.registry.models import Model, ModelVersion, VersionRecord
+from models_app.registry.recording import LOG
 from models_app.registry.services.models import announce
 from models_app.registry.services.planning import training_plan
 from models_app.registry.states import ALLOWED, VersionState
@@ -44,11 +43,13 @@ def training_start(
     resources: dict[str, Any] | None = None,
     idempotency_key: str | None = None,
     rerun_of: Job | None = None,
+    continued_from: Mapping[str, Any] | None = None,
 ) -> ModelVersion:
     """Start a training of a new version of `model`; returns the pending version.
 
     Raises InvalidInput naming every field that cannot work, before anything is stored. The same
-    `idempotency_key` in the same team returns the version that exists.
+    `idempotency_key` in the same team returns the version that exists. `continued_from` is the
+    checkpoint of another run with which it begins; see training_continue.
     """
     require(actor, "registry.add_version", team)
     if model.team_id != team.pk:
@@ -74,6 +75,8 @@ def training_start(
         base_version=base_version,
         seed=plan.spec.seed,
     )
+    if continued_from:
+        VersionRecord.objects.create(version=version, continued_from=dict(continued_from))
     job = job_submit(
         actor=actor,
         team=team,
@@ -84,6 +87,7 @@ def training_start(
             "dataset_version": dataset_version.pk,
             "config_revision": revision.pk,
             "base_version": base_version.pk if base_version else None,
+            "continued_from": continued_from["checkpoint"] if continued_from else None,
         },
         title=f"Train {model.name} v{version.number}",
         priority=priority,
@@ -135,7 +139,7 @@ def version_complete(*, version_id: int, job: Job, result: dict[str, Any]) -> Mo
     """The training has ended well: files, figures and provenance become visible together."""
     version = ModelVersion.objects.select_related("model").get(pk=version_id)
     attempt = JobAttempt.objects.filter(job=job, epoch=job.epoch).first()
-    manifest = result["manifest"]
+    manifest, record = result["manifest"], result.get("record", {})
     advance(
         version,
         VersionState.READY,
@@ -145,11 +149,12 @@ def version_complete(*, version_id: int, job: Job, result: dict[str, Any]) -> Mo
         size_bytes=sum(entry["size"] for entry in manifest.values()),
         facts=result["facts"],
         metrics=result["metrics"],
-        environment=(attempt.environment if attempt else {}) or result.get("environment", {}),
+        environment=attempt.environment if attempt else {},
         code_version=code_version(),
-        log_digest=_log_digest(job),
+        log_digest=record.get(LOG, {}).get("sha256", ""),
         ready_at=Now(),
     )
+    VersionRecord.objects.update_or_create(version=version, defaults={"files": record})
     changes = {"digest": version.digest, "job": job.pk}
     audit_record(actor=SYSTEM, action="model_version.ready", obj=version, changes=changes)
     announce(version.model)
@@ -171,10 +176,3 @@ def version_fail(*, version_id: int, job: Job) -> None:
 def _earlier(team: Any, key: str) -> ModelVersion | None:
     rows = ModelVersion.objects.select_related("model")
     return rows.filter(produced_by__team=team, produced_by__idempotency_key=key).first()
-
-
-def _log_digest(job: Job) -> str:
-    digest = hashlib.sha256()
-    for line in log_text(job=job):
-        digest.update(line.encode())
-    return digest.hexdigest()

@@ -1,6 +1,8 @@
 """Checkpoints as stored files: fenced, whole, and the newest is never let go of."""
 
 import datetime as dt
+import shutil
+from pathlib import Path
 
 import pytest
 from django.db.models.functions import Now
@@ -16,7 +18,9 @@ from models_app.jobs.checkpoints import (
     checkpoints_release,
 )
 from models_app.jobs.models import Checkpoint, Job
+from models_app.jobs.pinning import checkpoint_pin, checkpoint_unpin
 from tests.factories.jobs import claimed, expire
+from tests.factories.logs import end
 
 pytestmark = pytest.mark.django_db
 MANIFEST = {"step-1/a": {"sha256": "0" * 64, "size": 1}}
@@ -133,3 +137,23 @@ class TestAdopt:
 
         with pytest.raises(Exception, match="link or a special file"):
             checkpoint_adopt(row.pk)
+
+
+class TestPinned:
+    def test_stay_whatever_retention_and_the_end_of_the_job_take(self, job, ana):
+        for step in (1, 2, 3):
+            recorded(job, step)
+        row = checkpoint_pin(actor=ana, checkpoint=Checkpoint.objects.get(job=job, step=1))
+
+        checkpoint_keep(job=job, step=3, manifest=MANIFEST)
+        shutil.rmtree(checkpoint_folder(job.pk))
+        checkpoints_forget(job=job, exists=lambda path: Path(path).exists())
+        end(job)
+        Job.objects.filter(pk=job.pk).update(finished_at=Now() - dt.timedelta(days=9))
+        checkpoints_release()
+
+        assert stored_steps(job) == [1]
+        assert all(blob_path(one["sha256"]).exists() for one in row.manifest.values())
+        checkpoint_unpin(actor=ana, checkpoint=row)
+        checkpoints_release()
+        assert stored_steps(job) == []

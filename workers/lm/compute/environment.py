@@ -3,11 +3,12 @@
 import os
 import platform
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from workers.lm.compute.packages import package_digests, package_versions
 
 
 def environment_record() -> dict[str, Any]:
@@ -15,7 +16,8 @@ def environment_record() -> dict[str, Any]:
     return {
         "python": sys.version.split()[0],
         "implementation": platform.python_implementation(),
-        "packages": _packages(),
+        "packages": package_versions(),
+        "package_digests": package_digests(),
         "system": {
             "name": platform.system(),
             "release": platform.release(),
@@ -42,15 +44,6 @@ def environment_record() -> dict[str, Any]:
         },
         "accelerators": _accelerators(),
     }
-
-
-def _packages() -> dict[str, str]:
-    found = {
-        distribution.metadata["Name"]: distribution.version
-        for distribution in metadata.distributions()
-        if distribution.metadata["Name"]
-    }
-    return dict(sorted(found.items(), key=lambda pair: pair[0].lower()))
 
 
 def _distribution() -> str:

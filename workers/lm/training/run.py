@@ -2,7 +2,7 @@
 
 import errno
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import torch
 from transformers import PreTrainedModel
 
 from workers.lm.compute.devices import best_device
-from workers.lm.compute.environment import environment_record
 from workers.lm.compute.memory import MemoryEstimate, available_bytes, estimate
 from workers.lm.compute.precision import bf16_pays
 from workers.lm.compute.threads import use_threads
@@ -39,6 +38,7 @@ from workers.lm.training.spec import TrainSpec
 from workers.lm.training.trainer import Progress, Trainer
 
 PathLike = Path | str
+TIMES = {"seconds", "tokens_per_second"}
 
 
 def train(
@@ -52,11 +52,13 @@ def train(
     base_dir: PathLike | None = None,
     resume_from: PathLike | None = None,
     attempt: int = 1,
+    start: Mapping[str, str] | None = None,
 ) -> TrainResult:
     """Train as `spec` says and publish the model in `output_dir`.
 
     `resume_from` is one checkpoint, or a folder of them: then the newest whole one is taken,
-    torn ones are reported and passed over, and an empty folder means a start from the beginning.
+    torn ones are reported and passed over, and an empty folder means a start from the beginning,
+    or from `start`: the path and the digest of a checkpoint of another run.
     Raises InvalidTraining before any work, Stopped when asked to stop, TrainingDiverged.
     """
     work, checkpoints = Path(work_dir), Path(checkpoint_dir)
@@ -67,7 +69,7 @@ def train(
     architecture = architecture_of(spec) if base is None else None
     use_threads(spec.threads)
     sweep_unfinished(checkpoints, attempt)
-    resumed = _find_checkpoint(resume_from, events)
+    resumed = _find_checkpoint(resume_from, events) or _start(start)
     report = Report(
         events, spec.steps, resumed.step if resumed else 0, resumed.path if resumed else None
     )
@@ -80,6 +82,7 @@ def train(
     trainer = Trainer(spec, model, data, checkpoints, attempt, events, report)
     if resumed is not None:
         _resume(trainer, resumed, report)
+        _check_data(data, resumed, report, strict=start is not None)
     progress = trainer.run()
     report.stage("saving")
     return _finish(spec, trainer, progress, Path(output_dir), base)
@@ -99,6 +102,10 @@ def _find_checkpoint(resume_from: PathLike | None, events: Events) -> Checkpoint
         path,
         lambda torn, why: events.log(f"Passing over checkpoint {torn.name}: {why}", "warning"),
     )
+
+
+def _start(start: Mapping[str, str] | None) -> Checkpoint | None:
+    return verify_checkpoint(Path(start["path"]), start["digest"]) if start else None
 
 
 def _model(
@@ -175,8 +182,15 @@ def _resume(trainer: Trainer, checkpoint: Checkpoint, report: Report) -> None:
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptCheckpoint(f"{checkpoint.path.name} cannot be continued: {error}") from error
     report.log(f"Going on from checkpoint {checkpoint.path.name}.")
-    if checkpoint.state["data"]["train"] != trainer.data.train.fingerprint:
-        report.log("The training documents are not those of the checkpoint.", "warning")
+
+
+def _check_data(data: Prepared, checkpoint: Checkpoint, report: Report, *, strict: bool) -> None:
+    if checkpoint.state["data"]["train"] == data.train.fingerprint:
+        return
+    text = "The training documents are not those of the checkpoint."
+    if strict:
+        raise InvalidTraining("dataset", text)
+    report.log(text, "warning")
 
 
 def _finish(
@@ -200,15 +214,15 @@ def _finish(
         "seconds": progress.seconds,
         "tokens_per_second": seen / max(progress.seconds, 1e-9),
     }
+    # The same training gives the same file: how long it took and where is told elsewhere.
     facts = {
-        "result": figures,
+        "result": {name: value for name, value in figures.items() if name not in TIMES},
         "spec": spec.to_dict(),
         "from_base": base is not None,
         "data": {
             "train": trainer.data.train.fingerprint,
             "validation": trainer.data.validation.fingerprint,
         },
-        "environment": environment_record(),
     }
     if output_dir.exists() and any(output_dir.iterdir()):
         remove_folder(output_dir)  # left by an attempt that died after publishing

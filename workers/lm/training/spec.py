@@ -22,6 +22,8 @@ class TrainSpec:
 
     `batch_size` counts the sequences of one optimiser step; `gradient_accumulation` cuts them
     into that many equal parts, so that it changes the memory needed and not the result.
+    `schedule_steps` is how many steps the schedule of the learning rate takes, all of them unless
+    it is given; steps behind its end run at the lowest rate.
     `sampling` draws random windows of the text, or each window once per epoch in a seeded order.
     """
 
@@ -37,6 +39,7 @@ class TrainSpec:
     min_learning_rate: float = 1e-4
     warmup_steps: int = 100
     schedule: ScheduleChoice = "cosine"
+    schedule_steps: int | None = None
     weight_decay: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.99
@@ -105,6 +108,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "learning_rate": (1e-9, 10.0),
     "min_learning_rate": (0.0, 10.0),
     "warmup_steps": (0, MOST_STEPS),
+    "schedule_steps": (1, MOST_STEPS),
     "weight_decay": (0.0, 10.0),
     "beta1": (0.0, 0.99999),
     "beta2": (0.0, 0.99999),
@@ -134,6 +138,8 @@ def _check_choices(spec: TrainSpec) -> None:
 def _check_numbers(spec: TrainSpec) -> None:
     for name, (low, high) in _BOUNDS.items():
         value = getattr(spec, name)
+        if value is None and name == "schedule_steps":
+            continue
         kinds = (int, float) if name in _FRACTIONS else (int,)
         if isinstance(value, bool) or not isinstance(value, kinds):
             raise InvalidTraining(

@@ -9,8 +9,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
+        ('registry', '0003_records'),
         ('access', '0003_server_time'),
-        ('registry', '0002_server_time'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

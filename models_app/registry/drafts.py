@@ -1,0 +1,45 @@
+"""Drafts: what pushes to a model have brought so far, and the files that were sent for them."""
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from models_app.core.clock import now
+
+
+class Draft(models.Model):
+    """The tree that pushes to a model have brought so far; each push builds on it.
+
+    A push that leaves a whole model makes a version of this tree; one that does not (a tokenizer
+    alone) only changes the draft.
+    """
+
+    model = models.OneToOneField("registry.Model", on_delete=models.CASCADE, related_name="draft")
+    manifest = models.JSONField(default=dict)
+    digest = models.CharField(max_length=64, blank=True)
+    changed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    changed_at = models.DateTimeField(default=now)
+
+    class Meta:
+        verbose_name = _("draft")
+
+    def __str__(self) -> str:
+        return f"draft of {self.model.name}"
+
+
+class HeldFile(models.Model):
+    """A stored file that somebody of a team has sent for a version to come; kept for a day."""
+
+    team = models.ForeignKey("access.Team", on_delete=models.CASCADE, related_name="+")
+    sha256 = models.CharField(max_length=64)
+    size = models.BigIntegerField()
+    held_at = models.DateTimeField(default=now)
+
+    class Meta:
+        verbose_name = _("held file")
+        constraints = [models.UniqueConstraint(fields=["team", "sha256"], name="held_file_once")]
+
+    def __str__(self) -> str:
+        return self.sha256[:12]

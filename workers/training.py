@@ -1,0 +1,107 @@
+"""What the kinds that train have in common: from the rows of a version to the files of a model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from models_app.configs.services import revision_spec
+from models_app.core.blobs import tree_materialise
+from models_app.core.digests import canonical_json
+from models_app.jobs.kind import JobContext, JobFailed, JobStopped
+from models_app.registry.models import ModelVersion
+
+#: Folders under the output of a training: the model, and what it was made with.
+MODEL, RECORD = "model", "record"
+ENVIRONMENT, CODE = "environment.json", "code.tar"
+
+
+def training_inputs(version: ModelVersion, folder: Path) -> dict[str, Any]:
+    """Lay out what a version is trained from: data, base, checkpoint, settings."""
+    assert version.dataset_version is not None and version.config_revision is not None
+    data = tree_materialise(version.dataset_version.manifest, folder / "dataset")
+    base = version.base_version
+    if base is not None:
+        tree_materialise(base.manifest, folder / "base")
+    return {
+        "spec": revision_spec(version.config_revision).plain(),
+        "train_files": _files(data / "train"),
+        "validation_files": _files(data / "validation"),
+        "base_dir": str(folder / "base") if base is not None else None,
+        "base_tokenizer": base.facts.get("tokenizer") if base is not None else None,
+        "start": _start(version, folder / "start"),
+    }
+
+
+def _files(folder: Path) -> list[str]:
+    return [str(path) for path in sorted(folder.glob("*.jsonl"))]
+
+
+def _start(version: ModelVersion, folder: Path) -> dict[str, str] | None:
+    """The checkpoint of another run that this one begins with."""
+    begun = version.continued_from
+    if not begun:
+        return None
+    tree_materialise(begun["manifest"], folder)
+    return {"path": str(folder / begun["name"]), "digest": begun["digest"]}
+
+
+def training_run(inputs: dict[str, Any], ctx: JobContext) -> Any:
+    """Train in this process, into the output folder; the record of how lies beside the model.
+
+    Returns the figures. Raises JobFailed or JobStopped.
+    """
+    from workers.lm.compute.threads import use_threads
+    from workers.lm.errors import (
+        CorruptCheckpoint,
+        InvalidWork,
+        Stopped,
+        TrainingDiverged,
+        UnusableModel,
+    )
+    from workers.lm.training.run import train
+    from workers.lm.training.spec import TrainSpec
+
+    try:
+        spec = TrainSpec.from_dict(inputs["spec"])
+        use_threads(spec.threads)
+        write_record(ctx)
+        return train(
+            spec,
+            inputs["train_files"],
+            inputs["validation_files"],
+            ctx.work_dir,
+            ctx.checkpoint_dir,
+            ctx.output_dir / MODEL,
+            ctx,  # type: ignore[arg-type]
+            base_dir=inputs["base_dir"],
+            resume_from=ctx.checkpoint_dir,
+            start=inputs["start"],
+            attempt=ctx.epoch,
+        )
+    except InvalidWork as error:
+        raise JobFailed(error.message, reason="config_invalid", field=error.field) from error
+    except TrainingDiverged as error:
+        raise JobFailed(str(error), reason="diverged") from error
+    except (CorruptCheckpoint, UnusableModel) as error:
+        raise JobFailed(str(error), reason="integrity") from error
+    except Stopped as error:
+        raise JobStopped(str(error)) from error
+
+
+def write_record(ctx: JobContext) -> None:
+    """Keep the environment and the sources of this process as files, before the work begins."""
+    from workers.lm.compute.environment import environment_record
+    from workers.lm.compute.sources import write_sources
+
+    record = environment_record()
+    ctx.environment(record)
+    folder = ctx.output_dir / RECORD
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ENVIRONMENT).write_text(canonical_json(record))
+    write_sources(folder / CODE)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The environment that `write_record` kept."""
+    found: dict[str, Any] = json.loads((folder / RECORD / ENVIRONMENT).read_text())
+    return found
