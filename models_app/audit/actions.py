@@ -69,6 +69,12 @@ LABELS: dict[str, str | Promise] = {
     "model_version.noted": _("Notes of a model version changed"),
     "model_version.quarantined": _("Model version quarantined"),
     "model_version.restored": _("Model version restored"),
+    "model_version.stage_requested": _("Approval of a stage requested"),
+    "model_version.stage_moved": _("Model version moved to a stage"),
+    "model_version.stage_refused": _("Move to a stage not done"),
+    "alias.moved": _("Alias moved"),
+    "alias.deleted": _("Alias deleted"),
+    "tags.changed": _("Tags changed"),
     "evaluation.completed": _("Evaluation completed"),
     # Approvals
     "approval.requested": _("Approval requested"),

@@ -1,20 +1,37 @@
 """Metrics of a job: narrow rows, idempotent by (job, name, step), read down-sampled."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import connection
 
 from models_app.core.errors import StaleEpoch
 from models_app.jobs.attempts import held
-from models_app.jobs.models import Job, MetricPoint
+from models_app.jobs.models import Job, MetricLatest, MetricPoint
 
 UPSERT = """
 INSERT INTO jobs_metricpoint (job_id, name, step, value, at)
 SELECT %s, u.name, u.step, u.value, u.at
   FROM unnest(%s::text[], %s::bigint[], %s::float8[], %s::timestamptz[]) AS u(name, step, value, at)
 ON CONFLICT (job_id, name, step) DO UPDATE SET value = excluded.value, at = excluded.at
+"""
+
+# Points and newest values in one statement; within it both see the table as it was before.
+LATEST = """
+INSERT INTO jobs_metriclatest (job_id, name, step, value)
+SELECT DISTINCT ON (u.name) %s, u.name, u.step, u.value
+  FROM unnest(%s::text[], %s::bigint[], %s::float8[]) AS u(name, step, value)
+ ORDER BY u.name, u.step DESC
+ON CONFLICT (job_id, name) DO UPDATE SET step = excluded.step, value = excluded.value
+ WHERE excluded.step >= jobs_metriclatest.step
+"""
+
+CONCLUDE = """
+INSERT INTO jobs_metriclatest (job_id, name, step, value)
+SELECT %s, u.name, %s, u.value FROM unnest(%s::text[], %s::float8[]) AS u(name, value)
+ON CONFLICT (job_id, name) DO UPDATE SET value = excluded.value,
+       step = greatest(excluded.step, jobs_metriclatest.step)
 """
 
 # The lowest and the highest point of each bucket: every spike stays, the answer is bounded.
@@ -52,8 +69,26 @@ def _rows(points: Iterable[tuple[str, int, float, str]]) -> list[tuple[str, int,
 
 def _write(statement: str, job_id: int, rows: list[tuple[str, int, float, str]]) -> None:
     names, steps, values, times = zip(*rows, strict=True)
+    columns = [list(names), list(steps), list(values)]
     with connection.cursor() as cursor:
-        cursor.execute(statement, [job_id, list(names), list(steps), list(values), list(times)])
+        cursor.execute(
+            f"WITH latest AS ({LATEST}) {statement}",
+            [job_id, *columns, job_id, *columns, list(times)],
+        )
+
+
+def metrics_conclude(*, job: Job, values: Mapping[str, Any]) -> None:
+    """The figures that a job ended with become the newest values of their names."""
+    rows = [
+        (name[:60], float(value))
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    ]
+    if not rows:
+        return
+    names, numbers = zip(*rows, strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(CONCLUDE, [job.pk, job.step or 0, list(names), list(numbers)])
 
 
 def metric_names(*, job: Job) -> list[str]:
@@ -87,13 +122,8 @@ def metric_series(
 
 def metric_latest(*, job: Job) -> dict[str, tuple[int, float]]:
     """name -> (step, value) of the newest point of each metric."""
-    rows = (
-        MetricPoint.objects.filter(job=job)
-        .order_by("name", "-step")
-        .distinct("name")
-        .values_list("name", "step", "value")
-    )
-    return {name: (step, value) for name, step, value in rows}
+    rows = MetricLatest.objects.filter(job=job).order_by("name")
+    return {name: (step, value) for name, step, value in rows.values_list("name", "step", "value")}
 
 
 def as_json(series: list[tuple[int, float]]) -> list[list[Any]]:

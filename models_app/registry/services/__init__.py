@@ -1,5 +1,6 @@
 """What is done to models, their versions and evaluations."""
 
+from models_app.registry.services.aliases import ANYWHERE, alias_delete, alias_set
 from models_app.registry.services.evaluations import evaluation_complete, evaluation_start
 from models_app.registry.services.models import (
     model_create,
@@ -9,6 +10,14 @@ from models_app.registry.services.models import (
     version_restore,
 )
 from models_app.registry.services.planning import TrainingPlan, training_plan
+from models_app.registry.services.runs import (
+    run_begin,
+    run_end,
+    run_log_metrics,
+    run_log_params,
+)
+from models_app.registry.services.stages import stage_move_withdraw, version_stage_move
+from models_app.registry.services.tags import tags_change
 from models_app.registry.services.training import (
     training_rerun,
     training_start,
@@ -17,11 +26,20 @@ from models_app.registry.services.training import (
 )
 
 __all__ = [
+    "ANYWHERE",
     "TrainingPlan",
+    "alias_delete",
+    "alias_set",
     "evaluation_complete",
     "evaluation_start",
     "model_create",
     "model_describe",
+    "run_begin",
+    "run_end",
+    "run_log_metrics",
+    "run_log_params",
+    "stage_move_withdraw",
+    "tags_change",
     "training_plan",
     "training_rerun",
     "training_start",
@@ -30,4 +48,5 @@ __all__ = [
     "version_note",
     "version_quarantine",
     "version_restore",
+    "version_stage_move",
 ]
