@@ -54,12 +54,8 @@ class Order:
     @property
     def lacks(self) -> str:
         """The condition of runs without the value."""
-        if self.field == "metrics":
-            return "r.job_id NOT IN (SELECT o.job_id FROM jobs_metriclatest o WHERE o.name = %s)"
-        return (
-            "r.job_id NOT IN (SELECT o.run_id FROM registry_runparam o"
-            " WHERE o.name = %s AND o.number IS NOT NULL)"
-        )
+        table, _on, condition = self.rows.partition(" ON ")
+        return f"NOT EXISTS (SELECT 1 FROM {table} WHERE {condition})"
 
 
 def run_search(
