@@ -23,7 +23,8 @@ INSERT INTO jobs_job (team_id, created_by_id, created_at, kind, title, params, p
   reason_code, reason, pool_id, cpus, memory_mib, disk_mib, gpus, node_selector, excluded_nodes,
   priority, epoch, max_attempts, barren_attempts, worker, node_name, yield_reason,
   failure_signature, stage, log_seq, log_first, log_bytes, finished_at)
-SELECT %(team)s + floor(random() * 5), %(user)s + floor(random() * 20), '2026-01-01'::timestamptz + n * interval '4 min',
+SELECT %(team)s + floor(random() * 5), %(user)s + floor(random() * 20),
+  '2026-01-01'::timestamptz + n * interval '4 min',
   CASE WHEN n %% 4 = 0 THEN 'external' ELSE 'train' END, 'run ' || n, '{}', '',
   CASE WHEN random() < 0.02 THEN 'failed' WHEN n %% 997 = 0 THEN 'canceled' ELSE 'succeeded' END,
   '', '', %(pool)s, 0, 0, 0, 0, '{}', '[]', 0, 1, 4, 0, '', '', '', '', '', 0, 1, 0,
@@ -51,12 +52,14 @@ SELECT r.job_id, p.name, v.number, v.number::text FROM registry_trainingrun r,
   (VALUES ('learning_rate'), ('batch_size'), ('steps'), ('seed'), ('weight_decay'), ('dropout'),
           ('warmup_steps'), ('sequence_length'), ('vocab_size'), ('gradient_clip'))
   AS p(name), LATERAL (SELECT CASE p.name
-    WHEN 'learning_rate' THEN (array[1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3])[1 + floor(random() * 6 + 0 * r.job_id)]
+    WHEN 'learning_rate' THEN (array[1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3])
+                              [1 + floor(random() * 6 + 0 * r.job_id)]
     WHEN 'batch_size' THEN (array[8, 16, 32, 64, 128])[1 + floor(random() * 5 + 0 * r.job_id)]
     WHEN 'seed' THEN r.job_id ELSE round((random() * 100)::numeric, 1) END AS number) AS v
 UNION ALL
 SELECT r.job_id, p.name, NULL, p.text FROM registry_trainingrun r,
-  LATERAL (VALUES ('schedule', (array['cosine', 'linear', 'constant'])[1 + floor(random() * 3 + 0 * r.job_id)]),
+  LATERAL (VALUES ('schedule', (array['cosine', 'linear', 'constant'])
+                              [1 + floor(random() * 3 + 0 * r.job_id)]),
                   ('architecture.activation', 'gelu')) AS p(name, text)
 """
 TAGS = """
@@ -126,8 +129,10 @@ def ask(actor: Any, text: str, order: str, dice: random.Random, runs: int) -> tu
     from models_app.registry.run_selectors import runs_load
     from models_app.registry.search.query import run_search
 
-    text = text.format(v=round(dice.uniform(1.5, 2.6), 3), d=dice.randrange(40),
-                       a=dice.randrange(20), n=dice.randrange(runs), s=dice.randrange(runs // 40))  # fmt: skip
+    text = text.format(
+        v=round(dice.uniform(1.5, 2.6), 3), d=dice.randrange(40), a=dice.randrange(20),
+        n=dice.randrange(runs), s=dice.randrange(runs // 40),
+    )  # fmt: skip
     begun = time.perf_counter()
     found = runs_load(run_search(actor=actor, text=text, order=order, limit=50).ids)
     return (time.perf_counter() - begun) * 1000, len(found)

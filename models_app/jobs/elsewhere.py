@@ -87,7 +87,6 @@ def _insert(job: Job) -> Job | None:
     return earlier
 
 
-@transaction.atomic
 def job_report_elsewhere(*, job: Job, points: Sequence[tuple[str, int, float, str]]) -> None:
     """Store what the program has measured. Raises WrongState once the job is over."""
     try:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models_app.core.actor import Actor
-from models_app.jobs.models import MetricLatest
+from models_app.jobs.models import Job, MetricLatest
 from models_app.registry.models import ModelVersion, RunParam, Tag, TrainingRun
+from models_app.registry.runs import RUN_KINDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,14 @@ ROWS = TrainingRun.objects.select_related(
 def run_get(*, actor: Actor, run_id: int) -> TrainingRun:
     """One run, or NotFound."""
     return ROWS.get_visible(actor, pk=run_id)
+
+
+def run_job(*, actor: Actor, run_id: int) -> Job:
+    """The job of a run, as much of it as a report needs, which comes many times a minute; or
+    NotFound.
+    """
+    rows: Any = Job.objects.only("team", "kind", "worker", "epoch", "state", "lease_until")
+    return rows.get_visible(actor, pk=run_id, kind__in=RUN_KINDS)  # type: ignore[no-any-return]
 
 
 def runs_visible(*, actor: Actor, run_ids: Sequence[int]) -> list[TrainingRun]:

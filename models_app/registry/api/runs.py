@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.http import StreamingHttpResponse
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -21,12 +20,13 @@ from models_app.core.clock import stamp
 from models_app.core.errors import FieldError, InvalidInput, NotFound
 from models_app.core.responses import created
 from models_app.core.schema import object_schema, request_schema
+from models_app.core.serializing import row_url
 from models_app.core.teams import team_named
 from models_app.core.validation import parse
 from models_app.datasets.selectors import version_get as dataset_version_get
 from models_app.registry import selectors
 from models_app.registry.models import TrainingRun
-from models_app.registry.run_selectors import RunView, run_get, run_views, runs_load
+from models_app.registry.run_selectors import RunView, run_get, run_job, run_views, runs_load
 from models_app.registry.search.query import run_search, run_search_all
 from models_app.registry.services import run_begin, run_end, run_log_metrics, run_log_params
 
@@ -119,7 +119,7 @@ def run_json(view: RunView) -> dict[str, Any]:
     run, version, data = view.run, view.version, view.run.dataset_version
     return {
         "id": run.pk,
-        "url": reverse("api_training_run", args=[run.pk]),
+        "url": row_url("api_training_run", run.pk),
         "name": run.name,
         "team": run.team.slug,
         "kind": run.job.kind,
@@ -195,7 +195,7 @@ class RunMetricsApi(APIView):
     def post(self, request: Request, pk: int) -> Response:
         actor: Any = request.user
         points = _points(request.data)
-        run_log_metrics(actor=actor, run=_run(request, pk), points=points)
+        run_log_metrics(actor=actor, job=run_job(actor=actor, run_id=pk), points=points)
         return Response(status=204)
 
 

@@ -10,6 +10,7 @@ from models_app.registry.services.models import (
     version_restore,
 )
 from models_app.registry.services.planning import TrainingPlan, training_plan
+from models_app.registry.services.registering import version_register
 from models_app.registry.services.runs import (
     run_begin,
     run_end,
@@ -47,6 +48,7 @@ __all__ = [
     "version_fail",
     "version_note",
     "version_quarantine",
+    "version_register",
     "version_restore",
     "version_stage_move",
 ]

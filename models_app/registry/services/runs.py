@@ -87,39 +87,40 @@ def run_begin(
     return run
 
 
-@transaction.atomic
 def run_log_metrics(
-    *, actor: Actor, run: TrainingRun, points: Sequence[tuple[str, int, float, dt.datetime | None]]
+    *, actor: Actor, job: Job, points: Sequence[tuple[str, int, float, dt.datetime | None]]
 ) -> None:
-    """Store `(name, step, value, at)`; a repeated step replaces its value."""
-    _require_open(actor, run)
+    """Store `(name, step, value, at)` of a run's job, in one statement; a repeated step replaces
+    its value.
+    """
+    _require_open(actor, job)
     if len(points) > MOST_POINTS:
         raise FieldError("points", _("Send at most %(most)s at once.") % {"most": MOST_POINTS})
     moment = now().isoformat()
     rows = [
         (name, step, value, at.isoformat() if at else moment) for name, step, value, at in points
     ]
-    job_report_elsewhere(job=run.job, points=rows)
+    job_report_elsewhere(job=job, points=rows)
 
 
 @transaction.atomic
 def run_log_params(*, actor: Actor, run: TrainingRun, params: Mapping[str, Any]) -> None:
     """Add parameters. One that is there already stays: another value for it is a Conflict."""
-    _require_open(actor, run)
+    _require_open(actor, run.job)
     _add_params(run, params)
 
 
 @transaction.atomic
 def run_end(*, actor: Actor, run: TrainingRun, state: str, reason: str = "") -> TrainingRun:
     """The program says how the run ended: succeeded, failed or canceled."""
-    _require_open(actor, run)
+    _require_open(actor, run.job)
     run.job = job_end_elsewhere(job=run.job, state=state, reason=reason)
     return run
 
 
-def _require_open(actor: Actor, run: TrainingRun) -> None:
-    require(actor, "registry.log_run", run)
-    if not is_elsewhere(run.job):
+def _require_open(actor: Actor, job: Job) -> None:
+    require(actor, "registry.log_run", job)
+    if not is_elsewhere(job):
         raise WrongState(_("Only runs that were begun from elsewhere are reported from there."))
 
 

@@ -35,8 +35,8 @@ def runs(ben, ana, team):
             tags={"team": "a" if n < 2 else "b"},
         )  # fmt: skip
         if loss is not None:
-            run_log_metrics(actor=ben, run=run, points=[("loss", 1, 9.0, None)])
-            run_log_metrics(actor=ben, run=run, points=[("loss", 2, loss, None)])
+            run_log_metrics(actor=ben, job=run.job, points=[("loss", 1, 9.0, None)])
+            run_log_metrics(actor=ben, job=run.job, points=[("loss", 2, loss, None)])
         found.append(run)
     run_end(actor=ben, run=found[1], state="failed", reason="no luck")
     return found

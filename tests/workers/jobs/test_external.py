@@ -123,7 +123,7 @@ class TestLife:
 
     def test_steps_may_come_out_of_order(self, ben, run):
         for step, value in ((5, 1.0), (3, 2.0), (5, 0.5)):
-            run_log_metrics(actor=ben, run=run, points=[("loss", step, value, None)])
+            run_log_metrics(actor=ben, job=run.job, points=[("loss", step, value, None)])
 
         assert metric_series(job=run.job, name="loss") == [(3, 2.0), (5, 0.5)]
         assert metric_latest(job=run.job) == {"loss": (5, 0.5)}
@@ -133,7 +133,7 @@ class TestLife:
         run.job.refresh_from_db()
         before = run.job.lease_until
 
-        run_log_metrics(actor=ben, run=run, points=[("loss", 1, 1.0, None)])
+        run_log_metrics(actor=ben, job=run.job, points=[("loss", 1, 1.0, None)])
 
         run.job.refresh_from_db()
         assert run.job.lease_until > before
@@ -150,7 +150,7 @@ class TestLife:
         assert job_cancel(actor=ben, job=run.job).state == "canceled"
 
         with pytest.raises(WrongState):
-            run_log_metrics(actor=ben, run=run, points=[("loss", 1, 1.0, None)])
+            run_log_metrics(actor=ben, job=run.job, points=[("loss", 1, 1.0, None)])
         with pytest.raises(WrongState):
             run_end(actor=ben, run=run, state="succeeded")
 
