@@ -1,6 +1,7 @@
 """People, teams, memberships and API tokens."""
 
 import datetime as dt
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib.auth import get_backends
@@ -76,9 +77,12 @@ class User(AbstractBaseUser):
     def roles(self) -> dict[int, Role]:
         """team id -> role. One query per request, kept on the instance."""
         if not hasattr(self, "_roles"):
-            rows = self.memberships.values_list("team_id", "role")
-            self._roles = {team: Role(role) for team, role in rows}
+            self.roles_known(self.memberships.values_list("team_id", "role"))
         return self._roles
+
+    def roles_known(self, rows: Iterable[tuple[int, str]]) -> None:
+        """Whoever has read this person has read the roles as well: (team id, role)."""
+        self._roles = {team: Role(role) for team, role in rows}
 
     def visible_team_ids(self) -> list[int] | None:
         """Teams whose things this person may see; None means all."""

@@ -262,6 +262,8 @@ SPECTACULAR_SETTINGS = {
         "JobStateEnum": "models_app.jobs.states.JobState",
         "DatasetVersionStateEnum": "models_app.datasets.states.VersionState",
         "ModelVersionStateEnum": "models_app.registry.states.VersionState",
+        "StageEnum": "models_app.registry.states.Stage",
+        "StageMoveStateEnum": "models_app.registry.states.MoveState",
         "RevisionStateEnum": "models_app.deployments.states.RevisionState",
         "ReplicaStateEnum": "models_app.deployments.states.ReplicaState",
     },

@@ -53,8 +53,12 @@ class StrictJSONParser(JSONParser):
         except ValueError as error:
             said = _("The body is not JSON: %(problem)s.") % {"problem": error}
             raise ParseError(said) from None
-        for path, text in _strings(value, (), 0):
-            _check(path, text)
+        # NUL characters and lone surrogates can only have come as escapes.
+        if b"\\u" in raw:
+            for path, text in _strings(value, (), 0):
+                _check(path, text)
+        else:
+            _check_depth(value, 0)
         return value
 
 
@@ -91,6 +95,16 @@ def _strings(node: Any, path: tuple[str, ...], depth: int) -> Iterator[tuple[tup
     elif isinstance(node, list):
         for index, value in enumerate(node):
             yield from _strings(value, (*path, str(index)), depth + 1)
+
+
+def _check_depth(node: Any, depth: int) -> None:
+    if depth > DEEPEST:
+        raise ParseError(_("The JSON is nested more than %(n)s levels deep.") % {"n": DEEPEST})
+    for value in (
+        node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    ):
+        if isinstance(value, dict | list):
+            _check_depth(value, depth + 1)
 
 
 def _check(path: tuple[str, ...], text: str) -> None:

@@ -1,59 +1,111 @@
 """Metrics of a job: narrow rows, idempotent by (job, name, step), read down-sampled."""
 
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import connection
 
 from models_app.core.errors import StaleEpoch
-from models_app.jobs.attempts import held
-from models_app.jobs.models import Job, MetricPoint
+from models_app.jobs.models import Job, MetricLatest, MetricPoint
+from models_app.jobs.states import HELD
 
-UPSERT = """
-INSERT INTO jobs_metricpoint (job_id, name, step, value, at)
-SELECT %s, u.name, u.step, u.value, u.at
-  FROM unnest(%s::text[], %s::bigint[], %s::float8[], %s::timestamptz[]) AS u(name, step, value, at)
-ON CONFLICT (job_id, name, step) DO UPDATE SET value = excluded.value, at = excluded.at
+# Points and newest values in one statement, which stores nothing once the epoch does not hold the
+# job. The points travel as one JSON text: binding each value costs more than storing it.
+STORE = """
+WITH u AS (
+  SELECT * FROM json_to_recordset(%(points)s) AS u(n text, s bigint, v float8, t timestamptz)
+), held AS (
+  {held}
+), points AS (
+  INSERT INTO jobs_metricpoint (job_id, name, step, value, at)
+  SELECT %(job)s, u.n, u.s, u.v, u.t FROM u, held
+  ON CONFLICT (job_id, name, step) {again}
+), latest AS (
+  INSERT INTO jobs_metriclatest (job_id, name, step, value)
+  SELECT DISTINCT ON (u.n) %(job)s, u.n, u.s, u.v FROM u, held ORDER BY u.n, u.s DESC
+  ON CONFLICT (job_id, name) DO UPDATE SET step = excluded.step, value = excluded.value
+   WHERE excluded.step >= jobs_metriclatest.step
+)
+SELECT count(*) FROM held
+"""
+HELD_ROW = """SELECT 1 FROM jobs_job WHERE id = %(job)s AND epoch = %(epoch)s
+     AND state = ANY(%(held)s) AND lease_until > statement_timestamp()"""
+REPLACE = STORE.format(
+    held=HELD_ROW, again="DO UPDATE SET value = excluded.value, at = excluded.at"
+)
+KEEP = STORE.format(held="SELECT 1", again="DO NOTHING")
+
+CONCLUDE = """
+INSERT INTO jobs_metriclatest (job_id, name, step, value)
+SELECT %s, u.name, %s, u.value FROM unnest(%s::text[], %s::float8[]) AS u(name, value)
+ON CONFLICT (job_id, name) DO UPDATE SET value = excluded.value,
+       step = greatest(excluded.step, jobs_metriclatest.step)
 """
 
-# The lowest and the highest point of each bucket: every spike stays, the answer is bounded.
+# All points where they are few; else the lowest and the highest of each bucket, so that every spike
+# stays and the answer is bounded. Two arrays, as a row for each point would cost more to read.
 SAMPLE = """
-SELECT min(value), max(value),
-       (array_agg(step ORDER BY value))[1], (array_agg(step ORDER BY value DESC))[1]
-  FROM (SELECT step, value, ntile(%(buckets)s) OVER (ORDER BY step) AS bucket
-          FROM jobs_metricpoint
-         WHERE job_id = %(job)s AND name = %(name)s AND step > %(after)s) AS points
- GROUP BY bucket ORDER BY bucket
+WITH points AS MATERIALIZED (
+  SELECT step, value FROM jobs_metricpoint
+   WHERE job_id = %(job)s AND name = %(name)s AND step > %(after)s
+), buckets AS (
+  SELECT step, value, ntile(%(buckets)s) OVER (ORDER BY step) AS bucket FROM points
+   WHERE (SELECT count(*) FROM points) > %(most)s
+), kept AS (
+  SELECT step, value FROM points WHERE (SELECT count(*) FROM points) <= %(most)s
+   UNION
+  (SELECT DISTINCT ON (bucket) step, value FROM buckets ORDER BY bucket, value, step)
+   UNION
+  (SELECT DISTINCT ON (bucket) step, value FROM buckets ORDER BY bucket, value DESC, step DESC)
+)
+SELECT array_agg(step ORDER BY step), array_agg(value ORDER BY step) FROM kept
 """
 
 
 def metrics_append(*, job: Job, points: Iterable[tuple[str, int, float, str]]) -> None:
     """Store `(name, step, value, at)`; a repeated step replaces its value. Raises StaleEpoch."""
-    rows = _rows(points)
-    if not rows:
-        return
-    if not held(job).exists():
+    text = _as_text(points)
+    if text and not _store(REPLACE, job.pk, text, epoch=job.epoch, held=sorted(HELD)):
         raise StaleEpoch
-    _write(UPSERT, job.pk, rows)
 
 
 def metrics_append_late(*, job_id: int, points: Iterable[tuple[str, int, float, str]]) -> None:
     """Store what an attempt that is over had still measured, where nobody has done so since."""
-    rows = _rows(points)
-    if rows:
-        _write(UPSERT.split("DO UPDATE", maxsplit=1)[0] + "DO NOTHING", job_id, rows)
+    text = _as_text(points)
+    if text:
+        _store(KEEP, job_id, text)
 
 
-def _rows(points: Iterable[tuple[str, int, float, str]]) -> list[tuple[str, int, float, str]]:
-    unique = {(name, step): (name, step, value, at) for name, step, value, at in points}
-    return [row for row in unique.values() if math.isfinite(row[2])]
+def _as_text(points: Iterable[tuple[str, int, float, str]]) -> str:
+    """JSON of the finite points, the last of each step; empty where there are none."""
+    unique = {
+        (name, step): {"n": name, "s": step, "v": value, "t": at}
+        for name, step, value, at in points
+        if math.isfinite(value)
+    }
+    return json.dumps([*unique.values()]) if unique else ""
 
 
-def _write(statement: str, job_id: int, rows: list[tuple[str, int, float, str]]) -> None:
-    names, steps, values, times = zip(*rows, strict=True)
+def _store(statement: str, job_id: int, points: str, **more: Any) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(statement, [job_id, list(names), list(steps), list(values), list(times)])
+        cursor.execute(statement, {"job": job_id, "points": points, **more})
+        return bool(cursor.fetchone()[0])
+
+
+def metrics_conclude(*, job: Job, values: Mapping[str, Any]) -> None:
+    """The figures that a job ended with become the newest values of their names."""
+    rows = [
+        (name[:60], float(value))
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    ]
+    if not rows:
+        return
+    names, numbers = zip(*rows, strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(CONCLUDE, [job.pk, job.step or 0, list(names), list(numbers)])
 
 
 def metric_names(*, job: Job) -> list[str]:
@@ -70,30 +122,18 @@ def metric_series(
     *, job: Job, name: str, after_step: int = -1, max_points: int = 1000
 ) -> list[tuple[int, float]]:
     """At most about `max_points` points in order: all of them, or each bucket's low and high."""
-    rows = MetricPoint.objects.filter(job=job, name=name, step__gt=after_step).order_by("step")
-    count = rows.count()
-    if count <= max_points:
-        return list(rows.values_list("step", "value"))
     with connection.cursor() as cursor:
-        cursor.execute(
-            SAMPLE,
-            {"buckets": max_points // 2, "job": job.pk, "name": name, "after": after_step},
-        )
-        found: list[tuple[int, float]] = []
-        for low, high, low_step, high_step in cursor.fetchall():
-            found.extend(sorted({(int(low_step), float(low)), (int(high_step), float(high))}))
-    return found
+        values = {"buckets": max_points // 2, "most": max_points, "job": job.pk, "name": name,
+                  "after": after_step}  # fmt: skip
+        cursor.execute(SAMPLE, values)
+        steps, found = cursor.fetchone()
+    return list(zip(steps or (), found or (), strict=True))
 
 
 def metric_latest(*, job: Job) -> dict[str, tuple[int, float]]:
     """name -> (step, value) of the newest point of each metric."""
-    rows = (
-        MetricPoint.objects.filter(job=job)
-        .order_by("name", "-step")
-        .distinct("name")
-        .values_list("name", "step", "value")
-    )
-    return {name: (step, value) for name, step, value in rows}
+    rows = MetricLatest.objects.filter(job=job).order_by("name")
+    return {name: (step, value) for name, step, value in rows.values_list("name", "step", "value")}
 
 
 def as_json(series: list[tuple[int, float]]) -> list[list[Any]]:

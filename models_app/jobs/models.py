@@ -93,6 +93,12 @@ class Job(TeamOwned):
                 fields=["lease_until"], name="job_lease", condition=Q(lease_until__isnull=False)
             ),
             models.Index(fields=["team", "-id"], name="job_team"),
+            # Searches for training runs by state, among however many other jobs there are.
+            models.Index(
+                fields=["state", "-id"],
+                name="job_run_state",
+                condition=Q(kind__in=("train", "external")),
+            ),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(state__in=JobState.values), name="job_state_known"),
@@ -216,6 +222,23 @@ class MetricPoint(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}[{self.step}]={self.value}"
+
+
+class MetricLatest(models.Model):
+    """The newest value of each metric of a job, kept with its points: what searches compare."""
+
+    pk = models.CompositePrimaryKey("job_id", "name")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="latest_metrics")
+    name = models.CharField(max_length=60)
+    step = models.BigIntegerField()
+    value = models.FloatField()
+
+    class Meta:
+        verbose_name = "newest value of a metric"
+        indexes = [models.Index(fields=["name", "value", "job"], name="metric_latest_value")]
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}"
 
 
 class Checkpoint(models.Model):

@@ -72,6 +72,7 @@ class Room:
     def _count(self) -> None:
         rows: Any = (
             Job.objects.filter(state__in=sorted(PLACED))
+            .exclude(node_name="")  # what runs elsewhere holds nothing here
             .values("node_name", "pool_id", "team_id")
             .annotate(slots=Count("pk", filter=~Q(kind__in=inline_kinds())), **SUMS)
             .order_by()

@@ -14,6 +14,7 @@ from models_app.core.names import clean_title
 from models_app.core.permission import require
 from models_app.core.states import advance
 from models_app.core.validation import parse
+from models_app.jobs.attempts import job_stopped
 from models_app.jobs.kind import job_kinds, kind_of
 from models_app.jobs.models import Job
 from models_app.jobs.placement import first_place, place_on_commit
@@ -119,7 +120,8 @@ def job_cancel(*, actor: Actor, job: Job) -> Job:
     if job.state == JobState.CANCELING:
         return job
     if job.state in HELD:
-        send_look_on_commit(job)
+        if job.node_name:
+            send_look_on_commit(job)
         advance(
             job,
             JobState.CANCELING,
@@ -140,6 +142,8 @@ def job_cancel(*, actor: Actor, job: Job) -> Job:
         )
         _ended(job)
     audit_record(actor=actor, action="job.cancel_requested", obj=job)
+    if job.state == JobState.CANCELING and not job.node_name:
+        return job_stopped(job=job, attempt={})  # it runs elsewhere: nobody here is to be stopped
     job_announce(job)
     return job
 

@@ -7,7 +7,16 @@ from django.utils.translation import gettext_lazy as _
 
 from models_app.core.clock import now
 from models_app.core.models import TeamOwned, TeamQuerySet
-from models_app.registry.states import Family, VersionState
+from models_app.registry.aliases import Alias, AliasMove
+from models_app.registry.runs import RunParam, TrainingRun
+from models_app.registry.stages import StageMove
+from models_app.registry.states import Family, Stage, VersionState
+from models_app.registry.tags import Tag
+
+__all__ = [
+    "Alias", "AliasMove", "Evaluation", "Model", "ModelVersion", "RunParam", "StageMove", "Tag",
+    "TrainingRun",
+]  # fmt: skip
 
 
 class Model(TeamOwned):
@@ -37,6 +46,7 @@ class ModelVersion(models.Model):
     state = models.CharField(
         max_length=16, choices=VersionState.choices, default=VersionState.PENDING
     )
+    stage = models.CharField(max_length=16, choices=Stage.choices, default=Stage.NONE)
     error = models.TextField(blank=True)
     notes = models.TextField(blank=True)
     digest = models.CharField(max_length=64, blank=True)
@@ -79,6 +89,16 @@ class ModelVersion(models.Model):
             models.UniqueConstraint(fields=["model", "number"], name="model_version_number"),
             models.CheckConstraint(
                 condition=models.Q(state__in=VersionState.values), name="model_version_state_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(stage__in=Stage.values), name="model_version_stage_known"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["model", "stage"],
+                name="model_version_staged",
+                condition=~models.Q(stage=Stage.NONE),
             ),
         ]
 

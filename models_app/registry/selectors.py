@@ -38,6 +38,22 @@ def model_named(*, actor: Actor, team: str, name: str) -> Model:
     return rows.get_visible(actor, team__slug=team, name=name)
 
 
+def version_rows(
+    *, actor: Actor, model: Model | None = None, state: str = "", team: str = ""
+) -> QuerySet[ModelVersion]:
+    """Versions by themselves with their model and team, newest first."""
+    rows: QuerySet[ModelVersion]
+    if model is None:
+        rows = ModelVersion.objects.visible_to(actor).select_related("model__team")
+    else:
+        rows = model.versions.all()  # each knows its model
+    if state:
+        rows = rows.filter(state=state)
+    if team:
+        rows = rows.filter(model__team__slug=team)
+    return rows.order_by("-id")
+
+
 def version_list(
     *, actor: Actor, model: Model | None = None, state: str = "", team: str = ""
 ) -> QuerySet[ModelVersion]:

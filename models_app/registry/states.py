@@ -30,3 +30,36 @@ class Family(models.TextChoices):
     """The closed list of model families."""
 
     TRANSFORMER = "transformer", _("Transformer")
+
+
+class Stage(models.TextChoices):
+    """How far a version has come on its way to those who use it."""
+
+    NONE = "none", _("No stage")
+    STAGING = "staging", _("Staging")
+    PRODUCTION = "production", _("Production")
+    ARCHIVED = "archived", _("Archived")
+
+
+#: From where to where a version may be moved.
+STAGES: dict[str, set[str]] = {
+    Stage.NONE: {Stage.STAGING, Stage.ARCHIVED},
+    Stage.STAGING: {Stage.PRODUCTION, Stage.ARCHIVED},
+    Stage.PRODUCTION: {Stage.STAGING, Stage.ARCHIVED},
+    Stage.ARCHIVED: {Stage.STAGING},
+}
+
+
+class MoveState(models.TextChoices):
+    """What became of a move that was asked for."""
+
+    WAITING = "waiting", _("Waiting for approval")
+    DONE = "done", _("Done")
+    ENDED = "ended", _("Not done")
+
+
+MOVES: dict[str, set[str]] = {
+    MoveState.WAITING: {MoveState.DONE, MoveState.ENDED},
+    MoveState.DONE: set(),
+    MoveState.ENDED: set(),
+}

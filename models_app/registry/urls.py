@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from models_app.registry.api import continuing, evaluations, models, provenance, training, versions
+from models_app.registry.api import (
+    aliases,
+    continuing,
+    evaluations,
+    models,
+    provenance,
+    runs,
+    stages,
+    tags,
+    training,
+    versions,
+)
 
 urlpatterns = [
     path("models", models.ModelListApi.as_view(), name="api_model_list"),
@@ -10,6 +21,9 @@ urlpatterns = [
     path(
         "models/<int:pk>/versions", versions.VersionsOfModelApi.as_view(), name="api_model_versions"
     ),
+    path("models/<int:pk>/aliases", aliases.AliasListApi.as_view(), name="api_alias_list"),
+    path("models/<int:pk>/aliases/<str:name>", aliases.AliasDetailApi.as_view(), name="api_alias"),
+    path("models/<int:pk>/tags", tags.ModelTagsApi.as_view(), name="api_model_tags"),
     path("model-versions", versions.VersionListApi.as_view(), name="api_model_version_list"),
     path("model-versions/compare", versions.CompareApi.as_view(), name="api_model_version_compare"),
     path("model-versions/<int:pk>", versions.VersionDetailApi.as_view(), name="api_model_version"),
@@ -44,6 +58,17 @@ urlpatterns = [
         name="api_model_version_restore",
     ),
     path(
+        "model-versions/<int:pk>/stage-transitions",
+        stages.StageMoveListApi.as_view(),
+        name="api_stage_moves",
+    ),
+    path(
+        "model-versions/<int:pk>/stage-transitions/withdraw",
+        stages.StageMoveWithdrawApi.as_view(),
+        name="api_stage_move_withdraw",
+    ),
+    path("model-versions/<int:pk>/tags", tags.VersionTagsApi.as_view(), name="api_version_tags"),
+    path(
         "model-versions/<int:pk>/train-again",
         training.TrainingRerunApi.as_view(),
         name="api_model_version_rerun",
@@ -55,6 +80,13 @@ urlpatterns = [
         continuing.CheckpointContinueApi.as_view(),
         name="api_checkpoint_continue",
     ),
+    path("training-runs/external", runs.RunExternalApi.as_view(), name="api_run_external"),
+    path("training-runs/export", runs.RunExportApi.as_view(), name="api_run_export"),
+    path("training-runs/<int:pk>", runs.RunDetailApi.as_view(), name="api_training_run"),
+    path("training-runs/<int:pk>/metrics", runs.RunMetricsApi.as_view(), name="api_run_metrics"),
+    path("training-runs/<int:pk>/params", runs.RunParamsApi.as_view(), name="api_run_params"),
+    path("training-runs/<int:pk>/tags", tags.RunTagsApi.as_view(), name="api_run_tags"),
+    path("training-runs/<int:pk>/end", runs.RunEndApi.as_view(), name="api_run_end"),
     path("evaluations", evaluations.EvaluationListApi.as_view(), name="api_evaluation_list"),
     path("evaluations/<int:pk>", evaluations.EvaluationDetailApi.as_view(), name="api_evaluation"),
     path(

@@ -20,8 +20,9 @@ from models_app.jobs.states import ALLOWED as JOB
 from models_app.jobs.states import HELD
 from models_app.pools.models import Node
 from models_app.pools.states import ALLOWED as NODE
-from models_app.registry.models import ModelVersion
+from models_app.registry.models import ModelVersion, StageMove
 from models_app.registry.states import ALLOWED as MODEL_VERSION
+from models_app.registry.states import MOVES as STAGE_MOVE
 
 pytestmark = pytest.mark.django_db
 
@@ -30,6 +31,7 @@ MACHINES = {
     Job: (JOB, {"team_id": 1, "kind": "x", "title": "x", "pool_id": 1, "run_after": now()}),
     DatasetVersion: (DATASET_VERSION, {"dataset_id": 1, "number": 1}),
     ModelVersion: (MODEL_VERSION, {"model_id": 1, "number": 1}),
+    StageMove: (STAGE_MOVE, {"version_id": 1, "old": "none", "new": "staging", "reason": "x"}),
     ApprovalRequest: (
         APPROVAL,
         {"team_id": 1, "environment_id": 1, "subject_id": 1, "required": 1, "expires_at": now()},

@@ -15,6 +15,7 @@ from models_app.core.teams import team_named
 from models_app.core.validation import parse
 from models_app.datasets.selectors import version_get as dataset_version_get
 from models_app.registry import selectors
+from models_app.registry.api.runs import LIST, SEARCHED, runs_answer
 from models_app.registry.api.versions import ModelVersionOutput
 from models_app.registry.services import training_plan, training_rerun, training_start
 
@@ -70,7 +71,20 @@ class EstimateApi(APIView):
 
 
 class TrainingListApi(APIView):
-    """Start a training: a pending version and its job. Answers the same for a repeated key."""
+    """Search trainings, here and elsewhere; start one: a pending version and its job."""
+
+    @extend_schema(
+        parameters=[
+            *SEARCHED,
+            OpenApiParameter("cursor", str),
+            OpenApiParameter("page_size", int),
+        ],
+        responses=LIST,
+        operation_id="training_runs_search",
+    )
+    def get(self, request: Request) -> Response:
+        """Runs of your teams that match `filter`, newest first or in `order`."""
+        return runs_answer(request)
 
     @extend_schema(
         parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
@@ -78,6 +92,7 @@ class TrainingListApi(APIView):
         responses={202: ModelVersionOutput},
     )
     def post(self, request: Request) -> Response:
+        """Start a training. Answers the same for a repeated key."""
         actor: Any = request.user
         given = parse(TrainingInput, request.data)
         parts = _made_of(actor, given)

@@ -3,11 +3,10 @@
 from typing import Any
 
 from django.http import FileResponse
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
@@ -17,12 +16,28 @@ from rest_framework.views import APIView
 from models_app.core.blobs import blob_open
 from models_app.core.errors import FieldError, NotFound
 from models_app.core.pagination import Page
+from models_app.core.responses import created
 from models_app.core.schema import object_schema, request_schema
+from models_app.core.serializing import RowSerializer, row_url
 from models_app.core.validation import parse
 from models_app.registry import selectors
 from models_app.registry.comparison import version_compare
 from models_app.registry.models import ModelVersion
-from models_app.registry.services import version_note, version_quarantine, version_restore
+from models_app.registry.run_selectors import run_get
+from models_app.registry.services import (
+    version_note,
+    version_quarantine,
+    version_register,
+    version_restore,
+)
+
+
+class VersionInput(BaseModel):
+    """The run that made it, which works elsewhere."""
+
+    model_config = ConfigDict(extra="forbid")
+    run: int = Field(ge=1, lt=1 << 63)
+    notes: str = ""
 
 
 class VersionChange(BaseModel):
@@ -45,7 +60,7 @@ class QuarantineInput(Reason):
     stop_serving: bool = False
 
 
-class ModelVersionOutput(serializers.ModelSerializer[ModelVersion]):
+class ModelVersionOutput(RowSerializer[ModelVersion]):
     """A version with its figures."""
 
     team = serializers.CharField(source="model.team.slug")
@@ -61,15 +76,16 @@ class ModelVersionOutput(serializers.ModelSerializer[ModelVersion]):
         model = ModelVersion
         fields = [
             "id", "url", "provenance_url", "team", "model", "model_name", "number", "state",
-            "error", "notes", "digest", "manifest", "size_bytes", "facts", "metrics", "job",
-            "dataset_version", "config_revision", "base_version", "seed", "created_at", "ready_at",
+            "stage", "error", "notes", "digest", "manifest", "size_bytes", "facts", "metrics",
+            "job", "dataset_version", "config_revision", "base_version", "seed", "created_at",
+            "ready_at",
         ]  # fmt: skip
 
     def get_url(self, row: ModelVersion) -> str:
-        return reverse("api_model_version", args=[row.pk])
+        return row_url("api_model_version", row.pk)
 
     def get_provenance_url(self, row: ModelVersion) -> str:
-        return reverse("api_model_version_provenance", args=[row.pk])
+        return row_url("api_model_version_provenance", row.pk)
 
 
 class VersionListApi(ListAPIView[ModelVersion]):
@@ -84,7 +100,7 @@ class VersionListApi(ListAPIView[ModelVersion]):
         query = self.request.query_params
         key = self.kwargs.get("pk") or _number(query.get("model", ""), "model")
         model = selectors.model_get(actor=actor, model_id=key) if key else None
-        return selectors.version_list(
+        return selectors.version_rows(
             actor=actor, model=model, state=query.get("state", ""), team=query.get("team", "")
         )
 
@@ -100,11 +116,24 @@ class VersionListApi(ListAPIView[ModelVersion]):
 
 
 class VersionsOfModelApi(VersionListApi):
-    """Versions of one model, newest first."""
+    """Versions of one model, newest first; a new one for a run that works elsewhere."""
 
     @extend_schema(parameters=[OpenApiParameter("state", str)], operation_id="models_versions_list")
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
+
+    @extend_schema(request=request_schema(VersionInput), responses={201: ModelVersionOutput})
+    def post(self, request: Request, pk: int) -> Response:
+        """Register a version, pending until files were imported for it."""
+        actor: Any = request.user
+        given = parse(VersionInput, request.data)
+        model = selectors.model_get(actor=actor, model_id=pk)
+        try:
+            run = run_get(actor=actor, run_id=given.run)
+        except NotFound as error:
+            raise FieldError("run", error.message) from None
+        version = version_register(actor=actor, model=model, run=run, notes=given.notes)
+        return created(ModelVersionOutput(version).data)
 
 
 class VersionApi(APIView):

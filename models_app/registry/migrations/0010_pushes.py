@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('registry', '0003_records'),
+        ('registry', '0004_runs_of_trainings'),
         ('access', '0003_server_time'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

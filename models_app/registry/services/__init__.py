@@ -1,5 +1,6 @@
 """What is done to models, their versions and evaluations."""
 
+from models_app.registry.services.aliases import ANYWHERE, alias_delete, alias_set
 from models_app.registry.services.continuing import checkpoint_version, training_continue
 from models_app.registry.services.evaluations import evaluation_complete, evaluation_start
 from models_app.registry.services.models import (
@@ -10,6 +11,15 @@ from models_app.registry.services.models import (
     version_restore,
 )
 from models_app.registry.services.planning import TrainingPlan, training_plan
+from models_app.registry.services.registering import version_register
+from models_app.registry.services.runs import (
+    run_begin,
+    run_end,
+    run_log_metrics,
+    run_log_params,
+)
+from models_app.registry.services.stages import stage_move_withdraw, version_stage_move
+from models_app.registry.services.tags import tags_change
 from models_app.registry.services.training import (
     training_rerun,
     training_start,
@@ -18,12 +28,21 @@ from models_app.registry.services.training import (
 )
 
 __all__ = [
+    "ANYWHERE",
     "TrainingPlan",
+    "alias_delete",
+    "alias_set",
     "checkpoint_version",
     "evaluation_complete",
     "evaluation_start",
     "model_create",
     "model_describe",
+    "run_begin",
+    "run_end",
+    "run_log_metrics",
+    "run_log_params",
+    "stage_move_withdraw",
+    "tags_change",
     "training_continue",
     "training_plan",
     "training_rerun",
@@ -32,5 +51,7 @@ __all__ = [
     "version_fail",
     "version_note",
     "version_quarantine",
+    "version_register",
     "version_restore",
+    "version_stage_move",
 ]

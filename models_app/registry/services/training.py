@@ -18,6 +18,7 @@ from models_app.core.permission import require
 from models_app.core.states import advance
 from models_app.core.validation import parse
 from models_app.datasets.models import DatasetVersion
+from models_app.jobs.metrics import metrics_conclude
 from models_app.jobs.models import Job, JobAttempt
 from models_app.jobs.services import job_submit
 from models_app.registry.code_version import code_version
@@ -25,6 +26,7 @@ from models_app.registry.models import Model, ModelVersion, VersionRecord
 from models_app.registry.recording import LOG
 from models_app.registry.services.models import announce
 from models_app.registry.services.planning import training_plan
+from models_app.registry.services.runs import run_note
 from models_app.registry.states import ALLOWED, VersionState
 
 
@@ -98,6 +100,7 @@ def training_start(
     )
     version.produced_by = job
     version.save(update_fields=["produced_by"])
+    run_note(job=job, version=version, settings=revision.spec)
     changes = {"number": version.number, "job": job.pk, "config": revision.digest}
     audit_record(actor=actor, action="model_version.training_started", obj=version, changes=changes)
     announce(model)
@@ -155,6 +158,7 @@ def version_complete(*, version_id: int, job: Job, result: dict[str, Any]) -> Mo
         ready_at=Now(),
     )
     VersionRecord.objects.update_or_create(version=version, defaults={"files": record})
+    metrics_conclude(job=job, values=version.metrics)
     changes = {"digest": version.digest, "job": job.pk}
     audit_record(actor=SYSTEM, action="model_version.ready", obj=version, changes=changes)
     announce(version.model)

@@ -1,0 +1,1 @@
+"""Searches for training runs: a small filter language, compiled to SQL over indexed tables."""
