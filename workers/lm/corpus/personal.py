@@ -11,7 +11,13 @@ _LOCAL = re.compile(r"[A-Za-z0-9._%+\-]{1,64}\Z")
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9\-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}\b")
 _DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(r"(?<![\w.+\-/])(?:\+|\()?\d[\d ()./\-]{5,24}\d(?![\w])")
-_CARD = re.compile(r"(?<![\d.])[3-6]\d{3}(?:[ -]?\d){9,15}(?!\d)")
+_CARD = re.compile(r"(?<![\d.])[2-6]\d{3}(?:[ -]?\d){9,15}(?!\d)")
+#: The beginnings that card companies use, with the lengths of their numbers.
+_ISSUERS = [
+    (re.compile(r"4"), {13, 16, 19}), (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]"), {16}),
+    (re.compile(r"3[47]"), {15}), (re.compile(r"3(0[0-5]|[689])"), {14}), (re.compile(r"35"), {16}),
+    (re.compile(r"6(011|4[4-9]|5|2)"), {16, 19}),
+]  # fmt: skip
 _IPV4 = re.compile(r"(?<![\d.])\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}(?![\d.]*\d)")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:.])")
 _IBAN = re.compile(r"(?<![A-Za-z0-9])([A-Z]{2})\d{2}(?=[ A-Z0-9]{11,})")
@@ -53,10 +59,11 @@ def phones(text: str) -> Iterator[Span]:
 
 
 def cards(text: str) -> Iterator[Span]:
-    """Numbers of payment cards, with a right check digit (Luhn)."""
+    """Numbers of payment cards: an issuer's beginning and length, a right check digit (Luhn)."""
     for found in _CARD.finditer(text):
-        digits = [int(sign) for sign in found.group() if sign.isdigit()]
-        if len(digits) <= 19 and _luhn(digits):
+        digits = re.sub(r"\D", "", found.group())
+        issued = any(sign.match(digits) and len(digits) in sizes for sign, sizes in _ISSUERS)
+        if issued and _luhn([int(sign) for sign in digits]):
             yield found.span()
 
 
@@ -68,7 +75,8 @@ def _luhn(digits: list[int]) -> bool:
 def ibans(text: str) -> Iterator[Span]:
     """Numbers of bank accounts, of the right length and with right check digits."""
     for found in _IBAN.finditer(text):
-        length, taken, end = _IBAN_LENGTH.get(found.group(1), 0), [], found.start()
+        taken: list[str] = []
+        length, end = _IBAN_LENGTH.get(found.group(1), 0), found.start()
         while end < len(text) and len(taken) < length and (text[end] == " " or text[end].isalnum()):
             if text[end] != " ":
                 taken.append(text[end])

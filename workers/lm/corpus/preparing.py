@@ -1,6 +1,6 @@
 """Makes a new version of a stored one: cleaned, without duplicates, split anew, cut into shards.
 
-Two passes in bounded memory. The first takes every document through its own steps into a spool; then
+Two passes in bounded memory. The first takes every document through its steps into a spool; then
 equal and similar ones are found; the second writes who stays. The same shards and options give the
 same bytes on every machine: nothing depends on time, threads, hash seeds or the names of files.
 """
@@ -170,7 +170,8 @@ class _Preparation:
     ) -> npt.NDArray[np.int8]:
         """0 for training, 1 for validation; whoever has the same leader goes the same way."""
         if self._options.split == "keep":
-            return places[leaders, 3].astype(np.int8)
+            as_before: npt.NDArray[np.int8] = places[leaders, 3].astype(np.int8)
+            return as_before
         shares = np.zeros(len(places), np.float64)
         with_share = np.unique(leaders[kept])
         for number in with_share.tolist():
@@ -183,7 +184,7 @@ class _Preparation:
         self,
         chosen: npt.NDArray[np.int8],
         shares: npt.NDArray[np.float64],
-        leaders: npt.NDArray[np.int64],
+        leaders: npt.NDArray[np.int32],
     ) -> npt.NDArray[np.int8]:
         """Of a few documents chance may hold out none, or all: the nearest to the border then."""
         if self._options.validation_fraction > 0 and len(leaders) > 1:

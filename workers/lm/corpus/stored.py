@@ -93,3 +93,10 @@ def document_of(line: bytes) -> tuple[Mapping[str, Any], str, str, str]:
 def _whole(text: str, line: bytes) -> str:
     """Halves of surrogate pairs, which an escape in JSON can spell, stand in no text."""
     return text.encode("utf-8", "replace").decode() if b"\\u" in line else text
+
+
+def shards_of(plain: Sequence[Mapping[str, str]]) -> list[Shard]:
+    """Shards from `{split, path, sha256}`, as a job's inputs carry them."""
+    return [
+        Shard(split=one["split"], path=Path(one["path"]), sha256=one["sha256"]) for one in plain
+    ]

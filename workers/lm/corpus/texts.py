@@ -4,6 +4,7 @@ import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import Literal
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
 _SPACES = re.compile(r"[ \t\u00a0\u2000-\u200a\u3000]{2,}|[\t\u00a0\u2000-\u200a\u3000]")
@@ -22,7 +23,7 @@ class Cleaning:
 def clean(text: str, how: Cleaning) -> str:
     """The text as it is kept."""
     if how.unicode != "keep" and not text.isascii():
-        form = "NFKC" if how.unicode == "nfkc" else "NFC"
+        form: Literal["NFC", "NFKC"] = "NFKC" if how.unicode == "nfkc" else "NFC"
         if not unicodedata.is_normalized(form, text):
             text = unicodedata.normalize(form, text)
     if how.control_characters == "remove":
