@@ -1,6 +1,7 @@
 """Reads the quality of versions: state, report, rules in force, rows behind a figure."""
 
 import json
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -81,12 +82,23 @@ def finding_rows(
     return found[:limit], len(found) > limit
 
 
-def rows_index(version: DatasetVersion, split: str) -> dict[str, Any] | None:
-    """Where rows of a split begin, if a check has written it down."""
+def index_place(version: DatasetVersion, split: str, offset: int) -> tuple[str, int, int]:
+    """Where to begin reading for row `offset`: file, byte, and the number of the row there."""
     report = quality_of(version).report
     entry = report.files.get(f"index/{split}.json") if report else None
     if entry is None:
-        return None
-    with blob_open(entry["sha256"]) as stream:
-        found: dict[str, Any] = json.load(stream)
-    return found
+        return "", 0, 0
+    every, places = _index(entry["sha256"])
+    if not places:
+        return "", 0, 0
+    at = min(offset // every, len(places) - 1)
+    file, byte = places[at]
+    return file, byte, at * every
+
+
+# Files are named by their content, so what was read once holds for good.
+@lru_cache(maxsize=64)
+def _index(sha256: str) -> tuple[int, list[tuple[str, int]]]:
+    with blob_open(sha256) as stream:
+        found = json.load(stream)
+    return int(found["every"]), [(file, int(byte)) for file, byte in found["places"]]

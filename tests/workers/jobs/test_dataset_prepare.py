@@ -1,47 +1,30 @@
-"""Preparations: a new version out of a stored one, its checks, and what blocks a training."""
-
-import random
+"""Preparations: a new version out of a stored one, whole or not at all."""
 
 import pytest
 
 from models_app.core.blobs import blob_path
 from models_app.core.errors import FieldError, InvalidInput, PermissionDenied
-from models_app.curation.services import dataset_prepare, preparation_preview
+from models_app.curation.services import dataset_prepare
 from models_app.datasets.models import DatasetVersion
-from models_app.datasets.quality import quality_of
-from models_app.jobs.models import Job
-from tests.factories.corpora import lines_of, nearly, texts
-from tests.factories.data import pending_version, stored
-from tests.fakes.jobs import run_job
+from models_app.jobs.attempts import job_fail
+from models_app.jobs.claims import job_claim
+from models_app.jobs.services import job_cancel
+from tests.factories.corpora import lines_of, texts
+from tests.factories.data import doubled_version, finished, pending_version, stored
+from tests.factories.jobs import placed
 
 pytestmark = pytest.mark.django_db
-DOUBLES = ("exact_duplicates", "leakage_exact", "near_duplicates", "leakage_near")
 
 
 @pytest.fixture
 def parent(ben, team, tmp_path):
-    """A hundred documents, two of them doubled, two nearly, one with an address in it."""
-    base = texts(100)
-    documents = [*base, base[3], base[4].upper(), nearly(base[5]), nearly(base[6])]
-    documents[7] += " write to bob@example.com"
-    random.Random(2).shuffle(documents)
-    data = "\n".join(lines_of(documents)).encode()
-    version = pending_version(ben, team, stored("a.jsonl", data))
-    run_job(version.produced_by, tmp_path)
-    version.refresh_from_db()
-    return version
-
-
-def prepared(version, folder):
-    run_job(version.produced_by, folder)
-    version.refresh_from_db()
-    return version
+    return doubled_version(ben, team, tmp_path)
 
 
 class TestPreparation:
     def test_makes_a_version_that_names_parent_configuration_and_steps(self, ben, parent, tmp_path):
         spec = {"personal_data": "redact", "validation_fraction": 0.2}
-        version = prepared(dataset_prepare(actor=ben, parent=parent, spec=spec), tmp_path)
+        version = finished(dataset_prepare(actor=ben, parent=parent, spec=spec), tmp_path)
 
         assert version.state == "ready", version.error
         assert (version.parent, version.number) == (parent, parent.number + 1)
@@ -56,7 +39,7 @@ class TestPreparation:
         self, ben, parent, tmp_path
     ):
         one, two, other = (
-            prepared(dataset_prepare(actor=ben, parent=parent, spec={"seed": seed}), tmp_path)
+            finished(dataset_prepare(actor=ben, parent=parent, spec={"seed": seed}), tmp_path)
             for seed in (1, 1, 2)
         )
         assert one.digest == two.digest != other.digest
@@ -64,7 +47,7 @@ class TestPreparation:
 
     def test_fails_with_the_step_that_left_nothing(self, ben, parent, tmp_path):
         version = dataset_prepare(actor=ben, parent=parent, spec={"min_characters": 10_000})
-        prepared(version, tmp_path)
+        finished(version, tmp_path)
 
         assert version.state == "failed"
         assert "'length'" in version.error
@@ -72,7 +55,7 @@ class TestPreparation:
 
     def test_stores_tokens_of_a_tokenizer_that_is_learned(self, ben, parent, tmp_path):
         spec = {"tokenizer": "char", "vocab_size": 50}
-        version = prepared(dataset_prepare(actor=ben, parent=parent, spec=spec), tmp_path)
+        version = finished(dataset_prepare(actor=ben, parent=parent, spec=spec), tmp_path)
 
         assert version.state == "ready", version.error
         assert "tokens/train/00000/tokens.bin" in version.manifest
@@ -119,12 +102,12 @@ class TestPreparation:
     def test_is_refused_where_a_stored_file_is_damaged(self, ben, team, tmp_path):
         data = "\n".join(lines_of(texts(20, seed=99))).encode()
         parent = pending_version(ben, team, stored("own.jsonl", data), name="damaged")
-        prepared(parent, tmp_path)
+        finished(parent, tmp_path)
         path = blob_path(parent.manifest["train/00000.jsonl"]["sha256"])
         path.chmod(0o644)
         path.write_bytes(path.read_bytes().replace(b"a", b"b", 1))
 
-        version = prepared(dataset_prepare(actor=ben, parent=parent, spec={}), tmp_path)
+        version = finished(dataset_prepare(actor=ben, parent=parent, spec={}), tmp_path)
 
         assert version.state == "failed"
         assert version.produced_by.reason_code == "integrity"
@@ -132,32 +115,22 @@ class TestPreparation:
         assert version.manifest == {}
 
 
-class TestPreview:
-    def test_shows_before_and_after_and_keeps_nothing(self, ben, parent, tmp_path):
-        job = preparation_preview(actor=ben, parent=parent, spec={"personal_data": "redact"})
-        done = run_job(job, tmp_path)
+class TestEnds:
+    def test_a_cancelled_one_leaves_nothing_visible(self, ben, parent):
+        version = dataset_prepare(actor=ben, parent=parent, spec={})
+        job_cancel(actor=ben, job=version.produced_by)
+        version.refresh_from_db()
+        assert (version.state, version.manifest) == ("failed", {})
 
-        result = done.result
-        assert (result["documents"], result["kept"]) == (104, 100)
-        [changed] = [one for one in result["examples"] if one["after"]]
-        assert "bob@example.com" in changed["before"]
-        assert "[EMAIL]" in changed["after"]
-        assert {one["step"] for one in result["examples"] if not one["after"]} == {"exact", "near"}
-        assert DatasetVersion.objects.count() == 1
+    def test_a_lost_attempt_is_followed_by_one_with_the_same_digest(self, ben, parent, tmp_path):
+        undisturbed = finished(dataset_prepare(actor=ben, parent=parent, spec={}), tmp_path)
+        version = dataset_prepare(actor=ben, parent=parent, spec={})
+        held = job_claim(worker="w", node="w", job_id=placed(version.produced_by, "w").pk)
+        job_fail(job=held, code="worker_lost", message="gone", permanent=False, attempt={})
+        version.refresh_from_db()
+        assert version.state == "pending"
 
-
-def test_a_check_follows_an_import_and_a_preparation(ben, parent, tmp_path):
-    [check] = Job.objects.filter(kind="dataset_check")
-    done = run_job(check, tmp_path)
-    assert done.state == "succeeded", done.reason
-    quality = quality_of(parent)
-
-    measures = quality.report.report["measures"]
-    assert quality.state == "passed"
-    assert sum(measures[name]["count"] for name in DOUBLES) == 4
-    assert measures["personal_data"]["count"] == 1
-
-    version = prepared(dataset_prepare(actor=ben, parent=parent, spec={}), tmp_path)
-    run_job(Job.objects.get(kind="dataset_check", state="pending"), tmp_path)
-    measures = quality_of(version).report.report["measures"]
-    assert sum(measures[name]["count"] for name in DOUBLES) == 0
+        version.produced_by.refresh_from_db()
+        version.produced_by.not_before = None
+        version.produced_by.save()
+        assert finished(version, tmp_path).digest == undisturbed.digest
