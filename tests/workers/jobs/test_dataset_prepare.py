@@ -6,12 +6,12 @@ from models_app.core.blobs import blob_path
 from models_app.core.errors import FieldError, InvalidInput, PermissionDenied
 from models_app.curation.services import dataset_prepare
 from models_app.datasets.models import DatasetVersion
-from models_app.jobs.attempts import job_fail
 from models_app.jobs.claims import job_claim
+from models_app.jobs.recovery import recover_expired
 from models_app.jobs.services import job_cancel
 from tests.factories.corpora import lines_of, texts
 from tests.factories.data import doubled_version, finished, pending_version, stored
-from tests.factories.jobs import placed
+from tests.factories.jobs import expire, placed
 
 pytestmark = pytest.mark.django_db
 
@@ -125,12 +125,9 @@ class TestEnds:
     def test_a_lost_attempt_is_followed_by_one_with_the_same_digest(self, ben, parent, tmp_path):
         undisturbed = finished(dataset_prepare(actor=ben, parent=parent, spec={}), tmp_path)
         version = dataset_prepare(actor=ben, parent=parent, spec={})
-        held = job_claim(worker="w", node="w", job_id=placed(version.produced_by, "w").pk)
-        job_fail(job=held, code="worker_lost", message="gone", permanent=False, attempt={})
+        expire(job_claim(worker="w", node="w", job_id=placed(version.produced_by, "w").pk))
+        assert recover_expired() == 1
         version.refresh_from_db()
         assert version.state == "pending"
 
-        version.produced_by.refresh_from_db()
-        version.produced_by.not_before = None
-        version.produced_by.save()
         assert finished(version, tmp_path).digest == undisturbed.digest
