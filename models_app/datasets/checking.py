@@ -60,3 +60,11 @@ def _of_policy(version: DatasetVersion) -> list[Any]:
         dataset__in=datasets.exclude(pk=version.dataset_id), state=VersionState.READY
     ).select_related("dataset")
     return list(rows.order_by("dataset_id", "-number").distinct("dataset_id"))
+
+
+def check_newest(version: DatasetVersion) -> Job | None:
+    """The newest check of a version, whatever has become of it."""
+    rows = Job.objects.filter(
+        team_id=version.team_id, kind="dataset_check", params__dataset_version=version.pk
+    )
+    return rows.order_by("-id").first()

@@ -20,6 +20,25 @@ MEASURES: dict[str, str | Promise] = {
     "secrets": _("Secrets"),
     "other_languages": _("Other languages"),
 }
+#: The steps of a preparation, with their names.
+STEP_LABELS: dict[str, str | Promise] = {
+    "schema": _("Broken rows"),
+    "clean": _("Cleaning"),
+    "length": _("Length"),
+    "language": _("Language"),
+    "personal_data": _("Personal data"),
+    "exact": _("Exact duplicates"),
+    "near": _("Near duplicates"),
+}
+#: Kinds of personal data, with their names.
+PERSONAL_LABELS: dict[str, str | Promise] = {
+    "email": _("E-mail addresses"),
+    "iban": _("Bank accounts (IBAN)"),
+    "card": _("Payment cards"),
+    "phone": _("Telephone numbers"),
+    "ip": _("IP addresses"),
+    "secret": _("Secrets and keys"),
+}
 ACTIONS = ("off", "warn", "block")
 
 

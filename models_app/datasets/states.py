@@ -37,7 +37,7 @@ class QualityState(models.TextChoices):
 Q = QualityState
 QUALITY_ALLOWED: dict[str, set[str]] = {
     Q.UNCHECKED: {Q.PASSED, Q.BLOCKED},
-    Q.PASSED: {Q.PASSED, Q.BLOCKED},
-    Q.BLOCKED: {Q.BLOCKED, Q.PASSED, Q.WAIVED},
+    Q.PASSED: {Q.BLOCKED},
+    Q.BLOCKED: {Q.PASSED, Q.WAIVED},
     Q.WAIVED: {Q.BLOCKED, Q.PASSED},
 }

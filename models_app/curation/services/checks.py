@@ -51,23 +51,30 @@ def quality_judge(
     breaches = [breach.to_dict() for breach in judge(report.report, spec)]
     basis = digest_json({"report": report.digest, "policy": digest_json(spec.plain())})
     blocked = any(breach["action"] == "block" for breach in breaches)
+    found: dict[str, Any] = {"report": report, "policy": policy}
     if basis == quality.basis:
-        VersionQuality.objects.filter(pk=quality.pk).update(report=report, policy=policy)
-        quality.report, quality.policy = report, policy
+        _update(quality, found)
         _announce(version, quality)
         return quality
-    before = quality.state
-    advance(
-        quality,
-        QualityState.BLOCKED if blocked else QualityState.PASSED,
-        allowed=QUALITY_ALLOWED,
-        report=report, policy=policy, basis=basis, breaches=breaches, changed_at=now(),
-    )  # fmt: skip
+    before = str(quality.state)
+    after = QualityState.BLOCKED if blocked else QualityState.PASSED
+    found |= {"basis": basis, "breaches": breaches, "changed_at": now()}
+    if before == after:
+        _update(quality, found)
+    else:
+        advance(quality, after, allowed=QUALITY_ALLOWED, **found)
     approval_drop(actor=actor, subject_type=SUBJECT, subject_id=quality.pk)
     changes = {"from": before, "to": str(quality.state), "basis": basis}
     audit_record(actor=actor, action="dataset_version.judged", obj=version, changes=changes)
     _announce(version, quality)
     return quality
+
+
+def _update(quality: VersionQuality, found: dict[str, Any]) -> None:
+    """What is found anew, while the state stays; the row is locked."""
+    for name, value in found.items():
+        setattr(quality, name, value)
+    quality.save(update_fields=list(found))
 
 
 def _locked(version: DatasetVersion) -> VersionQuality:
