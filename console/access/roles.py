@@ -46,6 +46,8 @@ GRANTS: dict[str, tuple[set[Role], Scope]] = {
     "datasets.view_dataset": (_READERS, Scope.READ),
     "datasets.add_dataset": (_BUILDERS, Scope.WRITE),
     "datasets.change_dataset": (_BUILDERS, Scope.WRITE),
+    "datasets.waive_quality": (_BUILDERS, Scope.WRITE),
+    "datasets.change_policy": (_ADMINS, Scope.WRITE),
     "configs.view_config": (_READERS, Scope.READ),
     "configs.add_config": (_BUILDERS, Scope.WRITE),
     "registry.view_model": (_READERS, Scope.READ),

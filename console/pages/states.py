@@ -43,6 +43,12 @@ VERSION = {
     "failed": Look("red", "circle-x", _("Failed")),
     "quarantined": Look("red", "shield-x", _("Quarantined")),
 }
+QUALITY = {
+    "unchecked": Look("neutral", "circle-dashed", _("Not checked")),
+    "passed": Look("green", "shield-check", _("Passed")),
+    "blocked": Look("red", "shield-x", _("Blocked")),
+    "waived": Look("amber", "alert-triangle", _("Waived")),
+}
 REVISION = {
     "draft": Look("neutral", "circle-dashed", _("Draft")),
     "pending_approval": Look("violet", "hourglass", _("Pending approval")),
@@ -110,6 +116,7 @@ KINDS: dict[str, dict[str, Look]] = {
     "attempt": JOB,
     "dataset_version": VERSION,
     "model_version": VERSION,
+    "version_quality": QUALITY,
     "revision": REVISION,
     "deployment": DEPLOYMENT,
     "replica": REPLICA,
@@ -121,6 +128,7 @@ ALIASES = {
     "datasetversion": "dataset_version",
     "modelversion": "model_version",
     "version": "model_version",
+    "versionquality": "version_quality",
     "deploymentrevision": "revision",
     "jobattempt": "attempt",
     "approvalrequest": "approval",

@@ -44,6 +44,7 @@ INSTALLED_APPS = [
     "models_app.registry",
     "models_app.approvals",
     "models_app.deployments",
+    "models_app.curation",
     "workers",
 ]
 AUTH_USER_MODEL = "access.User"

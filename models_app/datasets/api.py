@@ -24,6 +24,8 @@ from models_app.core.validation import parse
 from models_app.datasets import selectors
 from models_app.datasets.importing import ImportOptions
 from models_app.datasets.models import Dataset, DatasetVersion
+from models_app.datasets.policy import MEASURES
+from models_app.datasets.rows import rows_of_finding, rows_search
 from models_app.datasets.services import (
     dataset_create,
     dataset_describe,
@@ -31,6 +33,7 @@ from models_app.datasets.services import (
     version_import_path,
     version_reimport,
 )
+from models_app.datasets.states import QualityState
 from models_app.datasets.uploads import StoredFile, stream_uploads
 
 KEY = OpenApiParameter(
@@ -82,17 +85,23 @@ class DatasetVersionOutput(serializers.ModelSerializer[DatasetVersion]):
     team = serializers.CharField(source="dataset.team.slug")
     job = serializers.IntegerField(source="produced_by_id")
     counts = serializers.DictField()
+    quality = serializers.SerializerMethodField()
     url = serializers.SerializerMethodField()
 
     class Meta:
         model = DatasetVersion
         fields = [
             "id", "url", "team", "dataset", "dataset_name", "number", "state", "error", "digest",
-            "counts", "seed", "validation_fraction", "job", "created_at",
+            "counts", "seed", "validation_fraction", "parent", "config_revision", "quality", "job",
+            "created_at",
         ]  # fmt: skip
 
     def get_url(self, row: DatasetVersion) -> str:
         return reverse("api_dataset_version", args=[row.pk])
+
+    def get_quality(self, row: DatasetVersion) -> str:
+        quality = getattr(row, "quality", None)
+        return str(quality.state) if quality else str(QualityState.UNCHECKED)
 
 
 class DatasetVersionDetailOutput(DatasetVersionOutput):
@@ -218,11 +227,17 @@ class VersionDetailApi(APIView):
 
 
 class VersionRowsApi(APIView):
-    """Documents of a split."""
+    """Documents of a split; those that hold a text; or those behind a figure of the report.
+
+    `next_offset` is where to go on, null at the end. A search reads a bounded part at a time, so an
+    answer without rows may have a `next_offset`.
+    """
 
     @extend_schema(
         parameters=[
             OpenApiParameter("split", str, enum=list(selectors.SPLITS)),
+            OpenApiParameter("q", str, description="Only documents that hold this text"),
+            OpenApiParameter("finding", str, enum=list(MEASURES)),
             OpenApiParameter("offset", int),
             OpenApiParameter("limit", int),
         ],
@@ -230,6 +245,7 @@ class VersionRowsApi(APIView):
             "A window of documents",
             split="string",
             offset="integer",
+            next_offset={"type": "integer", "nullable": True},
             total="integer",
             rows={"type": "array", "items": {"type": "object"}},
         ),
@@ -238,11 +254,29 @@ class VersionRowsApi(APIView):
         actor: Any = request.user
         version = selectors.version_get(actor=actor, version_id=pk)
         query = request.query_params
-        split = query.get("split", "train")
+        split, finding, text = query.get("split", ""), query.get("finding", ""), query.get("q", "")
         offset, limit = whole(query, "offset", 0), whole(query, "limit", 50)
-        rows = selectors.version_rows(version=version, split=split, offset=offset, limit=limit)
-        total = version.counts.get(split, {}).get("documents", 0)
-        return Response({"split": split, "offset": offset, "total": total, "rows": rows})
+        total = version.counts.get(split or "train", {}).get("documents", 0)
+        after: int | None
+        if finding:
+            rows, after = rows_of_finding(
+                version=version, measure=finding, split=split, offset=offset, limit=limit
+            )
+        elif text:
+            rows, after = rows_search(
+                version=version, text=text, split=split or "train", offset=offset, limit=limit
+            )
+        else:
+            rows = selectors.version_rows(
+                version=version, split=split or "train", offset=offset, limit=limit
+            )
+            after = offset + limit if offset + limit < total else None
+        return Response(
+            {
+                "split": split or "train", "offset": offset, "next_offset": after, "total": total,
+                "rows": rows,
+            }
+        )  # fmt: skip
 
 
 class VersionReimportApi(APIView):

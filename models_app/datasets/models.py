@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from models_app.core.clock import now
 from models_app.core.models import TeamOwned, TeamQuerySet
-from models_app.datasets.states import VersionState
+from models_app.datasets.states import QualityState, VersionState
 
 
 class Dataset(TeamOwned):
@@ -48,6 +48,14 @@ class DatasetVersion(models.Model):
     produced_by = models.ForeignKey(
         "jobs.Job", null=True, on_delete=models.PROTECT, related_name="dataset_versions"
     )
+    #: What it was prepared from, and by which configuration; an imported version has neither.
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="children"
+    )
+    config_revision = models.ForeignKey(
+        "configs.ConfigRevision", null=True, blank=True, on_delete=models.PROTECT,
+        related_name="dataset_versions",
+    )  # fmt: skip
     created_at = models.DateTimeField(default=now, editable=False)
 
     team_path = "dataset__team_id"
@@ -70,3 +78,83 @@ class DatasetVersion(models.Model):
     @property
     def team_id(self) -> int:
         return self.dataset.team_id
+
+
+class QualityPolicy(TeamOwned):
+    """One immutable state of the rules of a team; the newest is in force."""
+
+    number = models.PositiveIntegerField()
+    spec = models.JSONField()
+    digest = models.CharField(max_length=64)
+    reason = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        verbose_name = _("data policy")
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["team", "number"], name="quality_policy_number")
+        ]
+
+    def __str__(self) -> str:
+        return f"r{self.number}"
+
+
+class QualityReport(models.Model):
+    """What a check has measured. Never changed; `files` is the manifest of its lists of rows."""
+
+    version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="reports")
+    report = models.JSONField()
+    digest = models.CharField(max_length=64)
+    files = models.JSONField(default=dict)
+    produced_by = models.ForeignKey(
+        "jobs.Job", null=True, on_delete=models.PROTECT, related_name="quality_reports"
+    )
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    team_path = "version__dataset__team_id"
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("quality report")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.version} #{self.pk}"
+
+
+class VersionQuality(models.Model):
+    """Whether a version may be trained on: its newest report, judged by the policy in force."""
+
+    version = models.OneToOneField(DatasetVersion, on_delete=models.PROTECT, related_name="quality")
+    state = models.CharField(
+        max_length=16, choices=QualityState.choices, default=QualityState.UNCHECKED
+    )
+    report = models.ForeignKey(
+        QualityReport, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    #: Without one the rules that an installation starts with are in force.
+    policy = models.ForeignKey(
+        QualityPolicy, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    #: Digest of report and policy together: what a waiver is given for.
+    basis = models.CharField(max_length=64, blank=True)
+    breaches = models.JSONField(default=list, help_text="Rules that the report breaks")
+    changed_at = models.DateTimeField(default=now)
+
+    team_path = "version__dataset__team_id"
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("data quality")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(state__in=QualityState.values), name="quality_state_known"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.state}"
+
+    @property
+    def team_id(self) -> int:
+        return self.version.dataset.team_id

@@ -1,6 +1,7 @@
 """Reads datasets and their versions, filtered by what the actor may see."""
 
 import json
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -11,10 +12,13 @@ from models_app.core.actor import Actor
 from models_app.core.blobs import blob_open
 from models_app.core.errors import FieldError
 from models_app.datasets.models import Dataset, DatasetVersion
+from models_app.datasets.quality import index_place
 from models_app.datasets.states import VersionState
 
 SPLITS = ("train", "validation")
 MOST_ROWS = 500
+#: What is shown of a version beside itself.
+RELATED = ("dataset__team", "produced_by", "quality", "parent__dataset", "config_revision__config")
 
 
 def dataset_list(*, actor: Actor, team: str = "", name: str = "") -> QuerySet[Dataset]:
@@ -44,7 +48,7 @@ def version_list(
     *, actor: Actor, dataset: Dataset | None = None, state: str = ""
 ) -> QuerySet[DatasetVersion]:
     """Versions, newest first."""
-    rows = DatasetVersion.objects.visible_to(actor).select_related("dataset__team", "produced_by")
+    rows = DatasetVersion.objects.visible_to(actor).select_related(*RELATED)
     if dataset is not None:
         rows = rows.filter(dataset=dataset)
     if state:
@@ -54,13 +58,12 @@ def version_list(
 
 def version_get(*, actor: Actor, version_id: int) -> DatasetVersion:
     """One version, or NotFound."""
-    rows = DatasetVersion.objects.select_related("dataset__team", "produced_by")
-    return rows.get_visible(actor, pk=version_id)
+    return DatasetVersion.objects.select_related(*RELATED).get_visible(actor, pk=version_id)
 
 
 def version_numbered(*, actor: Actor, team: str, name: str, number: int) -> DatasetVersion:
     """One version by the names in its address, or NotFound."""
-    rows = DatasetVersion.objects.select_related("dataset__team", "produced_by__created_by")
+    rows = DatasetVersion.objects.select_related(*RELATED, "produced_by__created_by")
     return rows.get_visible(actor, dataset__team__slug=team, dataset__name=name, number=number)
 
 
@@ -96,11 +99,27 @@ def version_rows(
         raise FieldError("offset", _("Use a whole number from 0."))
     if not 1 <= limit <= MOST_ROWS:
         raise FieldError("limit", _("Use a number from 1 to %(most)s.") % {"most": MOST_ROWS})
-    lines = islice(_lines(version, split), offset, offset + limit)
+    lines = islice(lines_from(version, split, offset), limit)
     return [{"index": offset + place, **json.loads(line)} for place, line in enumerate(lines)]
 
 
-def _lines(version: DatasetVersion, split: str) -> Any:
-    for _path, entry in split_files(version, split):
+def lines_from(version: DatasetVersion, split: str, offset: int) -> Iterator[bytes]:
+    """The stored lines of a split from `offset` on; an index, where a check made one, saves reading
+    what is before.
+    """
+    start_file, start_byte, passed = index_place(version, split, offset)
+    lines = _lines(version, split, start_file, start_byte)
+    return islice(lines, offset - passed, None)
+
+
+def _lines(
+    version: DatasetVersion, split: str, start_file: str, start_byte: int
+) -> Iterator[bytes]:
+    for path, entry in split_files(version, split):
+        name = path.rsplit("/", 1)[1]
+        if name < start_file:
+            continue
         with blob_open(entry["sha256"]) as stream:
-            yield from stream
+            if name == start_file:
+                stream.seek(start_byte)
+            yield from (line for line in stream if line.strip())

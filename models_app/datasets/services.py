@@ -14,6 +14,7 @@ from models_app.core.errors import Conflict, FieldError, WrongState
 from models_app.core.names import clean_slug, clean_text
 from models_app.core.permission import require
 from models_app.core.states import advance
+from models_app.datasets.checking import quality_check_submit
 from models_app.datasets.importing import (
     MOST_FILES,
     ImportOptions,
@@ -131,6 +132,9 @@ def version_reimport(
     if version.state == VersionState.PENDING:
         said = _("Wait until this version is imported; then it can be imported again.")
         raise WrongState(said)
+    if source.get("kind") == "prepare":
+        said = _("This version was prepared from another one: prepare that one again.")
+        raise WrongState(said)
     options = options or ImportOptions(**parameters_of(version.source))
     if source.get("kind") == "path":
         return version_import_path(
@@ -214,11 +218,13 @@ def version_complete(*, version_id: int, job: Job, result: dict[str, Any]) -> Da
         preview=result["preview"],
         source={
             **version.source, "files": files, "empty_skipped": result["empty_skipped"],
+            **result.get("facts", {}),
         },
     )  # fmt: skip
     changes = {"digest": version.digest, "job": job.pk}
     audit_record(actor=SYSTEM, action="dataset_version.ready", obj=version, changes=changes)
     _announce(version.dataset)
+    quality_check_submit(actor=SYSTEM, version=version)
     return version
 
 

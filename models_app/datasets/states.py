@@ -2,6 +2,12 @@
 
 pending ──import job succeeds──▶ ready
    └─────import job fails──────▶ failed      (nothing half-made is ever ready)
+
+The quality of a ready one, judged by the policy of its team:
+
+unchecked ──report keeps the rules──▶ passed
+   └──────breaks one that blocks────▶ blocked ──approved by others──▶ waived
+A new report or a new policy judges it again.
 """
 
 from django.db import models
@@ -18,4 +24,20 @@ ALLOWED: dict[str, set[str]] = {
     VersionState.PENDING: {VersionState.READY, VersionState.FAILED},
     VersionState.READY: set(),
     VersionState.FAILED: set(),
+}
+
+
+class QualityState(models.TextChoices):
+    UNCHECKED = "unchecked", _("Not checked")
+    PASSED = "passed", _("Passed")
+    BLOCKED = "blocked", _("Blocked")
+    WAIVED = "waived", _("Waived")
+
+
+Q = QualityState
+QUALITY_ALLOWED: dict[str, set[str]] = {
+    Q.UNCHECKED: {Q.PASSED, Q.BLOCKED},
+    Q.PASSED: {Q.BLOCKED},
+    Q.BLOCKED: {Q.PASSED, Q.WAIVED},
+    Q.WAIVED: {Q.BLOCKED, Q.PASSED},
 }

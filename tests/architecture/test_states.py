@@ -10,8 +10,9 @@ from models_app.approvals.states import ALLOWED as APPROVAL
 from models_app.core.clock import now
 from models_app.core.errors import WrongState
 from models_app.core.states import advance
-from models_app.datasets.models import DatasetVersion
+from models_app.datasets.models import DatasetVersion, VersionQuality
 from models_app.datasets.states import ALLOWED as DATASET_VERSION
+from models_app.datasets.states import QUALITY_ALLOWED as QUALITY
 from models_app.deployments.models import Replica, Revision
 from models_app.deployments.states import ALLOWED as REVISION
 from models_app.deployments.states import REPLICA_ALLOWED as REPLICA
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.django_db
 MACHINES = {
     Job: (JOB, {"team_id": 1, "kind": "x", "title": "x", "pool_id": 1, "run_after": now()}),
     DatasetVersion: (DATASET_VERSION, {"dataset_id": 1, "number": 1}),
+    VersionQuality: (QUALITY, {"version_id": 1}),
     ModelVersion: (MODEL_VERSION, {"model_id": 1, "number": 1}),
     StageMove: (STAGE_MOVE, {"version_id": 1, "old": "none", "new": "staging", "reason": "x"}),
     ApprovalRequest: (

@@ -11,15 +11,16 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from console.pages.datasets.chosen import chosen_documents, finding_filter
 from console.pages.datasets.documents import LONGEST_SHOWN, Documents, per_page, shown_document
 from console.pages.datasets.figures import average_length, histograms, splits
-from console.pages.datasets.forms import option_lines
+from console.pages.datasets.prepare_form import settings_lines, step_lines
 from console.pages.datasets.uploading import CHANGE
 from models_app.core.errors import NotFound
 from models_app.datasets import selectors
-from models_app.datasets.importing import parameters_of
 from models_app.datasets.lengths import document_text
 from models_app.datasets.models import DatasetVersion
+from models_app.datasets.quality import quality_of
 from models_app.datasets.services import version_reimport
 from models_app.datasets.states import VersionState
 from models_app.jobs.models import Job
@@ -31,12 +32,13 @@ FILES_PER_PAGE = 50
 PER_PAGE = 25
 
 
-def _version(request: HttpRequest, team: str, name: str, number: int) -> DatasetVersion:
+def version_shown(request: HttpRequest, team: str, name: str, number: int) -> DatasetVersion:
+    """The version of an address, or NotFound."""
     actor: Any = request.user
     return selectors.version_numbered(actor=actor, team=team, name=name, number=number)
 
 
-def _show(request: HttpRequest, version: DatasetVersion, tab: str, **more: Any) -> HttpResponse:
+def show_tab(request: HttpRequest, version: DatasetVersion, tab: str, **more: Any) -> HttpResponse:
     """The page of a version with one of its tabs."""
     actor: Any = request.user
     topic, job = f"dataset.{version.dataset_id}", version.produced_by
@@ -44,6 +46,7 @@ def _show(request: HttpRequest, version: DatasetVersion, tab: str, **more: Any) 
         topic += f" job.{version.produced_by_id}"
     tabs = [
         ("preview", _("Preview"), "dataset_version"),
+        ("quality", _("Quality"), "dataset_version_quality"),
         ("statistics", _("Statistics"), "dataset_version_statistics"),
         ("source", _("Source"), "dataset_version_source"),
         ("used", _("Used by"), "dataset_version_used"),
@@ -62,6 +65,7 @@ def _show(request: HttpRequest, version: DatasetVersion, tab: str, **more: Any) 
         "counts": version.counts,
         "total": version.counts.get("total", {}),
         "may_change": actor.has_perm(CHANGE, version),
+        "quality": quality_of(version),
         **more,
     }
     return render(request, f"datasets/version_{tab}.html", context)
@@ -69,28 +73,31 @@ def _show(request: HttpRequest, version: DatasetVersion, tab: str, **more: Any) 
 
 @login_required
 def preview(request: HttpRequest, team: str, name: str, number: int) -> HttpResponse:
-    """Documents of either split, in pages."""
-    version = _version(request, team, name, number)
+    """Documents of either split, in pages; those that hold a text; those behind a finding."""
+    version = version_shown(request, team, name, number)
     split = request.GET.get("split", "")
     split = split if split in selectors.SPLITS else "train"
+    shared = {"split": split, "splits": splits(version), "finding_filter": finding_filter(version)}
+    chosen = chosen_documents(request, version, split)
+    if chosen is not None:
+        return show_tab(request, version, "preview", **shared, **chosen)
     documents: Any = Documents(version, split)
     page = Paginator(documents, per_page(version, split)).get_page(request.GET.get("page"))
-    return _show(
+    return show_tab(
         request,
         version,
         "preview",
         page=page,
         documents=[shown_document(row) for row in page.object_list],
-        split=split,
-        splits=splits(version),
+        **shared,
     )
 
 
 @login_required
 def statistics(request: HttpRequest, team: str, name: str, number: int) -> HttpResponse:
     """Counts of each split, and how long the documents are."""
-    version = _version(request, team, name, number)
-    return _show(
+    version = version_shown(request, team, name, number)
+    return show_tab(
         request,
         version,
         "statistics",
@@ -103,14 +110,15 @@ def statistics(request: HttpRequest, team: str, name: str, number: int) -> HttpR
 @login_required
 def source(request: HttpRequest, team: str, name: str, number: int) -> HttpResponse:
     """What the version was made of: files, options, job; and the files that it is."""
-    version = _version(request, team, name, number)
+    version = version_shown(request, team, name, number)
     kept = sorted(version.manifest.items())
-    return _show(
+    return show_tab(
         request,
         version,
         "source",
         page=_source_files(request, version),
-        parameters=option_lines(parameters_of(version.source)),
+        parameters=settings_lines(version),
+        steps=step_lines(version),
         took=_took(version.produced_by),
         manifest=kept[:FILES_PER_PAGE],
         kept_more=max(0, len(kept) - FILES_PER_PAGE),
@@ -132,12 +140,12 @@ def _source_files(request: HttpRequest, version: DatasetVersion) -> Page[Any]:
 def used(request: HttpRequest, team: str, name: str, number: int) -> HttpResponse:
     """Model versions that were trained on it, or evaluations that were scored on it."""
     actor: Any = request.user
-    version = _version(request, team, name, number)
+    version = version_shown(request, team, name, number)
     trained = model_versions(actor=actor).filter(dataset_version=version)
     scored = evaluation_list(actor=actor, dataset_version=version.pk)
     what = "evaluations" if request.GET.get("show") == "evaluations" else "models"
     rows: Any = scored if what == "evaluations" else trained
-    return _show(
+    return show_tab(
         request,
         version,
         "used",
@@ -162,7 +170,7 @@ def document(
     request: HttpRequest, team: str, name: str, number: int, split: str, index: int
 ) -> HttpResponse:
     """One document whole; for a script only its text, to be put in place."""
-    version = _version(request, team, name, number)
+    version = version_shown(request, team, name, number)
     text = _document(version, split, index)
     context = {
         "version": version,
@@ -186,7 +194,7 @@ def document_file(
     request: HttpRequest, team: str, name: str, number: int, split: str, index: int
 ) -> HttpResponse:
     """One document as a text file."""
-    version = _version(request, team, name, number)
+    version = version_shown(request, team, name, number)
     response = HttpResponse(
         _document(version, split, index), content_type="text/plain; charset=utf-8"
     )
@@ -200,6 +208,6 @@ def document_file(
 def again(request: HttpRequest, team: str, name: str, number: int) -> HttpResponse:
     """The same files and options once more, as a new version."""
     actor: Any = request.user
-    made = version_reimport(actor=actor, version=_version(request, team, name, number))
+    made = version_reimport(actor=actor, version=version_shown(request, team, name, number))
     messages.success(request, _("The import is queued. This page follows it."))
     return redirect("dataset_version", team, name, made.number)

@@ -3,13 +3,18 @@
 from django.utils.translation import gettext as _
 
 from models_app.configs.specs.base import Spec
+from models_app.configs.specs.data import DataSpec
 from models_app.configs.specs.serving import ServingSpec
 from models_app.configs.specs.training import TrainingSpec
 from models_app.core.errors import FieldError
 
-SPECS: dict[str, type[Spec]] = {"training": TrainingSpec, "serving": ServingSpec}
+SPECS: dict[str, type[Spec]] = {
+    "training": TrainingSpec,
+    "serving": ServingSpec,
+    "data": DataSpec,
+}
 
-__all__ = ["SPECS", "ServingSpec", "Spec", "TrainingSpec", "spec_class"]
+__all__ = ["SPECS", "DataSpec", "ServingSpec", "Spec", "TrainingSpec", "spec_class"]
 
 
 def spec_class(kind: str) -> type[Spec]:

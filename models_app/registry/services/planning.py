@@ -15,6 +15,7 @@ from models_app.core.permission import can_see, require
 from models_app.core.states import state_word
 from models_app.core.validation import parse
 from models_app.datasets.models import DatasetVersion
+from models_app.datasets.quality import training_refusal
 from models_app.datasets.states import VersionState as DatasetState
 from models_app.pools.selectors import node_list
 from models_app.registry.models import ModelVersion
@@ -90,6 +91,9 @@ def _check_inputs(
         raise FieldError("dataset_version", _("Choose a dataset version of the same team."))
     if dataset_version.state != DatasetState.READY:
         raise FieldError("dataset_version", _not_ready(dataset_version))
+    refusal = training_refusal(dataset_version)
+    if refusal:
+        raise FieldError("dataset_version", refusal)
     if base_version is None:
         return
     if not can_see(actor, base_version) or base_version.team_id != team.pk:

@@ -1,0 +1,1 @@
+"""Preparing dataset versions, judging their quality, and waivers of what blocks them."""
