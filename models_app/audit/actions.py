@@ -61,6 +61,7 @@ LABELS: dict[str, str | Promise] = {
     "dataset_version.ready": _("Dataset version ready"),
     "dataset_version.failed": _("Dataset version failed"),
     "config.revised": _("Configuration revised"),
+    "config.overlaid": _("Overlay of a configuration revised"),
     "model.created": _("Model created"),
     "model.described": _("Description of a model changed"),
     "model_version.training_started": _("Training started"),

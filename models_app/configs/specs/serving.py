@@ -1,14 +1,19 @@
 """How a deployment serves a model version."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from models_app.configs.specs.advice import serving_warnings
 from models_app.configs.specs.base import Spec
+from models_app.configs.specs.effects import serving_effects
 
 
 class ServingSpec(Spec):
     """Replicas and what each of them may use."""
+
+    overlaid: ClassVar[bool] = True
 
     replicas: int = Field(
         1, ge=1, le=16, title="Replicas", description="Model servers that answer side by side."
@@ -40,3 +45,10 @@ class ServingSpec(Spec):
         title="Keep warm (seconds)",
         description="How long replaced replicas stay loaded, so that a roll-back takes seconds.",
     )
+
+    @classmethod
+    def effects(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+        return serving_effects(old, new)
+
+    def warnings(self) -> dict[str, str]:
+        return serving_warnings(self)

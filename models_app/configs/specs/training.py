@@ -1,12 +1,15 @@
 """Everything that decides what comes out of a training, together with its data."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from django.utils.translation import gettext as _
 from pydantic import Field, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
+from models_app.configs.specs.advice import training_warnings
 from models_app.configs.specs.base import Spec, refuse
+from models_app.configs.specs.effects import training_effects
 
 MOST_STEPS = 100_000_000
 
@@ -144,6 +147,13 @@ class TrainingSpec(Spec):
             ]
             raise ValidationError.from_exception_data("TrainingSpec", details)
         return self
+
+    @classmethod
+    def effects(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+        return training_effects(old, new)
+
+    def warnings(self) -> dict[str, str]:
+        return training_warnings(self)
 
     @property
     def tokens_seen(self) -> int:
