@@ -1,5 +1,7 @@
 """Reads configurations and their revisions, filtered by what the actor may see."""
 
+from collections.abc import Iterable
+
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
@@ -26,6 +28,27 @@ def config_list(
 def config_get(*, actor: Actor, config_id: int) -> Config:
     """One configuration, or NotFound."""
     return Config.objects.select_related("team", "created_by").get_visible(actor, pk=config_id)
+
+
+def config_named(*, actor: Actor, team: str, kind: str, name: str) -> Config:
+    """One configuration by what people call it, or NotFound."""
+    rows = Config.objects.select_related("team", "created_by")
+    return rows.get_visible(actor, team__slug=team, kind=kind, name=name)
+
+
+def newest_revisions(configs: Iterable[Config]) -> dict[int, ConfigRevision]:
+    """The newest revision of each, in one query."""
+    rows = ConfigRevision.objects.filter(config__in=[config.pk for config in configs])
+    newest = rows.order_by("config_id", "-number").distinct("config_id")
+    return {row.config_id: row for row in newest.select_related("author")}
+
+
+def revision_choices(*, actor: Actor, kind: str = "", limit: int = 300) -> list[ConfigRevision]:
+    """Revisions to choose from, newest first."""
+    rows = ConfigRevision.objects.visible_to(actor).select_related("config__team")
+    if kind:
+        rows = rows.filter(config__kind=kind)
+    return list(rows.order_by("-id")[:limit])
 
 
 def revision_list(*, actor: Actor, config: Config) -> QuerySet[ConfigRevision]:

@@ -14,6 +14,8 @@ class Spec(BaseModel):
 
     #: Whether environments may change it by overlays: what uses it runs in one of them.
     overlaid: ClassVar[bool] = False
+    #: Settings that forms fold away at first.
+    folded: ClassVar[tuple[str, ...]] = ()
 
     def plain(self) -> dict[str, Any]:
         """All fields as JSON values, defaults included, so that a later default changes nothing."""
