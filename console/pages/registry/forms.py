@@ -104,6 +104,8 @@ class TrainingForm(PlacingForm):
         label=_("Tokenizer"),
         choices=[("bpe", _("Pieces of words (BPE)")), ("char", _("Characters"))],
     )
+    #: The configuration that filled it in; used as it is while nothing of it was changed.
+    config = forms.CharField(required=False, widget=forms.HiddenInput)
     reason = forms.CharField(
         label=_("Why"),
         required=False,
