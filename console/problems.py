@@ -36,7 +36,8 @@ def problem(
 def problem_of(error: SlipwayError) -> dict[str, Any]:
     """The problem body of one of our own errors."""
     errors = error.errors if isinstance(error, InvalidInput) else None
-    extra = {k: v for k, v in error.extra.items() if isinstance(v, str | int | float | bool | list)}
+    plain = (str, int, float, bool, list, dict)
+    extra = {k: v for k, v in error.extra.items() if isinstance(v, plain)}
     return problem(
         status=error.status,
         code=error.code,

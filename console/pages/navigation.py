@@ -49,7 +49,8 @@ GROUPS: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
                 ("model_", "version_", "training_", "evaluation_"),
             ),
             Entry("dataset_list", _("Datasets"), "database", "s", ("dataset_",)),
-            Entry("job_list", _("Jobs"), "bolt", "j", ("job_", "config_")),
+            Entry("config_list", _("Configurations"), "adjustments-horizontal", "c", ("config_",)),
+            Entry("job_list", _("Jobs"), "bolt", "j", ("job_",)),
         ),
     ),
     (

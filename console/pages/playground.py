@@ -91,7 +91,7 @@ def _context(revision: Any) -> int:
     """Tokens that prompt and answer may have together; 0 where it is not known."""
     limits = (
         revision.model_version.facts.get("context"),
-        revision.config_revision.spec.get("max_context"),
+        revision.spec_in_effect.get("max_context"),
     )
     return min((int(limit) for limit in limits if limit), default=0)
 

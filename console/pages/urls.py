@@ -9,6 +9,7 @@ AREAS = [
     "approvals",
     "registry",
     "datasets",
+    "configs",
     "jobs",
     "deployments",
     "playground",

@@ -89,3 +89,8 @@ def approvers_of(request: ApprovalRequest) -> list[Any]:
 def environment_list() -> QuerySet[Environment]:
     """All environments with their policies, in order. Everybody signed in may read them."""
     return Environment.objects.order_by("position", "name")
+
+
+def environment_names() -> list[str]:
+    """Names of all environments, in their order."""
+    return list(environment_list().values_list("name", flat=True))

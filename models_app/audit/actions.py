@@ -67,6 +67,7 @@ LABELS: dict[str, str | Promise] = {
     "dataset_version.waived": _("Data policy waived for a dataset version"),
     "data_policy.changed": _("Data policy changed"),
     "config.revised": _("Configuration revised"),
+    "config.overlaid": _("Overlay of a configuration revised"),
     "model.created": _("Model created"),
     "model.described": _("Description of a model changed"),
     "model_version.training_started": _("Training started"),

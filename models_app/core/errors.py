@@ -79,6 +79,13 @@ class Conflict(SlipwayError):
     default = _("The thing has changed, or one like it exists already.")
 
 
+class PreconditionFailed(Conflict):
+    """The thing is no longer as the request took it to be (If-Match)."""
+
+    status = 412
+    code = "precondition_failed"
+
+
 class StaleEpoch(SlipwayError):
     """This attempt is no longer the current one: its lease ran out and its writes are refused."""
 

@@ -44,8 +44,8 @@ def _number(facts: dict[str, Any], name: str) -> int:
 
 def revision_changes(old: Revision | None, new: Revision) -> list[Change]:
     """Version and settings, old beside new: what differs, or all of it for a first revision."""
-    before = old.config_revision.spec if old else {}
-    after = new.config_revision.spec
+    before = old.spec_in_effect if old else {}
+    after = new.spec_in_effect
     rows = [
         Change(
             name=_("Model version"),
@@ -54,6 +54,9 @@ def revision_changes(old: Revision | None, new: Revision) -> list[Change]:
             effect=_version_effect(old, new),
         )
     ]
+    if new.overlay_revision_id or new.config_revision.config.name != new.deployment.name:
+        was = old.settings_from if old else "–"
+        rows.append(Change(name=_("Configuration"), old=was, new=new.settings_from))
     for name, field in ServingSpec.model_fields.items():
         rows.append(
             Change(
@@ -75,7 +78,7 @@ def _version_effect(old: Revision | None, new: Revision) -> str:
 
 def _replica_effect(old: Revision | None, new: Revision) -> str:
     more = new.replicas - (old.replicas if old else 0)
-    amount = abs(more) * replica_bytes(new.model_version, new.config_revision.spec) // MIB
+    amount = abs(more) * replica_bytes(new.model_version, new.spec_in_effect) // MIB
     if more > 0:
         return _("about %(mib)s MiB more memory") % {"mib": amount}
     return _("about %(mib)s MiB less memory") % {"mib": amount}
@@ -126,7 +129,7 @@ def way_back(deployment: Deployment) -> str:
     active = deployment.active_revision
     if active is None:
         return _("Nothing serves yet: stopping the deployment undoes it.")
-    seconds = active.config_revision.spec.get("keep_warm_s", 0)
+    seconds = active.spec_in_effect.get("keep_warm_s", 0)
     if not seconds:
         return _("r%(n)s is stopped at once; a roll-back loads it again first.") % {
             "n": active.number

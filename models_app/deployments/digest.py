@@ -10,14 +10,14 @@ SHORT = 12
 def revision_digest(revision: Revision) -> str:
     """Computed from the rows as they are now, not from the digests that they claim to have.
 
-    It binds the files of the version, the whole configuration, the deployment, its environment and
-    the number of replicas: if any of them changes, no approval fits any more.
+    It binds the files of the version, the settings with the overlay applied, the deployment, its
+    environment and the number of replicas: if any of them changes, no approval fits any more.
     """
     version, config = revision.model_version, revision.config_revision
     return digest_json(
         {
             "version": [version.pk, version.digest, tree_digest(version.manifest)],
-            "config": [config.config.kind, config.spec],
+            "config": [config.config.kind, revision.spec_in_effect],
             "deployment": revision.deployment_id,
             "environment": revision.deployment.environment_id,
             "replicas": revision.replicas,

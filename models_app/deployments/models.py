@@ -1,5 +1,7 @@
 """Deployments, their immutable revisions, and the replicas that serve them."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
@@ -49,6 +51,15 @@ class Revision(models.Model):
     config_revision = models.ForeignKey(
         "configs.ConfigRevision", on_delete=models.PROTECT, related_name="revisions"
     )
+    #: What its environment changed of the configuration when it was made, and what came out.
+    overlay_revision = models.ForeignKey(
+        "configs.OverlayRevision",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="revisions",
+    )
+    overlaid_spec = models.JSONField(null=True, blank=True)
     replicas = models.PositiveSmallIntegerField(default=1, help_text="How many it wants")
     digest = models.CharField(max_length=64)
     reason = models.TextField(blank=True)
@@ -94,6 +105,19 @@ class Revision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.deployment.name} r{self.number}"
+
+    @property
+    def spec_in_effect(self) -> dict[str, Any]:
+        """The settings it runs with: the configuration, with the overlay of the environment."""
+        whole = self.overlaid_spec if self.overlaid_spec is not None else self.config_revision.spec
+        return dict(whole)
+
+    @property
+    def settings_from(self) -> str:
+        """Which revisions decide its settings: `small r3`, or `small r3 + production o2`."""
+        overlay = self.overlay_revision
+        base = str(self.config_revision)
+        return f"{base} + {overlay.environment} o{overlay.number}" if overlay else base
 
     @property
     def team_id(self) -> int:

@@ -96,6 +96,7 @@ def revision_list(*, actor: Actor, deployment: Deployment | None = None) -> Quer
         "deployment__environment",
         "model_version__model",
         "config_revision__config",
+        "overlay_revision",
         "approval",
         "created_by",
     )
@@ -120,7 +121,9 @@ def revision_by_number(*, actor: Actor, deployment: Deployment, number: int) -> 
 def revision_before(revision: Revision) -> Revision | None:
     """The one with the next lower number, to compare with."""
     rows = Revision.objects.filter(deployment_id=revision.deployment_id, number__lt=revision.number)
-    related = rows.select_related("model_version__model", "config_revision__config")
+    related = rows.select_related(
+        "model_version__model", "config_revision__config", "overlay_revision"
+    )
     return related.order_by("-number").first()
 
 

@@ -77,8 +77,10 @@ def _revision(pk: int) -> Revision:
         "deployment__team",
         "deployment__environment",
         "deployment__active_revision__config_revision__config",
+        "deployment__active_revision__overlay_revision",
         "deployment__active_revision__model_version__model",
         "model_version__model",
         "config_revision__config",
+        "overlay_revision",
         "approval",
     ).get(pk=pk)

@@ -12,6 +12,7 @@ from models_app.core.permission import can_see
 OBJECTS = {
     "job": "jobs.Job",
     "dataset": "datasets.Dataset",
+    "config": "configs.Config",
     "model": "registry.Model",
     "deployment": "deployments.Deployment",
     "approval": "approvals.ApprovalRequest",

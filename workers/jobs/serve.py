@@ -54,7 +54,7 @@ class Serve(JobKind):
             raise JobFailed(f"{version} is {version.get_state_display()}.", reason="integrity")
         model_dir = tree_materialise(version.manifest, folder / "model")
         _verify(version.manifest, model_dir)
-        spec = revision.config_revision.spec
+        spec = revision.spec_in_effect
         deployment = revision.deployment
         return {
             "model_dir": str(model_dir),

@@ -98,7 +98,7 @@ def revision_context(actor: Any, row: Deployment, revision: Revision) -> dict[st
     """The page of a revision."""
     before = selectors.revision_before(revision)
     _offer_ways(actor, row, [revision])
-    spec = revision.config_revision.spec
+    spec = revision.spec_in_effect
     settings = [(_(str(f.title or n)), spec.get(n)) for n, f in ServingSpec.model_fields.items()]
     replicas = selectors.replica_list(actor=actor, deployment=row, stopped=True)
     return {

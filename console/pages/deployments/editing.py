@@ -9,15 +9,20 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from console.pages.deployments.forms import DeploymentForm, RevisionForm, deployable
+from console.pages.deployments.forms import (
+    DeploymentForm,
+    RevisionForm,
+    configurations,
+    deployable,
+)
 from console.pages.forms import add_errors
-from models_app.configs.specs import ServingSpec
 from models_app.core.errors import InvalidInput
 from models_app.core.permission import require
 from models_app.deployments import selectors
 from models_app.deployments.comparison import rollout_plan
 from models_app.deployments.models import Deployment, Revision
 from models_app.deployments.services import deployment_launch, revision_create
+from models_app.deployments.services.settings import chosen_settings
 from models_app.deployments.states import RevisionState
 
 ADD = "deployments.add_deployment"
@@ -30,8 +35,15 @@ def deployment_new(request: HttpRequest) -> HttpResponse:
     actor: Any = request.user
     require(actor, ADD)
     versions = deployable(actor, ADD)
-    initial = {"model_version": request.GET.get("version", "")}
-    form = DeploymentForm(request.POST or None, versions=versions, initial=initial)
+    initial = {
+        "model_version": request.GET.get("version", ""), "config": request.GET.get("config", ""),
+    }  # fmt: skip
+    form = DeploymentForm(
+        request.POST or None,
+        versions=versions,
+        configs=configurations(actor, ADD, chosen=_chosen(request)),
+        initial=initial,
+    )
     if request.method == "POST" and form.is_valid():
         version = form.version()
         try:
@@ -42,11 +54,11 @@ def deployment_new(request: HttpRequest) -> HttpResponse:
                 environment=form.environments[form.cleaned_data["environment"]],
                 description=form.cleaned_data["description"],
                 model_version=version,
-                spec=form.spec(),
+                **form.settings(),
                 reason=form.cleaned_data["reason"],
             )
         except InvalidInput as error:
-            add_errors(form, error, prefix="spec.")
+            _refuse(form, error)
         else:
             messages.success(request, _("The deployment is created."))
             return redirect("deployment_detail", version.model.team.slug, made.name)
@@ -67,7 +79,9 @@ def revision_new(request: HttpRequest, team: str, name: str) -> HttpResponse:
     form = RevisionForm(
         request.POST or None,
         versions=deployable(actor, CHANGE, row.team),
-        initial=_initial(row, request.GET.get("version", "")),
+        configs=configurations(actor, CHANGE, row.team, _chosen(request)),
+        initial=_initial(row, request.GET.get("version", ""))
+        | {"config": request.GET.get("config", "")},
     )
     if request.method == "POST" and form.is_valid():
         try:
@@ -75,11 +89,11 @@ def revision_new(request: HttpRequest, team: str, name: str) -> HttpResponse:
                 actor=actor,
                 deployment=row,
                 model_version=form.version(),
-                spec=form.spec(),
+                **form.settings(),
                 reason=form.cleaned_data["reason"],
             )
         except InvalidInput as error:
-            add_errors(form, error, prefix="spec.")
+            _refuse(form, error)
         else:
             messages.success(request, _said(made))
             return redirect("deployment_detail", team, name)
@@ -97,7 +111,7 @@ def _initial(row: Deployment, version: str) -> dict[str, Any]:
         base = row.revisions.select_related("config_revision").order_by("-number").first()
     if base is None:
         return {"model_version": version}
-    return {**base.config_revision.spec, "model_version": version or base.model_version_id}
+    return {**base.spec_in_effect, "model_version": version or base.model_version_id}
 
 
 def _said(revision: Revision) -> str:
@@ -121,14 +135,42 @@ def deployment_plan(request: HttpRequest) -> HttpResponse:
     team, name = request.GET.get("team", ""), request.GET.get("deployment", "")
     if name:
         row = selectors.deployment_by_name(actor=actor, team=team, name=name)
-        form = RevisionForm(request.POST, versions=deployable(actor, CHANGE, row.team))
+        form = RevisionForm(
+            request.POST,
+            versions=deployable(actor, CHANGE, row.team),
+            configs=configurations(actor, CHANGE, row.team, _chosen(request)),
+        )
         fields = set(form.fields)
     else:
-        form = DeploymentForm(request.POST, versions=deployable(actor, ADD))
+        form = DeploymentForm(
+            request.POST,
+            versions=deployable(actor, ADD),
+            configs=configurations(actor, ADD, chosen=_chosen(request)),
+        )
         fields = set(form.fields) - {"name"}
     if set(form.errors) & fields:
         return render(request, "deployments/_plan.html", {"plan": None})
     if isinstance(form, DeploymentForm):
-        row = Deployment(environment=form.environments[form.cleaned_data["environment"]])
-    plan = rollout_plan(row, form.version(), ServingSpec(**form.spec()))
-    return render(request, "deployments/_plan.html", {"plan": plan})
+        row = Deployment(
+            environment=form.environments[form.cleaned_data["environment"]],
+            team=form.version().model.team,
+        )
+    try:
+        settings = chosen_settings(actor, row, **form.settings())
+    except InvalidInput as error:
+        return render(request, "deployments/_plan.html", {"plan": None, "problem": error.message})
+    plan = rollout_plan(row, form.version(), settings.spec)
+    context = {"plan": plan, "settings": settings, "spec": settings.spec.plain()}
+    return render(request, "deployments/_plan.html", context)
+
+
+def _chosen(request: HttpRequest) -> str:
+    """The configuration that is asked for, which need not be the newest of its name."""
+    return request.POST.get("config") or request.GET.get("config", "")
+
+
+def _refuse(form: RevisionForm, error: InvalidInput) -> None:
+    texts = {
+        "config" if path == "config_revision" else path: said for path, said in error.errors.items()
+    }
+    add_errors(form, InvalidInput(texts), prefix="spec.")

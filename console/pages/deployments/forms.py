@@ -3,9 +3,11 @@
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from models_app.approvals.selectors import environment_list
+from models_app.configs.models import ConfigRevision
 from models_app.configs.specs import ServingSpec
 from models_app.core.actor import Actor
 from models_app.core.teams import teams_where
@@ -14,6 +16,7 @@ from models_app.registry.states import VersionState
 
 #: More versions than a select can show are found through their own page's button.
 MOST_VERSIONS = 400
+MOST_CONFIGS = 200
 LABELS = {
     "replicas": (_("Replicas"), _("Model servers that answer side by side.")),
     "threads": (_("Threads"), _("Processor threads of each replica.")),
@@ -37,10 +40,35 @@ def deployable(actor: Actor, perm: str, team: Any = None) -> list[ModelVersion]:
     return list(ordered.select_related("model__team")[:MOST_VERSIONS])
 
 
+def configurations(
+    actor: Actor, perm: str, team: Any = None, chosen: str = ""
+) -> list[ConfigRevision]:
+    """The newest revision of each serving configuration, and the one that was asked for."""
+    teams = [team] if team is not None else teams_where(actor, perm)
+    rows = ConfigRevision.objects.visible_to(actor).filter(
+        config__kind="serving", config__team__in=teams
+    )
+    newest = rows.order_by("config__team__slug", "config__name", "-number")
+    newest = newest.distinct("config__team__slug", "config__name")
+    found = list(newest.select_related("config__team")[:MOST_CONFIGS])
+    if chosen.isascii() and chosen.isdecimal() and len(chosen) < 18:
+        known = {row.pk for row in found}
+        found += rows.filter(pk=int(chosen)).exclude(pk__in=known).select_related("config__team")
+    return found
+
+
 class RevisionForm(forms.Form):
     """What a deployment shall run."""
 
+    #: A configuration makes the fields of the settings needless (see `_asked`).
+    use_required_attribute = False
+
     model_version = forms.ChoiceField(label=_("Model version"))
+    config = forms.ChoiceField(
+        label=_("Settings"),
+        required=False,
+        help_text=_("Of a configuration, with the overlay that its environment has now."),
+    )
     replicas = forms.IntegerField()
     threads = forms.IntegerField()
     max_slots = forms.IntegerField()
@@ -59,8 +87,17 @@ class RevisionForm(forms.Form):
         help_text=_("Approvers and colleagues read it beside the revision."),
     )
 
-    def __init__(self, *args: Any, versions: list[ModelVersion], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        versions: list[ModelVersion],
+        configs: list[ConfigRevision] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.configs = {str(row.pk): row for row in configs or []}
+        rows = [(key, f"{row.config.team.slug}/{row}") for key, row in self.configs.items()]
+        self.fields["config"].choices = [("", gettext("As given here")), *rows]  # type: ignore[attr-defined]
         self.versions = {str(row.pk): row for row in versions}
         choices = [
             (str(row.pk), f"{row.model.team.slug}/{row.model.name} v{row.number}")
@@ -69,6 +106,9 @@ class RevisionForm(forms.Form):
         self.fields["model_version"].choices = choices  # type: ignore[attr-defined]
         for name, (label, help_text) in LABELS.items():
             self._bound(name, label, help_text)
+        if self.is_bound and self.data.get("config"):
+            for name in ServingSpec.model_fields:
+                self.fields[name].required = False
 
     def _bound(self, name: str, label: Any, help_text: Any) -> None:
         """A setting with the bounds and the default that the configuration has."""
@@ -85,9 +125,12 @@ class RevisionForm(forms.Form):
         """The chosen version."""
         return self.versions[self.cleaned_data["model_version"]]
 
-    def spec(self) -> dict[str, Any]:
-        """The settings as the service takes them."""
-        return {name: self.cleaned_data[name] for name in ServingSpec.model_fields}
+    def settings(self) -> dict[str, Any]:
+        """`spec` or `config_revision`, as services take them."""
+        chosen = self.configs.get(self.cleaned_data["config"])
+        if chosen is not None:
+            return {"config_revision": chosen}
+        return {"spec": {name: self.cleaned_data[name] for name in ServingSpec.model_fields}}
 
 
 class DeploymentForm(RevisionForm):

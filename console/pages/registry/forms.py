@@ -22,12 +22,7 @@ MOST_CHOICES = 400
 NEW = "new"
 #: What most trainings are decided by; everything else is under "Advanced".
 BASIC = ("sequence_length", "batch_size", "steps", "learning_rate")
-ADVANCED = (
-    "seed", "warmup_steps", "schedule", "min_learning_rate", "gradient_accumulation",
-    "weight_decay", "beta1", "beta2", "gradient_clip", "dropout", "sampling", "precision",
-    "evaluate_every", "evaluation_batches", "checkpoint_every", "keep_checkpoints", "log_every",
-    "threads",
-)  # fmt: skip
+ADVANCED = TrainingSpec.folded
 LABELS: dict[str, tuple[Any, Any]] = {
     "sequence_length": (
         _("Sequence length"),
@@ -109,6 +104,8 @@ class TrainingForm(PlacingForm):
         label=_("Tokenizer"),
         choices=[("bpe", _("Pieces of words (BPE)")), ("char", _("Characters"))],
     )
+    #: The configuration that filled it in; used as it is while nothing of it was changed.
+    config = forms.CharField(required=False, widget=forms.HiddenInput)
     reason = forms.CharField(
         label=_("Why"),
         required=False,

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -15,6 +16,8 @@ from django.views.decorators.http import require_POST
 from console.pages.forms import add_errors
 from console.pages.jobs.control import too_high
 from console.pages.registry.forms import NEW, PERM, TrainingForm
+from models_app.configs.models import ConfigRevision
+from models_app.configs.selectors import revision_get
 from models_app.core.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from models_app.core.permission import require
 from models_app.registry import selectors
@@ -24,7 +27,10 @@ from models_app.registry.services import model_create, training_plan, training_s
 
 @login_required
 def training_new(request: HttpRequest) -> HttpResponse:
-    """`?model=`, `?dataset_version=`, `?base_version=` or `?from=` (a version) fill it in."""
+    """`?model=`, `?dataset_version=`, `?base_version=` or `?from=` (a version) fill it in.
+
+    So does `?config=`, the revision of a configuration.
+    """
     actor: Any = request.user
     require(actor, PERM)
     form = TrainingForm(request.POST or None, actor=actor, initial=_initial(request))
@@ -43,7 +49,20 @@ def training_new(request: HttpRequest) -> HttpResponse:
             messages.success(request, _("The training is queued."))
             return redirect("job_detail", version.produced_by_id)
     status = 422 if form.errors else 200
-    return render(request, "models/training_new.html", {"form": form}, status=status)
+    config = config_asked(actor, str(form["config"].value() or ""))
+    context = {"form": form, "config": config}
+    return render(request, "models/training_new.html", context, status=status)
+
+
+def config_asked(actor: Any, key: str) -> ConfigRevision | None:
+    """The training configuration of an address or a form; None for what is none or is hidden."""
+    if not (key.isascii() and key.isdecimal() and len(key) < 18):
+        return None
+    try:
+        revision = revision_get(actor=actor, revision_id=int(key))
+    except NotFound:
+        return None
+    return revision if revision.config.kind == "training" else None
 
 
 @transaction.atomic
@@ -65,6 +84,7 @@ def _start(actor: Any, form: TrainingForm) -> ModelVersion:
         spec=form.spec(),
         base_version=form.bases.get(given["base_version"]),
         reason=given["reason"],
+        config_revision=config_asked(actor, given["config"]),
         **form.placing(),
     )
 
@@ -105,6 +125,9 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
         if name in request.GET
     }
     found.setdefault("preset", "gpt2-1m")
+    config = config_asked(actor, request.GET.get("config", ""))
+    if config is not None:
+        return {**found, **_settings(config.spec), "config": config.pk}
     key = request.GET.get("from", "")
     if not (key.isdecimal() and len(key) < 18):
         return found
@@ -113,13 +136,18 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
     except NotFound:
         return found
     spec = version.config_revision.spec if version.config_revision else {}
-    known = {name: value for name, value in spec.items() if value is not None}
-    if "architecture" in known:
-        known |= {"preset": "own", "architecture": json.dumps(known["architecture"], indent=2)}
     return {
         **found,
-        **known,
+        **_settings(spec),
         "model": version.model_id,
         "dataset_version": version.dataset_version_id,
         "base_version": version.base_version_id or "",
     }
+
+
+def _settings(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored settings as the form shows them."""
+    known = {name: value for name, value in spec.items() if value is not None}
+    if "architecture" in known:
+        known |= {"preset": "own", "architecture": json.dumps(known["architecture"], indent=2)}
+    return known

@@ -1,6 +1,7 @@
 """What all configuration contents share: frozen, no unknown fields, no NaN."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
@@ -11,9 +12,23 @@ class Spec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
 
+    #: Whether environments may change it by overlays: what uses it runs in one of them.
+    overlaid: ClassVar[bool] = False
+    #: Settings that forms fold away at first.
+    folded: ClassVar[tuple[str, ...]] = ()
+
     def plain(self) -> dict[str, Any]:
         """All fields as JSON values, defaults included, so that a later default changes nothing."""
         return self.model_dump(mode="json")
+
+    @classmethod
+    def effects(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+        """What changes of settings bring about, by their paths; one sentence each."""
+        return {}
+
+    def warnings(self) -> dict[str, str]:
+        """What is allowed and yet probably not meant, by the path of the setting."""
+        return {}
 
 
 def refuse(message: str) -> PydanticCustomError:

@@ -1,42 +1,71 @@
 """How a deployment serves a model version."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
+from django.utils.translation import gettext_noop
 from pydantic import Field
 
+from models_app.configs.specs.advice import serving_warnings
 from models_app.configs.specs.base import Spec
+from models_app.configs.specs.effects import serving_effects
 
 
 class ServingSpec(Spec):
     """Replicas and what each of them may use."""
 
+    overlaid: ClassVar[bool] = True
+
     replicas: int = Field(
-        1, ge=1, le=16, title="Replicas", description="Model servers that answer side by side."
+        1,
+        ge=1,
+        le=16,
+        title=gettext_noop("Replicas"),
+        description=gettext_noop("Model servers that answer side by side."),
     )
     threads: int = Field(
-        1, ge=1, le=256, title="Threads", description="Processor threads of each replica."
+        1,
+        ge=1,
+        le=256,
+        title=gettext_noop("Threads"),
+        description=gettext_noop("Processor threads of each replica."),
     )
     max_slots: int = Field(
         16,
         ge=1,
         le=512,
-        title="Requests at once",
-        description="Sequences that one replica works on at the same time; more wait in line.",
+        title=gettext_noop("Requests at once"),
+        description=gettext_noop(
+            "Sequences that one replica works on at the same time; more wait in line."
+        ),
     )
     max_context: int = Field(
         0,
         ge=0,
         le=131_072,
-        title="Longest context",
-        description="Tokens of prompt and answer together; 0 takes the model's own limit.",
+        title=gettext_noop("Longest context"),
+        description=gettext_noop(
+            "Tokens of prompt and answer together; 0 takes the model's own limit."
+        ),
     )
     dtype: Literal["fp32", "bf16"] = Field(
-        "fp32", title="Number format", description="bf16 halves the memory where it is supported."
+        "fp32",
+        title=gettext_noop("Number format"),
+        description=gettext_noop("bf16 halves the memory where it is supported."),
     )
     keep_warm_s: int = Field(
         300,
         ge=0,
         le=86_400,
-        title="Keep warm (seconds)",
-        description="How long replaced replicas stay loaded, so that a roll-back takes seconds.",
+        title=gettext_noop("Keep warm (seconds)"),
+        description=gettext_noop(
+            "How long replaced replicas stay loaded, so that a roll-back takes seconds."
+        ),
     )
+
+    @classmethod
+    def effects(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+        return serving_effects(old, new)
+
+    def warnings(self) -> dict[str, str]:
+        return serving_warnings(self)

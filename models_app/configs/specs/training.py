@@ -1,12 +1,16 @@
 """Everything that decides what comes out of a training, together with its data."""
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from pydantic import Field, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
+from models_app.configs.specs.advice import training_warnings
 from models_app.configs.specs.base import Spec, refuse
+from models_app.configs.specs.effects import training_effects
 
 MOST_STEPS = 100_000_000
 
@@ -14,68 +18,99 @@ MOST_STEPS = 100_000_000
 class TrainingSpec(Spec):
     """The settings of one training; the names are those of the training loop."""
 
+    folded: ClassVar[tuple[str, ...]] = (
+        "seed", "warmup_steps", "schedule", "min_learning_rate", "gradient_accumulation",
+        "weight_decay", "beta1", "beta2", "gradient_clip", "dropout", "sampling", "precision",
+        "evaluate_every", "evaluation_batches", "checkpoint_every", "keep_checkpoints",
+        "log_every", "threads",
+    )  # fmt: skip
+
     preset: str | None = Field(
         None,
         max_length=63,
-        title="Preset",
-        description="A ready-made shape. Leave empty with an architecture or a base version.",
+        title=gettext_noop("Preset"),
+        description=gettext_noop(
+            "A ready-made shape. Leave empty with an architecture or a base version."
+        ),
     )
     architecture: dict[str, Any] | None = Field(
         None,
-        title="Architecture",
-        description="A transformers configuration (model_type and sizes) instead of a preset.",
+        title=gettext_noop("Architecture"),
+        description=gettext_noop(
+            "A transformers configuration (model_type and sizes) instead of a preset."
+        ),
     )
     tokenizer: Literal["bpe", "char", "base"] = Field(
         "bpe",
-        title="Tokenizer",
-        description="bpe learns pieces of words, char takes characters, base keeps the base's.",
+        title=gettext_noop("Tokenizer"),
+        description=gettext_noop(
+            "bpe learns pieces of words, char takes characters, base keeps the base's."
+        ),
     )
     vocab_size: int = Field(
         4096,
         ge=2,
         le=262_144,
-        title="Vocabulary",
-        description="How many tokens the tokenizer may learn.",
+        title=gettext_noop("Vocabulary"),
+        description=gettext_noop("How many tokens the tokenizer may learn."),
     )
     sequence_length: int = Field(
         256,
         ge=2,
         le=131_072,
-        title="Sequence length",
-        description="Tokens that the model sees at once; also its longest context when it serves.",
+        title=gettext_noop("Sequence length"),
+        description=gettext_noop(
+            "Tokens that the model sees at once; also its longest context when it serves."
+        ),
     )
     batch_size: int = Field(
-        16, ge=1, le=65_536, title="Batch size", description="Sequences of one optimiser step."
+        16,
+        ge=1,
+        le=65_536,
+        title=gettext_noop("Batch size"),
+        description=gettext_noop("Sequences of one optimiser step."),
     )
     gradient_accumulation: int = Field(
         1,
         ge=1,
         le=65_536,
-        title="Gradient accumulation",
-        description="Cuts the batch into this many equal parts: less memory, the same result.",
+        title=gettext_noop("Gradient accumulation"),
+        description=gettext_noop(
+            "Cuts the batch into this many equal parts: less memory, the same result."
+        ),
     )
     steps: int = Field(
-        1000, ge=1, le=MOST_STEPS, title="Steps", description="Optimiser steps of the training."
+        1000,
+        ge=1,
+        le=MOST_STEPS,
+        title=gettext_noop("Steps"),
+        description=gettext_noop("Optimiser steps of the training."),
     )
     learning_rate: float = Field(
-        1e-3, ge=1e-9, le=10.0, title="Learning rate", description="The highest one, after warm-up."
+        1e-3,
+        ge=1e-9,
+        le=10.0,
+        title=gettext_noop("Learning rate"),
+        description=gettext_noop("The highest one, after warm-up."),
     )
     min_learning_rate: float = Field(
         1e-4,
         ge=0.0,
         le=10.0,
-        title="Lowest learning rate",
-        description="Where the schedule ends; not above the learning rate.",
+        title=gettext_noop("Lowest learning rate"),
+        description=gettext_noop("Where the schedule ends; not above the learning rate."),
     )
     warmup_steps: int = Field(
         100,
         ge=0,
         le=MOST_STEPS,
-        title="Warm-up steps",
-        description="Steps in which the learning rate rises from zero.",
+        title=gettext_noop("Warm-up steps"),
+        description=gettext_noop("Steps in which the learning rate rises from zero."),
     )
     schedule: Literal["cosine", "linear", "constant"] = Field(
-        "cosine", title="Schedule", description="How the learning rate falls after warm-up."
+        "cosine",
+        title=gettext_noop("Schedule"),
+        description=gettext_noop("How the learning rate falls after warm-up."),
     )
     schedule_steps: int | None = Field(
         None,
@@ -86,60 +121,102 @@ class TrainingSpec(Spec):
         "at the lowest rate.",
     )
     weight_decay: float = Field(
-        0.1, ge=0.0, le=10.0, title="Weight decay", description="Pulls the weights towards zero."
+        0.1,
+        ge=0.0,
+        le=10.0,
+        title=gettext_noop("Weight decay"),
+        description=gettext_noop("Pulls the weights towards zero."),
     )
     beta1: float = Field(
-        0.9, ge=0.0, le=0.99999, title="Beta 1", description="Memory of AdamW for gradients."
+        0.9,
+        ge=0.0,
+        le=0.99999,
+        title=gettext_noop("Beta 1"),
+        description=gettext_noop("Memory of AdamW for gradients."),
     )
     beta2: float = Field(
-        0.99, ge=0.0, le=0.99999, title="Beta 2", description="Memory of AdamW for their squares."
+        0.99,
+        ge=0.0,
+        le=0.99999,
+        title=gettext_noop("Beta 2"),
+        description=gettext_noop("Memory of AdamW for their squares."),
     )
     gradient_clip: float = Field(
-        1.0, ge=0.0, le=1e6, title="Gradient clip", description="Longest gradient; 0 clips nothing."
+        1.0,
+        ge=0.0,
+        le=1e6,
+        title=gettext_noop("Gradient clip"),
+        description=gettext_noop("Longest gradient; 0 clips nothing."),
     )
     dropout: float = Field(
-        0.0, ge=0.0, le=0.9, title="Dropout", description="Share of activations left out."
+        0.0,
+        ge=0.0,
+        le=0.9,
+        title=gettext_noop("Dropout"),
+        description=gettext_noop("Share of activations left out."),
     )
     seed: int = Field(
         1337,
         ge=0,
         le=2**63 - 1,
-        title="Seed",
-        description="The same seed, data and settings give the same weights.",
+        title=gettext_noop("Seed"),
+        description=gettext_noop("The same seed, data and settings give the same weights."),
     )
     evaluate_every: int = Field(
         100,
         ge=0,
         le=MOST_STEPS,
-        title="Evaluate every",
-        description="Steps between looks at the validation loss; 0 only at the end.",
+        title=gettext_noop("Evaluate every"),
+        description=gettext_noop("Steps between looks at the validation loss; 0 only at the end."),
     )
     evaluation_batches: int = Field(
-        20, ge=1, le=1_000_000, title="Evaluation batches", description="Batches of each such look."
+        20,
+        ge=1,
+        le=1_000_000,
+        title=gettext_noop("Evaluation batches"),
+        description=gettext_noop("Batches of each such look."),
     )
     checkpoint_every: int = Field(
         200,
         ge=0,
         le=MOST_STEPS,
-        title="Checkpoint every",
-        description="Steps between checkpoints, from which a broken-off training goes on; 0 never.",
+        title=gettext_noop("Checkpoint every"),
+        description=gettext_noop(
+            "Steps between checkpoints, from which a broken-off training goes on; 0 never."
+        ),
     )
     keep_checkpoints: int = Field(
-        3, ge=1, le=1000, title="Checkpoints kept", description="Older ones are removed."
+        3,
+        ge=1,
+        le=1000,
+        title=gettext_noop("Checkpoints kept"),
+        description=gettext_noop("Older ones are removed."),
     )
     log_every: int = Field(
-        10, ge=1, le=MOST_STEPS, title="Report every", description="Steps between chart points."
+        10,
+        ge=1,
+        le=MOST_STEPS,
+        title=gettext_noop("Report every"),
+        description=gettext_noop("Steps between chart points."),
     )
     threads: int = Field(
-        1, ge=1, le=1024, title="Threads", description="Processor threads of the training."
+        1,
+        ge=1,
+        le=1024,
+        title=gettext_noop("Threads"),
+        description=gettext_noop("Processor threads of the training."),
     )
     precision: Literal["fp32", "bf16"] = Field(
-        "fp32", title="Precision", description="bf16 is faster only where the processor has it."
+        "fp32",
+        title=gettext_noop("Precision"),
+        description=gettext_noop("bf16 is faster only where the processor has it."),
     )
     sampling: Literal["windows", "epochs"] = Field(
         "windows",
-        title="Sampling",
-        description="Random windows of the text, or each window once per epoch in a seeded order.",
+        title=gettext_noop("Sampling"),
+        description=gettext_noop(
+            "Random windows of the text, or each window once per epoch in a seeded order."
+        ),
     )
 
     @model_validator(mode="after")
@@ -152,6 +229,13 @@ class TrainingSpec(Spec):
             ]
             raise ValidationError.from_exception_data("TrainingSpec", details)
         return self
+
+    @classmethod
+    def effects(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
+        return training_effects(old, new)
+
+    def warnings(self) -> dict[str, str]:
+        return training_warnings(self)
 
     @property
     def tokens_seen(self) -> int:

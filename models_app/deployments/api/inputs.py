@@ -6,10 +6,9 @@ from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict, Field
 
 from models_app.approvals.selectors import environment_list
-from models_app.configs.specs import ServingSpec
+from models_app.configs.selectors import revision_get
 from models_app.core.actor import Actor
-from models_app.core.errors import FieldError
-from models_app.core.validation import parse
+from models_app.core.errors import FieldError, NotFound
 from models_app.registry.models import ModelVersion
 
 
@@ -34,11 +33,21 @@ class DescriptionInput(Input):
     description: str
 
 
+CONFIG = Field(
+    None,
+    ge=1,
+    le=1 << 62,
+    description="A serving configuration's revision instead of `spec`; the overlay of the "
+    "environment is applied",
+)
+
+
 class RevisionInput(Input):
-    """A new revision; `spec` as in configs/schema/serving."""
+    """A new revision; `spec` as in configs/schema/serving, the defaults if neither is given."""
 
     model_version: int
-    spec: dict[str, Any] = Field(default_factory=dict)
+    spec: dict[str, Any] | None = None
+    config_revision: int | None = CONFIG
     reason: str = ""
 
 
@@ -46,7 +55,8 @@ class PlanInput(Input):
     """What a revision would be made of."""
 
     model_version: int
-    spec: dict[str, Any] = Field(default_factory=dict)
+    spec: dict[str, Any] | None = None
+    config_revision: int | None = CONFIG
 
 
 class RollbackInput(Input):
@@ -75,9 +85,15 @@ class ScaleInput(Input):
     reason: str = ""
 
 
-def spec_of(given: dict[str, Any]) -> ServingSpec:
-    """The serving configuration, with errors under `spec.`."""
-    return parse(ServingSpec, given, prefix="spec")
+def settings_of(actor: Actor, given: RevisionInput | PlanInput) -> dict[str, Any]:
+    """`spec` or `config_revision`, as services take them; what is hidden counts as missing."""
+    if given.config_revision is None:
+        return {"spec": given.spec or {}, "config_revision": None}
+    try:
+        revision = revision_get(actor=actor, revision_id=given.config_revision)
+    except NotFound as error:
+        raise FieldError("config_revision", error.message) from None
+    return {"spec": given.spec, "config_revision": revision}
 
 
 def version_of(actor: Actor, pk: int) -> ModelVersion:

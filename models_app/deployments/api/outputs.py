@@ -18,7 +18,8 @@ class DeploymentRevisionOutput(serializers.ModelSerializer[Revision]):
     team = serializers.CharField(source="deployment.team.slug")
     model = serializers.CharField(source="model_version.model.name")
     version = serializers.IntegerField(source="model_version.number")
-    spec = serializers.DictField(source="config_revision.spec")
+    spec = serializers.DictField(source="spec_in_effect")
+    environment = serializers.CharField(source="deployment.environment.name")
     created_by = serializers.CharField(source="created_by.email", default=None)
     fingerprint = serializers.SerializerMethodField()
 
@@ -26,7 +27,8 @@ class DeploymentRevisionOutput(serializers.ModelSerializer[Revision]):
         model = Revision
         fields = [
             "id", "url", "team", "deployment", "number", "state", "model", "version",
-            "model_version", "config_revision", "spec", "replicas", "digest", "fingerprint",
+            "model_version", "config_revision", "overlay_revision", "environment", "spec",
+            "replicas", "digest", "fingerprint",
             "reason", "error", "approval", "created_by", "created_at", "rollout_started_at",
             "activated_at", "keep_until",
         ]  # fmt: skip

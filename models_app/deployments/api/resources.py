@@ -27,6 +27,7 @@ from models_app.deployments.services import (
     deployment_create,
     revision_create,
 )
+from models_app.deployments.services.settings import chosen_settings
 
 FILTERS = ("team", "environment", "name")
 
@@ -122,7 +123,7 @@ class RevisionListApi(ListAPIView[Revision]):
             actor=actor,
             deployment=row,
             model_version=inputs.version_of(actor, given.model_version),
-            spec=given.spec,
+            **inputs.settings_of(actor, given),
             reason=given.reason,
         )
         return made(revision_data(request, revision))
@@ -192,4 +193,5 @@ class PlanApi(APIView):
         row = deployment_for(request, pk)
         given = parse(inputs.PlanInput, request.data)
         version = inputs.version_of(actor, given.model_version)
-        return Response(rollout_plan(row, version, inputs.spec_of(given.spec)))
+        settings = chosen_settings(actor, row, **inputs.settings_of(actor, given))
+        return Response(rollout_plan(row, version, settings.spec))

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from models_app.approvals.models import Environment
 from models_app.audit.services import audit_record
+from models_app.configs.models import ConfigRevision
 from models_app.configs.services import config_revise
 from models_app.configs.specs import ServingSpec
 from models_app.core.actor import SYSTEM, Actor
@@ -20,12 +21,12 @@ from models_app.core.errors import FieldError, NotFound
 from models_app.core.names import clean_text
 from models_app.core.permission import can_see, require
 from models_app.core.states import advance
-from models_app.core.validation import parse
 from models_app.deployments.digest import revision_digest
 from models_app.deployments.models import Deployment, Revision
 from models_app.deployments.services.deployments import deployment_create
 from models_app.deployments.services.locking import announce, locked
 from models_app.deployments.services.rollouts import begin_rollout
+from models_app.deployments.services.settings import chosen_settings
 from models_app.deployments.services.standing import ask_again
 from models_app.deployments.states import ALLOWED, RevisionState
 from models_app.registry.models import ModelVersion
@@ -38,25 +39,28 @@ def revision_create(
     actor: Actor,
     deployment: Deployment,
     model_version: ModelVersion,
-    spec: ServingSpec | Mapping[str, Any],
+    spec: ServingSpec | Mapping[str, Any] | None = None,
+    config_revision: ConfigRevision | None = None,
     reason: str = "",
 ) -> Revision:
     """Make the next revision. A protected environment asks for approval; elsewhere it rolls out.
 
-    Raises InvalidInput for the version or with the path of a setting under `spec`.
+    Its settings are `spec`, or those of `config_revision` with the overlay that the environment
+    has now; both are recorded. Raises InvalidInput for the version or with the path of a setting
+    under `spec`.
     """
     require(actor, "deployments.change_deployment", deployment)
-    checked = spec if isinstance(spec, ServingSpec) else parse(ServingSpec, dict(spec), "spec")
     row = locked(deployment)
+    settings = chosen_settings(actor, row, spec, config_revision)
+    checked = settings.spec
     _check_version(actor, row, model_version)
-    # A token that may deploy may write the configuration of its deployment, and no other.
-    author = actor if actor.has_perm("configs.add_config", row.team) else SYSTEM
-    config = config_revise(actor=author, team=row.team, kind="serving", name=row.name, spec=checked)
     revision = Revision(
         deployment=row,
         number=(row.revisions.aggregate(top=Max("number"))["top"] or 0) + 1,
         model_version=model_version,
-        config_revision=config,
+        config_revision=settings.base or _own_config(actor, row, checked),
+        overlay_revision=settings.overlay,
+        overlaid_spec=checked.plain() if settings.overlay else None,
         replicas=checked.replicas,
         reason=clean_text(reason, "reason", limit=2000),
         created_by_id=actor.pk,
@@ -84,7 +88,8 @@ def deployment_launch(
     environment: Environment,
     description: str,
     model_version: ModelVersion,
-    spec: ServingSpec | Mapping[str, Any],
+    spec: ServingSpec | Mapping[str, Any] | None = None,
+    config_revision: ConfigRevision | None = None,
     reason: str = "",
 ) -> Deployment:
     """A deployment with its first revision: both, or neither."""
@@ -92,8 +97,9 @@ def deployment_launch(
         actor=actor, team=team, name=name, environment=environment, description=description
     )
     revision_create(
-        actor=actor, deployment=deployment, model_version=model_version, spec=spec, reason=reason
-    )
+        actor=actor, deployment=deployment, model_version=model_version, spec=spec,
+        config_revision=config_revision, reason=reason,
+    )  # fmt: skip
     return deployment
 
 
@@ -110,9 +116,16 @@ def deployment_scale(
         actor=actor,
         deployment=deployment,
         model_version=active.model_version,
-        spec={**active.config_revision.spec, "replicas": replicas},
+        spec={**active.spec_in_effect, "replicas": replicas},
         reason=reason or f"Scale from {active.replicas} to {replicas} replicas",
     )
+
+
+def _own_config(actor: Actor, row: Deployment, spec: ServingSpec) -> ConfigRevision:
+    """Settings that were given by hand become the configuration that is named like it."""
+    # A token that may deploy may write the configuration of its deployment, and no other.
+    author = actor if actor.has_perm("configs.add_config", row.team) else SYSTEM
+    return config_revise(actor=author, team=row.team, kind="serving", name=row.name, spec=spec)
 
 
 def _check_version(actor: Actor, deployment: Deployment, version: ModelVersion) -> None:

@@ -137,7 +137,7 @@ def rollout_activate(deployment: Deployment, revision: Revision) -> bool:
     previous = deployment.active_revision
     if previous is not None:
         back = revision.number < previous.number
-        keep = dt.timedelta(seconds=previous.config_revision.spec.get("keep_warm_s", 0))
+        keep = dt.timedelta(seconds=previous.spec_in_effect.get("keep_warm_s", 0))
         advance(
             previous,
             RevisionState.ROLLED_BACK if back else RevisionState.SUPERSEDED,

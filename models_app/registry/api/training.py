@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from models_app.configs.selectors import revision_get
 from models_app.core.errors import FieldError, NotFound
 from models_app.core.responses import accepted
 from models_app.core.schema import object_schema, request_schema
@@ -26,7 +28,10 @@ class PlanInput(BaseModel):
     model_config = ConfigDict(extra="forbid")
     team: str = Field(description="Name of the team")
     dataset_version: int
-    config: dict[str, Any] = Field(description="See configs/schema/training")
+    config: dict[str, Any] | None = Field(None, description="See configs/schema/training")
+    config_revision: int | None = Field(
+        None, ge=1, le=1 << 62, description="A training configuration's revision instead"
+    )
     base_version: int | None = None
 
 
@@ -66,8 +71,9 @@ class EstimateApi(APIView):
         ),
     )
     def post(self, request: Request) -> Response:
-        given = parse(PlanInput, request.data)
-        return Response(training_plan(**_made_of(request.user, given)).to_dict())
+        parts = _made_of(request.user, parse(PlanInput, request.data))
+        parts.pop("config_revision", None)
+        return Response(training_plan(**parts).to_dict())
 
 
 class TrainingListApi(APIView):
@@ -125,11 +131,11 @@ def _made_of(actor: Any, given: PlanInput) -> dict[str, Any]:
     return {
         "actor": actor,
         "team": team_named(actor, given.team),
+        **_settings(actor, given),
         "dataset_version": _row(
             "dataset_version",
             lambda: dataset_version_get(actor=actor, version_id=given.dataset_version),
         ),
-        "spec": given.config,
         "base_version": None
         if given.base_version is None
         else _row(
@@ -137,6 +143,20 @@ def _made_of(actor: Any, given: PlanInput) -> dict[str, Any]:
             lambda: selectors.version_get(actor=actor, version_id=given.base_version or 0),
         ),
     }
+
+
+def _settings(actor: Any, given: PlanInput) -> dict[str, Any]:
+    """What decides the training: given here, or by a revision that it then belongs to."""
+    if (given.config is None) == (given.config_revision is None):
+        said = _("Send the settings as “config” or as “config_revision”, not as both.")
+        raise FieldError("config", said)
+    if given.config is not None:
+        return {"spec": given.config}
+    key = given.config_revision or 0
+    revision = _row("config_revision", lambda: revision_get(actor=actor, revision_id=key))
+    if revision.config.kind != "training":
+        raise FieldError("config_revision", _("Choose a configuration of the kind “training”."))
+    return {"spec": revision.spec, "config_revision": revision}
 
 
 def _model(actor: Any, team: Any, key: str | int) -> Any:

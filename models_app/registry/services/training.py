@@ -9,12 +9,13 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from models_app.audit.services import audit_record
+from models_app.configs.models import ConfigRevision
 from models_app.configs.services import config_revise, revision_spec
 from models_app.configs.specs import TrainingSpec
 from models_app.core.actor import SYSTEM, Actor
 from models_app.core.digests import tree_digest
 from models_app.core.errors import FieldError, InvalidInput, WrongState
-from models_app.core.permission import require
+from models_app.core.permission import can_see, require
 from models_app.core.states import advance
 from models_app.core.validation import parse
 from models_app.datasets.models import DatasetVersion
@@ -46,8 +47,12 @@ def training_start(
     idempotency_key: str | None = None,
     rerun_of: Job | None = None,
     continued_from: Mapping[str, Any] | None = None,
+    config_revision: ConfigRevision | None = None,
 ) -> ModelVersion:
     """Start a training of a new version of `model`; returns the pending version.
+
+    The settings become a revision of the configuration that is named like the model, or stay what
+    `config_revision` says if they are exactly that.
 
     Raises InvalidInput naming every field that cannot work, before anything is stored. The same
     `idempotency_key` in the same team returns the version that exists. `continued_from` is the
@@ -64,9 +69,12 @@ def training_start(
         actor=actor, team=team, dataset_version=dataset_version, spec=spec,
         base_version=base_version,
     )  # fmt: skip
-    revision = config_revise(
-        actor=actor, team=team, kind="training", name=model.name, spec=plan.spec, reason=reason,
-    )  # fmt: skip
+    revision = config_revision
+    if revision is None or not _is_exactly(actor, team, revision, plan.spec):
+        revision = config_revise(
+            actor=actor, team=team, kind="training", name=model.name, spec=plan.spec,
+            reason=reason,
+        )  # fmt: skip
     # The lock puts writers of one model into a line, so that numbers have no gap.
     Model.objects.select_for_update().get(pk=model.pk)
     version = ModelVersion.objects.create(
@@ -175,6 +183,11 @@ def version_fail(*, version_id: int, job: Job) -> None:
     changes = {"job": job.pk, "reason": job.reason_code}
     audit_record(actor=SYSTEM, action="model_version.failed", obj=version, changes=changes)
     announce(version.model)
+
+
+def _is_exactly(actor: Actor, team: Any, revision: ConfigRevision, spec: TrainingSpec) -> bool:
+    mine = can_see(actor, revision) and revision.config.team_id == team.pk
+    return mine and revision.config.kind == "training" and revision.spec == spec.plain()
 
 
 def _earlier(team: Any, key: str) -> ModelVersion | None:

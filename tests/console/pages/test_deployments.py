@@ -3,6 +3,7 @@
 import pytest
 from django.urls import reverse
 
+from models_app.configs.services import config_revise, overlay_revise
 from models_app.core.clock import now
 from models_app.deployments.models import Deployment, RequestRecord
 from models_app.deployments.reconcile import reconcile_deployment
@@ -240,3 +241,30 @@ def test_no_inline_style_or_script(ana, deployment, client_for):
         page = text(client.get(url))
         assert " style=" not in page
         assert " onclick=" not in page
+
+
+class TestConfigurations:
+    def test_a_revision_is_made_of_a_configuration(self, ana, team, client_for):
+        deployment = serving(ana, team)
+        base = config_revise(
+            actor=ana, team=team, kind="serving", name="small", spec={"threads": 3}
+        )
+        overlay_revise(
+            actor=ana, config=base.config, environment="development", patch={"replicas": 2},
+            reason="Load",
+        )  # fmt: skip
+        client = client_for(ana)
+        url = "/deployments/research/writer/revisions/new/"
+        form = {"model_version": deployment.active_revision.model_version_id, "config": base.pk}
+
+        page = client.get(f"{url}?config={base.pk}").content.decode()
+        plan = client.post("/deployments/plan/?team=research&deployment=writer", form)
+        client.post(url, form)
+
+        made = deployment.revisions.get(number=2)
+        assert f'value="{base.pk}" selected' in page
+        assert "overlay o1" in plan.content.decode()
+        assert (made.config_revision, made.replicas) == (base, 2)
+        shown = client.get("/deployments/research/writer/revisions/2/").content.decode()
+        assert "development o1" in shown
+        assert "small r1 + development o1" in shown

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from models_app.configs.services import config_revise
 from models_app.jobs.models import Job
 from models_app.registry.models import Model, ModelVersion
 from tests.factories.deployments import revision_of, serving
@@ -112,6 +113,22 @@ class TestTraining:
         further = ModelVersion.objects.get(number=2)
         assert further.base_version == version
         assert run_job(further.produced_by, tmp_path).state == "succeeded"
+
+    def test_uses_a_configuration_as_it_is_or_makes_a_revision(self, ben, team, data, client_for):
+        base = config_revise(actor=ben, team=team, kind="training", name="tiny", spec=TINY)
+        client = client_for(ben)
+        page = client.get(f"/training/new/?config={base.pk}")
+        shown = {name: page.context["form"][name].value() for name in page.context["form"].fields}
+        form = {name: value for name, value in shown.items() if value not in (None, "")}
+        form |= {"dataset_version": data.pk, "model": "new"}
+
+        client.post("/training/new/", {**form, "name": "one"})
+        client.post("/training/new/", {**form, "name": "two", "steps": 7})
+
+        one, two = ModelVersion.objects.order_by("pk")
+        assert one.config_revision == base
+        assert str(two.config_revision) == "two r1"
+        assert two.config_revision.spec["steps"] == 7
 
     def test_runs_where_it_is_told(self, ben, data, client_for):
         pool_of("fast")

@@ -1,0 +1,1 @@
+"""The API of configurations: revisions, overlays, comparisons, checks and schemas."""

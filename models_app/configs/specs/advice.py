@@ -1,0 +1,41 @@
+"""Warnings: settings that are allowed and yet probably not meant."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from models_app.pools.selectors import node_list
+
+
+def too_many_threads(threads: int) -> str:
+    """Said of more threads than any node has processors; empty while no node is known."""
+    most = max((int(node.capacity.get("cpus", 0)) for node in node_list()), default=0)
+    if not most or threads <= most:
+        return ""
+    said = _("No node has more than %(most)s processors; %(threads)s threads slow each other down.")
+    return said % {"most": most, "threads": threads}
+
+
+def training_warnings(spec: Any) -> dict[str, str]:
+    """Of a training."""
+    found = {"threads": too_many_threads(spec.threads)}
+    if spec.checkpoint_every == 0:
+        found["checkpoint_every"] = _("Without checkpoints a training that breaks begins anew.")
+    elif spec.checkpoint_every > spec.steps:
+        found["checkpoint_every"] = _("It ends before its first checkpoint.")
+    if spec.evaluate_every > spec.steps:
+        found["evaluate_every"] = _("It is looked at only at its end.")
+    if (
+        spec.tokenizer == "base"
+        and spec.vocab_size != type(spec).model_fields["vocab_size"].default
+    ):
+        found["vocab_size"] = _("The base's tokenizer decides; this is not used.")
+    return {name: text for name, text in found.items() if text}
+
+
+def serving_warnings(spec: Any) -> dict[str, str]:
+    """Of a way to serve."""
+    found = {"threads": too_many_threads(spec.threads)}
+    if spec.keep_warm_s == 0:
+        found["keep_warm_s"] = _("A roll-back has to load the earlier version first.")
+    return {name: text for name, text in found.items() if text}
