@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import BinaryIO
 
 from console.transfer.call import CHUNK, Call, Refused
-from models_app.core.blobs import BlobMissing, blob_open
+from models_app.core.blobs import BlobMissing
+from models_app.core.reading import blob_reader
 
 #: RFC 9110, section 14: one range of bytes; several at once are answered with the whole file.
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))")
@@ -54,7 +55,7 @@ def asked_range(header: str, size: int) -> tuple[int, int] | None:
 
 def _open(sha256: str) -> tuple[BinaryIO, int]:
     try:
-        file = blob_open(sha256)
+        file = blob_reader(sha256)
     except BlobMissing as error:
         raise Refused(404, "not_found", error.message) from None
     return file, file.seek(0, 2)
