@@ -4,7 +4,17 @@ from importlib.util import find_spec
 
 from django.urls import URLPattern, URLResolver, include, path
 
-APPS = ["jobs", "pools", "datasets", "configs", "registry", "approvals", "deployments", "audit"]
+APPS = [
+    "jobs",
+    "pools",
+    "datasets",
+    "configs",
+    "registry",
+    "approvals",
+    "deployments",
+    "audit",
+    "storage",
+]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include(f"models_app.{app}.urls"))

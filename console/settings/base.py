@@ -43,6 +43,7 @@ INSTALLED_APPS = [
     "axes",
     "console.access",
     "models_app.audit",
+    "models_app.storage",
     "models_app.pools",
     "models_app.jobs",
     "models_app.datasets",

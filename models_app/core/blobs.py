@@ -254,6 +254,7 @@ def _is_whole(path: Path, entry: Mapping[str, Any]) -> bool:
 
 def _fetched(behind: Origin, sha256: str) -> Path:
     path = blob_path(sha256)
+    blob_cache.prepare(blob_root())
     fetching.fetch(behind, sha256, path)
     blob_cache.added(blob_root(), path.stat().st_size, keep=path)
     return path
@@ -270,6 +271,7 @@ def _keep(temporary: Path, sha256: str, size: int) -> None:
     behind = storage.origin()
     if behind:
         behind.push(temporary, sha256, size)
+        blob_cache.prepare(blob_root())
     _publish(temporary, blob_path(sha256))
     if behind:
         blob_cache.added(blob_root(), size)

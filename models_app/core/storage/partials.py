@@ -103,12 +103,15 @@ class Piece:
             said = _("More bytes came than the %(most)s that were announced.")
             raise WrongOffset(said % {"most": self.most}, offset=self.offset)
         try:
-            self._file.write(data)
+            self._put(data)
         except OSError as error:
             if is_full(error):
                 raise StoreFull from error
             raise
         self.offset += len(data)
+
+    def _put(self, data: bytes) -> None:
+        self._file.write(data)
 
 
 def _settle(file: IO[bytes]) -> None:
