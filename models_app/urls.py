@@ -14,6 +14,7 @@ APPS = [
     "approvals",
     "deployments",
     "audit",
+    "storage",
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 from console.access.models import Team, User
 from console.access.roles import Role, Scope
 from tests.factories.access import ApiTokenFactory, MembershipFactory, TeamFactory, UserFactory
+from tests.s3.server import S3Server, use_bucket
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +89,25 @@ def api_for():
         return client
 
     return make
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory):
+    """A server that speaks S3."""
+    server = S3Server(tmp_path_factory.mktemp("swift"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["disk", "s3"])
+def store(request, settings, tmp_path):
+    """Files lie on this disk, or in a bucket: what a test says is said of both."""
+    settings.DATA_DIR = tmp_path / "data"
+    settings.DATA_DIR.mkdir()
+    if request.param == "s3":
+        request.getfixturevalue("db")
+        use_bucket(settings, request.getfixturevalue("s3_server").url)
+    return request.param
 
 
 def _member(name: str, team: Team, role: Role) -> User:

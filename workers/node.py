@@ -27,6 +27,7 @@ from models_app.jobs.states import JobState
 from models_app.jobs.ticks import tick_claim
 from models_app.pools.joining import NodeRefused, node_may_register
 from models_app.pools.services.registration import node_gone, node_heartbeat, node_register
+from models_app.storage.runs import runs_advance
 from workers.attempt import Attempt
 from workers.capacity import capacity, health
 from workers.devices import Devices
@@ -44,7 +45,10 @@ TICKS: dict[str, tuple[float, Callable[[], object]]] = {
     "sweep": (5.0, sweep),
     "reconcile": (2.0, reconcile_all),
     "tidy": (600.0, files_collect),
+    "store": (10.0, runs_advance),
 }
+#: What only a node can do that sees the store of files.
+AT_THE_STORE = ("tidy", "store")
 #: Exit status of a worker whose name belongs to another node (EX_CONFIG).
 REFUSED = 78
 
@@ -103,8 +107,8 @@ class Node:
     def tick(self, what: str) -> None:
         """Do the work of a tick, unless another process has just done it."""
         self._ticked[what] = time.monotonic()
-        if what == "tidy" and settings.STORE_URL:
-            return  # only a node with the console's disk can free files there
+        if what in AT_THE_STORE and settings.STORE_URL:
+            return
         every_s, action = TICKS[what]
         if tick_claim(what, every_s):
             action()

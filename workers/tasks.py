@@ -33,3 +33,9 @@ def reconcile(**_: object) -> None:
 def tidy(**_: object) -> None:
     """Free the files that nothing names."""
     current_node().tick("tidy")
+
+
+@shared_task(name="workers.store")
+def store(**_: object) -> None:
+    """Go on with what was asked of the store of files."""
+    current_node().tick("store")

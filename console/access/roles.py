@@ -36,6 +36,7 @@ GRANTS: dict[str, tuple[set[Role], Scope]] = {
     "access.change_membership": (_ADMINS, Scope.ADMIN),
     "access.delete_membership": (_ADMINS, Scope.ADMIN),
     "audit.view_event": (_READERS, Scope.READ),
+    "storage.add_upload": (_BUILDERS, Scope.WRITE),
     "jobs.view_job": (_READERS, Scope.READ),
     "jobs.submit_job": (_BUILDERS, Scope.WRITE),
     "jobs.cancel_job": (_BUILDERS, Scope.WRITE),
@@ -82,6 +83,8 @@ PLATFORM: dict[str, Scope] = {
     "pools.view_node": Scope.READ,
     "pools.manage_node": Scope.ADMIN,
     "pools.manage_pool": Scope.ADMIN,
+    "storage.view_store": Scope.READ,
+    "storage.manage_store": Scope.ADMIN,
 }
 
 # Anybody signed in: one's own things. The service checks that they are one's own.

@@ -49,6 +49,12 @@ QUALITY = {
     "blocked": Look("red", "shield-x", _("Blocked")),
     "waived": Look("amber", "alert-triangle", _("Waived")),
 }
+STORE_RUN = {
+    "queued": Look("neutral", "clock", _("Queued")),
+    "running": Look("blue", "player-play.filled", _("Running"), live=True),
+    "done": Look("green", "circle-check", _("Done")),
+    "failed": Look("red", "circle-x", _("Failed")),
+}
 REVISION = {
     "draft": Look("neutral", "circle-dashed", _("Draft")),
     "pending_approval": Look("violet", "hourglass", _("Pending approval")),
@@ -122,6 +128,7 @@ KINDS: dict[str, dict[str, Look]] = {
     "replica": REPLICA,
     "approval": APPROVAL,
     "node": NODE,
+    "store_run": STORE_RUN,
     "other": OTHER,
 }
 ALIASES = {

@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from console.settings import cluster, env
+from console.settings import cluster, env, storage
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 DATA_DIR = Path(env.read_str("SLIPWAY_DATA_DIR", str(BASE_DIR / "var"), "Where all data lies"))
@@ -15,6 +15,12 @@ CLUSTER_HOST = cluster.CLUSTER_HOST
 NODE_SECRET = cluster.NODE_SECRET
 STORE_URL = cluster.STORE_URL
 CACHE_MIB = cluster.CACHE_MIB
+BLOB_URL = storage.BLOB_URL
+BLOB_ENDPOINT = storage.BLOB_ENDPOINT
+BLOB_REGION = storage.BLOB_REGION
+BLOB_KEY_ID = storage.BLOB_KEY_ID
+BLOB_SECRET = storage.BLOB_SECRET
+VERIFY_DAYS = storage.VERIFY_DAYS
 DEBUG = False
 HOST = env.read_str("SLIPWAY_HOST", "127.0.0.1", "Address the console listens on")
 PORT = env.read_int("SLIPWAY_PORT", 8000, "Port the console listens on", least=1, most=65535)
@@ -37,6 +43,7 @@ INSTALLED_APPS = [
     "axes",
     "console.access",
     "models_app.audit",
+    "models_app.storage",
     "models_app.pools",
     "models_app.jobs",
     "models_app.datasets",

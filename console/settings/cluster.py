@@ -15,7 +15,7 @@ STORE_URL = env.read_str(
     "SLIPWAY_STORE_URL", "", "Console that keeps the files of a node without its disk"
 ).rstrip("/")
 CACHE_MIB = env.read_int(
-    "SLIPWAY_CACHE_MIB", 51_200, "Most space for copies of files on a joined node", least=1
+    "SLIPWAY_CACHE_MIB", 51_200, "Most space for copies of files that lie elsewhere", least=1
 )
 
 

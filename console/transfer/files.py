@@ -10,7 +10,8 @@ from typing import BinaryIO
 from django.conf import settings
 
 from console.transfer.call import Call, Refused
-from models_app.core.blobs import BlobMissing, BlobWriter, blob_open
+from models_app.core.blobs import BlobMissing, BlobWriter
+from models_app.core.reading import blob_reader
 
 #: What an upload leaves free, for the database lies on this disk, too.
 RESERVE = 512 << 20
@@ -64,9 +65,14 @@ def body_length(call: Call) -> int:
     length = call.header(b"content-length")
     if not length.isdigit():
         raise Refused(411, "length_required", "Say the length of the file in Content-Length.")
-    if shutil.disk_usage(settings.DATA_DIR).free < int(length) + RESERVE:
-        raise Refused(507, "disk_full", "The console's disk is full.")
+    require_room(int(length))
     return int(length)
+
+
+def require_room(length: int) -> None:
+    """Refused where the disk has no room for so many bytes more."""
+    if shutil.disk_usage(settings.DATA_DIR).free < length + RESERVE:
+        raise Refused(507, "disk_full", "The console's disk is full.")
 
 
 def asked_range(header: str, size: int) -> tuple[int, int] | None:
@@ -88,7 +94,7 @@ def asked_range(header: str, size: int) -> tuple[int, int] | None:
 
 def _open(sha256: str) -> tuple[BinaryIO, int]:
     try:
-        file = blob_open(sha256)
+        file = blob_reader(sha256)
     except BlobMissing as error:
         raise Refused(404, "not_found", error.message) from None
     return file, file.seek(0, 2)

@@ -56,6 +56,13 @@ LABELS: dict[str, str | Promise] = {
     "pool.created": _("Pool created"),
     "pool.changed": _("Pool changed"),
     "pool.deleted": _("Pool deleted"),
+    # The store of files
+    "store.collect_requested": _("Collection of garbage requested"),
+    "store.collected": _("Garbage collected"),
+    "store.verify_requested": _("Check of stored files requested"),
+    "store.verified": _("Stored files checked"),
+    "stored_file.damaged": _("Stored file found damaged"),
+    "upload.finished": _("Upload finished"),
     # Data, settings, models
     "dataset.created": _("Dataset created"),
     "dataset.described": _("Description of a dataset changed"),

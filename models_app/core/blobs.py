@@ -2,8 +2,9 @@
 
 A tree is a manifest `{path: {"sha256", "size"}}`; it is what datasets and model versions keep.
 
-On a node without the console's disk (`STORE_URL`) this folder is a bounded cache: what is missing
-is fetched, and what is put is given to the console before anybody hears of it.
+Where files lie elsewhere (in a bucket, `BLOB_URL`, or with the console of a joined node,
+`STORE_URL`) this folder is a bounded cache: what is missing is fetched and checked, and what is put
+is durable there before anybody hears of it.
 """
 
 import contextlib
@@ -20,12 +21,24 @@ from typing import Any, BinaryIO
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from models_app.core import blob_cache, store
+from models_app.core import blob_cache, storage
 from models_app.core.errors import SlipwayError
-from models_app.core.store import CHUNK, BlobMissing
+from models_app.core.storage import fetching
+from models_app.core.storage.contract import CHUNK, Origin
+from models_app.core.storage.errors import BlobMissing, StoreFull
 
 Manifest = dict[str, dict[str, Any]]
+#: Below the folder of all: files whose bytes are not what their names say.
+ASIDE = ".damaged"
 __all__ = ["CHUNK", "BlobMissing"]
+
+
+class NotThatFile(Exception):
+    """The bytes have another digest: `found`."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(found)
+        self.found = found
 
 
 def blob_root() -> Path:
@@ -41,26 +54,28 @@ class BlobWriter:
     """Takes bytes as they come; `publish` files them under their digest, `discard` drops them."""
 
     def __init__(self) -> None:
-        root = blob_root()
-        root.mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.NamedTemporaryFile(dir=root, prefix=".put-", delete=False)  # noqa: SIM115
+        with _room():
+            self._file = _temporary()
         self._digest, self.size = hashlib.sha256(), 0
 
     def write(self, data: bytes) -> None:
+        """Take some bytes. Raises StoreFull."""
         self._digest.update(data)
         self.size += len(data)
-        self._file.write(data)
+        with _room():
+            self._file.write(data)
 
     def publish(self) -> tuple[str, int]:
-        """Make the bytes durable and visible; returns (sha256, size)."""
+        """Make the bytes durable and visible; returns (sha256, size).
+
+        Raises StoreFull, or StoreUnavailable where they have to go elsewhere.
+        """
         sha256 = self._digest.hexdigest()
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with _room():
+            self._file.flush()
+            os.fsync(self._file.fileno())
         self._file.close()
-        _publish(Path(self._file.name), blob_path(sha256))
-        if store.is_remote():
-            store.push(blob_path(sha256), sha256, self.size)
-            blob_cache.added(blob_root(), self.size)
+        _keep(Path(self._file.name), sha256, self.size)
         return sha256, self.size
 
     @property
@@ -70,7 +85,8 @@ class BlobWriter:
 
     def discard(self) -> None:
         """Drop what was written; harmless after `publish`."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what could not be written cannot be flushed either
+            self._file.close()
         Path(self._file.name).unlink(missing_ok=True)
 
 
@@ -91,19 +107,50 @@ def blob_put_file(path: Path) -> tuple[str, int]:
         return blob_put(stream)
 
 
+def blob_take(path: Path, sha256: str = "") -> tuple[str, int]:
+    """Make a file of this disk a blob by moving it; returns (sha256, size).
+
+    Raises NotThatFile when its digest is not the one that is named; StoreUnavailable.
+    """
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        size = file.tell()
+        os.fsync(file.fileno())
+    if sha256 and found != sha256:
+        raise NotThatFile(found)
+    blob_root().mkdir(parents=True, exist_ok=True)
+    _keep(path, found, size)
+    return found, size
+
+
 def blob_open(sha256: str) -> BinaryIO:
-    """Open for reading, or BlobMissing."""
+    """Open for reading. Raises BlobMissing, or StoreUnavailable where files lie elsewhere."""
     try:
         return blob_path(sha256).open("rb")
     except FileNotFoundError:
-        if store.is_remote():
-            return _fetched(sha256).open("rb")
-        said = _("The stored file %(digest)s is missing.") % {"digest": sha256[:12]}
-        raise BlobMissing(said, sha256=sha256) from None
+        if behind := storage.origin():
+            return _fetched(behind, sha256).open("rb")
+        raise _absent(sha256) from None
+
+
+def blob_size(sha256: str) -> int:
+    """How long it is, wherever it lies. Raises BlobMissing, StoreUnavailable."""
+    behind = storage.origin()
+    if behind is None or blob_path(sha256).exists():
+        try:
+            return blob_path(sha256).stat().st_size
+        except FileNotFoundError:
+            raise _absent(sha256) from None
+    size = behind.size(sha256)
+    if size is None:
+        raise fetching.missing(sha256)
+    return size
 
 
 def blob_renew(sha256: str) -> bool:
     """Whether the blob is there; if so it counts as new, and is not collected for a while."""
+    if behind := storage.origin():
+        return behind.renew(sha256) is not None
     with blob_lock(shared=True):
         path = blob_path(sha256)
         return path.exists() and _touch(path)
@@ -127,29 +174,33 @@ def tree_put(folder: Path) -> Manifest:
 
 
 def tree_send(folder: Path) -> Manifest:
-    """Give the console every file under `folder`, without a copy in this node's cache."""
+    """Give the origin every file under `folder`, without a copy in this node's cache."""
     manifest: Manifest = {}
+    behind = storage.origin()
     for path in _files(folder):
-        with path.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        size = path.stat().st_size
-        store.push(path, sha256, size)
+        sha256, size = _digest(path)
+        if behind:
+            behind.push(path, sha256, size)
         manifest[path.relative_to(folder).as_posix()] = {"sha256": sha256, "size": size}
     return manifest
 
 
 def tree_adopt(folder: Path) -> Manifest:
     """Make every file under `folder` a blob where it lies: files that never change are linked."""
+    if storage.origin():
+        return tree_send(folder)
     manifest: Manifest = {}
     for path in _files(folder):
-        with path.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        manifest[path.relative_to(folder).as_posix()] = {
-            "sha256": sha256, "size": path.stat().st_size,
-        }  # fmt: skip
+        sha256, size = _digest(path)
+        manifest[path.relative_to(folder).as_posix()] = {"sha256": sha256, "size": size}
         if not blob_renew(sha256):
             _link(path, blob_path(sha256))
     return manifest
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest(), stream.tell()
 
 
 def _link(path: Path, final: Path) -> None:
@@ -178,11 +229,12 @@ def tree_materialise(manifest: Mapping[str, Mapping[str, Any]], folder: Path) ->
 
 
 def _lay(name: str, entry: Mapping[str, Any], target: Path) -> None:
+    behind = storage.origin()
     for _round in range(3):
         source = blob_path(entry["sha256"])
-        if not _is_whole(source, entry) and store.is_remote():
+        if behind and not _is_whole(source, entry):
             source.unlink(missing_ok=True)
-            source = _fetched(entry["sha256"])
+            source = _fetched(behind, entry["sha256"])
         if not _is_whole(source, entry):
             break
         try:
@@ -200,11 +252,46 @@ def _is_whole(path: Path, entry: Mapping[str, Any]) -> bool:
     return path.exists() and path.stat().st_size == entry["size"]
 
 
-def _fetched(sha256: str) -> Path:
+def _fetched(behind: Origin, sha256: str) -> Path:
     path = blob_path(sha256)
-    store.fetch(sha256, path)
+    blob_cache.prepare(blob_root())
+    fetching.fetch(behind, sha256, path)
     blob_cache.added(blob_root(), path.stat().st_size, keep=path)
     return path
+
+
+def _absent(sha256: str) -> BlobMissing:
+    if (blob_root() / ASIDE / sha256).exists():
+        return fetching.damaged(sha256)
+    return fetching.missing(sha256)
+
+
+def _keep(temporary: Path, sha256: str, size: int) -> None:
+    """File what is written and durable; where it has to go elsewhere, only after it is there."""
+    behind = storage.origin()
+    if behind:
+        behind.push(temporary, sha256, size)
+        blob_cache.prepare(blob_root())
+    _publish(temporary, blob_path(sha256))
+    if behind:
+        blob_cache.added(blob_root(), size)
+
+
+def _temporary() -> Any:
+    root = blob_root()
+    root.mkdir(parents=True, exist_ok=True)
+    return tempfile.NamedTemporaryFile(dir=root, prefix=".put-", delete=False)
+
+
+@contextlib.contextmanager
+def _room() -> Iterator[None]:
+    """A full disk is anticipated, and said so."""
+    try:
+        yield
+    except OSError as error:
+        if fetching.is_full(error):
+            raise StoreFull from error
+        raise
 
 
 def _files(folder: Path) -> Iterator[Path]:

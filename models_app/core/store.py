@@ -1,46 +1,29 @@
 """The console's store, asked over HTTP by a node that does not see the console's disk.
 
 Used only where `STORE_URL` is set. Every file is checked by its digest on both sides; a transfer
-that breaks off goes on where it stopped (fetch) or is repeated as a whole (push).
+that breaks off goes on where it stopped, in both directions.
 """
 
 import base64
 import contextlib
-import errno
-import fcntl
-import hashlib
 import http.client
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from models_app.core.errors import SlipwayError
+from models_app.core.storage import fetching
+from models_app.core.storage.contract import CHUNK, Part
+from models_app.core.storage.errors import BlobMissing, StoreUnavailable
 
-CHUNK = 1 << 20
+__all__ = ["CHUNK", "BlobMissing", "StoreUnavailable"]
 TIMEOUT_S = 60
-#: Tries in a row that bring nothing before the caller hears of it.
-TRIES = 4
-PAUSE_S = 0.3
-
-
-class BlobMissing(SlipwayError):
-    """A stored file is missing or damaged."""
-
-    status = 500
-    code = "blob_missing"
-
-
-class StoreUnavailable(SlipwayError):
-    """The console's store cannot be reached now; trying again later may help."""
-
-    status = 503
-    code = "store_unavailable"
+#: Files above this size go up in pieces of it: a broken connection costs the last one.
+PIECE = 32 << 20
 
 
 def is_remote() -> bool:
@@ -48,46 +31,59 @@ def is_remote() -> bool:
     return bool(settings.STORE_URL)
 
 
-def fetch(sha256: str, final: Path) -> None:
-    """Bring a blob to `final`, once, whoever else asks for it at the same time.
+class Console:
+    """The origin of a joined node."""
 
-    Raises BlobMissing when the console has not got it, StoreUnavailable when it cannot say.
-    """
-    partial = final.parent.parent.parent / f".get-{sha256}"
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(partial) as file:
-        if final.exists():
-            partial.unlink(missing_ok=True)
-            return
+    @contextlib.contextmanager
+    def read(self, sha256: str, begin: int = 0, end: int | None = None) -> Iterator[Part]:
+        wanted = begin or end is not None
+        last = "" if end is None else str(end - 1)
+        headers = {"Range": f"bytes={begin}-{last}"} if wanted else {}
         try:
-            _complete(sha256, file)
-        except BlobMissing:
-            partial.unlink(missing_ok=True)
-            raise
-        os.fsync(file.fileno())
-        partial.chmod(0o444)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        partial.replace(final)
+            with _asked("GET", _blob(sha256), headers=headers) as answer:
+                yield _part(answer, sha256, begin)
+        except http.client.HTTPException as error:
+            raise ConnectionError(str(error) or type(error).__name__) from error
+
+    def push(self, path: Path, sha256: str, size: int) -> None:
+        """Give the console the blob that lies at `path`, unless it has it; or StoreUnavailable."""
+        fruitless, reached = 0, -1
+        while True:
+            try:
+                at = _offset(sha256)
+                if at is None:
+                    return
+                # What came further than ever before was no fruitless try.
+                fruitless, reached = (0, at) if at > reached >= 0 else (fruitless, max(reached, at))
+                if _send(path, sha256, size, at):
+                    return
+                fruitless = 0
+                continue
+            except (OSError, http.client.HTTPException) as error:
+                if not path.exists():
+                    raise
+                fruitless += 1
+                if fruitless >= fetching.TRIES:
+                    said = f"{settings.STORE_URL} does not take files: {error}."
+                    raise StoreUnavailable(said) from error
+            time.sleep(fetching.PAUSE_S * 2**fruitless)
+
+    def renew(self, sha256: str) -> int | None:
+        return self.size(sha256)
+
+    def size(self, sha256: str) -> int | None:
+        with _asked("HEAD", _blob(sha256)) as answer:
+            if answer.status not in (200, 404):
+                raise _unavailable(answer)
+            return int(answer.headers["Content-Length"]) if answer.status == 200 else None
+
+
+CONSOLE = Console()
 
 
 def push(path: Path, sha256: str, size: int) -> None:
     """Give the console the blob that lies at `path`, unless it has it; or StoreUnavailable."""
-    for number in range(TRIES):
-        try:
-            if _has(sha256):
-                return
-            with path.open("rb") as body:
-                headers = {"Content-Length": str(size)}
-                with _asked("PUT", _blob(sha256), body=body, headers=headers) as answer:
-                    if answer.status in (200, 201):
-                        return
-                    _refuse_upload(answer)
-        except (OSError, http.client.HTTPException) as error:
-            if not path.exists():
-                raise
-            last: Exception = error
-        time.sleep(PAUSE_S * 2**number)
-    raise StoreUnavailable(f"{settings.STORE_URL} does not take files: {last}.")
+    CONSOLE.push(path, sha256, size)
 
 
 def ask(method: str, path: str) -> bool:
@@ -101,89 +97,57 @@ def ask(method: str, path: str) -> bool:
         raise StoreUnavailable(f"{settings.STORE_URL} does not answer: {error}.") from error
 
 
-def _has(sha256: str) -> bool:
+def _part(answer: http.client.HTTPResponse, sha256: str, begin: int) -> Part:
+    if answer.status == 416:
+        return Part(begin, 0, iter(()))
+    if answer.status == 404:
+        raise fetching.missing(sha256)
+    if answer.status not in (200, 206):
+        raise _unavailable(answer)
+    left = int(answer.headers["Content-Length"])
+    return Part(begin if answer.status == 206 else 0, left, _chunks(answer, left))
+
+
+def _chunks(answer: http.client.HTTPResponse, left: int) -> Iterator[bytes]:
+    while chunk := answer.read(min(CHUNK, left)):
+        yield chunk
+        left -= len(chunk)
+
+
+def _offset(sha256: str) -> int | None:
+    """None: the console has the file; else how many of its bytes."""
     with _asked("HEAD", _blob(sha256)) as answer:
-        if answer.status not in (200, 404):
+        if answer.status == 200:
+            return None
+        if answer.status != 404:
             raise _unavailable(answer)
-        return answer.status == 200
+        return int(answer.headers.get("Upload-Offset") or 0)
 
 
-def _refuse_upload(answer: http.client.HTTPResponse) -> None:
-    if answer.status == 422:
-        raise BlobMissing(_("A file changed or was damaged while it was sent to the console."))
-    raise _unavailable(answer)
+def _send(path: Path, sha256: str, size: int, at: int) -> bool:
+    """Send the file, or the next piece of a large one; whether it is all there now."""
+    whole = size <= PIECE
+    length = size if whole else min(PIECE, size - at)
+    headers = {"Content-Length": str(length)}
+    if not whole:
+        headers |= {"Upload-Offset": str(at), "Upload-Length": str(size)}
+    with path.open("rb") as file:
+        file.seek(0 if whole else at)
+        body = file if whole else _limited(file, length)
+        options = {"body": body, "headers": headers}
+        with _asked("PUT" if whole else "PATCH", _blob(sha256), **options) as answer:
+            if answer.status == 422:
+                said = _("A file changed or was damaged while it was sent to the console.")
+                raise BlobMissing(said)
+            if answer.status not in (200, 201, 204, 409):
+                raise _unavailable(answer)
+            return answer.status in (200, 201)
 
 
-def _complete(sha256: str, file: IO[bytes]) -> None:
-    """Fill `file` until its digest is right."""
-    fruitless = damaged = 0
-    while True:
-        before = os.fstat(file.fileno()).st_size
-        try:
-            whole = _download(sha256, file)
-        except (OSError, http.client.HTTPException) as error:
-            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-                raise StoreUnavailable("The disk of this node is full.") from error
-            grown = os.fstat(file.fileno()).st_size > before
-            fruitless = 0 if grown else fruitless + 1
-            if fruitless >= TRIES:
-                raise StoreUnavailable(f"{settings.STORE_URL} sends nothing: {error}.") from error
-            time.sleep(PAUSE_S * 2**fruitless)
-            continue
-        if whole:
-            return
-        damaged += 1
-        file.truncate(0)
-        if damaged > 1:
-            said = _("The stored file %(digest)s is damaged.") % {"digest": sha256[:12]}
-            raise BlobMissing(said, sha256=sha256)
-
-
-def _download(sha256: str, file: IO[bytes]) -> bool:
-    """Append what is missing; whether the whole has the right digest."""
-    digest = hashlib.sha256()
-    file.seek(0)
-    while chunk := file.read(CHUNK):
-        digest.update(chunk)
-    have = file.tell()
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    with _asked("GET", _blob(sha256), headers=headers) as answer:
-        if answer.status == 416:
-            return digest.hexdigest() == sha256
-        if answer.status == 404:
-            said = _("The stored file %(digest)s is missing.") % {"digest": sha256[:12]}
-            raise BlobMissing(said, sha256=sha256)
-        if answer.status not in (200, 206):
-            raise _unavailable(answer)
-        if answer.status == 200 and have:
-            file.truncate(0)
-            file.seek(0)
-            digest = hashlib.sha256()
-        left = int(answer.headers["Content-Length"])
-        while chunk := answer.read(min(CHUNK, left)):
-            file.write(chunk)
-            digest.update(chunk)
-            left -= len(chunk)
-        file.flush()
-        if left:
-            raise ConnectionError(f"broke off {left} bytes before the end")
-    return digest.hexdigest() == sha256
-
-
-@contextlib.contextmanager
-def _alone(partial: Path) -> Iterator[IO[bytes]]:
-    """The partial file, held by one thread of one process at a time."""
-    while True:
-        with partial.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            # Whoever held it before may have finished: then this is not the file any more.
-            try:
-                ours = partial.stat().st_ino == os.fstat(file.fileno()).st_ino
-            except FileNotFoundError:
-                ours = False
-            if ours:
-                yield file
-                return
+def _limited(file: Any, left: int) -> Iterator[bytes]:
+    while left and (chunk := file.read(min(CHUNK, left))):
+        yield chunk
+        left -= len(chunk)
 
 
 @contextlib.contextmanager

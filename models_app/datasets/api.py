@@ -1,6 +1,7 @@
 """The API of datasets, their versions and their documents."""
 
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -22,7 +23,7 @@ from models_app.core.schema import json_schema, object_schema, request_schema
 from models_app.core.teams import team_named
 from models_app.core.validation import parse
 from models_app.datasets import selectors
-from models_app.datasets.importing import ImportOptions
+from models_app.datasets.importing import MOST_FILES, ImportOptions
 from models_app.datasets.models import Dataset, DatasetVersion
 from models_app.datasets.policy import MEASURES
 from models_app.datasets.rows import rows_of_finding, rows_search
@@ -31,6 +32,7 @@ from models_app.datasets.services import (
     dataset_describe,
     version_import_files,
     version_import_path,
+    version_import_uploads,
     version_reimport,
 )
 from models_app.datasets.states import QualityState
@@ -61,6 +63,14 @@ class PathImport(ImportOptions):
     """A version from the server's import directory."""
 
     path: str = Field(description="A file or a directory inside the import directory")
+
+
+class UploadImport(ImportOptions):
+    """A version of files that were sent in pieces."""
+
+    uploads: list[UUID] = Field(
+        max_length=MOST_FILES, description="Keys of finished uploads of the dataset's team"
+    )
 
 
 class DatasetOutput(serializers.ModelSerializer[Dataset]):
@@ -113,6 +123,13 @@ class DatasetVersionDetailOutput(DatasetVersionOutput):
 
     class Meta(DatasetVersionOutput.Meta):
         fields = [*DatasetVersionOutput.Meta.fields, "source", "manifest", "preview"]
+
+
+def _one_of(*models: type[BaseModel]) -> dict[str, Any]:
+    """A body of which exactly one model is meant; what all of them have in common once."""
+    parts = [json_schema(model) for model in models]
+    fields = {name: value for part in parts for name, value in part["properties"].items()}
+    return {"type": "object", "properties": fields}
 
 
 class DatasetListApi(ListAPIView[Dataset]):
@@ -186,7 +203,7 @@ class VersionListApi(ListAPIView[DatasetVersion]):
     @extend_schema(
         parameters=[KEY],
         request={
-            "application/json": json_schema(PathImport),
+            "application/json": _one_of(PathImport, UploadImport),
             "multipart/form-data": {
                 "type": "object",
                 "properties": {
@@ -206,6 +223,12 @@ class VersionListApi(ListAPIView[DatasetVersion]):
             version = version_import_files(
                 actor=actor, dataset=dataset, files=_files(request), idempotency_key=key,
                 options=parse(ImportOptions, _fields(request)),
+            )  # fmt: skip
+        elif isinstance(request.data, dict) and "uploads" in request.data:
+            sent = parse(UploadImport, request.data)
+            version = version_import_uploads(
+                actor=actor, dataset=dataset, uploads=sent.uploads, idempotency_key=key,
+                options=ImportOptions(**sent.model_dump(exclude={"uploads"})),
             )  # fmt: skip
         else:
             given = parse(PathImport, request.data)

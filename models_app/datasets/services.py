@@ -27,6 +27,7 @@ from models_app.datasets.states import ALLOWED, VersionState
 from models_app.events.publish import publish_on_commit
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_submit
+from models_app.storage.uploads import uploads_use
 
 
 @transaction.atomic
@@ -80,6 +81,23 @@ def version_import_files(
     ]
     source = {"kind": "upload", "files": sorted(entries, key=lambda entry: entry["name"])}
     return _version_start(actor, dataset, source, options, idempotency_key)
+
+
+@transaction.atomic
+def version_import_uploads(
+    *,
+    actor: Actor,
+    dataset: Dataset,
+    uploads: Sequence[Any],
+    options: ImportOptions | None = None,
+    idempotency_key: str | None = None,
+) -> DatasetVersion:
+    """Make a version of finished uploads of the dataset's team, by their keys."""
+    require(actor, "datasets.change_dataset", dataset)
+    files = uploads_use(actor=actor, team=dataset.team, keys=uploads)
+    return version_import_files(
+        actor=actor, dataset=dataset, files=files, options=options, idempotency_key=idempotency_key
+    )
 
 
 @transaction.atomic

@@ -17,10 +17,11 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from models_app.core.blobs import tree_adopt, tree_materialise
-from models_app.core.collecting import GRACE, blobs_collect
 from models_app.jobs.attempts import lock_held
 from models_app.jobs.models import Checkpoint, Job
 from models_app.jobs.states import TERMINAL
+from models_app.storage.inventory import GRACE
+from models_app.storage.services import store_tidy
 
 Manifest = Mapping[str, Mapping[str, Any]]
 
@@ -108,4 +109,4 @@ def checkpoints_release(*, after: dt.timedelta = GRACE) -> int:
 def files_collect(*, grace: dt.timedelta = GRACE) -> int:
     """Once in a while, on a node with the console's disk: free what nothing needs any more."""
     checkpoints_release(after=grace)
-    return blobs_collect(grace=grace)
+    return store_tidy(grace=grace)

@@ -24,6 +24,9 @@ from models_app.pools.states import ALLOWED as NODE
 from models_app.registry.models import ModelVersion, StageMove
 from models_app.registry.states import ALLOWED as MODEL_VERSION
 from models_app.registry.states import MOVES as STAGE_MOVE
+from models_app.storage.models import StoreRun, Upload
+from models_app.storage.states import ALLOWED as STORE_RUN
+from models_app.storage.states import UPLOAD_ALLOWED as UPLOAD
 
 pytestmark = pytest.mark.django_db
 
@@ -43,6 +46,8 @@ MACHINES = {
         {"deployment_id": 1, "number": 1, "model_version_id": 1, "config_revision_id": 1},
     ),
     Replica: (REPLICA, {"revision_id": 1}),
+    StoreRun: (STORE_RUN, {"kind": "verify"}),
+    Upload: (UPLOAD, {"team_id": 1, "name": "x", "size": 1}),
     Node: (NODE, {"name": "n", "started_at": now(), "last_seen_at": now()}),
 }
 PAIRS = [

@@ -1,4 +1,4 @@
-"""Generations of stock clients, apart from the project's packages: `<environment>/clients/<name>`.
+"""Stock clients and servers, apart from the project's packages: `<environment>/clients/<name>`.
 
 `python -m tests.clients` installs what `<name>.txt` pins; `make env-dev` does so. Each folder goes
 into PYTHONPATH in front of the environment, which has torch and the rest.
@@ -23,7 +23,7 @@ def client_folder(name: str) -> Path:
 
 
 def client_names() -> tuple[str, ...]:
-    return (_COMMON, *HUB_GENERATIONS)
+    return (_COMMON, *HUB_GENERATIONS, "swift")
 
 
 def is_installed(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Installs the generations of clients that are not there yet; says so where that cannot be done."""
+"""Installs the clients and servers that are not there yet; says so where that cannot be done."""
 
 import shutil
 import sys

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models_app.core import store
+from models_app.core.storage import fetching
 from models_app.core.store import StoreUnavailable
 from models_app.jobs.attempts import checkpoint_record
 from models_app.jobs.checkpoints import checkpoint_folder
@@ -84,7 +84,7 @@ class TestSender:
         assert not sender.settle(0.05)
 
     def test_tries_again_until_the_console_is_back(self, sender, job, settings, monkeypatch):
-        monkeypatch.setattr(store, "PAUSE_S", 0.01)
+        monkeypatch.setattr(fetching, "PAUSE_S", 0.01)
         monkeypatch.setattr(checkpoints, "RETRY_S", 0.05)
         url, settings.STORE_URL = settings.STORE_URL, "http://127.0.0.1:9"
         sender.offer(1, recorded(job, 1).path)

@@ -13,9 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from models_app.core.blobs import blob_open
 from models_app.core.errors import FieldError, NotFound
 from models_app.core.pagination import Page
+from models_app.core.reading import blob_reader
 from models_app.core.responses import created
 from models_app.core.schema import object_schema, request_schema
 from models_app.core.serializing import RowSerializer, row_url
@@ -169,7 +169,7 @@ class FileApi(VersionApi):
         if entry is None:
             raise NotFound(_("The version has no such file."))
         response = FileResponse(
-            blob_open(entry["sha256"]), as_attachment=True, filename=path.rsplit("/", 1)[-1],
+            blob_reader(entry["sha256"]), as_attachment=True, filename=path.rsplit("/", 1)[-1],
             content_type="application/octet-stream",
         )  # fmt: skip
         response["ETag"] = f'"{entry["sha256"]}"'

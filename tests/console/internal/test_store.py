@@ -11,8 +11,10 @@ import threading
 import pytest
 
 from models_app.core import blob_cache, blobs, store
-from models_app.core.store import BlobMissing, StoreUnavailable
+from models_app.core.storage import fetching
+from models_app.core.storage.errors import BlobMissing, StoreUnavailable
 from models_app.pools.models import Node
+from tests.s3.faults import FaultyProxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 BIG = os.urandom(3_500_001)
@@ -138,13 +140,30 @@ class TestNode:
         assert old.stat().st_atime > 1e9  # and it counts as new again
 
     def test_waits_for_a_console_that_is_away(self, console, settings, monkeypatch):
-        monkeypatch.setattr(store, "PAUSE_S", 0.01)
+        monkeypatch.setattr(fetching, "PAUSE_S", 0.01)
         settings.STORE_URL = "http://127.0.0.1:9"
 
         with pytest.raises(StoreUnavailable):
             blobs.blob_open("0" * 64)
         with pytest.raises(StoreUnavailable):
             blobs.blob_put(io.BytesIO(b"x"))
+
+    def test_sends_a_large_file_in_pieces_and_goes_on(self, console, settings, monkeypatch):
+        """What broke off costs the piece that was on its way."""
+        monkeypatch.setattr(fetching, "PAUSE_S", 0.01)
+        monkeypatch.setattr(store, "PIECE", 1_000_000)
+        big = os.urandom(3_500_000)
+        proxy = FaultyProxy(console.port)
+        proxy.add("PATCH", sha(big), "none")
+        proxy.add("PATCH", sha(big), "hang up")
+        proxy.add("PATCH", sha(big), "lost")
+        settings.STORE_URL = proxy.url
+        blobs.blob_put(io.BytesIO(big))
+        proxy.close()
+
+        assert console.blob(sha(big)).read_bytes() == big
+        assert proxy.count("PATCH", sha(big)) == 5  # four pieces, one of them twice
+        assert not list((console.data_dir / "uploads").glob("*"))
 
     def test_that_was_removed_gets_nothing(self, console):
         digest = lay_at(console, b"anything")
@@ -221,6 +240,28 @@ class TestConsole:
         assert answer.status == 422
         assert not console.blob(wrong).exists()
         assert not list((console.data_dir / "blobs").glob(".put-*"))
+
+    def test_drops_pieces_that_make_another_file(self, console, settings):
+        wrong = sha(b"something quite else")
+        told = {"Upload-Length": "6", "Upload-Offset": "0"}
+        answer, _ = ask(console, settings, "PATCH", f"/internal/blobs/{wrong}", b"not", **told)
+        assert (answer.status, answer.headers["Upload-Offset"]) == (204, "3")
+
+        answer, _ = ask(console, settings, "PATCH", f"/internal/blobs/{wrong}", b"it", **told)
+        assert (answer.status, answer.headers["Upload-Offset"]) == (409, "3")
+        told["Upload-Offset"] = "3"
+        answer, _ = ask(console, settings, "PATCH", f"/internal/blobs/{wrong}", b"too much", **told)
+        assert answer.status == 409
+        answer, _ = ask(console, settings, "PATCH", f"/internal/blobs/{wrong}", b" it", **told)
+
+        assert answer.status == 422
+        assert not console.blob(wrong).exists()
+        assert not list((console.data_dir / "uploads").glob("*"))
+
+    def test_wants_to_know_where_a_piece_belongs(self, console, settings):
+        answer, _ = ask(console, settings, "PATCH", f"/internal/blobs/{sha(b'x')}", body=b"x")
+
+        assert answer.status == 400
 
     def test_wants_to_know_the_length(self, console, settings):
         body = iter([b"a", b"b"])

@@ -8,12 +8,7 @@ import pytest
 from models_app.core import blobs
 from models_app.core.errors import SlipwayError
 
-pytestmark = pytest.mark.nodb
-
-
-@pytest.fixture(autouse=True)
-def store(settings, tmp_path):
-    settings.DATA_DIR = tmp_path / "data"
+pytestmark = pytest.mark.usefixtures("store")
 
 
 class TestBlob:
@@ -77,10 +72,15 @@ class TestTree:
         with pytest.raises(SlipwayError, match="leaves its tree"):
             blobs.tree_materialise({name: {"sha256": sha256, "size": size}}, tmp_path / "laid")
 
-    def test_notices_a_damaged_file(self, tmp_path):
+    def test_notices_a_damaged_file(self, store, tmp_path):
         sha256, size = blobs.blob_put(io.BytesIO(b"whole"))
         blobs.blob_path(sha256).chmod(0o644)
         blobs.blob_path(sha256).write_bytes(b"hole")
+        manifest = {"a": {"sha256": sha256, "size": size}}
 
-        with pytest.raises(blobs.BlobMissing, match="missing or damaged"):
-            blobs.tree_materialise({"a": {"sha256": sha256, "size": size}}, tmp_path / "laid")
+        if store == "s3":  # what lies here is but a copy
+            laid = blobs.tree_materialise(manifest, tmp_path / "laid")
+            assert (laid / "a").read_bytes() == b"whole"
+        else:
+            with pytest.raises(blobs.BlobMissing, match="missing or damaged"):
+                blobs.tree_materialise(manifest, tmp_path / "laid")
