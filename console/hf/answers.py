@@ -88,7 +88,7 @@ def _paths(repo: Repo, asked: Asked) -> Answer:
 
 
 def _refs(repo: Repo, asked: Asked) -> Answer:
-    return Answer(data=shapes.refs(repo.revisions()))
+    return Answer(data=shapes.refs(repo.revisions(), repo.kind.branches(repo.row)))
 
 
 def _commits(repo: Repo, asked: Asked) -> Answer:
@@ -122,4 +122,6 @@ ANSWERS: dict[str, Callable[[Repo, Asked], Answer | File | Waiting]] = {
     "xet-write-token": pushing.refuse_xet,
     "batch": pushing.batch,
     "commit": pushing.commit,
+    "tag": pushing.point,
+    "branch": pushing.point,
 }

@@ -78,7 +78,9 @@ class Hub:
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         origin = f"{scope['scheme']}://{call.header(b'host')}"
         agent = call.header(b"user-agent")
-        asked = Asked(route=route, origin=origin, agent=agent, query=query)
+        asked = Asked(
+            route=route, method=call.method, origin=origin, agent=agent, query=query
+        )  # fmt: skip
         if route.what == "upload":
             return await self._take_file(call, asked)
         bearer = call.header(b"authorization")

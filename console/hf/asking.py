@@ -20,6 +20,7 @@ class Asked:
     origin: str
     agent: str
     query: Query
+    method: str = "GET"
     body: bytes = b""
     file: IO[bytes] | None = None
     user: Any = None

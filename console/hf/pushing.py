@@ -20,7 +20,8 @@ from models_app.core.errors import Conflict, FieldError, PermissionDenied
 from models_app.core.permission import require
 from models_app.core.teams import team_named
 from models_app.registry.models import Model
-from models_app.registry.services import model_create
+from models_app.registry.naming import version_named
+from models_app.registry.services import alias_delete, alias_set, model_create
 from models_app.registry.services.pushes import draft_of, files_hold, files_known, push_commit
 
 #: Up to here a file may come inside the commit; larger ones are sent before it.
@@ -142,6 +143,29 @@ def _uploader(claim: dict[str, Any]) -> tuple[Any, Model]:
     return token.user, model
 
 
+def point(repo: Repo, asked: Asked) -> Answer:
+    """Make, move or take away an alias: the console's kind of tag and branch that people name.
+
+    A tag is named in the body and its revision in the address, a branch the other way round.
+    """
+    model = _model(repo)
+    named, is_tag = asked.route.revision, asked.route.what == "tag"
+    if asked.method == "DELETE":
+        alias_delete(actor=asked.user, model=model, name=named)
+        return Answer(data={})
+    given = _json(asked) if asked.body else {}
+    name = str(given.get("tag", "")) if is_tag else named
+    start = named if is_tag else str(given.get("startingPoint") or MAIN)
+    if name in repo.kind.branches(model) and not given.get("force"):
+        said = _("There is an alias %(name)s already. Move it in the console or by its API.")
+        raise Conflict(said % {"name": name}, field="tag" if is_tag else "branch")
+    number = repo.revision(start).number
+    version = version_named(model=model, name=f"v{number}")
+    reason = str(given.get("message") or "")
+    alias_set(actor=asked.user, model=model, name=name, version=version, reason=reason)
+    return Answer(data={})
+
+
 def commit(repo: Repo, asked: Asked) -> Answer | Waiting:
     """Change the draft; wait for the version, if one is made, to be looked at."""
     model = _pushed_to(repo, asked)
@@ -164,15 +188,20 @@ def commit(repo: Repo, asked: Asked) -> Answer | Waiting:
     return Waiting(answer=Answer(data=data), version_id=pushed.version.pk)
 
 
-def _pushed_to(repo: Repo, asked: Asked) -> Model:
+def _model(repo: Repo) -> Model:
     if repo.kind.name != "models":
         said = _("Only models can be pushed. Import datasets in the console or by its API.")
         raise PermissionDenied(said)
+    model: Model = repo.row
+    return model
+
+
+def _pushed_to(repo: Repo, asked: Asked) -> Model:
+    model = _model(repo)
     if asked.route.revision not in (MAIN, f"refs/heads/{MAIN}"):
         said = _("Push to main. Each push of a whole model becomes a version of its own.")
         raise FieldError("revision", said)
-    require(asked.user, "registry.add_version", repo.row)
-    model: Model = repo.row
+    require(asked.user, "registry.add_version", model)
     return model
 
 

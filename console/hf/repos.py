@@ -1,7 +1,8 @@
 """A model or a dataset as a repository of the Hub: revisions, files, tags.
 
 A commit is the first 40 hex digits of a version's tree digest, as clients take 40 hex digits for
-final; the tag `v3` is version 3, and the branch `main` the newest one that is ready.
+final; the tag `v3` is version 3, the branch `main` the newest one that is ready, and every alias of
+a model is a branch.
 """
 
 import re
@@ -18,6 +19,7 @@ from models_app.datasets import selectors as datasets
 from models_app.datasets.models import Dataset, DatasetVersion
 from models_app.registry import selectors as registry
 from models_app.registry.models import Model, ModelVersion
+from models_app.registry.naming import aliases_of
 from models_app.registry.states import VersionState
 
 MAIN = "main"
@@ -84,6 +86,16 @@ class Kind:
         raise NotImplementedError
 
     @staticmethod
+    def pointed_to(row: Any, name: str) -> Any:
+        """The version to which an alias points, or None."""
+        return None
+
+    @staticmethod
+    def branches(row: Any) -> dict[str, str]:
+        """Aliases and the digests to which they point."""
+        return {}
+
+    @staticmethod
     def revision(version: Any) -> Revision:
         """A version in the Hub's words."""
         raise NotImplementedError
@@ -99,6 +111,14 @@ class Models(Kind):
     def versions(row: Model) -> QuerySet[ModelVersion]:
         shown = (VersionState.READY, VersionState.QUARANTINED)
         return row.versions.filter(state__in=shown).select_related("produced_by__created_by")
+
+    @staticmethod
+    def pointed_to(row: Model, name: str) -> ModelVersion | None:
+        return Models.versions(row).filter(aliases__name=name).first()
+
+    @staticmethod
+    def branches(row: Model) -> dict[str, str]:
+        return {alias.name: alias.version.digest for alias in aliases_of(row)}
 
     @staticmethod
     def revision(version: ModelVersion) -> Revision:
@@ -146,25 +166,27 @@ class Repo:
 
     def revision(self, name: str) -> Revision:
         """The version that a branch, tag or commit names, or Missing."""
-        rows = self.kind.versions(self.row).order_by("-number")
-        tag = _TAG.fullmatch(name.removeprefix("refs/tags/"))
-        if name in (MAIN, f"refs/heads/{MAIN}"):
-            version = rows.exclude(state="quarantined").first()
-        elif tag:
-            version = rows.filter(number=int(tag[1])).first()
-        elif _COMMIT.fullmatch(name):
-            version = rows.filter(digest__startswith=name).order_by("state", "-number").last()
-        else:
-            version = None
+        version = self._named(name.removeprefix("refs/heads/").removeprefix("refs/tags/"))
         if version is None and name in (MAIN, f"refs/heads/{MAIN}"):
             return self._empty()
         if version is None:
-            said = _("%(repo)s has no revision %(name)s. Use main, or a version such as v1.")
+            said = _("%(repo)s has no revision %(name)s. Use main, an alias, or a version: v1.")
             values = {"repo": self.id, "name": name}
             raise Missing("RevisionNotFound", said % values)
         if version.state == "quarantined":
             raise Withheld(_("%(version)s is quarantined.") % {"version": version})
         return self.kind.revision(version)
+
+    def _named(self, name: str) -> Any:
+        rows = self.kind.versions(self.row).order_by("-number")
+        tag = _TAG.fullmatch(name)
+        if name == MAIN:
+            return rows.exclude(state="quarantined").first()
+        if tag:
+            return rows.filter(number=int(tag[1])).first()
+        if _COMMIT.fullmatch(name):
+            return rows.filter(digest__startswith=name).order_by("state", "-number").last()
+        return self.kind.pointed_to(self.row, name)
 
     def _empty(self) -> Revision:
         """A repository without any version is there all the same, only empty."""

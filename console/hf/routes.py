@@ -16,6 +16,8 @@ PARTS = {
     "commit": ("POST", True),
     "xet-write-token": ("GET", True),
 }
+#: Names that point to versions: made by POST, taken away by DELETE.
+POINTERS = ("tag", "branch")
 #: Apart from any repository.
 GENERAL = {
     ("GET", "whoami-v2"): "whoami",
@@ -67,9 +69,13 @@ def _api(method: str, parts: Sequence[str]) -> Route | None:
         return Route(what="list", kind=kind)
     if method == "GET" and len(rest) == 2:
         return Route(what="info", kind=kind, team=rest[0], name=rest[1])
-    if len(rest) < 3 or rest[2] not in PARTS:
+    if len(rest) < 3 or rest[2] not in (*PARTS, *POINTERS):
         return None
     team, name, what, *more = rest
+    if what in POINTERS:
+        if method not in ("POST", "DELETE") or len(more) != 1:
+            return None
+        return Route(what=what, kind=kind, team=team, name=name, revision=more[0])
     wanted, has_revision = PARTS[what]
     if method != wanted or has_revision != bool(more):
         return None

@@ -109,13 +109,14 @@ def _last(revision: Revision) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def refs(revisions: list[Revision]) -> dict[str, Any]:
-    """Branches and tags."""
-    newest = revisions[:1]
+def refs(revisions: list[Revision], aliases: dict[str, str]) -> dict[str, Any]:
+    """Branches (`main` and the aliases, with the digests that they point to) and tags."""
+    branches = {MAIN: revisions[0].commit} if revisions else {}
+    branches |= {name: digest[:40] for name, digest in aliases.items()}
     return {
         "branches": [
-            {"name": MAIN, "ref": f"refs/heads/{MAIN}", "targetCommit": one.commit}
-            for one in newest
+            {"name": name, "ref": f"refs/heads/{name}", "targetCommit": commit}
+            for name, commit in branches.items()
         ],
         "tags": [
             {

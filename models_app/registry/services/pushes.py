@@ -18,12 +18,12 @@ from models_app.audit.services import audit_record
 from models_app.core.actor import Actor
 from models_app.core.blobs import Manifest
 from models_app.core.clock import now
-from models_app.core.collecting import GRACE
 from models_app.core.digests import tree_digest
 from models_app.core.errors import Conflict, FieldError
 from models_app.core.permission import require
 from models_app.registry.models import Draft, HeldFile, Model, ModelVersion
 from models_app.registry.states import VersionState
+from models_app.storage.inventory import GRACE
 
 MOST_FILES = 10_000
 _NAMED = """

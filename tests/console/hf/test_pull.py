@@ -2,6 +2,8 @@
 
 import pytest
 
+from models_app.registry.aliases import AliasMove
+
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 FILES = {"config.json": b'{"a": 1}', "model.safetensors": b"w" * 3_000_000, "sub/deep/x.txt": b""}
@@ -113,6 +115,41 @@ class TestHuggingfaceHub:
         )
 
         assert found == [3_000_000, 3_000_000, True]
+
+
+class TestNames:
+    def test_aliases_are_branches(self, client_of, ben, team, model_version):
+        first, second = (model_version(team, {"config.json": data}) for data in (b"1", b"2"))
+        found = client_of(ben).run(
+            """
+            import json
+            from pathlib import Path
+            from huggingface_hub import HfApi, snapshot_download
+            api, repo = HfApi(), "research/poet"
+            api.create_branch(repo, branch="champion", revision="v1")
+            api.create_tag(repo, tag="challenger", revision="v2", tag_message="Rhymes better.")
+            def refs():
+                return {one.name: one.target_commit for one in api.list_repo_refs(repo).branches}
+            def text(revision):
+                return Path(snapshot_download(repo, revision=revision), "config.json").read_text()
+            before, texts = refs(), [text("champion"), text("challenger")]
+            try:
+                api.create_tag(repo, tag="champion", revision="v2")
+            except Exception as error:
+                taken = str(error)
+            api.create_tag(repo, tag="champion", revision="v2", exist_ok=True)
+            api.delete_branch(repo, branch="champion")
+            print(json.dumps([before, texts, taken, refs()]))
+            """
+        )
+
+        one, two = first.digest[:40], second.digest[:40]
+        assert found[0] == {"main": two, "champion": one, "challenger": two}
+        assert found[1] == ["1", "2"]
+        assert "already" in found[2]
+        assert found[3] == {"main": two, "challenger": two}
+        moves = AliasMove.objects.filter(model=first.model).values_list("name", "reason")
+        assert set(moves) == {("champion", ""), ("challenger", "Rhymes better.")}
 
 
 class TestRefusals:
