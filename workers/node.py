@@ -27,7 +27,6 @@ from models_app.jobs.states import JobState
 from models_app.jobs.ticks import tick_claim
 from models_app.pools.joining import NodeRefused, node_may_register
 from models_app.pools.services.registration import node_gone, node_heartbeat, node_register
-from models_app.registry.services.pushes import files_release
 from models_app.storage.runs import runs_advance
 from workers.attempt import Attempt
 from workers.capacity import capacity, health
@@ -45,7 +44,7 @@ TICK_GAP_S = 10.0
 TICKS: dict[str, tuple[float, Callable[[], object]]] = {
     "sweep": (5.0, sweep),
     "reconcile": (2.0, reconcile_all),
-    "tidy": (600.0, lambda: (files_release(), files_collect())),
+    "tidy": (600.0, files_collect),
     "store": (10.0, runs_advance),
 }
 #: What only a node can do that sees the store of files.

@@ -26,8 +26,6 @@ from console.hf.routes import Route, route_of
 from console.transfer.call import Call, Gone, Receive, Refused, Scope, Send
 from console.transfer.files import body_length, receive_blob, send_blob
 from models_app.core.errors import SlipwayError
-from models_app.registry.selectors import version_standing
-from models_app.registry.states import VersionState
 
 logger = logging.getLogger(__name__)
 PREFIX = "/hf/"
@@ -116,13 +114,13 @@ class Hub:
         """The answer, when the version is ready or a while has passed; Refused with the reason."""
         end = asyncio.get_running_loop().time() + LOOK_S
         while asyncio.get_running_loop().time() < end:
-            state, error = await self._ask(call, lambda: version_standing(waiting.version_id))
-            if state == VersionState.FAILED:
+            state, error, digest = await self._ask(call, waiting.standing)
+            if state == "failed":
                 raise Refused(422, "refused", error or "The version was refused; see the console.")
-            if state != VersionState.PENDING:
-                break
+            if state != "pending":
+                return waiting.told(digest)
             await asyncio.sleep(LOOK_EVERY_S)
-        return waiting.answer
+        return waiting.told(waiting.digest)
 
 
 def _find(bearer: str, asked: Asked) -> Answer | File | Waiting:

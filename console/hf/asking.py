@@ -1,5 +1,6 @@
 """A request of a client of the Hub, and what can be said to it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -56,7 +57,12 @@ class File:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """The answer, as soon as the version was looked at."""
+    """The answer to a push, as soon as its version is ready; `standing` tells state, error, digest.
 
-    answer: Answer
-    version_id: int
+    `told(digest)` is what is said of the version that has this digest.
+    """
+
+    standing: Callable[[], tuple[str, str, str]]
+    told: Callable[[str], Answer]
+    #: Said where it takes longer.
+    digest: str

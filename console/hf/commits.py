@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from models_app.core.blobs import BlobWriter, blob_put
 from models_app.core.errors import FieldError
-from models_app.registry.services.pushes import Put, Remove
+from models_app.core.trees import Put, Remove
 
 #: A longer line is not read as a whole; base64 is taken in pieces of a multiple of four.
 LONG = 1 << 20

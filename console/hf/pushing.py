@@ -1,7 +1,6 @@
 """What the Hub's clients ask when they push: repositories, uploads and commits.
 
-A commit to `main` adds to the model's draft; if that is a whole model it becomes the next version,
-which is looked at before anybody can use it.
+What a commit does to a model and to a dataset is in `receivers`.
 """
 
 import json
@@ -14,15 +13,16 @@ from django.utils.translation import gettext as _
 from console.access.tokens import token_get
 from console.hf.asking import Answer, Asked, Waiting
 from console.hf.commits import read_commit
-from console.hf.repos import MAIN, Repo
+from console.hf.receivers import RECEIVERS, Receiver
+from console.hf.repos import EMPTY, MAIN, Repo
 from console.transfer.call import Refused
 from models_app.core.errors import Conflict, FieldError, PermissionDenied
 from models_app.core.permission import require
 from models_app.core.teams import team_named
 from models_app.registry.models import Model
 from models_app.registry.naming import version_named
-from models_app.registry.services import alias_delete, alias_set, model_create
-from models_app.registry.services.pushes import draft_of, files_hold, files_known, push_commit
+from models_app.registry.services import alias_delete, alias_set
+from models_app.storage.uploads import uploads_note
 
 #: Up to here a file may come inside the commit; larger ones are sent before it.
 REGULAR = 5 << 20
@@ -34,27 +34,32 @@ _SALT = "hf-upload"
 
 
 def create(asked: Asked) -> Answer:
-    """`create_repo`: a model without versions."""
+    """`create_repo`: a model or a dataset without versions."""
     given = _json(asked)
     team, name = str(given.get("organization") or ""), str(given.get("name") or "")
     if not team:
-        said = _("Say whose model it is: team/%(name)s.")
-        raise FieldError("organization", said % {"name": name or "model"})
-    if given.get("type", "model") not in ("model", None):
-        said = _("Only models can be pushed. Import datasets in the console or by its API.")
-        raise FieldError("type", said)
+        said = _("Say whose it is: team/%(name)s.")
+        raise FieldError("organization", said % {"name": name or "name"})
+    kind = f"{given.get('type') or 'model'}s"
+    if kind not in RECEIVERS:
+        raise FieldError("type", _("There are models and datasets here, nothing else."))
     row = team_named(asked.user, team, "organization")
-    told = {"url": _address(asked, f"{team}/{name}"), "name": f"{team}/{name}"}
+    repo_id = f"{team}/{name}" if kind == "models" else f"{kind}/{team}/{name}"
+    told = {"url": _address(asked, repo_id), "name": f"{team}/{name}"}
     try:
-        model = model_create(actor=asked.user, team=row, name=name)
+        made = RECEIVERS[kind].create(actor=asked.user, team=row, name=name)
     except Conflict as error:
         return Answer(data={**told, "error": error.message}, status=409)
-    return Answer(data={**told, "id": f"models-{model.pk}"})
+    return Answer(data={**told, "id": f"{kind}-{made.pk}"})
 
 
 def _address(asked: Asked, repo_id: str) -> str:
     """Where a repository is; clients of 0.x cannot take apart an address with a path before it."""
     return repo_id if "hf_hub/0." in asked.agent else f"{asked.origin}/hf/{repo_id}"
+
+
+def _path(repo: Repo) -> str:
+    return repo.id if repo.kind.name == "models" else f"{repo.kind.name}/{repo.id}"
 
 
 def check_card(asked: Asked) -> Answer:
@@ -64,23 +69,25 @@ def check_card(asked: Asked) -> Answer:
 
 def preupload(repo: Repo, asked: Asked) -> Answer:
     """How each file shall come: inside the commit, or before it."""
-    model = _pushed_to(repo, asked)
-    here, digest = draft_of(model)
+    here, digest = _receiver(repo, asked).tree(repo.row)
     limit = REGULAR_2 if "hf_hub/2." in asked.agent else REGULAR
+    if repo.kind.name == "datasets":
+        limit = 0  # `datasets` removes each file when it believes that it was sent
     rows = []
     for file in _list(_json(asked), "files"):
-        path, size = str(file["path"]), int(file.get("size", 0))
+        path, size = str(file.get("path")), int(file.get("size", 0))
+        inside = size <= limit or path.endswith(".md")
         rows.append({
-            "path": path, "uploadMode": "regular" if size <= limit else "lfs",
+            "path": path, "uploadMode": "regular" if inside else "lfs",
             "shouldIgnore": False, "oid": here[path]["sha256"] if path in here else None,
         })  # fmt: skip
     return Answer(data={"files": rows, "commitOid": digest[:40]})
 
 
 def refuse_xet(repo: Repo, asked: Asked) -> Answer:
-    """Clients of 2.x ask for this where a file is too large for a commit."""
-    said = _("Set HF_HUB_DISABLE_XET=1: this console takes files of more than %(n)s MiB by LFS.")
-    raise Refused(400, "unsupported", said % {"n": REGULAR_2 >> 20})
+    """Clients of 2.x ask for this where a file does not come inside the commit."""
+    said = _("Set HF_HUB_DISABLE_XET=1: this console takes large files, and datasets, by LFS.")
+    raise Refused(400, "unsupported", said)
 
 
 def batch(repo: Repo, asked: Asked) -> Answer:
@@ -88,19 +95,18 @@ def batch(repo: Repo, asked: Asked) -> Answer:
 
     https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md
     """
-    model = _pushed_to(repo, asked)
-    given = _json(asked)
+    receiver, given = _receiver(repo, asked), _json(asked)
     if given.get("operation") != "upload":
         raise FieldError("operation", _("Files are fetched by /resolve/, not by LFS."))
     files = _list(given, "objects")
-    known = files_known(model=model, digests=[str(file.get("oid")) for file in files])
-    rows = [_action(repo, asked, model, file, known) for file in files]
+    known = receiver.known(repo.row, [str(file.get("oid")) for file in files])
+    rows = [_action(repo, asked, file, known) for file in files]
     data = {"transfer": "basic", "objects": rows, "hash_algo": "sha256"}
     return Answer(data=data, kind="application/vnd.git-lfs+json")
 
 
 def _action(
-    repo: Repo, asked: Asked, model: Model, file: dict[str, Any], known: dict[str, int]
+    repo: Repo, asked: Asked, file: dict[str, Any], known: dict[str, int]
 ) -> dict[str, Any]:
     oid, size = str(file.get("oid")), int(file.get("size", -1))
     if len(oid) != 64 or set(oid) - set("0123456789abcdef") or size < 0:
@@ -108,9 +114,15 @@ def _action(
         return {"oid": oid[:64], "size": size, "error": error}
     if known.get(oid) == size:
         return {"oid": oid, "size": size}
-    claim = {"model": model.pk, "token": asked.user.auth_token.pk, "oid": oid, "size": size}
+    claim = {
+        "kind": repo.kind.name,
+        "row": repo.row.pk,
+        "token": asked.user.auth_token.pk,
+        "oid": oid,
+        "size": size,
+    }
     key = quote(signing.dumps(claim, salt=_SALT), safe="")
-    href = f"{asked.origin}/hf/{repo.id}.git/info/lfs/objects/{oid}?key={key}"
+    href = f"{asked.origin}/hf/{_path(repo)}.git/info/lfs/objects/{oid}?key={key}"
     upload = {"href": href, "expires_in": UPLOAD_S}
     return {"oid": oid, "size": size, "authenticated": True, "actions": {"upload": upload}}
 
@@ -128,19 +140,19 @@ def upload_claim(asked: Asked) -> dict[str, Any]:
 
 
 def upload_done(claim: dict[str, Any]) -> None:
-    """The file is stored: it is held for the commit that follows."""
-    user, model = _uploader(claim)
-    files_hold(actor=user, model=model, files=[(claim["oid"], claim["size"])])
+    """The file is stored: it is kept for the commit that follows."""
+    user, row = _uploader(claim)
+    uploads_note(actor=user, team=row.team, files=[(claim["oid"], claim["size"])])
 
 
-def _uploader(claim: dict[str, Any]) -> tuple[Any, Model]:
-    token = token_get(claim["token"])
-    model = Model.objects.select_related("team").filter(pk=claim["model"]).first()
-    if token is None or model is None:
+def _uploader(claim: dict[str, Any]) -> tuple[Any, Any]:
+    token, receiver = token_get(claim["token"]), RECEIVERS[claim["kind"]]
+    row = receiver.rows.filter(pk=claim["row"]).first()
+    if token is None or row is None:
         raise PermissionDenied(_("The token of this upload does not count any more."))
     token.user.auth_token = token
-    require(token.user, "registry.add_version", model)
-    return token.user, model
+    require(token.user, receiver.permission, row)
+    return token.user, row
 
 
 def point(repo: Repo, asked: Asked) -> Answer:
@@ -148,7 +160,9 @@ def point(repo: Repo, asked: Asked) -> Answer:
 
     A tag is named in the body and its revision in the address, a branch the other way round.
     """
-    model = _model(repo)
+    if not isinstance(repo.row, Model):
+        raise PermissionDenied(_("Versions of datasets have no aliases. Name them: v1."))
+    model = repo.row
     named, is_tag = asked.route.revision, asked.route.what == "tag"
     if asked.method == "DELETE":
         alias_delete(actor=asked.user, model=model, name=named)
@@ -167,42 +181,36 @@ def point(repo: Repo, asked: Asked) -> Answer:
 
 
 def commit(repo: Repo, asked: Asked) -> Answer | Waiting:
-    """Change the draft; wait for the version, if one is made, to be looked at."""
-    model = _pushed_to(repo, asked)
+    """Take what is pushed; wait for the version, if one is made."""
+    receiver = _receiver(repo, asked)
     if asked.flag("create_pr") and asked.text("create_pr"):
         raise FieldError("create_pr", _("There are no pull requests here. Push to main."))
     assert asked.file is not None
     given = read_commit(asked.file)
-    files_hold(actor=asked.user, model=model, files=given.sent)
-    pushed = push_commit(
-        actor=asked.user, model=model, changes=given.changes, title=given.title or "push",
+    uploads_note(actor=asked.user, team=repo.row.team, files=given.sent)
+    received = receiver.push(
+        actor=asked.user, row=repo.row, changes=given.changes, title=given.title or "push",
         parent=given.parent,
     )  # fmt: skip
-    oid = pushed.digest[:40]
-    data = {
-        "success": True, "commitOid": oid, "commitUrl": f"{_address(asked, repo.id)}/commit/{oid}",
-        "hookOutput": "",
-    }  # fmt: skip
-    if pushed.version is None:
+
+    def told(digest: str) -> Answer:
+        oid = digest[:40] or EMPTY
+        address = f"{_address(asked, _path(repo))}/commit/{oid}"
+        data = {"success": True, "commitOid": oid, "commitUrl": address, "hookOutput": ""}
         return Answer(data=data)
-    return Waiting(answer=Answer(data=data), version_id=pushed.version.pk)
+
+    if received.standing is None:
+        return told(received.digest)
+    return Waiting(standing=received.standing, told=told, digest=received.digest)
 
 
-def _model(repo: Repo) -> Model:
-    if repo.kind.name != "models":
-        said = _("Only models can be pushed. Import datasets in the console or by its API.")
-        raise PermissionDenied(said)
-    model: Model = repo.row
-    return model
-
-
-def _pushed_to(repo: Repo, asked: Asked) -> Model:
-    model = _model(repo)
+def _receiver(repo: Repo, asked: Asked) -> type[Receiver]:
+    receiver = RECEIVERS[repo.kind.name]
     if asked.route.revision not in (MAIN, f"refs/heads/{MAIN}"):
         said = _("Push to main. Each push of a whole model becomes a version of its own.")
         raise FieldError("revision", said)
-    require(asked.user, "registry.add_version", model)
-    return model
+    require(asked.user, receiver.permission, repo.row)
+    return receiver
 
 
 def _json(asked: Asked) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from models_app.registry.naming import aliases_of
 from models_app.registry.states import VersionState
 
 MAIN = "main"
+#: The commit of a repository in which there is nothing yet.
+EMPTY = "0" * 40
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TAG = re.compile(r"v([1-9][0-9]{0,8})")
 
@@ -167,7 +169,7 @@ class Repo:
     def revision(self, name: str) -> Revision:
         """The version that a branch, tag or commit names, or Missing."""
         version = self._named(name.removeprefix("refs/heads/").removeprefix("refs/tags/"))
-        if version is None and name in (MAIN, f"refs/heads/{MAIN}"):
+        if version is None and name in (MAIN, f"refs/heads/{MAIN}", EMPTY):
             return self._empty()
         if version is None:
             said = _("%(repo)s has no revision %(name)s. Use main, an alias, or a version: v1.")
@@ -191,7 +193,7 @@ class Repo:
     def _empty(self) -> Revision:
         """A repository without any version is there all the same, only empty."""
         return Revision(
-            number=0, commit="0" * 40, at=self.row.created_at, title="", notes="", author="",
+            number=0, commit=EMPTY, at=self.row.created_at, title="", notes="", author="",
             files=[],
         )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """What a person may choose when files become a dataset version, and which files may be taken."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,8 @@ from models_app.core.errors import FieldError
 FORMATS = (".txt", ".jsonl", ".csv", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
 MOST_FILES = 10_000
+#: In a path: its documents are held out, where names decide (as in workers/lm/corpus/building.py).
+HELD_OUT = re.compile(r"(?<![a-z])(?:validation|valid|val|dev|test)(?![a-z])")
 
 
 class ImportOptions(BaseModel):
@@ -32,10 +35,11 @@ class ImportOptions(BaseModel):
         description="What one document is in text files. auto: a file each if there are at least "
         "20 of them, else a paragraph. In tables every row is one.",
     )
-    split: Literal["random", "contiguous"] = Field(
+    split: Literal["random", "contiguous", "named"] = Field(
         "random",
         title="Split",
-        description="Hold out documents at random, or the end of the text.",
+        description="Hold out documents at random, the end of the text, or the files that are "
+        "named validation, valid, val, dev or test.",
     )
     validation_fraction: float = Field(
         0.1,
@@ -109,13 +113,21 @@ def import_files(path: str) -> list[tuple[str, Path]]:
 
 
 def _importable(file: Path, root: Path) -> bool:
-    if not file.is_file() or not file.resolve().is_relative_to(root):
-        return False
+    return file.is_file() and file.resolve().is_relative_to(root) and is_importable(file.name)
+
+
+def is_importable(name: str) -> bool:
+    """Whether files of this name can be read."""
     try:
-        check_file_name(file.name)
+        check_file_name(name)
     except FieldError:
         return False
     return True
+
+
+def is_held_out(path: str) -> bool:
+    """Whether the name says that its documents are for validation."""
+    return HELD_OUT.search(path.lower()) is not None
 
 
 def parameters_of(source: dict[str, Any]) -> dict[str, Any]:

@@ -44,6 +44,11 @@ def dataset_named(*, actor: Actor, team: str, name: str) -> Dataset:
     return rows.get_visible(actor, team__slug=team, name=name)
 
 
+def version_standing(version_id: int) -> tuple[str, str, str]:
+    """State, error and digest of a version, for whoever waits for it."""
+    return DatasetVersion.objects.values_list("state", "error", "digest").get(pk=version_id)
+
+
 def version_list(
     *, actor: Actor, dataset: Dataset | None = None, state: str = ""
 ) -> QuerySet[DatasetVersion]:

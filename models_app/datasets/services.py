@@ -14,12 +14,15 @@ from models_app.core.errors import Conflict, FieldError, WrongState
 from models_app.core.names import clean_slug, clean_text
 from models_app.core.permission import require
 from models_app.core.states import advance
+from models_app.core.trees import Put, Remove, tree_changed
 from models_app.datasets.checking import quality_check_submit
 from models_app.datasets.importing import (
     MOST_FILES,
     ImportOptions,
     check_file_name,
     import_files,
+    is_held_out,
+    is_importable,
     parameters_of,
 )
 from models_app.datasets.models import Dataset, DatasetVersion
@@ -27,7 +30,7 @@ from models_app.datasets.states import ALLOWED, VersionState
 from models_app.events.publish import publish_on_commit
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_submit
-from models_app.storage.uploads import uploads_use
+from models_app.storage.uploads import uploads_known, uploads_use
 
 
 @transaction.atomic
@@ -98,6 +101,29 @@ def version_import_uploads(
     return version_import_files(
         actor=actor, dataset=dataset, files=files, options=options, idempotency_key=idempotency_key
     )
+
+
+@transaction.atomic
+def version_push(
+    *, actor: Actor, dataset: Dataset, changes: Sequence[Put | Remove]
+) -> DatasetVersion | None:
+    """Make a version of the data files that a push brings; None where it brings none.
+
+    Files that are named validation, valid, val, dev or test are held out; where none is, as many
+    documents are as in any import.
+    """
+    require(actor, "datasets.change_dataset", dataset)
+    puts = [change for change in changes if isinstance(change, Put)]
+    digests = [put.sha256 for put in puts]
+    known = uploads_known(team_id=dataset.team_id, digests=digests)
+    pushed = tree_changed({}, puts, known)
+    data = {path: file for path, file in pushed.items() if is_importable(path)}
+    if not data:
+        return None
+    files = [{"name": path.replace("/", "-"), **file} for path, file in data.items()]
+    split: Any = "named" if any(is_held_out(path) for path in data) else "random"
+    options = ImportOptions(split=split)
+    return version_import_files(actor=actor, dataset=dataset, files=files, options=options)
 
 
 @transaction.atomic

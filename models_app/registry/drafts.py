@@ -1,4 +1,4 @@
-"""Drafts: what pushes to a model have brought so far, and the files that were sent for them."""
+"""Drafts: what pushes to a model have brought so far."""
 
 from django.conf import settings
 from django.db import models
@@ -27,19 +27,3 @@ class Draft(models.Model):
 
     def __str__(self) -> str:
         return f"draft of {self.model.name}"
-
-
-class HeldFile(models.Model):
-    """A stored file that somebody of a team has sent for a version to come; kept for a day."""
-
-    team = models.ForeignKey("access.Team", on_delete=models.CASCADE, related_name="+")
-    sha256 = models.CharField(max_length=64)
-    size = models.BigIntegerField()
-    held_at = models.DateTimeField(default=now)
-
-    class Meta:
-        verbose_name = _("held file")
-        constraints = [models.UniqueConstraint(fields=["team", "sha256"], name="held_file_once")]
-
-    def __str__(self) -> str:
-        return self.sha256[:12]

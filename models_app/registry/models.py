@@ -148,14 +148,13 @@ class Evaluation(models.Model):
 
 
 # Django finds the tables of an app through this module.
-from models_app.registry.drafts import Draft, HeldFile  # noqa: E402
+from models_app.registry.drafts import Draft  # noqa: E402
 from models_app.registry.records import CardText, Reproduction, VersionRecord  # noqa: E402
 
 __all__ = [
     "CardText",
     "Draft",
     "Evaluation",
-    "HeldFile",
     "Model",
     "ModelVersion",
     "Reproduction",

@@ -88,9 +88,9 @@ def version_get(*, actor: Actor, version_id: int) -> ModelVersion:
     return version_list(actor=actor).get_visible(actor, pk=version_id)  # type: ignore[attr-defined, no-any-return]
 
 
-def version_standing(version_id: int) -> tuple[str, str]:
-    """State and error of a version, for whoever waits for it."""
-    return ModelVersion.objects.values_list("state", "error").get(pk=version_id)
+def version_standing(version_id: int) -> tuple[str, str, str]:
+    """State, error and digest of a version, for whoever waits for it."""
+    return ModelVersion.objects.values_list("state", "error", "digest").get(pk=version_id)
 
 
 def version_numbered(*, actor: Actor, team: str, name: str, number: int) -> ModelVersion:

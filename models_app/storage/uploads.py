@@ -6,7 +6,7 @@ a stored file, which whatever it was sent for then names. For a day the upload i
 
 import datetime as dt
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO
 
 from django.conf import settings
@@ -108,6 +108,25 @@ def uploads_use(*, actor: Actor, team: Any, keys: Sequence[Any]) -> list[dict[st
             raise FieldError("uploads", said)
         found.append({"name": row.name, "sha256": row.sha256, "size": row.size})
     return found
+
+
+@transaction.atomic
+def uploads_note(*, actor: Actor, team: Any, files: Iterable[tuple[str, int]]) -> None:
+    """These files, (sha256, size), came whole and lie in the store; as uploads they are kept."""
+    require(actor, "storage.add_upload", team)
+    Upload.objects.bulk_create(
+        Upload(
+            team=team, created_by_id=actor.pk, name=sha256[:12], size=size, sha256=sha256,
+            state=UploadState.DONE,
+        )
+        for sha256, size in dict.fromkeys(files)
+    )  # fmt: skip
+
+
+def uploads_known(*, team_id: int, digests: Sequence[str]) -> dict[str, int]:
+    """Those of `digests` that somebody of the team has sent of late, with their sizes."""
+    rows = Upload.objects.filter(team_id=team_id, state=UploadState.DONE, sha256__in=digests)
+    return dict(rows.values_list("sha256", "size"))
 
 
 def uploads_expire() -> int:

@@ -72,7 +72,11 @@ class VersionForm(forms.Form):
     )
     split = forms.ChoiceField(
         label=_("Split"),
-        choices=[("random", _("At random")), ("contiguous", _("The end of the text"))],
+        choices=[
+            ("random", _("At random")),
+            ("contiguous", _("The end of the text")),
+            ("named", _("As the files are named")),
+        ],
         help_text=_("Which documents are held out for validation."),
     )
     validation_fraction = forms.FloatField(

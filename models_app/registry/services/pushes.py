@@ -1,17 +1,14 @@
 """Files that come one push after the other, and the versions that are made of them.
 
-A push adds and removes files of a model's draft. Whoever names a stored file by its digest must
-have sent it, or find it in a version of this model: knowing a digest is not having the file.
+A push adds and removes files of a model's draft. It may name stored files by their digest that the
+team has sent of late, and those of this model.
 """
 
-import datetime as dt
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import connection, transaction
 from django.db.models import Max, Q
-from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from models_app.audit.services import audit_record
@@ -19,35 +16,18 @@ from models_app.core.actor import Actor
 from models_app.core.blobs import Manifest
 from models_app.core.clock import now
 from models_app.core.digests import tree_digest
-from models_app.core.errors import Conflict, FieldError
+from models_app.core.errors import Conflict
 from models_app.core.permission import require
-from models_app.registry.models import Draft, HeldFile, Model, ModelVersion
+from models_app.core.trees import Put, Remove, tree_changed
+from models_app.registry.models import Draft, Model, ModelVersion
 from models_app.registry.states import VersionState
-from models_app.storage.inventory import GRACE
+from models_app.storage.uploads import uploads_known
 
-MOST_FILES = 10_000
 _NAMED = """
 SELECT DISTINCT entry.value ->> 'sha256', (entry.value ->> 'size')::bigint
   FROM registry_modelversion version, jsonb_each(version.manifest) entry
  WHERE version.model_id = %s AND entry.value ->> 'sha256' = ANY(%s)
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Put:
-    """A file gets this content; a stored file names the sender's right to it (see module)."""
-
-    path: str
-    sha256: str
-    size: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Remove:
-    """A file, or a folder with all that is in it, goes."""
-
-    path: str
-    folder: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,22 +38,9 @@ class Pushed:
     version: ModelVersion | None
 
 
-def files_hold(*, actor: Actor, model: Model, files: Iterable[tuple[str, int]]) -> None:
-    """Note that the actor's team sent these stored files, (sha256, size); they stay for a day."""
-    require(actor, "registry.add_version", model)
-    rows = [
-        HeldFile(team_id=model.team_id, sha256=sha256, size=size, held_at=now())
-        for sha256, size in dict.fromkeys(files)
-    ]
-    HeldFile.objects.bulk_create(
-        rows, update_conflicts=True, update_fields=["held_at"], unique_fields=["team", "sha256"]
-    )
-
-
 def files_known(*, model: Model, digests: Sequence[str]) -> dict[str, int]:
     """Those of `digests` that a push to this model may name without sending them, with sizes."""
-    held = HeldFile.objects.filter(team_id=model.team_id, sha256__in=digests)
-    known = dict(held.values_list("sha256", "size"))
+    known = uploads_known(team_id=model.team_id, digests=digests)
     draft = Draft.objects.filter(model=model).first()
     for entry in (draft.manifest if draft else {}).values():
         known[entry["sha256"]] = entry["size"]
@@ -81,11 +48,6 @@ def files_known(*, model: Model, digests: Sequence[str]) -> dict[str, int]:
         cursor.execute(_NAMED, [model.pk, list(digests)])
         known |= dict(cursor.fetchall())
     return {sha256: known[sha256] for sha256 in digests if sha256 in known}
-
-
-def files_release(*, after: dt.timedelta = GRACE) -> int:
-    """Let go of files that were sent long ago; how many there were."""
-    return HeldFile.objects.filter(held_at__lt=Now() - after).delete()[0]
 
 
 @transaction.atomic
@@ -106,10 +68,11 @@ def push_commit(
     # The lock puts pushes to one model into a line.
     Model.objects.select_for_update().get(pk=model.pk)
     manifest, digest = draft_of(model)
-    if parent and not digest.startswith(parent):
+    if parent and not (digest or "0" * 64).startswith(parent):
         said = _("The newest state is %(digest)s. Fetch it and push again.")
         raise Conflict(said % {"digest": digest[:40] or "empty"}, field="parent")
-    changed = _applied(model, manifest, changes)
+    wanted = [change.sha256 for change in changes if isinstance(change, Put)]
+    changed = tree_changed(manifest, changes, files_known(model=model, digests=wanted))
     pushed = tree_digest(changed) if changed else ""
     if pushed == digest:
         return Pushed(digest=digest, version=_version_of(model, digest))
@@ -151,46 +114,6 @@ def _usable() -> Q:
 def _version_of(model: Model, digest: str) -> ModelVersion | None:
     rows = model.versions.filter(digest=digest) if digest else model.versions.none()
     return rows.filter(_usable()).order_by("-number").first()
-
-
-def _applied(model: Model, manifest: Manifest, changes: Sequence[Put | Remove]) -> Manifest:
-    wanted = [change.sha256 for change in changes if isinstance(change, Put)]
-    known = files_known(model=model, digests=wanted)
-    changed = dict(manifest)
-    for change in changes:
-        path = clean_path(change.path.rstrip("/"))
-        if isinstance(change, Put):
-            if known.get(change.sha256) != change.size:
-                said = _("%(path)s was not uploaded. Send the file first, then push again.")
-                raise FieldError(path, said % {"path": path})
-            changed[path] = {"sha256": change.sha256, "size": change.size}
-            continue
-        gone = [name for name in changed if _is_in(name, path, folder=change.folder)]
-        if not gone:
-            said = _("A file with this name doesn't exist: %(path)s.")
-            raise FieldError(path, said % {"path": path})
-        for name in gone:
-            del changed[name]
-    if len(changed) > MOST_FILES:
-        said = _("A version may have at most %(most)s files.")
-        raise FieldError("files", said % {"most": f"{MOST_FILES:,}"})
-    return changed
-
-
-def _is_in(name: str, path: str, *, folder: bool) -> bool:
-    return name.startswith(f"{path}/") if folder else name == path
-
-
-def clean_path(path: str) -> str:
-    """A relative path of plain names, composed (NFC); or FieldError."""
-    text = unicodedata.normalize("NFC", path)
-    parts = text.split("/")
-    bad = any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts)
-    control = any(unicodedata.category(c).startswith("C") or c == "\\" for c in text)
-    if bad or control or len(parts) > 20:
-        said = _("The path %(path)r leaves its tree or cannot be kept. Use plain relative names.")
-        raise FieldError("path", said % {"path": path[:200]})
-    return text
 
 
 def version_receive(

@@ -17,6 +17,7 @@ from models_app.datasets.models import Dataset, DatasetVersion
 from models_app.registry.models import Model, ModelVersion
 from tests.console.internal.conftest import console_process
 from tests.factories.access import ApiTokenFactory
+from tests.workers.conftest import WorkerProcess
 
 __all__ = ["console_process"]
 
@@ -26,6 +27,15 @@ def console(console_process, transactional_db, settings):
     """Blobs that the test stores lie on the console's disk."""
     settings.DATA_DIR = console_process.data_dir
     return console_process
+
+
+@pytest.fixture
+def worker(console):
+    """A worker that shares the console's disk."""
+    process = WorkerProcess(console.data_dir)
+    process.start()
+    yield process
+    process.stop()
 
 
 @dataclass

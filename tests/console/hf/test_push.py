@@ -8,6 +8,7 @@ import json
 import pytest
 
 from models_app.core.clock import now
+from models_app.datasets.models import DatasetVersion
 from models_app.registry.models import Draft, Model
 from tests.clients import HUB_GENERATIONS, client_path
 from tests.console.hf.conftest import laid, tiny_model
@@ -44,6 +45,27 @@ class TestPushToHub:
         versions = Model.objects.get(team=team, name="tiny").versions.all()
         assert [version.number for version in versions] == [1]
         assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(versions[0].manifest)
+
+
+    def test_a_dataset_is_imported_with_its_splits(self, generation, worker, team):
+        found = generation.run(
+            """
+            import json, os
+            os.environ["HF_HUB_DISABLE_XET"] = "1"
+            from datasets import Dataset, DatasetDict, load_dataset
+            def rows(*texts):
+                return Dataset.from_dict({"text": list(texts), "mood": ["sad"] * len(texts)})
+            made = DatasetDict({"train": rows("one", "two"), "validation": rows("three")})
+            made.push_to_hub("research/songs")
+            again = load_dataset("research/songs", revision="v1")
+            print(json.dumps({name: list(part["text"]) for name, part in again.items()}))
+            """
+        )
+
+        assert found == {"train": ["one", "two"], "validation": ["three"]}
+        version = DatasetVersion.objects.get(dataset__team=team, dataset__name="songs")
+        assert version.state == "ready"
+        assert all(file["name"].endswith(".parquet") for file in version.source["files"])
 
 
 class TestUploads:

@@ -147,6 +147,15 @@ class TestSplit:
 
         assert [row["text"] for row in documents(version, "validation")] == ["line 18", "line 19"]
 
+    def test_holds_out_what_the_names_say(self, ana, team, tmp_path):
+        files = [("test.jsonl", b"c"), ("train.jsonl", b"a"), ("validity.jsonl", b"b")]
+        rows = [(name, b'{"text": "%s"}\n' % text) for name, text in files]
+
+        version = imported(ana, team, tmp_path, *rows, split="named")
+
+        assert [row["text"] for row in documents(version, "train")] == ["a", "b"]
+        assert [row["text"] for row in documents(version, "validation")] == ["c"]
+
     def test_stops_at_the_most_documents(self, ana, team, tmp_path):
         version = imported(ana, team, tmp_path, ("a.txt", sample_text()), max_documents=7)
 

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from workers.lm.events import Events
 
 PREVIEW_DOCUMENTS = 20
 PREVIEW_CHARACTERS = 600
+#: In a path: its documents are held out, where names decide.
+HELD_OUT = re.compile(r"(?<![a-z])(?:validation|valid|val|dev|test)(?![a-z])")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +82,7 @@ def build_corpus(
 
 
 class _Reading:
-    """First pass: every document as `characters bytes cut <TAB> JSON` into the spool."""
+    """First pass: each document as `characters bytes cut held-out <TAB> JSON` into the spool."""
 
     def __init__(
         self, sources: Sequence[Source], options: CorpusOptions, work_dir: Path, events: Events
@@ -138,7 +141,8 @@ class _Reading:
         corpus.documents += 1
         corpus.characters += len(text)
         size = len(text) if text.isascii() else len(text.encode())
-        head = f"{len(text)} {size} {int(found.whole_file)}\t"
+        apart = HELD_OUT.search(name.lower()) is not None
+        head = f"{len(text)} {size} {int(found.whole_file)} {int(apart)}\t"
         return (head + _json(found.record)).encode()
 
     def _tell(self, here: int, force: bool = False) -> None:
@@ -168,7 +172,9 @@ class _Splitting:
 
     def write(self, spool: Path) -> None:
         with spool.open("rb") as lines:
-            if self._options.split == "contiguous" and self._options.validation_fraction > 0:
+            if self._options.split == "named":
+                self._named(lines)
+            elif self._options.split == "contiguous" and self._options.validation_fraction > 0:
                 self._contiguous(lines)
             else:
                 self._random(lines)
@@ -193,6 +199,17 @@ class _Splitting:
             self._add(self._validation if held_out else self._train, line)
             self._tell(index)
 
+    def _named(self, lines: Any) -> None:
+        """As the names of the files say."""
+        for index, line in enumerate(lines):
+            *_, apart = line.partition(b"\t")[0].split()
+            self._add(self._validation if int(apart) else self._train, line)
+            self._tell(index)
+        if not self._train.counts()["documents"]:
+            raise InvalidSource(
+                "All files are named as held out; none is left to train on.", "split"
+            )
+
     def _contiguous(self, lines: Any) -> None:
         """The end of the text, counted in characters. Only a whole file is cut in two for that."""
         count, characters = self._corpus.documents, self._corpus.characters
@@ -201,7 +218,7 @@ class _Splitting:
         start = 0
         for index, line in enumerate(lines):
             head, _, body = line.partition(b"\t")
-            length, _, whole = (int(part) for part in head.split())
+            length, _, whole, _ = (int(part) for part in head.split())
             if start < border < start + length and whole:
                 self._cut(body, border - start)
             elif count < 2:
@@ -221,7 +238,7 @@ class _Splitting:
     @staticmethod
     def _add(shards: Shards, line: bytes) -> None:
         head, _, body = line.partition(b"\t")
-        characters, size, _ = (int(part) for part in head.split())
+        characters, size, *_ = (int(part) for part in head.split())
         shards.add(body, characters=characters, size=size)
 
     def _tell(self, index: int) -> None:
