@@ -131,11 +131,15 @@ def _bars(found: dict[str, dict[str, int]], labels: Mapping[str, Any]) -> list[d
 def _lengths(stored: dict[str, Any] | None) -> list[dict[str, Any]]:
     labels = {"train": _("Training"), "validation": _("Validation")}
     units = {"characters": _("characters"), "words": _("words")}
+    found = (stored or {}).get("lengths", {})
     return [
-        {"label": labels[split], "unit": units[unit], **figure,
-         "values": [part["documents"] for part in figure["bins"]]}
-        for split, found in (stored or {}).get("lengths", {}).items()
-        for unit, figure in found.items()
+        {
+            "label": labels[split], "unit": units[unit], **found[split][unit],
+            "values": [part["documents"] for part in found[split][unit]["bins"]],
+        }
+        for split in labels
+        for unit in units
+        if split in found
     ]  # fmt: skip
 
 
