@@ -20,7 +20,13 @@ from models_app.datasets import selectors
 from models_app.datasets.checking import check_newest, quality_check_submit
 from models_app.datasets.models import DatasetVersion, VersionQuality
 from models_app.datasets.policy import MEASURES, PERSONAL_LABELS, figures
-from models_app.datasets.quality import breach_text, policy_current, policy_spec, quality_of
+from models_app.datasets.quality import (
+    breach_text,
+    policy_current,
+    policy_spec,
+    quality_of,
+    row_name,
+)
 from models_app.jobs.states import TERMINAL
 
 WAIVE = "datasets.waive_quality"
@@ -100,6 +106,8 @@ def _measures(version: DatasetVersion, quality: VersionQuality) -> list[dict[str
         rows.append(
             {
                 **figure, "name": name, "label": MEASURES[name], "action": rule.action,
+                "shown": figure["count"] > figure["at_import"] and name != "other_languages",
+                "passed_over": [row_name(row) for row in figure["rows"] if "file" in row][:5],
                 "limit": rule.max_percent, "broken": broken.get(name, ""),
                 "width": 100 * figure["percent"] / scale, "mark": 100 * rule.max_percent / scale,
                 "tone": {"block": "red", "warn": "amber"}.get(broken.get(name, ""), "green"),
