@@ -62,6 +62,12 @@ class ImportOptions(BaseModel):
         title="Most documents",
         description="Stop after this many; empty takes all.",
     )
+    invalid_rows: Literal["refuse", "skip"] = Field(
+        "refuse",
+        title="Rows that do not fit",
+        description="refuse ends the import at the first one; skip passes over them, and the "
+        "quality report counts and names them. For JSONL and CSV.",
+    )
 
 
 def check_file_name(name: str, field: str = "files") -> str:

@@ -61,11 +61,18 @@ def breach_text(breach: dict[str, Any]) -> str:
         "of": f"{breach['of']:,}",
         "most": f"{breach['max_percent']:g}",
     }
-    rows = [f"{row['split']} {row['index']}" for row in breach["rows"][:NAMED]]
+    rows = [row_name(row) for row in breach["rows"][:NAMED]]
     if not rows:
         return said
     more = ", …" if breach["count"] > len(rows) else ""
     return _("%(what)s in rows %(rows)s") % {"what": said, "rows": ", ".join(rows) + more}
+
+
+def row_name(row: dict[str, Any]) -> str:
+    """`train 12`; of a row that an import passed over, the line of its file."""
+    if "file" in row:
+        return _("%(file)s line %(line)s") % {"file": row["file"], "line": row["line"]}
+    return f"{row['split']} {row['index']}"
 
 
 def finding_rows(

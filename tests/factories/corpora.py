@@ -8,12 +8,8 @@ from pathlib import Path
 
 from workers.lm.corpus.stored import Shard
 
-WORDS = [
-    "".join(letters)
-    for letters in (
-        random.Random(7).choices("abcdefghijklmnoprstuvw", k=4 + n % 6) for n in range(3000)
-    )
-]
+_CHANCE = random.Random(7)
+WORDS = ["".join(_CHANCE.choices("abcdefghijklmnoprstuvw", k=4 + n % 6)) for n in range(3000)]
 
 
 def texts(count: int, seed: int = 1, words: int = 40) -> list[str]:

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from drf_spectacular.generators import SchemaGenerator
 
+from models_app.curation.services import data_policy_change
 from models_app.registry.services import evaluation_start, model_create, training_start
 from tests.factories.access import ApiTokenFactory, UserFactory
 from tests.factories.data import ready_version as ready_data
@@ -68,6 +69,7 @@ def world(ana, ben, team, tmp_path):
     job = submitted(team)
     other = UserFactory(name="Zoe")
     token = ApiTokenFactory(user=ana, scopes=["read"])
+    policy = data_policy_change(actor=ana, team=team, spec={})
     del second, protected, evaluation
     return {
         "ids": {
@@ -76,6 +78,7 @@ def world(ana, ben, team, tmp_path):
             "datasets": data.dataset_id, "deployments": deployment.pk, "evaluations": 1,
             "jobs": job.pk, "model-versions": served.pk, "models": model.pk, "users": other.pk,
             "tokens": token.pk, "teams": team.slug, "environments": "development",
+            "data-policies": policy.pk,
         },
         "fields": {
             "team": team.slug, "name": "something", "description": "words", "kind": "self_test",

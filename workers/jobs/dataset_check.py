@@ -57,13 +57,17 @@ class DatasetCheck(JobKind):
             "shards": version_shards(version, folder / str(version.pk)),
             "documents": version.counts["total"]["documents"],
             "near_threshold": policy_spec(version.team_id).near_threshold,
-            "at_import": {"empty": version.source.get("empty_skipped", 0)},
+            "at_import": {
+                "empty": {"count": version.source.get("empty_skipped", 0), "rows": []},
+                "schema": version.source.get("invalid", {"count": 0, "rows": []}),
+            },
             "others": others,
         }
 
     def run(
         self, params: DatasetCheckParams, inputs: dict[str, Any], ctx: JobContext
     ) -> dict[str, Any]:
+        from workers.lm.corpus.findings import NAMED
         from workers.lm.corpus.measuring import MeasureOptions, Other, measure
         from workers.lm.corpus.stored import CorruptShard, shards_of
         from workers.lm.errors import Stopped
@@ -85,8 +89,10 @@ class DatasetCheck(JobKind):
         except Stopped as error:
             raise JobStopped(str(error)) from error
         report = measured.to_dict()
-        for name, count in inputs["at_import"].items():
-            report["measures"][name]["at_import"] = count
+        for name, found in inputs["at_import"].items():
+            entry = report["measures"][name]
+            entry["at_import"] = found["count"]
+            entry["rows"] = [*entry["rows"], *found["rows"]][:NAMED]
         return {"report": {**report, "near_threshold": options.near_threshold}}
 
     def store(

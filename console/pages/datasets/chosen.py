@@ -23,7 +23,7 @@ def finding_filter(version: DatasetVersion) -> list[dict[str, Any]]:
     return [
         {"name": name, "label": MEASURES[name], "count": figure["count"] - figure["at_import"]}
         for name, figure in found.items()
-        if figure["count"] > figure["at_import"] and figure["rows"]
+        if figure["count"] > figure["at_import"] and name != "other_languages"
     ]
 
 

@@ -99,6 +99,12 @@ class VersionForm(forms.Form):
         max_value=10**12,
         help_text=_("Stop after this many; empty takes all."),
     )
+    invalid_rows = forms.ChoiceField(
+        label=_("Rows that do not fit"),
+        choices=[("refuse", _("End the import")), ("skip", _("Pass over and count"))],
+        required=False,
+        help_text=_("In JSON lines and CSV. The quality report counts and names them."),
+    )
     key = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
     def __init__(
@@ -114,6 +120,10 @@ class VersionForm(forms.Form):
             choices.append(("again", again))
         self.fields["source"].choices = choices  # type: ignore[attr-defined]
         self.fields["files"].widget.attrs["accept"] = ACCEPT
+
+    def clean_invalid_rows(self) -> str:
+        """Not said means as it is at first."""
+        return self.cleaned_data["invalid_rows"] or "refuse"
 
     def options(self) -> ImportOptions:
         """The options as the service takes them."""

@@ -70,7 +70,12 @@ class PolicyForm(forms.Form):
             self.fields[f"{name}_percent"] = forms.FloatField(
                 label=_("At most, in percent"), min_value=0, max_value=100,
                 initial=plain[name]["max_percent"],
-                widget=forms.NumberInput(attrs={"step": "any"}),
+                widget=forms.NumberInput(
+                    attrs={
+                        "step": "any",
+                        "aria-label": _("%(measure)s: at most, in percent") % {"measure": label},
+                    }
+                ),
             )  # fmt: skip
         known = sorted({*datasets, *spec.evaluation_datasets})
         field: Any = self.fields["evaluation_datasets"]

@@ -183,10 +183,15 @@ def settings_lines(version: DatasetVersion) -> list[tuple[Any, Any]]:
     return lines
 
 
-def step_lines(version: DatasetVersion) -> list[dict[str, Any]]:
-    """What each step of a preparation has dropped and changed."""
-    steps = version.source.get("steps") or {"dropped": {}, "changed": {}}
+def step_lines(steps: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """What each step of a preparation has dropped and changed, in their order."""
+    found = steps or {"dropped": {}, "changed": {}}
     return [
-        {"label": STEP_LABELS[step], "dropped": n, "changed": steps["changed"].get(step, 0)}
-        for step, n in steps["dropped"].items()
+        {
+            "label": label,
+            "dropped": found["dropped"][step],
+            "changed": found["changed"].get(step, 0),
+        }
+        for step, label in STEP_LABELS.items()
+        if step in found["dropped"]
     ]

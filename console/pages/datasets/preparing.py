@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from console.pages.datasets.prepare_form import PrepareForm
+from console.pages.datasets.prepare_form import PrepareForm, step_lines
 from console.pages.datasets.uploading import CHANGE
 from console.pages.datasets.versions import version_shown
 from console.pages.forms import add_errors
@@ -104,16 +104,7 @@ def _result(job: Job) -> dict[str, Any] | None:
     if job.state != JobState.SUCCEEDED or not job.result:
         return None
     result = job.result
-    steps = result["steps"]
-    rows = [
-        {
-            "label": STEP_LABELS[step],
-            "dropped": count,
-            "changed": steps["changed"].get(step, 0),
-        }
-        for step, count in steps["dropped"].items()
-    ]
     examples = [
         {**example, "label": STEP_LABELS.get(example["step"], "")} for example in result["examples"]
     ]
-    return {**result, "rows": rows, "examples": examples}
+    return {**result, "rows": step_lines(result["steps"]), "examples": examples}

@@ -20,7 +20,13 @@ from models_app.datasets import selectors
 from models_app.datasets.checking import check_newest, quality_check_submit
 from models_app.datasets.models import DatasetVersion, VersionQuality
 from models_app.datasets.policy import MEASURES, PERSONAL_LABELS, figures
-from models_app.datasets.quality import breach_text, policy_current, policy_spec, quality_of
+from models_app.datasets.quality import (
+    breach_text,
+    policy_current,
+    policy_spec,
+    quality_of,
+    row_name,
+)
 from models_app.jobs.states import TERMINAL
 
 WAIVE = "datasets.waive_quality"
@@ -100,6 +106,8 @@ def _measures(version: DatasetVersion, quality: VersionQuality) -> list[dict[str
         rows.append(
             {
                 **figure, "name": name, "label": MEASURES[name], "action": rule.action,
+                "shown": figure["count"] > figure["at_import"] and name != "other_languages",
+                "passed_over": [row_name(row) for row in figure["rows"] if "file" in row][:5],
                 "limit": rule.max_percent, "broken": broken.get(name, ""),
                 "width": 100 * figure["percent"] / scale, "mark": 100 * rule.max_percent / scale,
                 "tone": {"block": "red", "warn": "amber"}.get(broken.get(name, ""), "green"),
@@ -131,11 +139,15 @@ def _bars(found: dict[str, dict[str, int]], labels: Mapping[str, Any]) -> list[d
 def _lengths(stored: dict[str, Any] | None) -> list[dict[str, Any]]:
     labels = {"train": _("Training"), "validation": _("Validation")}
     units = {"characters": _("characters"), "words": _("words")}
+    found = (stored or {}).get("lengths", {})
     return [
-        {"label": labels[split], "unit": units[unit], **figure,
-         "values": [part["documents"] for part in figure["bins"]]}
-        for split, found in (stored or {}).get("lengths", {}).items()
-        for unit, figure in found.items()
+        {
+            "label": labels[split], "unit": units[unit], **found[split][unit],
+            "values": [part["documents"] for part in found[split][unit]["bins"]],
+        }
+        for split in labels
+        for unit in units
+        if split in found
     ]  # fmt: skip
 
 

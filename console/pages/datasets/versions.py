@@ -118,7 +118,7 @@ def source(request: HttpRequest, team: str, name: str, number: int) -> HttpRespo
         "source",
         page=_source_files(request, version),
         parameters=settings_lines(version),
-        steps=step_lines(version),
+        steps=step_lines(version.source.get("steps")),
         took=_took(version.produced_by),
         manifest=kept[:FILES_PER_PAGE],
         kept_more=max(0, len(kept) - FILES_PER_PAGE),

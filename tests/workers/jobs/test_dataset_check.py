@@ -2,11 +2,12 @@
 
 import pytest
 
-from models_app.curation.services import dataset_prepare
+from models_app.curation.services import data_policy_change, dataset_prepare
 from models_app.datasets.checking import quality_check_submit
-from models_app.datasets.quality import quality_of
+from models_app.datasets.quality import quality_of, training_refusal
 from models_app.jobs.models import Job
-from tests.factories.data import doubled_version, finished, ready_version
+from tests.factories.corpora import lines_of, texts
+from tests.factories.data import doubled_version, finished, pending_version, ready_version, stored
 from tests.fakes.jobs import run_job
 
 pytestmark = pytest.mark.django_db
@@ -45,3 +46,30 @@ def test_it_is_measured_against_versions_that_are_chosen(ben, team, parent, tmp_
     total = copy.counts["total"]["documents"]
     assert report["evaluation"] == [{"version": judge.pk, "name": "judge v1", "count": total}]
     assert report["measures"]["leakage_evaluation"]["rows"][0]["other"]["version"] == judge.pk
+
+
+def test_rows_that_an_import_passed_over_are_counted_and_block(ana, ben, team, tmp_path):
+    good = lines_of(texts(198))
+    lines = [*good[:50], '{"body": 1}', *good[50:90], "not JSON", *good[90:]]
+    version = pending_version(
+        ben, team, stored("rows.jsonl", "\n".join(lines).encode()), name="odd",
+        invalid_rows="skip",
+    )  # fmt: skip
+    finished(version, tmp_path)
+    rule = {"schema": {"action": "block", "max_percent": 0.9}}
+    data_policy_change(actor=ana, team=team, spec=rule)
+    checks = Job.objects.filter(kind="dataset_check", params__dataset_version=version.pk)
+    run_job(checks.get(), tmp_path)
+
+    assert version.counts["total"]["documents"] == 198
+    assert quality_of(version).state == "blocked"
+    said = training_refusal(version)
+    assert "Wrong schema 1 % (2 of 200, at most 0.9 %)" in said
+    assert "rows.jsonl line 51, rows.jsonl line 92" in said
+
+
+def test_an_import_refuses_such_rows_unless_it_is_told_otherwise(ben, team, tmp_path):
+    version = pending_version(ben, team, stored("odd.jsonl", b'{"text": "x"}\n{"body": 1}\n'))
+    assert finished(version, tmp_path).state == "failed"
+    skipping = pending_version(ben, team, stored("b.jsonl", b'{"body": 1}'), invalid_rows="skip")
+    assert "holds no documents that fit" in finished(skipping, tmp_path).error

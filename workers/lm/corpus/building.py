@@ -5,7 +5,7 @@ import math
 import random
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ PREVIEW_DOCUMENTS = 20
 PREVIEW_CHARACTERS = 600
 #: In a path: its documents are held out, where names decide.
 HELD_OUT = re.compile(r"(?<![a-z])(?:validation|valid|val|dev|test)(?![a-z])")
+#: Rows passed over that are named.
+INVALID_NAMED = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,7 @@ class CorpusOptions:
     validation_fraction: float = 0.1
     seed: int = 1337
     max_documents: int | None = None
+    invalid_rows: str = "refuse"
     limit_bytes: int = 64 << 30
     shard_bytes: int = SHARD_BYTES
 
@@ -44,6 +47,9 @@ class Corpus:
     sources: list[dict[str, Any]] = field(default_factory=list)
     preview: list[dict[str, Any]] = field(default_factory=list)
     empty_skipped: int = 0
+    #: Rows that do not fit and were passed over: how many, and the first of them.
+    invalid_count: int = 0
+    invalid_rows: list[dict[str, Any]] = field(default_factory=list)
     documents: int = 0
     characters: int = 0
 
@@ -52,6 +58,7 @@ class Corpus:
         return {
             "counts": self.counts, "sources": self.sources, "preview": self.preview,
             "empty_skipped": self.empty_skipped,
+            "facts": {"invalid": {"count": self.invalid_count, "rows": self.invalid_rows}},
         }  # fmt: skip
 
 
@@ -108,6 +115,7 @@ class _Reading:
             text_field=options.text_field,
             allowance=self._allowance,
             work_dir=self._work,
+            on_invalid=self._invalid(source.name) if options.invalid_rows == "skip" else None,
         )
         if options.max_documents is None or corpus.documents < options.max_documents:
             before = corpus.documents
@@ -121,11 +129,27 @@ class _Reading:
                 if corpus.documents == options.max_documents:
                     break
             if corpus.documents == before:
-                raise InvalidSource(f"{source.name} holds no documents, only empty lines or rows.")
+                raise self._no_documents(source.name)
         digest = reader.finish()
         corpus.sources.append({"name": source.name, "size": source.size, "sha256": digest})
         self._done += source.size
         self._tell(0, force=True)
+
+    def _invalid(self, name: str) -> Callable[[int, str], None]:
+        def pass_over(line: int, why: str) -> None:
+            corpus = self._corpus
+            corpus.invalid_count += 1
+            if len(corpus.invalid_rows) < INVALID_NAMED:
+                corpus.invalid_rows.append({"file": name, "line": line, "detail": why[:300]})
+
+        return pass_over
+
+    def _no_documents(self, name: str) -> InvalidSource:
+        of_it = [row for row in self._corpus.invalid_rows if row["file"] == name]
+        if of_it:
+            first = f"{name} line {of_it[0]['line']}: {of_it[0]['detail']}"
+            return InvalidSource(f"{name} holds no documents that fit. {first}")
+        return InvalidSource(f"{name} holds no documents, only empty lines or rows.")
 
     def _keep(self, found: Found, name: str) -> bytes:
         corpus, text = self._corpus, found.text

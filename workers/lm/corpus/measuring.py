@@ -27,6 +27,7 @@ from workers.lm.events import Events
 
 #: So many documents are asked for their language: all of a small version, evenly spread in others.
 LANGUAGE_SAMPLE = 20_000
+HISTOGRAM_BINS = 24
 SPLITS = ("train", "validation")
 
 
@@ -330,16 +331,18 @@ def _shared(column: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
 
 
 def _histogram(values: "array[int]") -> dict[str, Any]:
-    """Bins that double in width, and three figures of the distribution."""
+    """Bins of which each is as many times as wide as the one before, and a few figures."""
     ordered = np.sort(np.array(values, np.int64))
-    powers = np.bincount(np.floor(np.log2(np.maximum(1, ordered))).astype(np.int64))
+    shortest, longest = int(ordered[0]), int(ordered[-1])
+    spread = np.geomspace(max(1, shortest), longest + 1, HISTOGRAM_BINS + 1)
+    edges = np.unique(np.concatenate(([shortest], spread[1:-1].round(), [longest + 1])))
+    edges = edges[(edges >= shortest) & (edges <= longest + 1)].astype(np.int64)
+    counts = np.diff(np.searchsorted(ordered, edges))
     bins = [
-        {"low": 2**power if power else 0, "high": 2 ** (power + 1) - 1, "documents": int(count)}
-        for power, count in enumerate(powers)
+        {"low": int(low), "high": int(high) - 1, "documents": int(count)}
+        for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
     ]
-    while bins and not bins[0]["documents"]:
-        bins.pop(0)
     return {
-        "bins": bins, "shortest": int(ordered[0]), "median": int(ordered[len(ordered) // 2]),
-        "longest": int(ordered[-1]), "mean": round(float(ordered.mean()), 1),
+        "bins": bins, "shortest": shortest, "median": int(ordered[len(ordered) // 2]),
+        "longest": longest, "mean": round(float(ordered.mean()), 1),
     }  # fmt: skip

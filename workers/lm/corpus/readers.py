@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,9 +49,18 @@ class Reader:
     """The documents of one source; `raw` tells how far it has read, `digest` what it has read."""
 
     def __init__(
-        self, source: Source, *, mode: str, text_field: str, allowance: Allowance, work_dir: Path
+        self,
+        source: Source,
+        *,
+        mode: str,
+        text_field: str,
+        allowance: Allowance,
+        work_dir: Path,
+        on_invalid: Callable[[int, str], None] | None = None,
     ) -> None:
         self.source, self.raw = source, Counted(source.path)
+        #: Hears of rows that do not fit (line and reason), which are then passed over.
+        self._on_invalid = on_invalid
         self._mode, self._field = mode, text_field
         self._allowance, self._work = allowance, work_dir
 
@@ -131,7 +140,18 @@ class Reader:
     def _json_lines(self) -> Iterator[Found]:
         for line in read_lines(self._stream(), self.source.name):
             if line.text.strip():
-                yield self._json_line(line.text, line.number)
+                try:
+                    found = self._json_line(line.text, line.number)
+                except InvalidSource as error:
+                    self._pass_over(line.number, error)
+                else:
+                    yield found
+
+    def _pass_over(self, number: int, error: InvalidSource) -> None:
+        if self._on_invalid is None:
+            raise error
+        where = f"{self.source.name} line {number}: "
+        self._on_invalid(number, error.message.removeprefix(where))
 
     def _json_line(self, text: str, number: int) -> Found:
         where = f"{self.source.name} line {number}"
@@ -179,10 +199,12 @@ class Reader:
                 if not row:
                     continue
                 if len(row) != len(header):
-                    raise InvalidSource(
+                    error = InvalidSource(
                         f"{self.source.name} line {number}: {len(row)} values where the header has "
                         f"{len(header)}. Quote values that hold commas or line breaks."
                     )
+                    self._pass_over(number, error)
+                    continue
                 yield Found({"text": row[column]}, row[column], number)
         except csv.Error as error:
             raise InvalidSource(
