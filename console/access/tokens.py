@@ -67,7 +67,7 @@ def _statement(column: str) -> str:
 
 
 def _columns(model: type[models.Model]) -> list[str]:
-    return [field.column for field in model._meta.concrete_fields]
+    return [str(field.column) for field in model._meta.concrete_fields]
 
 
 def _token(row: Sequence[Any]) -> ApiToken:

@@ -44,6 +44,16 @@ def count(value: Any) -> str:
     return f"{whole}{formats.get_format('DECIMAL_SEPARATOR')}{part}" if part else whole
 
 
+def figure(value: Any) -> str:
+    """A figure or setting of a run: four significant figures, tiny ones not rounded to nothing."""
+    if isinstance(value, str):
+        return value
+    number = float(value)
+    if number and abs(number) < 0.001:
+        return f"{number:.3g}"
+    return count(value)
+
+
 def percent(value: Any, places: int = 0) -> str:
     """A percentage that is already one (68.2 becomes 68%)."""
     return NOTHING if value is None or value == "" else f"{_decimal(float(value), int(places))}%"

@@ -8,6 +8,7 @@ AREAS = [
     "overview",
     "approvals",
     "registry",
+    "runs",
     "datasets",
     "configs",
     "jobs",

@@ -63,11 +63,11 @@ class StrictJSONParser(JSONParser):
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise InvalidInput({_shown(name): _("This field is given twice. Send it once.")})
-        found[name] = value
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _value in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidInput({_shown(twice): _("This field is given twice. Send it once.")})
     return found
 
 

@@ -123,8 +123,8 @@ def metric_series(
 ) -> list[tuple[int, float]]:
     """At most about `max_points` points in order: all of them, or each bucket's low and high."""
     with connection.cursor() as cursor:
-        values = {"buckets": max_points // 2, "most": max_points, "job": job.pk, "name": name,
-                  "after": after_step}  # fmt: skip
+        values: dict[str, Any] = {"job": job.pk, "name": name, "after": after_step}
+        values |= {"buckets": max_points // 2, "most": max_points}
         cursor.execute(SAMPLE, values)
         steps, found = cursor.fetchone()
     return list(zip(steps or (), found or (), strict=True))

@@ -89,6 +89,18 @@ def run_views(runs: Sequence[TrainingRun]) -> list[RunView]:
     ]
 
 
+def run_values(run_ids: Sequence[int], key: str) -> dict[int, float]:
+    """The number that each of these runs has under `metrics.loss` or `params.steps`."""
+    group, _dot, name = key.partition(".")
+    if group == "metrics":
+        rows = MetricLatest.objects.filter(job__in=run_ids, name=name)
+        return dict(rows.values_list("job_id", "value"))
+    params = RunParam.objects.filter(run__in=run_ids, name=name, number__isnull=False)
+    return {
+        key: value for key, value in params.values_list("run_id", "number") if value is not None
+    }
+
+
 def as_number(value: float) -> int | float:
     """3.0 was given as 3."""
     return int(value) if value.is_integer() and abs(value) < 1e15 else value

@@ -32,6 +32,11 @@ def model_get(*, actor: Actor, model_id: int) -> Model:
     return Model.objects.select_related("team", "created_by").get_visible(actor, pk=model_id)
 
 
+def model_alone(*, actor: Actor, model_id: int) -> Model:
+    """One model with its team and no more, or NotFound."""
+    return Model.objects.select_related("team").get_visible(actor, pk=model_id)
+
+
 def model_named(*, actor: Actor, team: str, name: str) -> Model:
     """One model by the names in its address, or NotFound."""
     rows = Model.objects.select_related("team", "created_by")
@@ -41,12 +46,10 @@ def model_named(*, actor: Actor, team: str, name: str) -> Model:
 def version_rows(
     *, actor: Actor, model: Model | None = None, state: str = "", team: str = ""
 ) -> QuerySet[ModelVersion]:
-    """Versions by themselves with their model and team, newest first."""
-    rows: QuerySet[ModelVersion]
-    if model is None:
-        rows = ModelVersion.objects.visible_to(actor).select_related("model__team")
-    else:
-        rows = model.versions.all()  # each knows its model
+    """Versions by themselves, newest first."""
+    rows: QuerySet[ModelVersion] = ModelVersion.objects.visible_to(actor)
+    if model is not None:
+        rows = ModelVersion.objects.filter(model=model)
     if state:
         rows = rows.filter(state=state)
     if team:

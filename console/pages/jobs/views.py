@@ -19,6 +19,7 @@ from console.pages.jobs.control import PriorityForm, too_high, ways
 from console.pages.jobs.forms import KindForm
 from console.pages.jobs.produced import produced_by
 from console.pages.jobs.rows import attempts_of, flat, settings_of
+from console.pages.tagging import run_tagging
 from models_app.core.errors import InvalidInput, NotFound, PermissionDenied
 from models_app.core.teams import team_rows
 from models_app.core.validation import parse
@@ -157,6 +158,7 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "result": flat(job.result or {}),
             "settings": settings_of(job),
             "produced": produced_by(job),
+            **run_tagging(actor, job),
             "may_cancel": actor.has_perm("jobs.cancel_job", job),
             "may_rerun": kind.submittable and actor.has_perm("jobs.rerun_job", job),
         },

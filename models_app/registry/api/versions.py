@@ -82,16 +82,25 @@ class ModelVersionOutput(RowSerializer[ModelVersion]):
         ]  # fmt: skip
 
     def get_url(self, row: ModelVersion) -> str:
-        return row_url("api_model_version", row.pk)
+        return row_url("api_model_version", row.id)
 
     def get_provenance_url(self, row: ModelVersion) -> str:
-        return row_url("api_model_version_provenance", row.pk)
+        return row_url("api_model_version_provenance", row.id)
+
+
+class ModelVersionRow(ModelVersionOutput):
+    """A version in a list: without its manifest, which may name thousands of files."""
+
+    manifest = None  # type: ignore[assignment]
+
+    class Meta(ModelVersionOutput.Meta):
+        fields = [name for name in ModelVersionOutput.Meta.fields if name != "manifest"]
 
 
 class VersionListApi(ListAPIView[ModelVersion]):
     """Versions of the models of your teams, or of one model."""
 
-    serializer_class = ModelVersionOutput
+    serializer_class: Any = ModelVersionRow
     pagination_class = Page
     queryset = ModelVersion.objects.none()
 
@@ -99,10 +108,11 @@ class VersionListApi(ListAPIView[ModelVersion]):
         actor: Any = self.request.user
         query = self.request.query_params
         key = self.kwargs.get("pk") or _number(query.get("model", ""), "model")
-        model = selectors.model_get(actor=actor, model_id=key) if key else None
-        return selectors.version_rows(
+        model = selectors.model_alone(actor=actor, model_id=key) if key else None
+        rows = selectors.version_rows(
             actor=actor, model=model, state=query.get("state", ""), team=query.get("team", "")
         )
+        return ModelVersionRow.select(rows)
 
     @extend_schema(
         parameters=[
