@@ -9,6 +9,7 @@ import pytest
 from drf_spectacular.generators import SchemaGenerator
 
 from models_app.registry.services import evaluation_start, model_create, training_start
+from models_app.storage.uploads import upload_start
 from tests.factories.access import ApiTokenFactory, UserFactory
 from tests.factories.data import ready_version as ready_data
 from tests.factories.deployments import environment, revision_of, serving
@@ -68,6 +69,7 @@ def world(ana, ben, team, tmp_path):
     job = submitted(team)
     other = UserFactory(name="Zoe")
     token = ApiTokenFactory(user=ana, scopes=["read"])
+    upload = upload_start(actor=ana, team=team, name="poems.txt", size=100)
     del second, protected, evaluation
     return {
         "ids": {
@@ -81,7 +83,7 @@ def world(ana, ben, team, tmp_path):
             "team": team.slug, "name": "something", "description": "words", "kind": "self_test",
             "params": {"steps": 3}, "title": "words", "priority": 0, "timeout_s": 60,
             "dataset_version": data.pk, "version": served.pk, "model_version": served.pk,
-            "model": model.name, "config": dict(TINY), "spec": {}, "reason": "because",
+            "model": model.name, "config": dict(TINY), "spec": {}, "reason": "because", "size": 100, "sha256": "",
             "base_version": None, "changes": {}, "notes": "words", "decision": "approve",
             "comment": "words", "environment": "development", "protected": False,
             "required_approvals": 1, "expires_after_h": 24, "to": 1, "revision": 1, "replicas": 1,
@@ -91,7 +93,7 @@ def world(ana, ben, team, tmp_path):
             "document": "auto", "validation_fraction": 0.1, "seed": 1, "path": "none.txt",
         },
         "other": {"number": 1, "other": version.config_revision_id, "user_id": ben.pk,
-                  "kind": "training", "path": "config.json"},
+                  "kind": "training", "path": "config.json", "key": upload.key},
     }  # fmt: skip
 
 
