@@ -14,6 +14,7 @@ AREAS = [
     "playground",
     "nodes",
     "pools",
+    "storage",
     "search",
     "side_bar",
 ]

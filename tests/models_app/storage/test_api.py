@@ -33,7 +33,9 @@ def test_shows_what_lies_there(api_for, root, files):
     assert (found["files"], found["bytes"], found["logical_bytes"]) == (2, 13, 4)
     assert found["garbage_files"] == 1 and found["due"] == {"files": 0, "bytes": 0}
     assert found["checked"]["files"] == 0
-    assert found["by_team"] == {"research": {"files": 1, "bytes": 4, "own_bytes": 4}}
+    assert found["by_team"] == {
+        "research": {"files": 1, "bytes": 4, "share_bytes": 4, "own_bytes": 4}
+    }
     holder = client.get("/api/v1/storage/holders").json()["results"][0]
     assert (holder["label"], holder["team"], holder["own_bytes"]) == ("poems v2", "research", 4)
 
