@@ -29,18 +29,23 @@ NUMBERED = re.compile(r"(.+) [vr](\d{1,9})")
 
 def object_href(event: AuditEvent) -> str | None:
     """The page of the thing, if it has one."""
-    kind, team = event.object_type, event.team.slug if event.team else ""
+    team = event.team.slug if event.team else ""
+    return thing_href(event.object_type, event.object_id, event.object_label, team)
+
+
+def thing_href(kind: str, number: str, label: str, team: str) -> str | None:
+    """The page of a thing: its kind in English, its number and label, the name of its team."""
     if kind in BY_ID:
-        return url_or_none(BY_ID[kind], event.object_id)
+        return url_or_none(BY_ID[kind], number)
     if kind in BY_LABEL:
-        return url_or_none(BY_LABEL[kind], event.object_label)
+        return url_or_none(BY_LABEL[kind], label)
     if not team:
         return None
     if kind in {"team", "membership"}:
         return url_or_none("team_detail", team)
     if kind in BY_NAME:
-        return url_or_none(BY_NAME[kind], team, event.object_label)
-    found = NUMBERED.fullmatch(event.object_label)
+        return url_or_none(BY_NAME[kind], team, label)
+    found = NUMBERED.fullmatch(label)
     if kind in BY_NUMBER and found:
         return url_or_none(BY_NUMBER[kind], team, found[1], int(found[2]))
     return None

@@ -16,6 +16,7 @@ AREAS = [
     "playground",
     "nodes",
     "pools",
+    "storage",
     "search",
     "side_bar",
 ]

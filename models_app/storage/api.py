@@ -93,13 +93,16 @@ class FileOutput(serializers.ModelSerializer[StoredFile]):
 
 
 class HolderOutput(serializers.ModelSerializer[Holder]):
-    """Who holds files; `own_bytes` only it holds."""
+    """Who holds files: without sharing, its share of what lies there, and what only it holds."""
 
     team = serializers.CharField(source="team.slug", default=None, allow_null=True)
 
     class Meta:
         model = Holder
-        fields = ["id", "kind", "object_id", "label", "team", "files", "bytes", "own_bytes"]
+        fields = [
+            "id", "kind", "object_id", "label", "team", "files", "bytes", "share_bytes",
+            "own_bytes",
+        ]  # fmt: skip
 
 
 class StorageApi(APIView):

@@ -126,12 +126,10 @@ def _report(home: Home, missing: list[dict[str, Any]], begun: float) -> StoreRep
         cursor.execute(sql.TOTALS)
         files, size, garbage_files, garbage = cursor.fetchone()
         cursor.execute(sql.BY_KIND)
-        by_kind = {kind: {"files": n, "bytes": int(b)} for kind, n, b in cursor.fetchall()}
+        names = ("files", "bytes", "share_bytes", "own_bytes")
+        by_kind = {kind: dict(zip(names, values, strict=False)) for kind, *values in cursor}
         cursor.execute(sql.BY_TEAM)
-        by_team = {
-            team: {"files": n, "bytes": int(b), "own_bytes": int(own)}
-            for team, n, b, own in cursor.fetchall()
-        }
+        by_team = {team: dict(zip(names, values, strict=False)) for team, *values in cursor}
     return StoreReport.objects.create(
         took_s=time.monotonic() - begun,
         home=home.kind,

@@ -38,8 +38,10 @@ MERGE = (
     # How often each file is named, and by whom: up to six, those that hold it first.
     """
 CREATE TEMPORARY TABLE naming_of ON COMMIT DROP AS
-SELECT sha256, max(n)::int AS times, jsonb_agg(id ORDER BY place) FILTER (WHERE place <= 6) AS ids
+SELECT sha256, max(n)::int AS times, max(held)::int AS held,
+       jsonb_agg(id ORDER BY place) FILTER (WHERE place <= 6) AS ids
   FROM (SELECT n.sha256, h.id, count(*) OVER (PARTITION BY n.sha256) AS n,
+               count(*) FILTER (WHERE n.holds) OVER (PARTITION BY n.sha256) AS held,
                row_number() OVER (PARTITION BY n.sha256 ORDER BY n.holds DESC, h.id DESC) AS place
           FROM named n JOIN storage_holder h ON h.kind = n.kind AND h.object_id = n.object_id) x
  GROUP BY sha256
@@ -76,19 +78,21 @@ UPDATE storage_storedfile f
     # What each holder holds, and what only it holds.
     """
 UPDATE storage_holder h
-   SET files = x.files, bytes = x.bytes, own_bytes = x.own_bytes, gone_at = NULL
+   SET files = x.files, bytes = x.bytes, share_bytes = x.share_bytes, own_bytes = x.own_bytes,
+       gone_at = NULL
   FROM (SELECT n.kind, n.object_id, count(*) FILTER (WHERE n.holds) AS files,
                coalesce(sum(f.size * n.times), 0)::bigint AS bytes,
-               coalesce(sum(f.size) FILTER (WHERE n.holds AND f."references" = 1), 0)::bigint
-                 AS own_bytes
-          FROM named n JOIN storage_storedfile f USING (sha256)
+               coalesce(sum(f.size / o.held) FILTER (WHERE n.holds), 0)::bigint AS share_bytes,
+               coalesce(sum(f.size) FILTER (WHERE n.holds AND o.times = 1), 0)::bigint AS own_bytes
+          FROM named n JOIN storage_storedfile f USING (sha256) JOIN naming_of o USING (sha256)
          GROUP BY n.kind, n.object_id) x
  WHERE h.kind = x.kind AND h.object_id = x.object_id
-   AND (h.files, h.bytes, h.own_bytes, h.gone_at)
-       IS DISTINCT FROM (x.files, x.bytes, x.own_bytes, NULL)
+   AND (h.files, h.bytes, h.share_bytes, h.own_bytes, h.gone_at)
+       IS DISTINCT FROM (x.files, x.bytes, x.share_bytes, x.own_bytes, NULL)
 """,
     """
-UPDATE storage_holder h SET files = 0, bytes = 0, own_bytes = 0, gone_at = clock_timestamp()
+UPDATE storage_holder h
+   SET files = 0, bytes = 0, share_bytes = 0, own_bytes = 0, gone_at = clock_timestamp()
  WHERE h.gone_at IS NULL
    AND NOT EXISTS (SELECT FROM named n WHERE n.kind = h.kind AND n.object_id = h.object_id)
 """,
@@ -106,11 +110,14 @@ SELECT count(*), coalesce(sum(size), 0)::bigint,
   FROM storage_storedfile WHERE damaged_at IS NULL
 """
 BY_KIND = """
-SELECT kind, sum(files)::bigint, sum(bytes)::bigint FROM storage_holder
+SELECT kind, sum(files)::bigint, sum(bytes)::bigint, sum(share_bytes)::bigint,
+       sum(own_bytes)::bigint
+  FROM storage_holder
  WHERE files > 0 GROUP BY kind ORDER BY 3 DESC
 """
 BY_TEAM = """
-SELECT coalesce(t.slug, ''), sum(h.files)::bigint, sum(h.bytes)::bigint, sum(h.own_bytes)::bigint
+SELECT coalesce(t.slug, ''), sum(h.files)::bigint, sum(h.bytes)::bigint,
+       sum(h.share_bytes)::bigint, sum(h.own_bytes)::bigint
   FROM storage_holder h LEFT JOIN access_team t ON t.id = h.team_id
  WHERE h.files > 0 GROUP BY 1 ORDER BY 3 DESC
 """

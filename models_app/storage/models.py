@@ -27,8 +27,10 @@ class Holder(models.Model):
     team = models.ForeignKey("access.Team", null=True, on_delete=models.CASCADE, related_name="+")
     label = models.CharField(max_length=200)
     files = models.BigIntegerField(default=0)
-    #: What its files would need if each holder had its own, and what only it holds.
+    #: What its files would need if each holder had its own; its share of what lies there; and what
+    #: only it holds. The shares of all holders add up to what is stored for them.
     bytes = models.BigIntegerField(default=0)
+    share_bytes = models.BigIntegerField(default=0)
     own_bytes = models.BigIntegerField(default=0)
     #: Since when it names nothing any more.
     gone_at = models.DateTimeField(null=True)
@@ -94,7 +96,7 @@ class StoreReport(models.Model):
     total_bytes = models.BigIntegerField(null=True)
     #: Named by a holder, but not there: `[{"file", "holders"}]`, the first ones.
     missing = models.JSONField(default=list)
-    #: `{kind: {files, bytes}}` and `{team slug: {files, bytes, own_bytes}}`.
+    #: By kind and by slug of the team: `{…: {files, bytes, share_bytes, own_bytes}}`.
     by_kind = models.JSONField(default=dict)
     by_team = models.JSONField(default=dict)
 

@@ -10,6 +10,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from models_app.curation.services import data_policy_change
 from models_app.registry.services import evaluation_start, model_create, training_start
+from models_app.storage.uploads import upload_start
 from tests.factories.access import ApiTokenFactory, UserFactory
 from tests.factories.data import ready_version as ready_data
 from tests.factories.deployments import environment, revision_of, serving
@@ -70,6 +71,7 @@ def world(ana, ben, team, tmp_path):
     other = UserFactory(name="Zoe")
     token = ApiTokenFactory(user=ana, scopes=["read"])
     policy = data_policy_change(actor=ana, team=team, spec={})
+    upload = upload_start(actor=ana, team=team, name="poems.txt", size=100)
     del second, protected, evaluation
     return {
         "ids": {
@@ -85,6 +87,7 @@ def world(ana, ben, team, tmp_path):
             "params": {"steps": 3}, "title": "words", "priority": 0, "timeout_s": 60,
             "dataset_version": data.pk, "version": served.pk, "model_version": served.pk,
             "model": model.name, "config": dict(TINY), "spec": {}, "reason": "because",
+            "size": 100, "sha256": "",
             "base_version": None, "changes": {}, "notes": "words", "decision": "approve",
             "comment": "words", "environment": "development", "protected": False,
             "required_approvals": 1, "expires_after_h": 24, "to": 1, "revision": 1, "replicas": 1,
@@ -94,7 +97,7 @@ def world(ana, ben, team, tmp_path):
             "document": "auto", "validation_fraction": 0.1, "seed": 1, "path": "none.txt",
         },
         "other": {"number": 1, "other": version.config_revision_id, "user_id": ben.pk,
-                  "kind": "training", "path": "config.json"},
+                  "kind": "training", "path": "config.json", "key": upload.key},
     }  # fmt: skip
 
 

@@ -188,8 +188,17 @@ class TestInventory:
         report = StoreReport.objects.first()
 
         assert (report.files, report.bytes, report.logical_bytes) == (2, 1500, 3000)
-        assert report.by_kind == {"datasets.datasetversion": {"files": 4, "bytes": 3000}}
-        assert report.by_team == {"research": {"files": 4, "bytes": 3000, "own_bytes": 0}}
+        assert report.by_kind == {
+            "datasets.datasetversion": {
+                "files": 4,
+                "bytes": 3000,
+                "share_bytes": 1500,
+                "own_bytes": 0,
+            }
+        }
+        assert report.by_team == {
+            "research": {"files": 4, "bytes": 3000, "share_bytes": 1500, "own_bytes": 0}
+        }
         assert {row.references for row in StoredFile.objects.all()} == {2}
 
     def test_knows_what_only_one_holds(self, version):
