@@ -77,6 +77,7 @@ LABELS: dict[str, str | Promise] = {
     "config.overlaid": _("Overlay of a configuration revised"),
     "model.created": _("Model created"),
     "model.described": _("Description of a model changed"),
+    "model.pushed": _("Files pushed to a model"),
     "model_version.training_started": _("Training started"),
     "model_version.training_continued": _("Training continued from a checkpoint"),
     "model_version.registered": _("Model version registered"),
