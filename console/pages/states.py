@@ -43,6 +43,17 @@ VERSION = {
     "failed": Look("red", "circle-x", _("Failed")),
     "quarantined": Look("red", "shield-x", _("Quarantined")),
 }
+STAGE = {
+    "none": Look("neutral", "circle-dashed", _("No stage")),
+    "staging": Look("cyan", "test-pipe", _("Staging")),
+    "production": Look("green", "certificate", _("Production")),
+    "archived": Look("neutral", "archive", _("Archived")),
+}
+STAGE_MOVE = {
+    "waiting": Look("violet", "hourglass", _("Waiting for approval")),
+    "done": Look("green", "circle-check", _("Done")),
+    "ended": Look("neutral", "circle-x", _("Not done")),
+}
 REVISION = {
     "draft": Look("neutral", "circle-dashed", _("Draft")),
     "pending_approval": Look("violet", "hourglass", _("Pending approval")),
@@ -110,6 +121,8 @@ KINDS: dict[str, dict[str, Look]] = {
     "attempt": JOB,
     "dataset_version": VERSION,
     "model_version": VERSION,
+    "stage": STAGE,
+    "stage_move": STAGE_MOVE,
     "revision": REVISION,
     "deployment": DEPLOYMENT,
     "replica": REPLICA,
@@ -124,6 +137,7 @@ ALIASES = {
     "deploymentrevision": "revision",
     "jobattempt": "attempt",
     "approvalrequest": "approval",
+    "stagemove": "stage_move",
 }
 
 
