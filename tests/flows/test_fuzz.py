@@ -8,7 +8,12 @@ from urllib.parse import quote, urlencode
 import pytest
 from drf_spectacular.generators import SchemaGenerator
 
-from models_app.registry.services import evaluation_start, model_create, training_start
+from models_app.registry.services import (
+    evaluation_start,
+    model_create,
+    run_begin,
+    training_start,
+)
 from tests.factories.access import ApiTokenFactory, UserFactory
 from tests.factories.data import ready_version as ready_data
 from tests.factories.deployments import environment, revision_of, serving
@@ -68,6 +73,7 @@ def world(ana, ben, team, tmp_path):
     job = submitted(team)
     other = UserFactory(name="Zoe")
     token = ApiTokenFactory(user=ana, scopes=["read"])
+    run = run_begin(actor=ana, team=team, name="elsewhere", params={"seed": 1})
     del second, protected, evaluation
     return {
         "ids": {
@@ -76,6 +82,7 @@ def world(ana, ben, team, tmp_path):
             "datasets": data.dataset_id, "deployments": deployment.pk, "evaluations": 1,
             "jobs": job.pk, "model-versions": served.pk, "models": model.pk, "users": other.pk,
             "tokens": token.pk, "teams": team.slug, "environments": "development",
+            "training-runs": run.pk,
         },
         "fields": {
             "team": team.slug, "name": "something", "description": "words", "kind": "self_test",
@@ -89,6 +96,8 @@ def world(ana, ben, team, tmp_path):
             "scopes": ["read"], "expires_in_days": 3, "grace_minutes": 0, "is_admin": False,
             "split": "validation", "max_documents": 10, "threads": 1, "text_field": "text",
             "document": "auto", "validation_fraction": 0.1, "seed": 1, "path": "none.txt",
+            "tags": {"owner": "a"}, "run": run.pk, "expected": None, "state": "succeeded",
+            "points": [{"name": "loss", "step": 1, "value": 2.5}],
         },
         "other": {"number": 1, "other": version.config_revision_id, "user_id": ben.pk,
                   "kind": "training", "path": "config.json"},
@@ -186,7 +195,7 @@ def test_no_route_answers_500(world, api_for, ana):
     fuzzer = Fuzzer(client, world)
     begun = time.process_time()  # a busy machine is not this test's business
     # What ends things goes last, so that the others meet something that is there.
-    ends = ("stop", "deactivate", "withdraw", "cancel", "delete", "rotate")
+    ends = ("stop", "deactivate", "withdraw", "cancel", "delete", "rotate", "/end")
     ordered = sorted(operations(), key=lambda op: any(word in f"{op[0]} {op[1]}" for word in ends))
     for operation in ordered:
         fuzzer.walk(*operation)
