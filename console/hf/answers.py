@@ -140,7 +140,7 @@ def _paths(repo: Repo, asked: Asked) -> Answer:
 
 
 def _refs(repo: Repo, asked: Asked) -> Answer:
-    return Answer(data=shapes.refs(repo.revisions()))
+    return Answer(data=shapes.refs(repo.revisions(), repo.aliases()))
 
 
 def _commits(repo: Repo, asked: Asked) -> Answer:

@@ -1,7 +1,8 @@
 """A model or a dataset as a repository of the Hub: revisions, files, tags.
 
 A commit is the first 40 hex digits of a version's tree digest, as clients take 40 hex digits for
-final; the tag `v3` is version 3, and the branch `main` the newest one that is ready.
+final; the tag `v3` is version 3, the aliases of a model are tags, too, and the branch `main` is the
+newest version that is ready.
 """
 
 import re
@@ -86,6 +87,11 @@ class Kind:
         """A version in the Hub's words."""
         raise NotImplementedError
 
+    @staticmethod
+    def aliases(row: Any) -> dict[str, int]:
+        """Other names of versions: name -> key of the version."""
+        return {}
+
 
 class Models(Kind):
     name = "models"
@@ -101,6 +107,10 @@ class Models(Kind):
     @staticmethod
     def revision(version: ModelVersion) -> Revision:
         return _revision(version, version.ready_at or version.created_at, version.notes)
+
+    @staticmethod
+    def aliases(row: Model) -> dict[str, int]:
+        return dict(row.aliases.order_by("name").values_list("name", "version_id"))
 
 
 class Datasets(Kind):
@@ -137,6 +147,15 @@ class Repo:
         rows = self.kind.versions(self.row).exclude(state="quarantined").order_by("-number")
         return [self.kind.revision(row) for row in rows]
 
+    def aliases(self) -> dict[str, str]:
+        """Names of versions besides their numbers, each with the commit that it points to."""
+        keys = self.kind.aliases(self.row)
+        rows = (
+            self.kind.versions(self.row).exclude(state="quarantined").filter(pk__in=keys.values())
+        )
+        commits = dict(rows.values_list("pk", "digest"))
+        return {name: commits[key][:40] for name, key in keys.items() if key in commits}
+
     def newest(self) -> Revision | None:
         """What `main` names, if there is anything yet."""
         row = self.kind.versions(self.row).exclude(state="quarantined").order_by("-number").first()
@@ -153,7 +172,8 @@ class Repo:
         elif _COMMIT.fullmatch(name):
             version = rows.filter(digest__startswith=name).order_by("state", "-number").last()
         else:
-            version = None
+            key = self.kind.aliases(self.row).get(name.removeprefix("refs/tags/"))
+            version = rows.filter(pk=key).first() if key else None
         if version is None:
             said = _("%(repo)s has no revision %(name)s. Use main, or a version such as v1.")
             values = {"repo": self.id, "name": name}

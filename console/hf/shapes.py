@@ -109,20 +109,18 @@ def _last(revision: Revision) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def refs(revisions: list[Revision]) -> dict[str, Any]:
-    """Branches and tags."""
+def refs(revisions: list[Revision], aliases: dict[str, str]) -> dict[str, Any]:
+    """Branches and tags; an alias is a tag, for its versions are final even if it moves."""
     newest = revisions[:1]
+    named = {**{f"v{one.number}": one.commit for one in revisions}, **aliases}
     return {
         "branches": [
             {"name": MAIN, "ref": f"refs/heads/{MAIN}", "targetCommit": one.commit}
             for one in newest
         ],
         "tags": [
-            {
-                "name": f"v{one.number}", "ref": f"refs/tags/v{one.number}",
-                "targetCommit": one.commit,
-            }
-            for one in revisions
+            {"name": name, "ref": f"refs/tags/{name}", "targetCommit": commit}
+            for name, commit in named.items()
         ],
         "converts": [],
         "pullRequests": [],

@@ -2,17 +2,20 @@
 
 import pytest
 
+from models_app.registry.services import alias_set
+
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 FILES = {"config.json": b'{"a": 1}', "model.safetensors": b"w" * 3_000_000, "sub/deep/x.txt": b""}
 
 
 class TestHuggingfaceHub:
-    def test_brings_a_whole_version_by_tag_branch_and_commit(
+    def test_brings_a_whole_version_by_tag_branch_alias_and_commit(
         self, client_of, ben, team, model_version
     ):
         first = model_version(team, FILES)
         second = model_version(team, {**FILES, "config.json": b'{"a": 2}'})
+        alias_set(actor=ben, model=first.model, name="champion", version=first, expected=None)
         found = client_of(ben).run(
             """
             import json, sys
@@ -23,13 +26,14 @@ class TestHuggingfaceHub:
                 names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*")
                                if p.is_file())
                 return [folder.name, names, (folder / "config.json").read_text()]
-            print(json.dumps([pull(revision) for revision in ("v1", "main", sys.argv[1])]))
+            names = ("v1", "main", "champion", sys.argv[1])
+            print(json.dumps([pull(revision) for revision in names]))
             """,
             first.digest[:40],
         )
 
         ones = [first.digest[:40], sorted(FILES), '{"a": 1}']
-        assert found == [ones, [second.digest[:40], sorted(FILES), '{"a": 2}'], ones]
+        assert found == [ones, [second.digest[:40], sorted(FILES), '{"a": 2}'], ones, ones]
 
     def test_transfers_nothing_twice(self, client_of, ben, team, model_version):
         model_version(team, FILES)
