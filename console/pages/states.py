@@ -55,6 +55,17 @@ STORE_RUN = {
     "done": Look("green", "circle-check", _("Done")),
     "failed": Look("red", "circle-x", _("Failed")),
 }
+STAGE = {
+    "none": Look("neutral", "circle-dashed", _("No stage")),
+    "staging": Look("cyan", "test-pipe", _("Staging")),
+    "production": Look("green", "certificate", _("Production")),
+    "archived": Look("neutral", "archive", _("Archived")),
+}
+STAGE_MOVE = {
+    "waiting": Look("violet", "hourglass", _("Waiting for approval")),
+    "done": Look("green", "circle-check", _("Done")),
+    "ended": Look("neutral", "circle-x", _("Not done")),
+}
 REVISION = {
     "draft": Look("neutral", "circle-dashed", _("Draft")),
     "pending_approval": Look("violet", "hourglass", _("Pending approval")),
@@ -123,6 +134,8 @@ KINDS: dict[str, dict[str, Look]] = {
     "dataset_version": VERSION,
     "model_version": VERSION,
     "version_quality": QUALITY,
+    "stage": STAGE,
+    "stage_move": STAGE_MOVE,
     "revision": REVISION,
     "deployment": DEPLOYMENT,
     "replica": REPLICA,
@@ -139,6 +152,7 @@ ALIASES = {
     "deploymentrevision": "revision",
     "jobattempt": "attempt",
     "approvalrequest": "approval",
+    "stagemove": "stage_move",
 }
 
 

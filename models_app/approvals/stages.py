@@ -107,11 +107,11 @@ class StageSubject(Subject):
                     else []
                 ),
             ],
-            old_label=str(before) if before else "",
+            old_label=str(before) if before else _("Now"),
             new_label=str(version),
             changes=[
                 Change(name=_("Stage"), old=move.get_old_display(), new=move.get_new_display()),
-                Change(name=_("Digest"), old="", new=version.digest),
+                Change(name=_("Digest"), old=before.digest if before else "–", new=version.digest),
             ],
             evidence=_evidence(before, version),
             way_back=_("Move it back to staging, or archive it."),

@@ -9,13 +9,21 @@ from django.db.models import Count, Max, Prefetch, Q, QuerySet
 
 from models_app.core.actor import Actor
 from models_app.core.blobs import blob_open
-from models_app.registry.models import Evaluation, Model, ModelVersion
-from models_app.registry.states import VersionState
+from models_app.registry.models import Alias, Evaluation, Model, ModelVersion
+from models_app.registry.states import Stage, VersionState
 
 
-def model_list(*, actor: Actor, team: str = "", name: str = "") -> QuerySet[Model]:
-    """Newest first, each with `num_versions`, `num_ready` and `changed_at`."""
+def model_list(*, actor: Actor, team: str = "", name: str = "", stage: str = "") -> QuerySet[Model]:
+    """Newest first, each with `num_versions`, `num_ready`, `changed_at`, its aliases and tags.
+
+    `stage`: only those of which a version is there.
+    """
     rows = Model.objects.visible_to(actor).select_related("team", "created_by")
+    rows = rows.prefetch_related(
+        Prefetch("aliases", Alias.objects.select_related("version")), "tags"
+    )
+    if stage:
+        rows = rows.filter(pk__in=ModelVersion.objects.filter(stage=stage).values("model"))
     if team:
         rows = rows.filter(team__slug=team)
     if name:
@@ -58,7 +66,12 @@ def version_rows(
 
 
 def version_list(
-    *, actor: Actor, model: Model | None = None, state: str = "", team: str = ""
+    *,
+    actor: Actor,
+    model: Model | None = None,
+    state: str = "",
+    team: str = "",
+    stage: str = "",
 ) -> QuerySet[ModelVersion]:
     """Versions with what they were made of, newest first."""
     rows = ModelVersion.objects.visible_to(actor).select_related(
@@ -73,7 +86,20 @@ def version_list(
         rows = rows.filter(state=state)
     if team:
         rows = rows.filter(model__team__slug=team)
+    if stage:
+        rows = rows.filter(stage=stage)
     return rows.order_by("-id")
+
+
+def staged_versions(models: list[Model]) -> dict[int, list[ModelVersion]]:
+    """Versions of these models in staging or production, newest first, in one query."""
+    found: dict[int, list[ModelVersion]] = {}
+    rows = ModelVersion.objects.filter(
+        model__in=models, stage__in=(Stage.STAGING, Stage.PRODUCTION)
+    )
+    for row in rows.only("model", "number", "stage").order_by("-stage", "-number"):
+        found.setdefault(row.model_id, []).append(row)
+    return found
 
 
 def newest_versions(models: list[Model]) -> dict[int, ModelVersion]:

@@ -9,7 +9,12 @@ import pytest
 from drf_spectacular.generators import SchemaGenerator
 
 from models_app.curation.services import data_policy_change
-from models_app.registry.services import evaluation_start, model_create, training_start
+from models_app.registry.services import (
+    evaluation_start,
+    model_create,
+    run_begin,
+    training_start,
+)
 from models_app.storage.uploads import upload_start
 from tests.factories.access import ApiTokenFactory, UserFactory
 from tests.factories.data import ready_version as ready_data
@@ -72,6 +77,7 @@ def world(ana, ben, team, tmp_path):
     token = ApiTokenFactory(user=ana, scopes=["read"])
     policy = data_policy_change(actor=ana, team=team, spec={})
     upload = upload_start(actor=ana, team=team, name="poems.txt", size=100)
+    run = run_begin(actor=ana, team=team, name="elsewhere", params={"seed": 1})
     del second, protected, evaluation
     return {
         "ids": {
@@ -81,6 +87,7 @@ def world(ana, ben, team, tmp_path):
             "jobs": job.pk, "model-versions": served.pk, "models": model.pk, "users": other.pk,
             "tokens": token.pk, "teams": team.slug, "environments": "development",
             "data-policies": policy.pk,
+            "training-runs": run.pk,
         },
         "fields": {
             "team": team.slug, "name": "something", "description": "words", "kind": "self_test",
@@ -95,6 +102,8 @@ def world(ana, ben, team, tmp_path):
             "scopes": ["read"], "expires_in_days": 3, "grace_minutes": 0, "is_admin": False,
             "split": "validation", "max_documents": 10, "threads": 1, "text_field": "text",
             "document": "auto", "validation_fraction": 0.1, "seed": 1, "path": "none.txt",
+            "tags": {"owner": "a"}, "run": run.pk, "expected": None, "state": "succeeded",
+            "points": [{"name": "loss", "step": 1, "value": 2.5}],
         },
         "other": {"number": 1, "other": version.config_revision_id, "user_id": ben.pk,
                   "kind": "training", "path": "config.json", "key": upload.key},
@@ -192,7 +201,7 @@ def test_no_route_answers_500(world, api_for, ana):
     fuzzer = Fuzzer(client, world)
     begun = time.process_time()  # a busy machine is not this test's business
     # What ends things goes last, so that the others meet something that is there.
-    ends = ("stop", "deactivate", "withdraw", "cancel", "delete", "rotate")
+    ends = ("stop", "deactivate", "withdraw", "cancel", "delete", "rotate", "/end")
     ordered = sorted(operations(), key=lambda op: any(word in f"{op[0]} {op[1]}" for word in ends))
     for operation in ordered:
         fuzzer.walk(*operation)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from console.pages.registry import actions, evaluations, training, views
+from console.pages.registry import actions, catalogue, evaluations, training, views
 
 ONE = "models/<str:team>/<str:name>/"
 VERSION = f"{ONE}versions/<int:number>/"
@@ -13,6 +13,16 @@ urlpatterns = [
     path(ONE, views.model_detail, name="model_detail"),
     path(f"{ONE}compare/", views.model_compare, name="model_compare"),
     path(f"{ONE}describe/", actions.model_describe_view, name="model_describe"),
+    path(f"{ONE}aliases/", catalogue.alias_change, name="model_alias"),
+    path(f"{ONE}aliases/delete/", catalogue.alias_remove, name="model_alias_delete"),
+    path(f"{ONE}tags/", catalogue.model_tags, name="model_tags"),
+    path(f"{VERSION}stage/", catalogue.stage_move, name="model_version_stage"),
+    path(
+        f"{VERSION}stage/withdraw/",
+        catalogue.stage_withdraw,
+        name="model_version_stage_withdraw",
+    ),
+    path(f"{VERSION}tags/", catalogue.version_tags, name="model_version_tags"),
     path(VERSION, views.model_version, name="model_version"),
     path(f"{VERSION}files/<path:path>", views.model_version_file, name="model_version_file"),
     path(f"{VERSION}notes/", actions.notes, name="model_version_notes"),

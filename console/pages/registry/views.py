@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from console.pages.registry.catalogue import model_catalogue, version_catalogue
 from console.pages.registry.lineage import lineage
 from models_app.core.blobs import blob_open
 from models_app.core.errors import FieldError, NotFound
@@ -16,7 +17,7 @@ from models_app.core.teams import team_rows, teams_where
 from models_app.registry import selectors
 from models_app.registry.comparison import version_compare
 from models_app.registry.models import Model, ModelVersion
-from models_app.registry.states import VersionState
+from models_app.registry.states import Stage, VersionState
 from models_app.registry.use import version_uses
 
 TABS = (
@@ -33,12 +34,14 @@ def model_list(request: HttpRequest) -> HttpResponse:
     """Models of my teams with their newest versions."""
     actor: Any = request.user
     team, name = request.GET.get("team", ""), request.GET.get("q", "")
-    rows = selectors.model_list(actor=actor, team=team, name=name)
+    stage = request.GET.get("stage", "")
+    rows = selectors.model_list(actor=actor, team=team, name=name, stage=stage)
     page = Paginator(rows, 25).get_page(request.GET.get("page"))
     shown: list[Any] = list(page.object_list)
     newest = selectors.newest_versions(shown)
+    staged = selectors.staged_versions(shown)
     for row in shown:
-        row.newest = newest.get(row.pk)
+        row.newest, row.staged = newest.get(row.pk), staged.get(row.pk, [])
     teams = list(team_rows(actor)[:200])
     count = page.paginator.count
     return render(
@@ -54,7 +57,13 @@ def model_list(request: HttpRequest) -> HttpResponse:
                     "label": _("Any team"),
                     "value": team,
                     "options": [(row.slug, str(row)) for row in teams],
-                }
+                },
+                {
+                    "name": "stage",
+                    "label": _("Any stage"),
+                    "value": stage,
+                    "options": [row for row in Stage.choices if row[0] != Stage.NONE],
+                },
             ],
             "search": {"value": name, "placeholder": _("Name of a model")},
             "result": ngettext("%(n)s model", "%(n)s models", count) % {"n": count},
@@ -69,7 +78,9 @@ def model_detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
     actor: Any = request.user
     model = selectors.model_named(actor=actor, team=team, name=name)
     state = request.GET.get("state", "")
-    rows = selectors.version_list(actor=actor, model=model, state=state)
+    stage = request.GET.get("stage", "")
+    rows = selectors.version_list(actor=actor, model=model, state=state, stage=stage)
+    rows = rows.prefetch_related("aliases", "tags")
     page = Paginator(rows, 25).get_page(request.GET.get("page"))
     newest = selectors.version_list(actor=actor, model=model, state=VersionState.READY).first()
     return render(
@@ -88,9 +99,16 @@ def model_detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
                     "label": _("Any state"),
                     "value": state,
                     "options": VersionState.choices,
-                }
+                },
+                {
+                    "name": "stage",
+                    "label": _("Any stage"),
+                    "value": stage,
+                    "options": Stage.choices,
+                },
             ],
             "topic": f"model.{model.pk}",
+            **model_catalogue(actor, model),
         },
     )
 
@@ -124,6 +142,7 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
             "may": may,
             "uses": version_uses(version) if may["quarantine"] else [],
             "topic": f"model.{version.model_id}" + (f" job.{job.pk}" if job else ""),
+            **version_catalogue(actor, version),
         },
     )
 

@@ -46,7 +46,6 @@ class TestPushToHub:
         assert [version.number for version in versions] == [1]
         assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(versions[0].manifest)
 
-
     def test_a_dataset_is_imported_with_its_splits(self, generation, worker, team):
         found = generation.run(
             """
