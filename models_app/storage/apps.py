@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import pre_migrate
 
 
 class StorageConfig(AppConfig):
@@ -6,4 +7,7 @@ class StorageConfig(AppConfig):
     label = "storage"
 
     def ready(self) -> None:
-        from models_app.storage import checks  # noqa: F401  (registers them)
+        from models_app.storage.checks import store_require
+
+        # What every start of an installation goes through, even where checks are skipped for speed.
+        pre_migrate.connect(store_require, sender=self)

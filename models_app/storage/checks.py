@@ -4,9 +4,16 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
+from django.core.management.base import CommandError
 
 from models_app.core import blob_cache, storage
 from models_app.core.blobs import blob_root
+
+
+def store_require(**_: Any) -> None:
+    """Let no installation start whose store cannot be meant so, or cannot be reached."""
+    for error in store_check():
+        raise CommandError(" ".join(filter(None, [str(error.msg), str(error.hint or "")])))
 
 
 @register("storage")

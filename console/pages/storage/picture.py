@@ -118,7 +118,7 @@ def _block(item: _Item, place: Box) -> Block:
         box=Box(place.x, place.y, max(0.0, place.width - 2), max(0.0, place.height - 2)),
         tone=item.tone,
         label=_fits(item.label, place.width) if place.height > 20 else "",
-        amount=_fits(amount, place.width) if tall else "",
+        amount=amount if tall and _fits(amount, place.width) == amount else "",
         title=" · ".join(filter(None, [item.kind, item.label, amount])),
         href=item.href,
     )

@@ -20,8 +20,8 @@ class StoreUnavailable(SlipwayError):
     title = _("The store of files does not answer at the moment")
 
 
-class StoreFull(SlipwayError):
-    """There is no room for a file; nothing of it was kept."""
+class StoreFull(StoreUnavailable):
+    """There is no room for a file; nothing of it was kept. Jobs wait and try again."""
 
     status = 507
     code = "store_full"

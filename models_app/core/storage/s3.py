@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from models_app.core.storage import local, s3_upload
 from models_app.core.storage.contract import CHUNK, Leftover, Part, Stored
@@ -209,10 +209,13 @@ def _hold(sha256: str, *, shared: bool) -> Iterator[bool]:
     """
     number = int(sha256[:8], 16) - (1 << 31)
     call = "pg_advisory_xact_lock_shared" if shared else "pg_try_advisory_xact_lock"
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(f"SELECT {call}(%s, %s)", [LOCK, number])
-        row = cursor.fetchone()
-        yield shared or bool(row and row[0])
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SELECT {call}(%s, %s)", [LOCK, number])
+            row = cursor.fetchone()
+            yield shared or bool(row and row[0])
+    except OperationalError as error:
+        raise StoreUnavailable(f"The database keeps no locks: {error}") from error
 
 
 def _chunks(body: Any, place: str) -> Iterator[bytes]:

@@ -20,8 +20,8 @@ from tests.workers.conftest import wait_for
 class Console:
     """`uvicorn console.asgi` on the test database; can be stopped and started again."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir, self.port = data_dir, ports.choose()
+    def __init__(self, data_dir: Path, **environment: str) -> None:
+        self.data_dir, self.port, self.environment = data_dir, ports.choose(), environment
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -36,6 +36,7 @@ class Console:
             "DATABASE_URL": url,
             "DJANGO_SETTINGS_MODULE": "console.settings.web",
             "SLIPWAY_DATA_DIR": str(self.data_dir),
+            **self.environment,
         }
         with (self.data_dir / "console.log").open("ab") as log:
             self.process = subprocess.Popen(

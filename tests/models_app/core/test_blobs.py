@@ -1,12 +1,19 @@
 """Content-addressed files: stored once, whole or not at all, never outside their tree."""
 
+import errno
 import hashlib
 import io
+import os
+import subprocess
+import sys
+import threading
 
 import pytest
+from django.db import connections
 
 from models_app.core import blobs
 from models_app.core.errors import SlipwayError
+from models_app.core.storage.errors import StoreFull
 
 pytestmark = pytest.mark.usefixtures("store")
 
@@ -25,7 +32,7 @@ class TestBlob:
         blobs.blob_put(io.BytesIO(b"same"))
 
         assert blobs.blob_path(first).stat().st_mtime_ns == made
-        assert sum(path.is_file() for path in blobs.blob_root().rglob("*")) == 1
+        assert len(list(blobs.blob_root().glob("??/??/*"))) == 1
 
     def test_leaves_nothing_behind_when_reading_fails(self):
         class Broken(io.BytesIO):
@@ -38,6 +45,59 @@ class TestBlob:
             blobs.blob_put(Broken(b"abcdef"))
 
         assert not any(path.is_file() for path in blobs.blob_root().rglob("*"))
+
+    def test_says_when_the_disk_is_full_and_keeps_nothing(self, monkeypatch):
+        class Full:
+            """A temporary file on a disk without room."""
+
+            def __init__(self, file):
+                self._file, self.name = file, file.name
+
+            def write(self, data):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+            def close(self):
+                self._file.close()
+
+        real = blobs._temporary
+        monkeypatch.setattr(blobs, "_temporary", lambda: Full(real()))
+
+        with pytest.raises(StoreFull):
+            blobs.blob_put(io.BytesIO(b"too much"))
+        assert not [path for path in blobs.blob_root().rglob("*") if path.is_file()]
+
+    def test_a_killed_writer_leaves_nothing_to_be_seen(self, settings):
+        code = (
+            "import django, os, signal; django.setup();"
+            "from models_app.core.blobs import BlobWriter;"
+            "w = BlobWriter(); w.write(b'half of it'); w._file.flush();"
+            "os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        environment = {**os.environ, "SLIPWAY_DATA_DIR": str(settings.DATA_DIR)}
+        subprocess.run([sys.executable, "-c", code], env=environment, check=False)
+
+        assert not list(blobs.blob_root().glob("??/??/*"))
+        assert len(list(blobs.blob_root().glob(".put-*"))) == 1  # until the collector comes
+
+    @pytest.mark.django_db(transaction=True)
+    def test_many_may_put_the_same_at_once(self):
+        data, found = os.urandom(300_000), []
+
+        def put():
+            try:
+                found.append(blobs.blob_put(io.BytesIO(data)))
+            finally:
+                connections.close_all()
+
+        threads = [threading.Thread(target=put) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert found == [(hashlib.sha256(data).hexdigest(), len(data))] * 8
+        assert blobs.blob_open(found[0][0]).read() == data
+        assert not list(blobs.blob_root().glob(".put-*"))
 
     def test_that_is_missing_says_so(self):
         with pytest.raises(blobs.BlobMissing):

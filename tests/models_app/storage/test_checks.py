@@ -4,6 +4,7 @@ import io
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
 
 from console.settings.storage import require_sound
 from models_app.core import blob_cache, blobs
@@ -29,6 +30,13 @@ def test_names_the_setting_that_is_wrong(bucket, settings):
 
     assert "SLIPWAY_BLOB_SECRET" in said()
     assert "something-wrong" not in said()
+
+
+def test_lets_no_installation_start_with_it(bucket, settings):
+    settings.BLOB_ENDPOINT = "http://127.0.0.1:9"
+
+    with pytest.raises(CommandError, match="SLIPWAY_BLOB_ENDPOINT"):
+        call_command("migrate", skip_checks=True, verbosity=0)
 
 
 @pytest.mark.parametrize("store", ["disk"], indirect=True)
