@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from console.settings import cluster, env, storage
+from console.settings import cluster, env, imports, storage
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 DATA_DIR = Path(env.read_str("SLIPWAY_DATA_DIR", str(BASE_DIR / "var"), "Where all data lies"))
@@ -232,14 +232,17 @@ REPLICA_HOST = env.read_str(
     "SLIPWAY_REPLICA_HOST", "127.0.0.1", "Address on which model servers of this node listen"
 )
 IMPORT_DIR = Path(
-    env.read_str(
-        "SLIPWAY_IMPORT_DIR", str(DATA_DIR / "import"), "Directory that dataset imports may read"
-    )
+    env.read_str("SLIPWAY_IMPORT_DIR", str(DATA_DIR / "import"), "Directory that imports may read")
 )
 UPLOAD_LIMIT_MIB = env.read_int("SLIPWAY_UPLOAD_LIMIT_MIB", 4096, "Largest upload", least=1)
 IMPORT_LIMIT_MIB = env.read_int(
     "SLIPWAY_IMPORT_LIMIT_MIB", 65_536, "Most text that one dataset import may unpack to", least=1
 )
+IMPORT_HUBS = imports.IMPORT_HUBS
+IMPORT_MODEL_MIB = imports.IMPORT_MODEL_MIB
+IMPORT_MODEL_FILES = imports.IMPORT_MODEL_FILES
+IMPORT_RATIO = imports.IMPORT_RATIO
+IMPORT_CONNECTIONS = imports.IMPORT_CONNECTIONS
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 # As many as a dataset version takes; Django alone would stop at 100.
 DATA_UPLOAD_MAX_NUMBER_FILES = 10_000

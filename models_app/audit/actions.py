@@ -81,6 +81,8 @@ LABELS: dict[str, str | Promise] = {
     "model_version.training_started": _("Training started"),
     "model_version.training_continued": _("Training continued from a checkpoint"),
     "model_version.registered": _("Model version registered"),
+    "model_version.import_started": _("Import of a model version started"),
+    "model_version.scanned": _("Model version scanned"),
     "model_version.ready": _("Model version ready"),
     "model_version.failed": _("Model version failed"),
     "model_version.noted": _("Notes of a model version changed"),

@@ -39,7 +39,9 @@ PATTERNS: tuple[tuple[re.Pattern[str], str, str, bool], ...] = (
 #: Sent from outside: says nothing about the job itself.
 OUTSIDE = {"SIGKILL", "SIGTERM", "SIGHUP", "SIGINT"}
 #: The node's trouble: it may pass, however often it strikes at the same place.
-ELSEWHERE = {ReasonCode.NODE_LOST, ReasonCode.LEASE_EXPIRED, ReasonCode.DISK_FULL}
+ELSEWHERE = {
+    ReasonCode.NODE_LOST, ReasonCode.LEASE_EXPIRED, ReasonCode.DISK_FULL, ReasonCode.SOURCE_AWAY,
+}  # fmt: skip
 FRAME = re.compile(r'File "[^"]*?([^/"]+)", line (\d+)')
 
 

@@ -102,6 +102,7 @@ class ReasonCode(models.TextChoices):
     PREEMPTED = "preempted", _("Gave way to a more urgent job")
     DRAINED = "drained", _("Its node was emptied")
     DEVICE_LOST = "device_lost", _("A device failed")
+    SOURCE_AWAY = "source_away", _("What it reads from does not answer")
     POISON = "poison", _("It fails at the same place again and again")
     UNSCHEDULABLE = "unschedulable", _("No node can run it")
     RETRIES_EXHAUSTED = "retries_exhausted", _("Too many attempts")
@@ -114,4 +115,5 @@ RETRYABLE = {
     ReasonCode.KILLED,
     ReasonCode.DISK_FULL,
     ReasonCode.DEVICE_LOST,
+    ReasonCode.SOURCE_AWAY,
 }

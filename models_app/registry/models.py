@@ -9,14 +9,10 @@ from models_app.core.clock import now
 from models_app.core.models import TeamOwned, TeamQuerySet
 from models_app.registry.aliases import Alias, AliasMove
 from models_app.registry.runs import RunParam, TrainingRun
+from models_app.registry.scan_rules import Verdict
 from models_app.registry.stages import StageMove
 from models_app.registry.states import Family, Stage, VersionState
 from models_app.registry.tags import Tag
-
-__all__ = [
-    "Alias", "AliasMove", "Evaluation", "Model", "ModelVersion", "RunParam", "StageMove", "Tag",
-    "TrainingRun",
-]  # fmt: skip
 
 
 class Model(TeamOwned):
@@ -75,6 +71,8 @@ class ModelVersion(models.Model):
     code_version = models.CharField(max_length=80, blank=True)
     environment = models.JSONField(default=dict)
     seed = models.BigIntegerField(null=True)
+    #: Of an imported version: where its files came from, each with its digest; never a secret.
+    source = models.JSONField(default=dict, blank=True)
     log_digest = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=now, editable=False)
     ready_at = models.DateTimeField(null=True, blank=True)
@@ -116,6 +114,55 @@ class ModelVersion(models.Model):
         return record.continued_from if record else {}
 
 
+class VersionScan(models.Model):
+    """One look into the files of a version. A version has one for each time that it was scanned."""
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="scans")
+    produced_by = models.OneToOneField(
+        "jobs.Job", on_delete=models.PROTECT, related_name="version_scan"
+    )
+    #: The rules that there were, by their number, and the code that applied them.
+    ruleset = models.PositiveIntegerField()
+    scanner = models.CharField(max_length=80, blank=True)
+    verdict = models.CharField(max_length=16, choices=Verdict.choices)
+    #: Findings, worst first, and what kind of file each was found to be.
+    report = models.JSONField(default=dict)
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    team_path = "version__model__team_id"
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("scan")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"Scan of {self.version}"
+
+    @property
+    def team_id(self) -> int:
+        return self.version.model.team_id
+
+
+class ImportToken(models.Model):
+    """The token of a hub, sealed, for as long as the import from it goes on."""
+
+    version = models.OneToOneField(
+        ModelVersion, primary_key=True, on_delete=models.CASCADE, related_name="import_token"
+    )
+    sealed = models.TextField()
+    created_at = models.DateTimeField(default=now, editable=False)
+
+    team_path = "version__model__team_id"
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("import token")
+
+    def __str__(self) -> str:
+        return f"Token for the import of {self.version}"
+
+
 class Evaluation(models.Model):
     """Scores of a version on a dataset version; the blob `scores_sha256` has a row a document."""
 
@@ -152,11 +199,6 @@ from models_app.registry.drafts import Draft  # noqa: E402
 from models_app.registry.records import CardText, Reproduction, VersionRecord  # noqa: E402
 
 __all__ = [
-    "CardText",
-    "Draft",
-    "Evaluation",
-    "Model",
-    "ModelVersion",
-    "Reproduction",
-    "VersionRecord",
-]
+    "Alias", "AliasMove", "CardText", "Draft", "Evaluation", "ImportToken", "Model", "ModelVersion",
+    "Reproduction", "RunParam", "StageMove", "Tag", "TrainingRun", "VersionRecord", "VersionScan",
+]  # fmt: skip

@@ -27,9 +27,10 @@ ALLOWED: dict[str, set[str]] = {
 
 
 class Family(models.TextChoices):
-    """The closed list of model families."""
+    """The closed list of model families. An adapter's versions are small and need their base."""
 
     TRANSFORMER = "transformer", _("Transformer")
+    ADAPTER = "adapter", _("Adapter (LoRA)")
 
 
 class Stage(models.TextChoices):

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.utils.translation import gettext as _
+
 from models_app.core.actor import Actor
 from models_app.core.catalog import Catalog
+from models_app.core.errors import FieldError
+from models_app.registry.states import Family
 
 if TYPE_CHECKING:
     from models_app.registry.models import ModelVersion
@@ -75,3 +79,10 @@ def version_hold(version: "ModelVersion") -> None:
     """
     rows = type(version).objects.select_for_update(no_key=True)
     version.refresh_from_db(fields=["state"], from_queryset=rows)
+
+
+def version_whole(version: "ModelVersion", field: str) -> None:
+    """FieldError for an adapter: it does nothing without its base."""
+    if version.model.family == Family.ADAPTER:
+        said = _("%(version)s is an adapter of %(base)s: merge it into a version first.")
+        raise FieldError(field, said % {"version": version, "base": version.base_version or "–"})

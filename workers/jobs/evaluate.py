@@ -14,6 +14,7 @@ from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Par
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.evaluations import evaluation_complete
 from models_app.registry.states import VersionState
+from models_app.registry.use import version_whole
 
 
 class EvaluateParams(Params):
@@ -47,6 +48,7 @@ class Evaluate(JobKind):
                 _("%(version)s is not ready: %(state)s.")
                 % {"version": version, "state": version.state},
             )
+        version_whole(version, "version")
         data = DatasetVersion.objects.filter(pk=params.dataset_version, dataset__team=team).first()
         if data is None:
             raise FieldError("dataset_version", _("Choose a dataset version of the same team."))

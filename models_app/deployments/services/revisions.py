@@ -31,6 +31,7 @@ from models_app.deployments.services.standing import ask_again
 from models_app.deployments.states import ALLOWED, RevisionState
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import VersionState
+from models_app.registry.use import version_whole
 
 
 @transaction.atomic
@@ -136,6 +137,7 @@ def _check_version(actor: Actor, deployment: Deployment, version: ModelVersion) 
         said = _("%(version)s is “%(state)s”; only a ready version can be deployed.")
         words = {"version": version, "state": version.get_state_display()}
         raise FieldError("model_version", said % words)
+    version_whole(version, "model_version")
 
 
 def _check_is_new(deployment: Deployment, revision: Revision) -> None:

@@ -3,6 +3,12 @@
 from models_app.registry.services.aliases import ANYWHERE, alias_delete, alias_set
 from models_app.registry.services.continuing import checkpoint_version, training_continue
 from models_app.registry.services.evaluations import evaluation_complete, evaluation_start
+from models_app.registry.services.importing import (
+    model_create_imported,
+    version_import,
+    version_import_complete,
+    version_import_fail,
+)
 from models_app.registry.services.models import (
     model_create,
     model_describe,
@@ -18,6 +24,7 @@ from models_app.registry.services.runs import (
     run_log_metrics,
     run_log_params,
 )
+from models_app.registry.services.scans import scan_record, version_scan
 from models_app.registry.services.stages import stage_move_withdraw, version_stage_move
 from models_app.registry.services.tags import tags_change
 from models_app.registry.services.training import (
@@ -36,11 +43,13 @@ __all__ = [
     "evaluation_complete",
     "evaluation_start",
     "model_create",
+    "model_create_imported",
     "model_describe",
     "run_begin",
     "run_end",
     "run_log_metrics",
     "run_log_params",
+    "scan_record",
     "stage_move_withdraw",
     "tags_change",
     "training_continue",
@@ -49,9 +58,13 @@ __all__ = [
     "training_start",
     "version_complete",
     "version_fail",
+    "version_import",
+    "version_import_complete",
+    "version_import_fail",
     "version_note",
     "version_quarantine",
     "version_register",
     "version_restore",
+    "version_scan",
     "version_stage_move",
 ]

@@ -20,6 +20,7 @@ from models_app.datasets.states import VersionState as DatasetState
 from models_app.pools.selectors import node_list
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import VersionState
+from models_app.registry.use import version_whole
 
 GIB = 1 << 30
 
@@ -100,6 +101,7 @@ def _check_inputs(
         raise FieldError("base_version", _("Choose a model version of the same team."))
     if base_version.state != VersionState.READY:
         raise FieldError("base_version", _not_ready(base_version))
+    version_whole(base_version, "base_version")
 
 
 def _not_ready(version: DatasetVersion | ModelVersion) -> str:

@@ -18,6 +18,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from workers.lm.errors import InvalidTraining, UnusableModel
+from workers.lm.families.architectures import CEILINGS, MODEL_TYPES
 from workers.lm.families.presets import PRESETS
 from workers.lm.tokenizers.saved import end_token
 from workers.lm.training.spec import TrainSpec
@@ -26,19 +27,6 @@ transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 # Its own annotations leave out what it returns with loading information.
 _auto_model: Any = AutoModelForCausalLM
-
-# Decoders whose training was tried; each names its own settings in transformers' words.
-MODEL_TYPES = (
-    "gpt2", "llama", "gpt_neox", "mistral", "qwen2", "qwen3", "olmo2", "phi", "gemma",
-    "starcoder2",
-)  # fmt: skip
-
-_CEILINGS = {
-    "vocab_size": 262_144, "hidden_size": 16_384, "n_embd": 16_384,
-    "num_hidden_layers": 256, "n_layer": 256, "num_attention_heads": 256, "n_head": 256,
-    "num_key_value_heads": 256, "head_dim": 1_024, "intermediate_size": 131_072,
-    "n_inner": 131_072, "max_position_embeddings": 1_048_576, "n_positions": 1_048_576,
-}  # fmt: skip
 
 # These would fetch or run code, or stand for weights that are not plain numbers.
 _REFUSED = re.compile(r"_.*|auto_map|quantization_config|attn_implementation|torch_dtype|dtype")
@@ -85,7 +73,7 @@ def check_architecture(architecture: Mapping[str, Any]) -> None:
     for name, value in architecture.items():
         if _REFUSED.fullmatch(name):
             raise InvalidTraining("architecture", f"The entry {name} is not allowed.")
-        ceiling = _CEILINGS.get(name)
+        ceiling = CEILINGS.get(name)
         if ceiling is None or value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= ceiling:

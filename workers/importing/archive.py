@@ -1,0 +1,204 @@
+"""Zip and tar archives, read member by member; nothing is ever extracted by the libraries.
+
+Python's own extraction has been escaped again and again, filters included, so only bytes are taken
+from it: names pass the gate, and files are written under names of our own.
+"""
+
+import gzip
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
+
+import zstandard
+
+from workers.importing.errors import ImportRefused
+from workers.importing.intake import Intake, TooLarge
+from workers.scanning.limits import MIB
+
+#: The directory of a zip is read into memory by the library.
+MOST_DIRECTORY = 16 * MIB
+#: Archives smaller than this may unpack to RATIO_FREE whatever their ratio: text packs well.
+RATIO_FREE = 16 * MIB
+#: Bytes of headers between two members of a tar; longer ones are names made to fill memory.
+MOST_HEADERS = 1 * MIB
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")
+_BROKEN = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError,
+    zstandard.ZstdError, NotImplementedError, RuntimeError, ValueError,
+)  # fmt: skip
+
+
+class _Bomb(Exception):
+    """It unpacks to more than it may."""
+
+
+def take_archive(intake: Intake, path: Path, stamp: str) -> None:
+    """Take every file of the archive at `path`; `stamp` is its digest."""
+    with path.open("rb") as file:
+        head = file.read(512)
+        file.seek(0)
+        size = path.stat().st_size
+        budget = max(RATIO_FREE, intake.limits.ratio * size)
+        try:
+            if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+                _take_zip(intake, file, stamp, budget)
+            else:
+                _take_tar(intake, _unpacked(file, head), stamp, budget)
+        except _Bomb as error:
+            intake.report.add("files.ratio", "", str(error))
+        except (ImportRefused, TooLarge):
+            raise
+        except _BROKEN as error:
+            said = f"{type(error).__name__}: {str(error)[:200]}"
+            intake.report.add("files.archive", "", f"It is damaged or of an unknown kind ({said}).")
+
+
+class _Counted:
+    """Reads a member, and stops it where it becomes a bomb."""
+
+    def __init__(self, stream: IO[bytes], allow: Callable[[int], None]) -> None:
+        self._stream, self._allow = stream, allow
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(min(size, MIB) if size > 0 else MIB)
+        self._allow(len(data))
+        return data
+
+
+def _allowance(budget: int) -> Callable[[int], None]:
+    used = [0]
+
+    def allow(more: int) -> None:
+        used[0] += more
+        if used[0] > budget:
+            raise _Bomb(f"It unpacks to more than {budget:,} bytes.")
+
+    return allow
+
+
+def _take_zip(intake: Intake, file: BinaryIO, stamp: str, budget: int) -> None:
+    _check_directory(file)
+    allow = _allowance(budget)
+    with zipfile.ZipFile(file) as archive:
+        for info in archive.infolist():
+            name, kind = _zip_name(info), _zip_kind(info)
+            if kind == "folder":
+                continue
+            if not intake.wants(name, kind):
+                if intake.gate.full:
+                    return
+                continue
+            if info.flag_bits & 1:
+                intake.report.add("files.archive", name, "It is encrypted.")
+                continue
+            with archive.open(info) as member:
+                counted = cast(BinaryIO, _Counted(member, allow))
+                intake.take(name, f"{stamp}-{info.header_offset}", counted)
+
+
+def _check_directory(file: BinaryIO) -> None:
+    """Refuse a zip whose directory would fill memory, before the library reads it."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - (1 << 16) - 22))
+    tail = file.read()
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) - at < 22:
+        raise zipfile.BadZipFile("its end is missing")
+    length = int.from_bytes(tail[at + 12 : at + 16], "little")
+    wide = tail.rfind(b"PK\x06\x06", 0, at)
+    if length == 0xFFFFFFFF and wide >= 0:
+        length = int.from_bytes(tail[wide + 40 : wide + 48], "little")
+    if length > MOST_DIRECTORY:
+        raise zipfile.BadZipFile(f"its directory has {length:,} bytes")
+    file.seek(0)
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    """The name as it stands in the file: the library cuts it at a zero byte."""
+    return str(getattr(info, "orig_filename", info.filename))
+
+
+def _zip_kind(info: zipfile.ZipInfo) -> str:
+    mode = info.external_attr >> 16
+    if info.filename.endswith("/") or stat.S_ISDIR(mode):
+        return "folder"
+    if stat.S_ISLNK(mode):
+        return "link"
+    return "file" if not stat.S_IFMT(mode) or stat.S_ISREG(mode) else "special file"
+
+
+def _unpacked(file: BinaryIO, head: bytes) -> IO[bytes]:
+    if head.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.GzipFile(fileobj=file))
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        # A window of 128 MiB at most: what --long asks for beyond that is memory, not content.
+        return zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(file)
+    if head[257:262] == b"ustar":
+        return file
+    raise tarfile.ReadError("neither zip nor tar; use " + ", ".join(SUFFIXES))
+
+
+class _Metered:
+    """What the tar library reads from: bounded in all, and bounded between two members."""
+
+    def __init__(self, stream: IO[bytes], allow: Callable[[int], None]) -> None:
+        self._stream, self._allow = stream, allow
+        self.headers: int | None = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._allow(len(data))
+        if self.headers is not None:
+            self.headers += len(data)
+            if self.headers > MOST_HEADERS + (1 << 18):
+                raise _Bomb(f"Its headers have more than {MOST_HEADERS:,} bytes.")
+        return data
+
+
+def _take_tar(intake: Intake, stream: IO[bytes], stamp: str, budget: int) -> None:
+    metered = _Metered(stream, _allowance(budget))
+    with tarfile.open(fileobj=cast(Any, metered), mode="r|", encoding="utf-8") as archive:
+        while (info := archive.next()) is not None:
+            archive.members = []  # it would keep all of them
+            if info.isdir():
+                metered.headers = 0
+                continue
+            if not intake.wants(_tar_name(info), _tar_kind(info)):
+                if intake.gate.full:
+                    return
+            else:
+                member = archive.extractfile(info)
+                if member is not None:
+                    metered.headers = None
+                    intake.take(_tar_name(info), f"{stamp}-{info.offset}", cast(BinaryIO, member))
+            metered.headers = None if info.size else 0
+            _skip_to_end(archive, info, metered)
+
+
+def _skip_to_end(archive: tarfile.TarFile, info: tarfile.TarInfo, metered: _Metered) -> None:
+    """Read past the member, so that what follows counts as headers."""
+    stream = cast(Any, archive.fileobj)
+    size = info.size if info.isreg() else 0
+    end = info.offset_data + -(-size // 512) * 512
+    if end > stream.tell():
+        stream.seek(end)
+    metered.headers = 0
+
+
+def _tar_name(info: tarfile.TarInfo) -> str:
+    return info.name.removeprefix("./")
+
+
+def _tar_kind(info: tarfile.TarInfo) -> str:
+    if info.issparse():
+        return "sparse file"
+    if info.isreg():
+        return "file"
+    if info.issym() or info.islnk():
+        return "link"
+    return "device or pipe"
