@@ -60,6 +60,13 @@ class UploadSource(Source):
     files: list[dict[str, Any]]
 
 
+class PushSource(Source):
+    """The files of a draft, which lie in the store."""
+
+    kind: Literal["push"] = "push"
+    manifest: dict[str, dict[str, Any]]
+
+
 @dataclass(frozen=True)
 class ImportFolder:
     """A folder to read. `blobs`: it is a snapshot whose links lead there."""

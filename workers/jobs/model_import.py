@@ -159,6 +159,9 @@ def _source(version: ModelVersion, folder: Path) -> dict[str, Any]:
             "blobs": str(found.blobs) if found.blobs else "",
             "commit": found.commit,
         }
+    if source["kind"] == "push":
+        pushed = tree_materialise(source["manifest"], folder / "pushed")
+        return {"kind": "path", "root": str(pushed), "blobs": "", "commit": ""}
     if source["kind"] == "upload":
         archive = source["files"][0]
         tree_materialise({"archive": archive}, folder)

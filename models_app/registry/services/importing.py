@@ -193,8 +193,11 @@ def _same_files(version: ModelVersion) -> ModelVersion | None:
 def _without_upload(source: dict[str, Any]) -> dict[str, Any]:
     """The archive is no longer needed, so its digest must not keep it in the store.
 
-    It is still told, as `integrity`, in the form that the web uses (W3C Subresource Integrity).
+    It is still told, as `integrity`, in the form that the web uses (W3C Subresource Integrity). Nor
+    are pushed files kept by a version that they did not become.
     """
+    if source.get("kind") == "push":
+        return {key: value for key, value in source.items() if key != "manifest"}
     if source.get("kind") != "upload" or "upload" in source:
         return source
     file = source["files"][0]
@@ -206,5 +209,5 @@ def _without_upload(source: dict[str, Any]) -> dict[str, Any]:
 def _for_audit(source: dict[str, Any]) -> dict[str, Any]:
     """Words of a source that the audit log keeps for ever: no digest of an archive."""
     files = [{"name": f["name"], "size": f["size"]} for f in source.get("files", [])]
-    rest = {key: value for key, value in source.items() if key != "files"}
+    rest = {key: value for key, value in source.items() if key not in ("files", "manifest")}
     return {**rest, "files": files} if files else rest

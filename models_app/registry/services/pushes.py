@@ -4,25 +4,31 @@ A push adds and removes files of a model's draft. It may name stored files by th
 team has sent of late, and those of this model.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import connection, transaction
-from django.db.models import Max, Q
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from models_app.audit.services import audit_record
 from models_app.core.actor import Actor
-from models_app.core.blobs import Manifest
+from models_app.core.blobs import Manifest, blob_open
 from models_app.core.clock import now
 from models_app.core.digests import tree_digest
-from models_app.core.errors import Conflict
+from models_app.core.errors import Conflict, FieldError
 from models_app.core.permission import require
 from models_app.core.trees import Put, Remove, tree_changed
+from models_app.registry.importing import PushSource
 from models_app.registry.models import Draft, Model, ModelVersion
+from models_app.registry.naming import LATEST, version_named
+from models_app.registry.services.importing import version_import
 from models_app.registry.states import VersionState
 from models_app.storage.uploads import uploads_known
 
+#: An adapter_config.json that is larger is refused by the scan.
+LARGEST_CONFIG = 1 << 20
 _NAMED = """
 SELECT DISTINCT entry.value ->> 'sha256', (entry.value ->> 'size')::bigint
   FROM registry_modelversion version, jsonb_each(version.manifest) entry
@@ -86,8 +92,13 @@ def push_commit(
     audit_record(actor=actor, action="model.pushed", obj=model, changes=told)
     version = None
     if is_whole(changed):
-        version = version_receive(
-            actor=actor, model=model, manifest=changed, digest=pushed, notes=title
+        # It becomes ready when its files were looked at, like those of any import.
+        version = version_import(
+            actor=actor,
+            model=model,
+            source=PushSource(manifest=changed),
+            notes=title,
+            base_version=_adapter_base(actor, model, changed),
         )
     return Pushed(digest=pushed, version=version)
 
@@ -116,16 +127,24 @@ def _version_of(model: Model, digest: str) -> ModelVersion | None:
     return rows.filter(_usable()).order_by("-number").first()
 
 
-def version_receive(
-    *, actor: Actor, model: Model, manifest: Manifest, digest: str, notes: str
-) -> ModelVersion:
-    """A pending version of files that are stored; it becomes ready when they were looked at."""
-    return ModelVersion.objects.create(
-        model=model,
-        number=(model.versions.aggregate(top=Max("number"))["top"] or 0) + 1,
-        manifest=manifest,
-        digest=digest,
-        notes=notes,
-        state="ready",
-        ready_at=now(),
-    )
+def _adapter_base(actor: Actor, model: Model, manifest: Manifest) -> ModelVersion | None:
+    """The version on which a pushed adapter was trained, as its configuration names it."""
+    entry = manifest.get("adapter_config.json")
+    if entry is None or entry["size"] > LARGEST_CONFIG:
+        return None
+    with blob_open(entry["sha256"]) as file:
+        try:
+            config = json.load(file)
+        except ValueError:
+            config = None
+    named = config if isinstance(config, dict) else {}
+    team, _slash, name = str(named.get("base_model_name_or_path")).rpartition("/")
+    base = Model.objects.visible_to(actor).filter(team_id=model.team_id, name=name).first()
+    if base is None or team.rpartition("/")[2] != model.team.slug:
+        said = _(
+            "adapter_config.json names the base %(name)s. Set base_model_name_or_path to a model"
+            " of this team, such as %(team)s/model, and revision to its version."
+        )
+        words = {"name": named.get("base_model_name_or_path"), "team": model.team.slug}
+        raise FieldError("base_model_name_or_path", said % words)
+    return version_named(model=base, name=str(named.get("revision") or LATEST))

@@ -4,6 +4,8 @@ import base64
 import hashlib
 import http.client
 import json
+import os
+import pickle
 
 import pytest
 
@@ -23,7 +25,7 @@ def generation(request, client_of, ben):
 
 
 class TestPushToHub:
-    def test_model_and_tokenizer_become_versions(self, generation, team, tmp_path):
+    def test_model_and_tokenizer_become_versions(self, generation, worker, team, tmp_path):
         laid(tmp_path / "tiny", tiny_model(tmp_path / "made"))
         found = generation.run(
             """
@@ -70,10 +72,10 @@ class TestPushToHub:
 class TestUploads:
     @pytest.mark.parametrize("name", HUB_GENERATIONS[:2])
     def test_large_files_go_before_the_commit_and_only_once(
-        self, name, client_of, ben, team, model_version, tmp_path
+        self, name, client_of, ben, team, tmp_path
     ):
         large = bytes(range(256)) * 25_000
-        laid(tmp_path / "one", {"config.json": b"{}", "model.safetensors": large})
+        laid(tmp_path / "one", {"model.safetensors": large})
         found = client_of(ben, path=client_path(name)).run(
             """
             import json, sys
@@ -82,30 +84,24 @@ class TestUploads:
             sent = []
             inner = lfs._upload_single_part
             lfs._upload_single_part = lambda *a, **k: (sent.append(1), inner(*a, **k))
-            api = HfApi()
-            api.create_repo("research/large", exist_ok=True)
-            first = api.upload_folder(repo_id="research/large", folder_path=sys.argv[1])
-            same = api.upload_folder(repo_id="research/large", folder_path=sys.argv[1])
-            api.upload_file(path_or_fileobj=b"notes", path_in_repo="docs/notes.txt",
-                            repo_id="research/large", commit_message="Say more.")
-            api.create_commit("research/large", [
+            api, repo = HfApi(), "research/large"
+            api.create_repo(repo, exist_ok=True)
+            first = api.upload_folder(repo_id=repo, folder_path=sys.argv[1])
+            same = api.upload_folder(repo_id=repo, folder_path=sys.argv[1])
+            api.upload_file(path_or_fileobj=b"notes", path_in_repo="docs/notes.txt", repo_id=repo)
+            api.create_commit(repo, [
                 CommitOperationDelete("docs/"),
                 CommitOperationAdd("copy/model.safetensors", f"{sys.argv[1]}/model.safetensors"),
             ], commit_message="Move.")
-            print(json.dumps([len(sent), first.oid == same.oid,
-                              api.list_repo_files("research/large", revision="v2"),
-                              api.list_repo_files("research/large")]))
+            print(json.dumps([len(sent), first.oid == same.oid]))
             """,
             str(tmp_path / "one"),
         )
 
-        files = ["config.json", "model.safetensors"]
-        assert found == [
-            1, True, [files[0], "docs/notes.txt", files[1]],
-            [files[0], "copy/model.safetensors", files[1]],
-        ]  # fmt: skip
-        versions = Model.objects.get(team=team, name="large").versions.order_by("number")
-        assert [version.notes for version in versions][1:] == ["Say more.", "Move."]
+        assert found == [1, True]
+        draft = Draft.objects.get(model__team=team, model__name="large")
+        assert set(draft.manifest) == {"model.safetensors", "copy/model.safetensors"}
+        assert not draft.model.versions.exists()
 
 
 @pytest.fixture
@@ -146,7 +142,8 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
-WHOLE = (plain_file("config.json"), plain_file("model.safetensors", b"weights"))
+#: Without weights it stays a draft.
+PARTS = (plain_file("config.json"), plain_file("notes.txt", b"none"))
 COMMIT = "api/models/research/poet/commit/main"
 BATCH = "research/poet.git/info/lfs/objects/batch"
 
@@ -163,18 +160,18 @@ class TestRefusals:
         outsider = ApiTokenFactory(user=cai).secret
 
         found = [
-            ask(one, "POST", COMMIT, commit_of(*WHOLE))[0] for one in ("", reader, viewer, outsider)
+            ask(one, "POST", COMMIT, commit_of(*PARTS))[0] for one in ("", reader, viewer, outsider)
         ]
 
         assert found == [401, 403, 403, 404]
-        assert not Model.objects.get(name="poet").versions.exists()
+        assert not Draft.objects.exists()
 
     def test_a_file_is_named_only_by_who_has_it(self, ask, token, team, model_version):
         secret = b"weights of another model"
         model_version(team, {"config.json": b"{}", "model.safetensors": secret}, name="other")
 
         status, headers, _ = ask(
-            token, "POST", COMMIT, commit_of(WHOLE[0], sent_before("model.safetensors", secret))
+            token, "POST", COMMIT, commit_of(PARTS[0], sent_before("model.safetensors", secret))
         )
 
         assert status == 422
@@ -192,7 +189,7 @@ class TestRefusals:
         assert ask("", "PUT", address[:-2] + "xx", data)[0] == 403
         assert not console.blob(sha256(data)).exists()
         assert ask("", "PUT", address, data)[0] == 200
-        assert ask(token, "POST", COMMIT, commit_of(WHOLE[0], sent_before("m", data)))[0] == 200
+        assert ask(token, "POST", COMMIT, commit_of(PARTS[0], sent_before("m", data)))[0] == 200
 
     def test_an_upload_ends_with_its_token(self, ask, token, ben):
         wanted = {"operation": "upload", "objects": [{"oid": sha256(b"x"), "size": 1}]}
@@ -203,8 +200,8 @@ class TestRefusals:
         assert ask("", "PUT", address, b"x")[0] == 403
 
     def test_whoever_knows_an_older_state_is_told(self, ask, token):
-        _, _, first = ask(token, "POST", COMMIT, commit_of(*WHOLE))
-        ask(token, "POST", COMMIT, commit_of(plain_file("notes.txt"), parent=first["commitOid"]))
+        _, _, first = ask(token, "POST", COMMIT, commit_of(*PARTS))
+        ask(token, "POST", COMMIT, commit_of(plain_file("other.txt"), parent=first["commitOid"]))
 
         status, headers, _ = ask(
             token, "POST", COMMIT, commit_of(plain_file("more.txt"), parent=first["commitOid"])
@@ -241,7 +238,7 @@ class TestRefusals:
         _, headers, _ = ask(token, "GET", "api/models/research/poet/xet-write-token/main")
         assert "HF_HUB_DISABLE_XET=1" in headers["X-Error-Message"]
         for path in (COMMIT.replace("main", "dev"), f"{COMMIT}?create_pr=1"):
-            status, headers, _ = ask(token, "POST", path, commit_of(*WHOLE))
+            status, headers, _ = ask(token, "POST", path, commit_of(*PARTS))
             assert (status, "main" in headers["X-Error-Message"]) == (422, True)
         status, headers, _ = ask(token, "POST", "api/repos/create", {"name": "poet"})
         assert (status, "team/poet" in headers["X-Error-Message"]) == (422, True)
@@ -257,11 +254,44 @@ class TestLargeCommit:
         data = bytes(range(256)) * 20_000
         # As huggingface_hub writes it: the content before the path.
         content = base64.b64encode(data).decode()
-        line = {"key": "file", "value": {"content": content, "path": "model.safetensors"}}
+        line = {"key": "file", "value": {"content": content, "path": "large.txt"}}
 
-        status, _, told = ask(token, "POST", COMMIT, commit_of(WHOLE[0], line))
+        status, _, told = ask(token, "POST", COMMIT, commit_of(PARTS[0], line))
 
         assert status == 200
+        draft = Draft.objects.get(model__name="poet")
+        assert draft.digest[:40] == told["commitOid"]
+        assert draft.manifest["large.txt"] == {"sha256": sha256(data), "size": len(data)}
+
+
+class TestScan:
+    def test_a_dangerous_file_fails_the_push(self, ask, worker, ben, team, tmp_path):
+        token = ApiTokenFactory(user=ben).secret
+        Model.objects.create(team=team, name="poet")
+        files = {**tiny_model(tmp_path / "tiny"), "extra.bin": pickle.dumps(os.system)}
+        changes = [plain_file(path, data) for path, data in files.items()]
+
+        status, headers, _ = ask(token, "POST", COMMIT, commit_of(*changes))
+
+        assert status == 422
+        assert "extra.bin" in headers["X-Error-Message"]
         version = Model.objects.get(name="poet").versions.get()
-        assert version.digest[:40] == told["commitOid"]
-        assert version.manifest["model.safetensors"] == {"sha256": sha256(data), "size": len(data)}
+        assert (version.state, version.manifest) == ("failed", {})
+        removal = {"key": "deletedFile", "value": {"path": "extra.bin"}}
+        assert ask(token, "POST", COMMIT, commit_of(removal))[0] == 200
+        assert Model.objects.get(name="poet").versions.get(number=2).state == "ready"
+
+    def test_an_adapter_needs_its_base(self, ask, worker, ben, team):
+        token = ApiTokenFactory(user=ben).secret
+        Model.objects.create(team=team, name="poet")
+        config = json.dumps({"base_model_name_or_path": "gpt2", "peft_type": "LORA"}).encode()
+        changes = (
+            plain_file("adapter_config.json", config),
+            plain_file("adapter_model.safetensors", b"x"),
+        )
+
+        status, headers, _ = ask(token, "POST", COMMIT, commit_of(*changes))
+
+        assert status == 422
+        assert "gpt2" in headers["X-Error-Message"]
+        assert "research/model" in headers["X-Error-Message"]
