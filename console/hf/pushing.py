@@ -89,8 +89,8 @@ def preupload(repo: Repo, asked: Asked) -> Answer:
 def _tells_unchanged(repo: Repo, asked: Asked, digest: str) -> bool:
     """Whether the client may leave out what it pushed already.
 
-    It then asks for `main`, so that must be the same state; and clients of 0.x cannot take apart the
-    address of that commit.
+    It then asks for `main`, so that must be the same state; and clients of 0.x cannot take apart
+    the address of that commit.
     """
     newest = repo.newest()
     return bool(newest and digest.startswith(newest.commit)) and "hf_hub/0." not in asked.agent
