@@ -62,7 +62,9 @@ LABELS: dict[str, str | Promise] = {
     "store.verify_requested": _("Check of stored files requested"),
     "store.verified": _("Stored files checked"),
     "stored_file.damaged": _("Stored file found damaged"),
+    "upload.started": _("Upload begun"),
     "upload.finished": _("Upload finished"),
+    "upload.dropped": _("Upload dropped"),
     # Data, settings, models
     "dataset.created": _("Dataset created"),
     "dataset.described": _("Description of a dataset changed"),

@@ -28,6 +28,8 @@ GRACE = dt.timedelta(days=1)
 BATCH = 5000
 #: A holder that names nothing any more is remembered for so long, to say what a file was.
 REMEMBERED = dt.timedelta(days=30)
+#: Identifies the lock of the inventory among the database's advisory locks.
+LOCK = 0x5B10C
 #: The most that is listed by name in a report.
 LISTED = 50
 
@@ -39,7 +41,7 @@ def inventory_refresh(home: Home | None = None) -> StoreReport | None:
         return None
     begun = time.monotonic()
     with transaction.atomic():
-        _clear_tables()  # of an earlier look within the same transaction
+        _begin()
         _list(home)
         naming_fill()
         with connection.cursor() as cursor:
@@ -56,8 +58,12 @@ def inventory_refresh(home: Home | None = None) -> StoreReport | None:
     return report
 
 
-def _clear_tables() -> None:
+def _begin() -> None:
+    """One look at a time, which may take its time; nothing is left of an earlier one."""
     with connection.cursor() as cursor:
+        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            cursor.execute(f"SET LOCAL {name} = '30min'")
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         cursor.execute("SET LOCAL client_min_messages = warning")
         for table in ("seen", "naming", "missing", "named", "naming_of"):
             cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{table}")

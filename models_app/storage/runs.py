@@ -24,6 +24,8 @@ from models_app.storage.verifying import unverified, verify_slice
 
 logger = logging.getLogger(__name__)
 CLAIM = dt.timedelta(seconds=90)
+#: The same while everything is looked at, about which nothing can be said meanwhile.
+LOOKING = dt.timedelta(minutes=30)
 #: Checking goes on for so long at a time, and pauses until the next tick: half of the disk's time.
 SLICE_S = 5.0
 OPEN = (RunState.QUEUED, RunState.RUNNING)
@@ -63,7 +65,7 @@ def run_advance(number: int, *, seconds: float) -> StoreRun | None:
 def _claim(number: int) -> StoreRun | None:
     free = Q(claimed_until=None) | Q(claimed_until__lt=Now())
     rows = StoreRun.objects.filter(free, pk=number, state__in=OPEN)
-    if not rows.update(claimed_until=Now() + CLAIM):
+    if not rows.update(claimed_until=Now() + LOOKING):
         return None
     run = StoreRun.objects.get(pk=number)
     if run.state == RunState.QUEUED:
@@ -89,7 +91,9 @@ def _collect(run: StoreRun) -> None:
         run.files, run.bytes, run.leftovers = done.files, done.bytes, done.leftovers
         _save(run)
 
-    say(blobs_collect(grace=grace, say=say))
+    done = blobs_collect(grace=grace, say=say)
+    say(done)
+    StoreRun.objects.filter(pk=run.pk).update(claimed_until=Now() + LOOKING)
     inventory_refresh()
     _end(run, RunState.DONE)
 

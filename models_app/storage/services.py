@@ -1,6 +1,7 @@
 """What is asked of the store by people and by the clock."""
 
 import datetime as dt
+import logging
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from models_app.core.actor import SYSTEM, Actor
 from models_app.core.clock import now
 from models_app.core.errors import Conflict, FieldError
 from models_app.core.permission import require
+from models_app.core.storage.errors import StoreUnavailable
 from models_app.events.publish import publish_on_commit
 from models_app.storage.collecting import blobs_collect
 from models_app.storage.inventory import GRACE, inventory_is_due
@@ -19,6 +21,7 @@ from models_app.storage.models import StoreRun
 from models_app.storage.states import RunState
 from models_app.storage.uploads import uploads_expire
 
+logger = logging.getLogger(__name__)
 #: Storing a large tree takes hours, and only then its files are named.
 LEAST_GRACE_H, MOST_GRACE_H = 6, 24 * 365
 
@@ -76,7 +79,11 @@ def store_tidy(*, grace: dt.timedelta = GRACE) -> int:
     _verify_when_due()
     if not inventory_is_due():
         return 0
-    done = blobs_collect(grace=grace)
+    try:
+        done = blobs_collect(grace=grace)
+    except StoreUnavailable as error:
+        logger.warning("the store is not tidied up: %s", error.message)
+        return 0
     if done.files or done.leftovers:
         _record(done.files, done.bytes, done.leftovers)
     return done.files

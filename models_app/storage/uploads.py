@@ -44,9 +44,11 @@ def upload_start(*, actor: Actor, team: Any, name: str, size: int, sha256: str =
         raise FieldError("sha256", _("Use 64 hexadecimal digits in lower case, or leave it out."))
     if shutil.disk_usage(settings.DATA_DIR).free < size + RESERVE:
         raise StoreFull
-    return Upload.objects.create(
+    upload = Upload.objects.create(
         team=team, created_by_id=actor.pk, name=name, size=size, sha256=sha256
     )
+    audit_record(actor=actor, action="upload.started", obj=upload, changes={"size": size})
+    return upload
 
 
 def upload_append(*, actor: Actor, upload: Upload, offset: int, stream: BinaryIO) -> int:
@@ -88,12 +90,14 @@ def upload_finish(*, actor: Actor, upload: Upload) -> Upload:
     return upload
 
 
+@transaction.atomic
 def upload_drop(*, actor: Actor, upload: Upload) -> None:
     """It is not wanted any more."""
     require(actor, "storage.add_upload", upload)
     _require_open(upload)
     advance(upload, UploadState.DROPPED, allowed=UPLOAD_ALLOWED)
-    partial_of(upload).discard()
+    audit_record(actor=actor, action="upload.dropped", obj=upload)
+    transaction.on_commit(partial_of(upload).discard)
 
 
 def uploads_use(*, actor: Actor, team: Any, keys: Sequence[Any]) -> list[dict[str, Any]]:

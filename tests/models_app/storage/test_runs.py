@@ -150,6 +150,14 @@ class TestCollecting:
         actions = AuditEvent.objects.filter(object_id=str(run.pk)).values_list("action", flat=True)
         assert set(actions) == {"store.collect_requested", "store.collected"}
 
+    def test_by_the_clock_waits_for_a_store_that_is_away(self, files, monkeypatch):
+        def away(**_):
+            raise runs.StoreUnavailable("away")
+
+        monkeypatch.setattr(services, "blobs_collect", away)
+
+        assert store_tidy() == 0
+
     def test_by_the_clock_leaves_a_trace_where_something_went(self, files):
         store_tidy()
 

@@ -154,6 +154,17 @@ class TestUpload:
         )  # fmt: skip
         assert "Upload-Offset" in answer.json()["errors"]
 
+    def test_is_dropped_when_it_is_not_wanted(
+        self, api_for, ana, django_capture_on_commit_callbacks
+    ):
+        sender = Sender(api_for(ana))
+        sender.piece(0)
+        with django_capture_on_commit_callbacks(execute=True):
+            assert sender.client.delete(sender.url).status_code == 204
+
+        assert sender.piece(PIECE).status_code == 409
+        assert not list(uploads_root().glob("*"))
+
 
 class TestAccess:
     def test_is_for_those_who_build(self, api_for, ana, eve, cai):
