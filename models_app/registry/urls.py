@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from models_app.registry.api import evaluations, models, training, versions
+from models_app.registry.api import evaluations, imports, models, training, versions
 
 urlpatterns = [
     path("models", models.ModelListApi.as_view(), name="api_model_list"),
@@ -38,6 +38,8 @@ urlpatterns = [
         training.TrainingRerunApi.as_view(),
         name="api_model_version_rerun",
     ),
+    path("model-versions/<int:pk>/scan", imports.ScanApi.as_view(), name="api_model_version_scan"),
+    path("imports", imports.ImportListApi.as_view(), name="api_import_list"),
     path("training-runs", training.TrainingListApi.as_view(), name="api_training_list"),
     path("training-runs/estimate", training.EstimateApi.as_view(), name="api_training_estimate"),
     path("evaluations", evaluations.EvaluationListApi.as_view(), name="api_evaluation_list"),

@@ -55,6 +55,7 @@ class ModelVersionOutput(serializers.ModelSerializer[ModelVersion]):
     facts = serializers.DictField()
     metrics = serializers.DictField()
     manifest = serializers.DictField()
+    source = serializers.DictField()  # type: ignore[assignment]
     url = serializers.SerializerMethodField()
     provenance_url = serializers.SerializerMethodField()
 
@@ -63,7 +64,8 @@ class ModelVersionOutput(serializers.ModelSerializer[ModelVersion]):
         fields = [
             "id", "url", "provenance_url", "team", "model", "model_name", "number", "state",
             "error", "notes", "digest", "manifest", "size_bytes", "facts", "metrics", "job",
-            "dataset_version", "config_revision", "base_version", "seed", "created_at", "ready_at",
+            "dataset_version", "config_revision", "base_version", "seed", "source", "created_at",
+            "ready_at",
         ]  # fmt: skip
 
     def get_url(self, row: ModelVersion) -> str:
