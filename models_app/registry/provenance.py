@@ -47,8 +47,9 @@ def version_provenance(version: ModelVersion) -> Json:
         "config": _config(version.config_revision) if version.config_revision else None,
         "base_version": _base(version.base_version) if version.base_version else None,
         "continued_from": _continued(version.continued_from),
-        "source": getattr(version, "source", None) or None,
+        "source": version.source or None,
         "items": [item.to_dict(version) for item in items],
+        "scan": _scan(version),
         "job": _job(job) if job else None,
         "log": {
             "sha256": version.log_digest,
@@ -142,6 +143,21 @@ def _base(version: ModelVersion) -> Json:
         "provenance_url": url("api_model_version_provenance", version.pk),
         "name": str(version),
         "digest": version.digest,
+    }
+
+
+def _scan(version: ModelVersion) -> Json | None:
+    scan = version.scans.first()
+    if scan is None:
+        return None
+    return {
+        "url": url("api_model_version_scan", version.pk),
+        "verdict": scan.verdict,
+        "ruleset": scan.ruleset,
+        "scanner": scan.scanner,
+        "at": scan.created_at,
+        "counts": scan.report.get("counts", {}),
+        "job_url": url("api_job_detail", scan.produced_by_id),
     }
 
 

@@ -6,6 +6,7 @@ from models_app.registry.api import (
     aliases,
     continuing,
     evaluations,
+    imports,
     models,
     provenance,
     runs,
@@ -73,6 +74,8 @@ urlpatterns = [
         training.TrainingRerunApi.as_view(),
         name="api_model_version_rerun",
     ),
+    path("model-versions/<int:pk>/scan", imports.ScanApi.as_view(), name="api_model_version_scan"),
+    path("imports", imports.ImportListApi.as_view(), name="api_import_list"),
     path("training-runs", training.TrainingListApi.as_view(), name="api_training_list"),
     path("training-runs/estimate", training.EstimateApi.as_view(), name="api_training_estimate"),
     path(

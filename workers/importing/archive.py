@@ -164,7 +164,7 @@ def _take_tar(intake: Intake, stream: IO[bytes], stamp: str, budget: int) -> Non
     metered = _Metered(stream, _allowance(budget))
     with tarfile.open(fileobj=cast(Any, metered), mode="r|", encoding="utf-8") as archive:
         while (info := archive.next()) is not None:
-            archive.members = []  # it would keep all of them
+            archive.members = []  # type: ignore[attr-defined]  # it would keep all of them
             if info.isdir():
                 metered.headers = 0
                 continue

@@ -60,8 +60,9 @@ class Hub:
 
     def files(self) -> list[Remote]:
         """What the revision holds. Raises ImportRefused where there is no such thing."""
-        url = f"{self.web.base}/api/models/{quote(self.repo)}/revision/{quote(self.revision, safe='')}"
-        answer = self.web.get(f"{url}?blobs=true", {"Accept": "application/json"})
+        place = f"{quote(self.repo)}/revision/{quote(self.revision, safe='')}?blobs=true"
+        url = f"{self.web.base}/api/models/{place}"
+        answer = self.web.get(url, {"Accept": "application/json"})
         try:
             self._check(answer)
             data = answer.read(MOST_INFO + 1)
@@ -255,9 +256,9 @@ class _Download:
         found = sha256.hexdigest()
         if self.remote.sha256 and found != self.remote.sha256:
             return found, f"its sha256 is {found[:16]}…, the hub says {self.remote.sha256[:16]}…"
-        if _SHA1.fullmatch(self.remote.etag) and git.hexdigest() != self.remote.etag:
-            if not self.remote.sha256:
-                return found, "it does not have the digest that the hub names"
+        named = not self.remote.sha256 and _SHA1.fullmatch(self.remote.etag)
+        if named and git.hexdigest() != self.remote.etag:
+            return found, "it does not have the digest that the hub names"
         return found, ""
 
 

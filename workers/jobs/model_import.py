@@ -196,7 +196,7 @@ def _known(version: ModelVersion) -> dict[str, Any]:
 
 
 def _transfer(intake: Intake, source: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
-    """Let the files come; returns what is known about their origin. Raises JobFailed, JobStopped."""
+    """Let the files come; returns what is known about their origin, or ends the job."""
     try:
         return TAKE[source["kind"]](intake, source)
     except TooLarge:

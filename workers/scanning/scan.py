@@ -74,7 +74,7 @@ def _scan_file(path: Path, name: str, report: Report, found: Found) -> None:
 def _check_templates(values: Any, name: str, report: Report) -> bool:
     """Chat templates inside tokenizer_config.json: one text, or a list of named ones."""
     template = values.get("chat_template") if isinstance(values, dict) else None
-    texts = [template] if isinstance(template, str) else []
+    texts: list[Any] = [template] if isinstance(template, str) else []
     if isinstance(template, list):
         texts = [t.get("template") for t in template[:50] if isinstance(t, dict)]
     for text in texts:

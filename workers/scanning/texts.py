@@ -9,7 +9,7 @@ from typing import Any
 from workers.masking import KEY_BEGIN, PATTERNS
 from workers.scanning.content import is_pointer, sniff
 from workers.scanning.limits import TEMPLATE_BYTES, TEXT_BYTES, VOCABULARY_BYTES
-from workers.scanning.pickles import pickle_of
+from workers.scanning.pickles import pickle_in, pickle_of
 from workers.scanning.report import Report
 
 #: Files that are long because a vocabulary is.
@@ -99,6 +99,8 @@ def check_json(path: Path, name: str, report: Report) -> Any:
     except (ValueError, RecursionError) as error:
         report.add("text.json", name, f"{str(error)[:200] or 'It is nested too deep'}.")
         return None
+    if value is None:
+        report.add("text.json", name, "It holds nothing (null).")
     if name.rsplit("/", 1)[-1] not in VOCABULARIES:
         _entries(value, name, report)
     return value
@@ -180,7 +182,8 @@ def check_pieces(path: Path, name: str, report: Report) -> None:
         report.add("text.pointer", name, "The file holds a pointer, not its content.")
         return
     if not _is_pieces(data):
-        hidden = pickle_of(data)
+        with path.open("rb") as file:
+            hidden = pickle_in(file)
         if hidden:
             report.add("code.pickle", name, str(hidden))
         else:

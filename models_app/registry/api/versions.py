@@ -69,6 +69,7 @@ class ModelVersionOutput(RowSerializer[ModelVersion]):
     facts = serializers.DictField()
     metrics = serializers.DictField()
     manifest = serializers.DictField()
+    source = serializers.DictField()  # type: ignore[assignment]
     url = serializers.SerializerMethodField()
     provenance_url = serializers.SerializerMethodField()
 
@@ -77,7 +78,8 @@ class ModelVersionOutput(RowSerializer[ModelVersion]):
         fields = [
             "id", "url", "provenance_url", "team", "model", "model_name", "number", "state",
             "stage", "error", "notes", "digest", "manifest", "size_bytes", "facts", "metrics",
-            "job", "dataset_version", "config_revision", "base_version", "seed", "created_at",
+            "job", "dataset_version", "config_revision", "base_version", "seed", "source",
+            "created_at",
             "ready_at",
         ]  # fmt: skip
 
