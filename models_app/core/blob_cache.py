@@ -54,16 +54,20 @@ def cache_of(root: Path) -> str:
 
 def claim(root: Path, url: str, *, sure: bool = False) -> bool:
     """Whether the folder holds copies from `url` only; an empty one does so from now on."""
-    known = cache_of(root)
-    if known == url:
+    if cache_of(root) == url:
         return True
-    if not sure and (known or next(root.glob("??/??/*"), None)):
+    if not (sure or may_claim(root, url)):
         return False
     root.mkdir(parents=True, exist_ok=True)
     temporary = root / f".put-{_MARK}"
     temporary.write_text(url)
     temporary.replace(root / _MARK)
     return True
+
+
+def may_claim(root: Path, url: str) -> bool:
+    """Whether nothing lies here that is no copy from there."""
+    return cache_of(root) == url or next(root.glob("??/??/*"), None) is None
 
 
 def release(root: Path) -> None:

@@ -79,7 +79,8 @@ def _bucket() -> Any:
         raise WrongState(_("Set SLIPWAY_BLOB_URL and what belongs to it first."))
     bucket: Any = storage.home()
     if problem := bucket.check():
-        raise WrongState(f"{settings.BLOB_URL}: {problem}")
+        said = _("%(place)s cannot be used. %(problem)s")
+        raise WrongState(said % {"place": settings.BLOB_URL, "problem": problem})
     return bucket
 
 

@@ -45,9 +45,9 @@ def files(team, other_team, settings, tmp_path):
     inventory_refresh()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("phone", [False, True])
-@pytest.mark.parametrize("language", ["en", "zh-hans"])
+@pytest.mark.parametrize(
+    ("theme", "phone", "language"), [("light", False, "en"), ("dark", True, "zh-hans")]
+)
 def test_looks_right(
     new_page, sign_in, root, files, violations, screenshot, theme, phone, language
 ):

@@ -10,7 +10,11 @@ from models_app.storage.inventory import inventory_refresh
 from models_app.storage.runs import runs_advance
 from tests.matrix import assert_needs_sign_in
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("store"),
+    pytest.mark.parametrize("store", ["disk"], indirect=True),
+]
 PATHS = ["/api/v1/storage", "/api/v1/storage/files", "/api/v1/storage/holders",
          "/api/v1/storage/runs"]  # fmt: skip
 

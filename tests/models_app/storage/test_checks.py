@@ -5,24 +5,25 @@ import io
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
+from django.core.management.base import SystemCheckError
 
 from console.settings.storage import require_sound
 from models_app.core import blob_cache, blobs
-from models_app.storage.checks import store_check
+from models_app.storage.checks import store_check, store_reach
 from tests.s3.server import use_bucket
 
 pytestmark = pytest.mark.django_db
 
 
 def said() -> str:
-    return " ".join(f"{error.msg} {error.hint}" for error in store_check())
+    return " ".join(f"{error.msg} {error.hint}" for error in [*store_check(), *store_reach()])
 
 
 @pytest.mark.usefixtures("store")
 def test_says_nothing_where_all_is_well():
     blobs.blob_put(io.BytesIO(b"x"))
 
-    assert store_check() == []
+    assert said() == ""
 
 
 def test_names_the_setting_that_is_wrong(bucket, settings):
@@ -49,6 +50,22 @@ def test_files_that_were_stored_before_are_not_taken_for_copies(store, settings,
 
     assert "manage.py store move" in said()
     assert blobs.blob_path(digest).exists()
+
+
+def test_a_bucket_that_is_away_stops_no_command(bucket, settings):
+    """Only the start of an installation, and whoever asks for it."""
+    settings.BLOB_ENDPOINT = "http://127.0.0.1:9"
+
+    call_command("check", fail_level="ERROR")
+    with pytest.raises(SystemCheckError, match="SLIPWAY_BLOB_ENDPOINT"):
+        call_command("check", deploy=True, tags=["storage"], fail_level="ERROR")
+
+
+def test_an_empty_folder_may_change_hands(bucket, settings):
+    assert blob_cache.claim(blobs.blob_root(), "s3://mistyped")
+
+    assert said() == ""
+    assert blob_cache.claim(blobs.blob_root(), settings.BLOB_URL)
 
 
 def test_a_cache_is_not_taken_for_the_store(bucket, settings):

@@ -1,5 +1,6 @@
 """Stored files go when nothing names them: never too early, whoever names them."""
 
+import contextlib
 import datetime as dt
 import io
 import os
@@ -7,7 +8,7 @@ import threading
 import time
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
 from models_app.core import storage
 from models_app.core.blobs import blob_lock, blob_path, blob_put, blob_renew, blob_root
@@ -20,6 +21,7 @@ from models_app.storage.inventory import inventory_refresh
 from models_app.storage.models import Holder, StoredFile, StoreReport
 from models_app.storage.references import may_name, references_of
 from tests.factories.jobs import claimed
+from tests.workers.conftest import wait_for
 
 pytestmark = pytest.mark.django_db
 DAY = dt.timedelta(days=1)
@@ -144,6 +146,28 @@ class TestCollecting:
 
         assert is_there(one)
 
+    def test_never_takes_what_was_just_stored(self):
+        """Storing and removing the same file at full speed: after storing it, it is there."""
+        one, over, removed = stored(b"the same"), threading.Event(), []
+        home = storage.home()
+
+        def remove():
+            while not over.is_set():
+                if home.remove(one, before=time.time() - 3600) is not None:
+                    removed.append(1)
+
+        thread = threading.Thread(target=remove)
+        thread.start()
+        for _ in range(300):
+            blob_put(io.BytesIO(b"the same"))
+            assert is_there(one)
+            with contextlib.suppress(FileNotFoundError):
+                age(one, 2)
+        over.set()
+        thread.join()
+
+        assert removed
+
     def test_clears_what_killed_writers_left(self):
         stored(b"x", days=0)
         old, young = blob_root() / ".put-old", blob_root() / ".put-young"
@@ -240,8 +264,6 @@ class TestInventory:
         inventory_refresh()
 
         def states():
-            from django.db import connection
-
             with connection.cursor() as cursor:
                 cursor.execute("SELECT xmin::text, sha256 FROM storage_storedfile ORDER BY 2")
                 return cursor.fetchall()
@@ -250,6 +272,12 @@ class TestInventory:
         inventory_refresh()
 
         assert states() == before
+
+
+def waits_for_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        return cursor.fetchone() is not None
 
 
 class TestBucket:
@@ -307,6 +335,31 @@ class TestBucket:
 
         assert removed == [None]
         assert storage.home().size(one)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_storing_waits_for_a_removal_and_stores_anew(self):
+        """Somebody stores the file at the very moment at which it goes."""
+        one = self.put(b"the same")
+
+        def store():
+            try:
+                self.put(b"the same")
+            finally:
+                connections.close_all()
+
+        thread = threading.Thread(target=store)
+
+        def begin():
+            """In the proxy, while the request to delete is on its way."""
+            thread.start()
+            wait_for(waits_for_lock, "the other one waits for the lock")
+            connections.close_all()
+
+        self.proxy.add("DELETE", f"blobs/{one}", "none", then=begin)
+        assert storage.home().remove(one, before=time.time() + 60) == 8
+        thread.join()
+
+        assert storage.home().size(one) == 8
 
     def test_clears_uploads_in_parts_that_broke_off(self):
         home = storage.home()

@@ -13,6 +13,7 @@ from models_app.core import blobs, storage
 from models_app.core.reading import blob_reader
 from models_app.core.storage import s3_client, s3_upload
 from models_app.core.storage.errors import BlobMissing, StoreUnavailable
+from models_app.core.storage.partials import Partial
 
 pytestmark = pytest.mark.django_db
 BIG = os.urandom(5_300_000)
@@ -119,6 +120,25 @@ class TestPutting:
         put(b"whole")
 
         assert home.size(sha(b"whole")) == 5
+
+    def test_takes_what_came_in_pieces(self, bucket):
+        for at in (0, 3_000_000):
+            with Partial("x").appending(at, len(BIG)) as piece:
+                piece.write(BIG[at : at + 3_000_000])
+        digest, size = Partial("x").finish(sha(BIG))
+
+        assert storage.home().size(digest) == size == len(BIG)
+        assert not Partial("x").path.exists()
+
+    def test_keeps_what_came_in_pieces_while_the_bucket_is_away(self, bucket):
+        with Partial("x").appending(0, 5) as piece:
+            piece.write(b"whole")
+        bucket.add("PUT", "blobs", "503", times=9)
+        with pytest.raises(StoreUnavailable):
+            Partial("x").finish()
+        bucket.faults.clear()
+
+        assert Partial("x").finish() == (sha(b"whole"), 5)
 
 
 class TestGetting:

@@ -16,7 +16,11 @@ from models_app.storage.models import Upload
 from models_app.storage.uploads import uploads_expire
 from tests.matrix import assert_needs_sign_in
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.usefixtures("store"),
+    pytest.mark.parametrize("store", ["disk"], indirect=True),
+]
 LINES = b"".join(b"line %d\n" % n for n in range(20_000))
 PIECE = 64_000
 
