@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from models_app.registry.api import continuing, evaluations, models, provenance, training, versions
+from models_app.registry.api import (
+    continuing,
+    evaluations,
+    models,
+    provenance,
+    reproductions,
+    training,
+    versions,
+)
 
 urlpatterns = [
     path("models", models.ModelListApi.as_view(), name="api_model_list"),
@@ -50,6 +58,14 @@ urlpatterns = [
     ),
     path("training-runs", training.TrainingListApi.as_view(), name="api_training_list"),
     path("training-runs/estimate", training.EstimateApi.as_view(), name="api_training_estimate"),
+    path(
+        "model-versions/<int:pk>/reproductions",
+        reproductions.ReproductionsApi.as_view(),
+        name="api_model_version_reproductions",
+    ),
+    path(
+        "reproductions/<int:pk>", reproductions.ReproductionApi.as_view(), name="api_reproduction"
+    ),
     path(
         "checkpoints/<int:pk>/continue",
         continuing.CheckpointContinueApi.as_view(),

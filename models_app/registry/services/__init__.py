@@ -10,6 +10,13 @@ from models_app.registry.services.models import (
     version_restore,
 )
 from models_app.registry.services.planning import TrainingPlan, training_plan
+from models_app.registry.services.reproducing import (
+    reproduction_complete,
+    reproduction_drill,
+    reproduction_fail,
+    reproduction_plan,
+    reproduction_start,
+)
 from models_app.registry.services.training import (
     training_rerun,
     training_start,
@@ -24,6 +31,11 @@ __all__ = [
     "evaluation_start",
     "model_create",
     "model_describe",
+    "reproduction_complete",
+    "reproduction_drill",
+    "reproduction_fail",
+    "reproduction_plan",
+    "reproduction_start",
     "training_continue",
     "training_plan",
     "training_rerun",
