@@ -85,3 +85,4 @@ env-worker:
 
 env-dev:
 	@$(PYTHON) -m launcher.bootstrap web worker embedded dev
+	@$(PY) -m tests.clients

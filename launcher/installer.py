@@ -19,9 +19,14 @@ _FLAGS = {
 _SECTIONS = ("global", "install", ":env:")  # later ones win, as in pip
 
 
-def install(python: Path, files: Sequence[Path]) -> None:
-    """Install what the files pin into the environment of `python`; exits 1 when nothing works."""
+def install(python: Path, files: Sequence[Path], *, apart: Path | None = None) -> None:
+    """Install what the files pin into the environment of `python`; exits 1 when nothing works.
+
+    `apart`: exactly these packages go into a folder of their own instead, without what they need.
+    """
     wanted = [word for file in files for word in ("-r", str(file))]
+    if apart:
+        wanted += ["--no-deps", "--target", str(apart)]
     uv = find_uv(python)
     if uv:
         settings = pip_settings(python)

@@ -7,24 +7,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 FILES = {"config.json": b'{"a": 1}', "model.safetensors": b"w" * 3_000_000, "sub/deep/x.txt": b""}
 
 
-def tiny_model(folder):
-    """A random transformer of a few thousand parameters, with its tokenizer."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
-
-    words = {"[UNK]": 0, **{chr(code): code - 96 for code in range(97, 123)}}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]").save_pretrained(folder)
-    config = GPT2Config(vocab_size=27, n_positions=16, n_embd=8, n_layer=1, n_head=2)
-    GPT2LMHeadModel(config).save_pretrained(folder)
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 class TestHuggingfaceHub:
     def test_brings_a_whole_version_by_tag_branch_and_commit(
         self, client_of, ben, team, model_version
@@ -182,21 +164,3 @@ class TestRefusals:
         assert kind != "none"
         assert "quarantined" in text
         assert client.run(self.CODE, "main")[0] == "none"
-
-
-class TestTransformers:
-    def test_loads_a_model_and_its_tokenizer(self, client_of, ben, team, model_version, tmp_path):
-        model_version(team, tiny_model(tmp_path / "tiny"), name="tiny")
-        found = client_of(ben).run(
-            """
-            import json
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-            tokenizer = AutoTokenizer.from_pretrained("research/tiny", revision="v1")
-            model = AutoModelForCausalLM.from_pretrained("research/tiny", revision="v1")
-            ids = tokenizer("a b c", return_tensors="pt").input_ids
-            made = model.generate(ids, max_new_tokens=3, do_sample=False)
-            print(json.dumps([ids.tolist(), list(made.shape)]))
-            """
-        )
-
-        assert found == [[[1, 2, 3]], [1, 6]]
