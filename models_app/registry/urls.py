@@ -3,6 +3,7 @@
 from django.urls import path
 
 from models_app.registry.api import (
+    cards,
     continuing,
     evaluations,
     models,
@@ -58,6 +59,8 @@ urlpatterns = [
     ),
     path("training-runs", training.TrainingListApi.as_view(), name="api_training_list"),
     path("training-runs/estimate", training.EstimateApi.as_view(), name="api_training_estimate"),
+    path("models/<int:pk>/card-texts", cards.CardTextsApi.as_view(), name="api_model_card_texts"),
+    path("model-versions/<int:pk>/card", cards.CardApi.as_view(), name="api_model_version_card"),
     path(
         "model-versions/<int:pk>/reproductions",
         reproductions.ReproductionsApi.as_view(),

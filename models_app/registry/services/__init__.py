@@ -1,5 +1,6 @@
 """What is done to models, their versions and evaluations."""
 
+from models_app.registry.services.cards import card_write
 from models_app.registry.services.continuing import checkpoint_version, training_continue
 from models_app.registry.services.evaluations import evaluation_complete, evaluation_start
 from models_app.registry.services.models import (
@@ -26,6 +27,7 @@ from models_app.registry.services.training import (
 
 __all__ = [
     "TrainingPlan",
+    "card_write",
     "checkpoint_version",
     "evaluation_complete",
     "evaluation_start",
