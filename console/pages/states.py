@@ -95,6 +95,19 @@ NODE = {
     "quarantined": Look("red", "shield-x", _("Quarantined")),
     "removed": Look("neutral", "archive", _("Removed")),
 }
+REPRODUCTION = {
+    "pending": Look("blue", "loader", _("Rebuilding"), live=True),
+    "equal": Look("green", "circle-check", _("Equal")),
+    "different": Look("amber", "alert-triangle", _("Different")),
+    "failed": Look("red", "circle-x", _("Not rebuilt")),
+}
+EVIDENCE = {
+    "equal": Look("green", "circle-check", _("Equal")),
+    "differs": Look("red", "circle-x", _("Differs")),
+    "different": Look("amber", "alert-triangle", _("Different")),
+    "missing": Look("amber", "alert-triangle", _("Missing")),
+    "unknown": Look("neutral", "circle-dashed", _("Not known")),
+}
 #: Things without a machine of their own that a badge shows all the same: tokens, people, switches.
 OTHER = {
     "active": Look("green", "circle-check", _("Active")),
@@ -115,6 +128,8 @@ KINDS: dict[str, dict[str, Look]] = {
     "replica": REPLICA,
     "approval": APPROVAL,
     "node": NODE,
+    "reproduction": REPRODUCTION,
+    "evidence": EVIDENCE,
     "other": OTHER,
 }
 ALIASES = {

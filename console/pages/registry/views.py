@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from console.pages.registry.explaining import explained
 from console.pages.registry.lineage import lineage
 from models_app.core.blobs import blob_open
 from models_app.core.errors import FieldError, NotFound
@@ -25,6 +26,9 @@ TABS = (
     ("config", gettext_lazy("Settings")),
     ("files", gettext_lazy("Files")),
     ("provenance", gettext_lazy("Provenance")),
+    ("lineage", gettext_lazy("Lineage")),
+    ("card", gettext_lazy("Card")),
+    ("reproduce", gettext_lazy("Rebuild")),
 )
 
 
@@ -124,6 +128,7 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
             "may": may,
             "uses": version_uses(version) if may["quarantine"] else [],
             "topic": f"model.{version.model_id}" + (f" job.{job.pk}" if job else ""),
+            **explained(request, version, tab),
         },
     )
 
