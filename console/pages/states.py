@@ -118,6 +118,19 @@ NODE = {
     "quarantined": Look("red", "shield-x", _("Quarantined")),
     "removed": Look("neutral", "archive", _("Removed")),
 }
+REPRODUCTION = {
+    "pending": Look("blue", "loader", _("Rebuilding"), live=True),
+    "equal": Look("green", "circle-check", _("Equal")),
+    "different": Look("amber", "alert-triangle", _("Different")),
+    "failed": Look("red", "circle-x", _("Not rebuilt")),
+}
+EVIDENCE = {
+    "equal": Look("green", "circle-check", _("Equal")),
+    "differs": Look("red", "circle-x", _("Differs")),
+    "different": Look("amber", "alert-triangle", _("Different")),
+    "missing": Look("amber", "alert-triangle", _("Missing")),
+    "unknown": Look("neutral", "circle-dashed", _("Not known")),
+}
 #: Things without a machine of their own that a badge shows all the same: tokens, people, switches.
 OTHER = {
     "active": Look("green", "circle-check", _("Active")),
@@ -142,6 +155,8 @@ KINDS: dict[str, dict[str, Look]] = {
     "approval": APPROVAL,
     "node": NODE,
     "store_run": STORE_RUN,
+    "reproduction": REPRODUCTION,
+    "evidence": EVIDENCE,
     "other": OTHER,
 }
 ALIASES = {

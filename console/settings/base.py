@@ -257,6 +257,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["console.access.permissions.SignedIn"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["models_app.core.parsers.StrictJSONParser"],
+    # `format` is a parameter like any other: the lineage gives several.
+    "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "console.problems.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",

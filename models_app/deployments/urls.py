@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from models_app.deployments.api import actions, resources
+from models_app.deployments.api import actions, lineage, resources
 
 ONE = "deployments/<int:pk>"
 
 urlpatterns = [
+    path("lineage", lineage.LineageApi.as_view(), name="api_lineage"),
     path("deployments", resources.DeploymentListApi.as_view(), name="api_deployment_list"),
     path(ONE, resources.DeploymentDetailApi.as_view(), name="api_deployment_detail"),
     path(f"{ONE}/revisions", resources.RevisionListApi.as_view(), name="api_deployment_revisions"),

@@ -9,7 +9,7 @@ from django.db.models import Count, Max, Prefetch, Q, QuerySet
 
 from models_app.core.actor import Actor
 from models_app.core.blobs import blob_open
-from models_app.registry.models import Alias, Evaluation, Model, ModelVersion
+from models_app.registry.models import Alias, Evaluation, Model, ModelVersion, Reproduction
 from models_app.registry.states import Stage, VersionState
 
 
@@ -166,3 +166,9 @@ def scores_of(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
     with blob_open(evaluation.scores_sha256) as stream:
         for line in stream:
             yield json.loads(line)
+
+
+def reproduction_get(*, actor: Actor, reproduction_id: int) -> Reproduction:
+    """One report of a rebuilding, or NotFound."""
+    rows = Reproduction.objects.select_related("version__model__team", "job", "created_by")
+    return rows.get_visible(actor, pk=reproduction_id)

@@ -4,11 +4,13 @@ from django.urls import path
 
 from models_app.registry.api import (
     aliases,
+    cards,
     continuing,
     evaluations,
     imports,
     models,
     provenance,
+    reproductions,
     runs,
     stages,
     tags,
@@ -78,6 +80,16 @@ urlpatterns = [
     path("imports", imports.ImportListApi.as_view(), name="api_import_list"),
     path("training-runs", training.TrainingListApi.as_view(), name="api_training_list"),
     path("training-runs/estimate", training.EstimateApi.as_view(), name="api_training_estimate"),
+    path("models/<int:pk>/card-texts", cards.CardTextsApi.as_view(), name="api_model_card_texts"),
+    path("model-versions/<int:pk>/card", cards.CardApi.as_view(), name="api_model_version_card"),
+    path(
+        "model-versions/<int:pk>/reproductions",
+        reproductions.ReproductionsApi.as_view(),
+        name="api_model_version_reproductions",
+    ),
+    path(
+        "reproductions/<int:pk>", reproductions.ReproductionApi.as_view(), name="api_reproduction"
+    ),
     path(
         "checkpoints/<int:pk>/continue",
         continuing.CheckpointContinueApi.as_view(),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from console.pages.registry import actions, catalogue, evaluations, training, views
+from console.pages.registry import actions, catalogue, evaluations, explaining, training, views
 
 ONE = "models/<str:team>/<str:name>/"
 VERSION = f"{ONE}versions/<int:number>/"
@@ -29,6 +29,14 @@ urlpatterns = [
     path(f"{VERSION}quarantine/", actions.quarantine, name="model_version_quarantine"),
     path(f"{VERSION}restore/", actions.restore, name="model_version_restore"),
     path(f"{VERSION}again/", actions.again, name="model_version_again"),
+    path(f"{VERSION}card/", explaining.card_save, name="model_version_card"),
+    path(f"{VERSION}reproduce/", explaining.reproduce, name="model_version_reproduce"),
+    path("lineage/", explaining.lineage_page, name="lineage"),
+    path(
+        "checkpoints/<int:pk>/continue/", explaining.checkpoint_continue, name="checkpoint_continue"
+    ),
+    path("checkpoints/<int:pk>/keep/", explaining.checkpoint_keep, name="checkpoint_keep"),
+    path("checkpoints/<int:pk>/file/", explaining.checkpoint_file, name="checkpoint_file"),
     path("training/new/", training.training_new, name="training_new"),
     path("training/plan/", training.training_plan_view, name="training_plan"),
     path("evaluations/new/", evaluations.evaluation_new, name="evaluation_new"),

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from console.pages.registry.catalogue import model_catalogue, version_catalogue
+from console.pages.registry.explaining import explained
 from console.pages.registry.lineage import lineage
 from models_app.core.blobs import blob_open
 from models_app.core.errors import FieldError, NotFound
@@ -26,6 +27,9 @@ TABS = (
     ("config", gettext_lazy("Settings")),
     ("files", gettext_lazy("Files")),
     ("provenance", gettext_lazy("Provenance")),
+    ("lineage", gettext_lazy("Lineage")),
+    ("card", gettext_lazy("Card")),
+    ("reproduce", gettext_lazy("Rebuild")),
 )
 
 
@@ -143,6 +147,7 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
             "uses": version_uses(version) if may["quarantine"] else [],
             "topic": f"model.{version.model_id}" + (f" job.{job.pk}" if job else ""),
             **version_catalogue(actor, version),
+            **explained(request, version, tab),
         },
     )
 

@@ -1,6 +1,7 @@
 """What is done to models, their versions and evaluations."""
 
 from models_app.registry.services.aliases import ANYWHERE, alias_delete, alias_set
+from models_app.registry.services.cards import card_write
 from models_app.registry.services.continuing import checkpoint_version, training_continue
 from models_app.registry.services.evaluations import evaluation_complete, evaluation_start
 from models_app.registry.services.importing import (
@@ -18,6 +19,13 @@ from models_app.registry.services.models import (
 )
 from models_app.registry.services.planning import TrainingPlan, training_plan
 from models_app.registry.services.registering import version_register
+from models_app.registry.services.reproducing import (
+    reproduction_complete,
+    reproduction_drill,
+    reproduction_fail,
+    reproduction_plan,
+    reproduction_start,
+)
 from models_app.registry.services.runs import (
     run_begin,
     run_end,
@@ -39,12 +47,18 @@ __all__ = [
     "TrainingPlan",
     "alias_delete",
     "alias_set",
+    "card_write",
     "checkpoint_version",
     "evaluation_complete",
     "evaluation_start",
     "model_create",
     "model_create_imported",
     "model_describe",
+    "reproduction_complete",
+    "reproduction_drill",
+    "reproduction_fail",
+    "reproduction_plan",
+    "reproduction_start",
     "run_begin",
     "run_end",
     "run_log_metrics",
