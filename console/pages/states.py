@@ -95,6 +95,14 @@ NODE = {
     "quarantined": Look("red", "shield-x", _("Quarantined")),
     "removed": Look("neutral", "archive", _("Removed")),
 }
+#: Verdicts of a scan, and severities of what it finds.
+SCAN = {
+    "blocked": Look("red", "shield-x", _("Blocked")),
+    "warnings": Look("amber", "shield-half", _("Usable, with warnings")),
+    "passed": Look("green", "shield-check", _("Nothing found")),
+    "warning": Look("amber", "alert-triangle", _("Warning")),
+    "note": Look("neutral", "info-circle", _("Note")),
+}
 #: Things without a machine of their own that a badge shows all the same: tokens, people, switches.
 OTHER = {
     "active": Look("green", "circle-check", _("Active")),
@@ -115,6 +123,7 @@ KINDS: dict[str, dict[str, Look]] = {
     "replica": REPLICA,
     "approval": APPROVAL,
     "node": NODE,
+    "scan": SCAN,
     "other": OTHER,
 }
 ALIASES = {

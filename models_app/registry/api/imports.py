@@ -138,9 +138,7 @@ class ScanApi(VersionApi):
     @extend_schema(
         parameters=[KEY],
         request=None,
-        responses=object_schema(
-            "The job that scans", status_code=202, job="integer", url="string"
-        ),
+        responses=object_schema("The job that scans", status_code=202, job="integer", url="string"),
     )
     def post(self, request: Request, pk: int) -> Response:
         actor: Any = request.user
