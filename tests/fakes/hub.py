@@ -37,6 +37,7 @@ class FakeHub:
             ("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self})
         )
         self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None  # readers that were killed hang up
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
