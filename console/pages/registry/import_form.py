@@ -33,6 +33,10 @@ SOURCES = (
 )
 
 
+#: Fields that an import from these sources cannot do without.
+ASKED = {"path": ("path", "cache"), "files": ("upload",), "url": ("hub",), "repo": ("hub",)}
+
+
 class ImportForm(forms.Form):
     """Only what belongs to the chosen source is looked at; what is allowed the service says."""
 
@@ -96,8 +100,8 @@ class ImportForm(forms.Form):
     )
     key = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
-    def __init__(self, *args: Any, actor: Any, initial: dict[str, Any], **kwargs: Any) -> None:
-        super().__init__(*args, initial={"key": uuid.uuid4().hex, **initial}, **kwargs)
+    def __init__(self, *args: Any, actor: Any, begin: dict[str, Any]) -> None:
+        super().__init__(*args, initial={"key": uuid.uuid4().hex, **begin})
         self.teams = {team.slug: team for team in teams_where(actor, PERM)}
         ids = {team.pk for team in self.teams.values()}
         models = Model.objects.filter(team__in=ids).select_related("team")
@@ -105,6 +109,7 @@ class ImportForm(forms.Form):
         bases = selectors.versions_ready(actor=actor).filter(model__team__in=ids)
         self.bases = {str(row.pk): row for row in bases[:MOST_CHOICES]}
         self._choices()
+        self._asked()
         self.fields["files"].widget.attrs["accept"] = ",".join(ARCHIVES)
 
     def _choices(self) -> None:
@@ -122,13 +127,13 @@ class ImportForm(forms.Form):
             *((key, f"{row.model.team.slug}/{row}") for key, row in self.bases.items()),
         ]
 
-    def clean(self) -> dict[str, Any]:
-        given = super().clean() or {}
-        if given.get("model") == NEW:
-            for name in ("team", "name"):
-                if not given.get(name) and name not in self.errors:
-                    self.add_error(name, gettext("This field is needed."))
-        return given
+    def _asked(self) -> None:
+        """What belongs to another choice need not be sent."""
+        model, source = self.data.get("model"), self.data.get("source")
+        for name in ("team", "name"):
+            self.fields[name].required = not self.is_bound or model in (NEW, "", None)
+        for name, sources in ASKED.items():
+            self.fields[name].required = not self.is_bound or source in sources
 
     def chosen(self) -> Source:
         """The source as the service takes it, or InvalidInput."""

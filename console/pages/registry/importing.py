@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from console.pages.forms import add_errors
@@ -35,7 +36,7 @@ def model_import(request: HttpRequest) -> HttpResponse:
         request.POST if posted else None,
         request.FILES if posted else None,
         actor=actor,
-        initial=_initial(request),
+        begin=_initial(request),
     )
     if posted and form.is_valid():
         try:
@@ -124,12 +125,22 @@ def scan_shown(version: ModelVersion) -> dict[str, Any]:
     return {
         "row": row,
         "findings": findings,
-        "counts": [(name, counts.get(name, 0)) for name in ("blocked", "warning", "note")],
+        "counts": _counted(counts),
         "unnamed": sum(counts.values()) - len(findings),
         "files": sorted(row.report.get("files", {}).items()),
         "is_old": row.ruleset < RULESET,
         "ruleset": RULESET,
     }
+
+
+def _counted(counts: dict[str, int]) -> list[str]:
+    """How many of each severity, in words; none where there are none."""
+    words = (
+        ("blocked", ngettext("%(n)s blocks it", "%(n)s block it", counts.get("blocked", 0))),
+        ("warning", ngettext("%(n)s warning", "%(n)s warnings", counts.get("warning", 0))),
+        ("note", ngettext("%(n)s note", "%(n)s notes", counts.get("note", 0))),
+    )
+    return [text % {"n": counts[name]} for name, text in words if counts.get(name)]
 
 
 def _rule(finding: dict[str, str], part: str) -> str:

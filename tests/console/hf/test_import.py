@@ -34,9 +34,7 @@ def bring(console, actor, model, revision, token, tmp_path):
     return version
 
 
-def test_a_version_comes_over_whole_and_only_once(
-    console, served, cai, other_team, ana, tmp_path
-):
+def test_a_version_comes_over_whole_and_only_once(console, served, cai, other_team, ana, tmp_path):
     model = model_create(actor=cai, team=other_team, name="copy")
     token = ApiTokenFactory(user=ana).secret
 

@@ -10,7 +10,6 @@ from tests.models_app.registry.conftest import data, model, trained, version
 
 __all__ = ["data", "model", "trained", "version"]
 # Fixtures are imported and then named as arguments.
-# ruff: noqa: F811
 pytestmark = pytest.mark.django_db
 
 

@@ -16,7 +16,6 @@ from tests.workers.jobs.test_model_import import inbox, zipped
 
 __all__ = ["inbox"]
 # Fixtures are imported and then named as arguments.
-# ruff: noqa: F811
 pytestmark = pytest.mark.django_db
 PAGE = "/models/import/"
 V1 = "/models/research/poet/versions/1/"
