@@ -100,8 +100,8 @@ class ImportForm(forms.Form):
     )
     key = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
-    def __init__(self, *args: Any, actor: Any, begin: dict[str, Any]) -> None:
-        super().__init__(*args, initial={"key": uuid.uuid4().hex, **begin})
+    def __init__(self, data: Any, files: Any, *, actor: Any, begin: dict[str, Any]) -> None:
+        super().__init__(data, files, initial={"key": uuid.uuid4().hex, **begin})
         self.teams = {team.slug: team for team in teams_where(actor, PERM)}
         ids = {team.pk for team in self.teams.values()}
         models = Model.objects.filter(team__in=ids).select_related("team")

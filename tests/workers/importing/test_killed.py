@@ -59,7 +59,7 @@ def test_it_goes_on_where_it_was(ana, team, tmp_path, settings, hub):
             version.refresh_from_db()
             return version.state != "pending"
 
-        wait_for(ended, "the import ends")
+        wait_for(ended, "the import ends", timeout_s=180)
     finally:
         worker.stop()
 
