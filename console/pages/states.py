@@ -131,6 +131,14 @@ EVIDENCE = {
     "missing": Look("amber", "alert-triangle", _("Missing")),
     "unknown": Look("neutral", "circle-dashed", _("Not known")),
 }
+#: Verdicts of a scan, and severities of what it finds.
+SCAN = {
+    "blocked": Look("red", "shield-x", _("Blocked")),
+    "warnings": Look("amber", "shield-half", _("Usable, with warnings")),
+    "passed": Look("green", "shield-check", _("Nothing found")),
+    "warning": Look("amber", "alert-triangle", _("Warning")),
+    "note": Look("neutral", "info-circle", _("Note")),
+}
 #: Things without a machine of their own that a badge shows all the same: tokens, people, switches.
 OTHER = {
     "active": Look("green", "circle-check", _("Active")),
@@ -157,6 +165,7 @@ KINDS: dict[str, dict[str, Look]] = {
     "store_run": STORE_RUN,
     "reproduction": REPRODUCTION,
     "evidence": EVIDENCE,
+    "scan": SCAN,
     "other": OTHER,
 }
 ALIASES = {

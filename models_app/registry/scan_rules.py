@@ -217,10 +217,5 @@ _ALL = (
         gettext_noop("A whole model and an adapter in one"),
         gettext_noop("Import them one by one: first the model, then the adapter with it as base."),
     ),
-    _blocked(
-        "adapter.family",
-        gettext_noop("Another family than the model has"),
-        gettext_noop("Import adapters into a model of their own."),
-    ),
 )
 RULES = {rule.code: rule for rule in _ALL}

@@ -10,7 +10,7 @@ from django.db.models import Count, Max, Prefetch, Q, QuerySet
 from models_app.core.actor import Actor
 from models_app.core.blobs import blob_open
 from models_app.registry.models import Alias, Evaluation, Model, ModelVersion, Reproduction
-from models_app.registry.states import Stage, VersionState
+from models_app.registry.states import Family, Stage, VersionState
 
 
 def model_list(*, actor: Actor, team: str = "", name: str = "", stage: str = "") -> QuerySet[Model]:
@@ -130,8 +130,8 @@ def version_numbered(*, actor: Actor, team: str, name: str, number: int) -> Mode
 
 
 def versions_ready(*, actor: Actor, team: Any = None) -> QuerySet[ModelVersion]:
-    """What can be evaluated, deployed or trained further."""
-    rows = version_list(actor=actor, state=VersionState.READY)
+    """What can be evaluated, deployed or trained further: whole models, no adapters."""
+    rows = version_list(actor=actor, state=VersionState.READY).exclude(model__family=Family.ADAPTER)
     return rows if team is None else rows.filter(model__team=team)
 
 

@@ -144,8 +144,9 @@ class Answer:
         return self._response.getheader(name) or ""
 
     def read(self, size: int) -> bytes:
+        """What has come, up to `size` bytes; none at the end. Nothing waits here to be lost."""
         try:
-            return self._response.read(size)
+            return self._response.read1(size)
         except (OSError, http.client.HTTPException) as error:
             raise SourceAway(f"The connection broke off: {error}.") from error
 

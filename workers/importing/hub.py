@@ -65,9 +65,11 @@ class Hub:
         answer = self.web.get(url, {"Accept": "application/json"})
         try:
             self._check(answer)
-            data = answer.read(MOST_INFO + 1)
-            if len(data) > MOST_INFO:
-                raise ImportRefused("url", "Its list of files is longer than 32 MiB.")
+            data = b""
+            while piece := answer.read(CHUNK):
+                data += piece
+                if len(data) > MOST_INFO:
+                    raise ImportRefused("url", "Its list of files is longer than 32 MiB.")
         finally:
             answer.close()
         return self._listed(data)

@@ -30,6 +30,7 @@ class FilesField(forms.Field):
     widget = FilesInput
 
     def clean(self, value: Any) -> list[dict[str, Any]]:
+        # That there are none the service says, with the other things that may be wrong.
         return [file.entry() for file in value or () if isinstance(file, StoredFile)]
 
 

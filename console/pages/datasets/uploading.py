@@ -1,20 +1,17 @@
-"""Pages that bring text in. Files go to the blob store as they arrive, after the rights check."""
+"""Pages that bring text in, by upload or from the import directory."""
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from console.pages.datasets.forms import DatasetForm, VersionForm
 from console.pages.forms import add_errors
+from console.pages.uploads import takes_uploads
 from models_app.core.errors import Conflict, InvalidInput
 from models_app.core.permission import require
 from models_app.core.teams import teams_where
@@ -28,32 +25,9 @@ from models_app.datasets.services import (
     version_reimport,
 )
 from models_app.datasets.states import VersionState
-from models_app.datasets.uploads import stream_uploads
 
 ADD = "datasets.add_dataset"
 CHANGE = "datasets.change_dataset"
-View = Callable[..., HttpResponse]
-
-
-def _takes_uploads(check: Callable[..., None]) -> Callable[[View], View]:
-    """Signed in, then `check`, then the upload handler, and only then is the body looked at."""
-
-    def decorate(view: View) -> View:
-        protected = csrf_protect(view)
-
-        # The outer view is exempt because the check for the token reads the body; the inner has it.
-        @csrf_exempt
-        @login_required
-        @wraps(view)
-        def taking(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            check(request, *args, **kwargs)
-            if request.method == "POST":
-                stream_uploads(request)
-            return protected(request, *args, **kwargs)
-
-        return taking
-
-    return decorate
 
 
 def _may_add(request: HttpRequest) -> None:
@@ -65,7 +39,7 @@ def _may_change(request: HttpRequest, team: str, name: str) -> None:
     require(actor, CHANGE, selectors.dataset_named(actor=actor, team=team, name=name))
 
 
-@_takes_uploads(_may_add)
+@takes_uploads(_may_add)
 def dataset_new(request: HttpRequest) -> HttpResponse:
     """A name and its first version, in one form."""
     actor: Any = request.user
@@ -98,7 +72,7 @@ def dataset_new(request: HttpRequest) -> HttpResponse:
     return render(request, "datasets/new.html", context, status=422 if form.errors else 200)
 
 
-@_takes_uploads(_may_change)
+@takes_uploads(_may_change)
 def dataset_upload(request: HttpRequest, team: str, name: str) -> HttpResponse:
     """A further version; `?from=3` begins with the options of v3 and offers its files again."""
     actor: Any = request.user

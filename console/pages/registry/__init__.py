@@ -2,7 +2,15 @@
 
 from django.urls import path
 
-from console.pages.registry import actions, catalogue, evaluations, explaining, training, views
+from console.pages.registry import (
+    actions,
+    catalogue,
+    evaluations,
+    explaining,
+    importing,
+    training,
+    views,
+)
 
 ONE = "models/<str:team>/<str:name>/"
 VERSION = f"{ONE}versions/<int:number>/"
@@ -10,6 +18,7 @@ VERSION = f"{ONE}versions/<int:number>/"
 urlpatterns = [
     path("models/", views.model_list, name="model_list"),
     path("models/new/", actions.model_new, name="model_new"),
+    path("models/import/", importing.model_import, name="model_import"),
     path(ONE, views.model_detail, name="model_detail"),
     path(f"{ONE}compare/", views.model_compare, name="model_compare"),
     path(f"{ONE}describe/", actions.model_describe_view, name="model_describe"),
@@ -27,6 +36,7 @@ urlpatterns = [
     path(f"{VERSION}files/<path:path>", views.model_version_file, name="model_version_file"),
     path(f"{VERSION}notes/", actions.notes, name="model_version_notes"),
     path(f"{VERSION}quarantine/", actions.quarantine, name="model_version_quarantine"),
+    path(f"{VERSION}scan/", importing.scan, name="model_version_scan"),
     path(f"{VERSION}restore/", actions.restore, name="model_version_restore"),
     path(f"{VERSION}again/", actions.again, name="model_version_again"),
     path(f"{VERSION}card/", explaining.card_save, name="model_version_card"),

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from console.pages.registry.catalogue import model_catalogue, version_catalogue
 from console.pages.registry.explaining import explained
+from console.pages.registry.importing import scan_shown
 from console.pages.registry.lineage import lineage
 from models_app.core.blobs import blob_open
 from models_app.core.errors import FieldError, NotFound
@@ -26,6 +27,7 @@ TABS = (
     ("evaluations", gettext_lazy("Evaluations")),
     ("config", gettext_lazy("Settings")),
     ("files", gettext_lazy("Files")),
+    ("scan", gettext_lazy("Scan")),
     ("provenance", gettext_lazy("Provenance")),
     ("lineage", gettext_lazy("Lineage")),
     ("card", gettext_lazy("Card")),
@@ -142,6 +144,7 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
             "files": sorted(version.manifest.items()),
             "settings": _settings(version),
             "lineage": lineage(version),
+            "scan": scan_shown(version),
             "others": _others(actor, version),
             "may": may,
             "uses": version_uses(version) if may["quarantine"] else [],
@@ -210,6 +213,7 @@ def _may(actor: Any, row: Model | ModelVersion) -> dict[str, bool]:
         "train": actor.has_perm("registry.add_version", row),
         "change": actor.has_perm("registry.change_model", row),
         "evaluate": actor.has_perm("registry.evaluate_version", row),
+        "scan": actor.has_perm("registry.scan_version", row),
         "quarantine": actor.has_perm("registry.quarantine_version", row),
         "deploy": actor.has_perm("deployments.add_deployment", row),
         "stop": actor.has_perm("deployments.change_deployment", row),
