@@ -36,6 +36,8 @@ def object_href(event: AuditEvent) -> str | None:
         return url_or_none(BY_LABEL[kind], event.object_label)
     if not team:
         return None
+    if kind == "data policy":
+        return url_or_none("data_policy", team)
     if kind in {"team", "membership"}:
         return url_or_none("team_detail", team)
     if kind in BY_NAME:
