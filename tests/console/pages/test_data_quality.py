@@ -154,7 +154,9 @@ class TestPrepare:
         answer = client.post(f"{HERE}prepare/", prepare_form(version, do="prepare", languages=""))
         made = DatasetVersion.objects.get(parent=version)
         assert answer["Location"].endswith("/versions/2/")
-        assert "Not started yet" in text(client.get(answer["Location"]))
+        page = text(client.get(answer["Location"]))
+        assert "Not started yet" in page
+        assert "Importing" not in page
         finished(made, tmp_path)
         assert "prepared from" in text(client.get(answer["Location"]))
         source = text(client.get(f"{answer['Location']}source/"))
