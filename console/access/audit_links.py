@@ -41,6 +41,8 @@ def thing_href(kind: str, number: str, label: str, team: str) -> str | None:
         return url_or_none(BY_LABEL[kind], label)
     if not team:
         return None
+    if kind == "data policy":
+        return url_or_none("data_policy", team)
     if kind in {"team", "membership"}:
         return url_or_none("team_detail", team)
     if kind in BY_NAME:

@@ -65,7 +65,7 @@ class PolicyForm(forms.Form):
         super().__init__(data, initial={**plain, "languages": ", ".join(plain["languages"])})
         for name, label in MEASURES.items():
             self.fields[f"{name}_action"] = forms.ChoiceField(
-                label=label, choices=ACTION_LABELS, initial=plain[name]["action"]
+                label=str(label), choices=ACTION_LABELS, initial=plain[name]["action"]
             )
             self.fields[f"{name}_percent"] = forms.FloatField(
                 label=_("At most, in percent"), min_value=0, max_value=100,

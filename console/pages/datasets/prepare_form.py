@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from console.pages.datasets.forms import option_lines
 from models_app.configs.specs import DataSpec
@@ -13,7 +14,6 @@ from models_app.datasets.importing import parameters_of
 from models_app.datasets.models import Dataset, DatasetVersion
 from models_app.datasets.policy import PERSONAL_LABELS, STEP_LABELS
 
-LISTS = ("languages", "personal_kinds")
 STEPS = (
     (_("Clean"), ("unicode", "control_characters", "whitespace")),
     (_("Filter"), ("min_characters", "max_characters", "longer", "languages")),
@@ -34,7 +34,7 @@ class PrepareForm(forms.Form):
     )
     control_characters = forms.ChoiceField(
         label=_("Control characters"),
-        choices=[("remove", _("Remove")), ("keep", _("Keep"))],
+        choices=[("remove", pgettext_lazy("characters", "Remove")), ("keep", _("Keep"))],
         help_text=_("Also invisible ones of no width."),
     )
     whitespace = forms.ChoiceField(
@@ -175,11 +175,15 @@ def settings_lines(version: DatasetVersion) -> list[tuple[Any, Any]]:
     if version.config_revision is None:
         return option_lines(parameters_of(version.source))
     lines = []
-    for name, value in version.config_revision.spec.items():
-        field: Any = PrepareForm.base_fields.get(name)
-        choices = dict(getattr(field, "choices", ()))
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else choices.get(value, value)
-        lines.append((field.label if field else name, "–" if shown in (None, "") else shown))
+    spec = version.config_revision.spec
+    for name in (name for _title, names in STEPS for name in names if name in spec):
+        field: Any = PrepareForm.base_fields[name]
+        choices, value = dict(getattr(field, "choices", ())), spec[name]
+        if isinstance(value, list):
+            shown: Any = ", ".join(str(choices.get(one, one)) for one in value)
+        else:
+            shown = choices.get(value, value)
+        lines.append((field.label, "–" if shown in (None, "") else shown))
     return lines
 
 

@@ -115,9 +115,9 @@ def _import(
 
 
 def _base(actor: Any, dataset: Dataset, number: str) -> DatasetVersion | None:
-    """The version to begin with: the one asked for, else the newest for its options."""
+    """The import to begin with: the one asked for, else the newest for its options."""
     rows = selectors.version_list(actor=actor, dataset=dataset)
-    rows = rows.exclude(state=VersionState.PENDING)
+    rows = rows.exclude(state=VersionState.PENDING).filter(parent=None)
     if number.isascii() and number.isdecimal() and len(number) < 10:
         return rows.filter(number=int(number)).first()
     return rows.first()

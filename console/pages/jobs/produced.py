@@ -13,6 +13,13 @@ def produced_by(job: Job) -> list[dict[str, str]]:
         dataset = version.dataset
         href = url_or_none("dataset_version", dataset.team.slug, dataset.name, version.number)
         found.append({"icon": "database", "label": str(version), "href": href or ""})
+    for report in job.quality_reports.select_related("version__dataset__team"):
+        version, dataset = report.version, report.version.dataset
+        href = url_or_none(
+            "dataset_version_quality", dataset.team.slug, dataset.name, version.number
+        )
+        label = _("quality of %(version)s") % {"version": version}
+        found.append({"icon": "shield-check", "label": label, "href": href or ""})
     for model_version in job.model_versions.select_related("model__team"):
         model = model_version.model
         href = url_or_none("model_version", model.team.slug, model.name, model_version.number)

@@ -4,15 +4,21 @@ from django.utils.translation import gettext_noop as _
 
 #: Labels of the kinds; pages translate them where they show them.
 KINDS = (
+    _("Check a dataset version"),
     _("Evaluate a model version"),
     _("Import a dataset version"),
+    _("Prepare a dataset version"),
+    _("Preview a preparation"),
     _("Self-test of a node"),
     _("Serve a model version"),
     _("Train a model version"),
 )
 #: Stages that runs report.
 STAGES = (
+    _("cleaning"),
+    _("comparing"),
     _("evaluating"),
+    _("learning"),
     _("loading"),
     _("preparing"),
     _("reading"),
@@ -22,4 +28,5 @@ STAGES = (
     _("testing"),
     _("tokenizing"),
     _("training"),
+    _("writing"),
 )

@@ -45,6 +45,10 @@ class TestReport:
         assert "E-mail addresses" in page
         assert "Check again" not in page  # a viewer starts nothing
 
+    def test_is_linked_from_the_job_that_made_it(self, ben, version, client_for):
+        check = Job.objects.get(kind="dataset_check")
+        assert f'href="{HERE}quality/"' in text(client_for(ben).get(f"/jobs/{check.pk}/"))
+
     def test_says_that_there_is_none_and_follows_the_check(self, ben, team, tmp_path, client_for):
         doubled_version(ben, team, tmp_path)
         page = text(client_for(ben).get(f"{HERE}quality/"))
@@ -112,6 +116,7 @@ class TestPolicy:
         assert answer.status_code == 302
         assert policy_spec(team.pk).secrets.action == "block"
         assert policy_spec(team.pk).languages == ["en"]
+        assert f'href="{url}"' in text(client_for(ana).get("/audit/"))
         page = text(client_for(ana).get(url))
         assert "r1" in page
         assert "Law" in page
@@ -149,7 +154,9 @@ class TestPrepare:
         answer = client.post(f"{HERE}prepare/", prepare_form(version, do="prepare", languages=""))
         made = DatasetVersion.objects.get(parent=version)
         assert answer["Location"].endswith("/versions/2/")
-        assert "Not started yet" in text(client.get(answer["Location"]))
+        page = text(client.get(answer["Location"]))
+        assert "Not started yet" in page
+        assert "Importing" not in page
         finished(made, tmp_path)
         assert "prepared from" in text(client.get(answer["Location"]))
         source = text(client.get(f"{answer['Location']}source/"))

@@ -7,6 +7,7 @@ from models_app.approvals.services import approval_settle, approval_vote
 from models_app.core.errors import Conflict, FieldError, InvalidInput, PermissionDenied, WrongState
 from models_app.curation.services import (
     data_policy_change,
+    dataset_prepare,
     quality_check_complete,
     waiver_request,
 )
@@ -166,3 +167,6 @@ class TestWaiver:
         checked(version)
         with pytest.raises(WrongState):
             waiver_request(actor=ben, version=version, reason="Just in case.")
+
+    def test_is_not_needed_to_prepare_a_better_version(self, ben, blocked):
+        assert dataset_prepare(actor=ben, parent=blocked, spec={}).state == "pending"

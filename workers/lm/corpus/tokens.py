@@ -29,7 +29,7 @@ def write_tokens(
     from workers.lm.tokenizers.character import learn_characters
     from workers.lm.tokenizers.saved import load_tokenizer, save_tokenizer
 
-    def look(share: float, stage: str = "tokenising") -> None:
+    def look(share: float, stage: str = "tokenizing") -> None:
         if events.should_stop():
             raise Stopped(0, None)
         events.progress(step=0, total=1, stage=stage, percent=100.0 * share, eta_s=None)
