@@ -41,8 +41,8 @@ def model_get(*, actor: Actor, model_id: int) -> Model:
 
 
 def model_alone(*, actor: Actor, model_id: int) -> Model:
-    """One model with its team and no more, or NotFound."""
-    return Model.objects.select_related("team").get_visible(actor, pk=model_id)
+    """One model by itself, or NotFound."""
+    return Model.objects.get_columns(actor, model_id, "name")
 
 
 def model_named(*, actor: Actor, team: str, name: str) -> Model:
