@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from django.conf import settings
-from django.db import models
+from django.db import connection, models
 from django.utils.translation import gettext as _
 
 from models_app.core.actor import Actor
@@ -32,9 +32,31 @@ class TeamQuerySet(models.QuerySet[M_co]):
         # One step and no order: this stands at the beginning of nearly every request.
         row = next(iter(self.filter(**lookup, **self._seen_by(actor)).order_by()[:1]), None)
         if row is None:
-            noun = _(str(self.model._meta.verbose_name))
-            raise NotFound(_("There is no such %(noun)s.") % {"noun": noun})
+            raise self._none()
         return row
+
+    def get_columns(self, actor: Actor, pk: int, *names: str) -> M_co:
+        """One row by its number with these columns (not JSON) and `team_id`, or NotFound.
+
+        For calls that come many times a second: building a query costs more than asking it.
+        """
+        wanted = {"id", "team_id", *names}
+        columns = [f for f in self.model._meta.concrete_fields if f.attname in wanted]
+        listed = ", ".join(f'"{field.column}"' for field in columns)
+        with connection.cursor() as cursor:
+            table = self.model._meta.db_table
+            cursor.execute(f'SELECT {listed} FROM "{table}" WHERE id = %s', [pk])
+            values = cursor.fetchone()
+        teams = actor.visible_team_ids()
+        attributes = [field.attname for field in columns]
+        row = self.model.from_db(connection.alias, attributes, values) if values else None
+        if row is None or (teams is not None and row.team_id not in teams):  # type: ignore[attr-defined]
+            raise self._none()
+        return row
+
+    def _none(self) -> NotFound:
+        noun = _(str(self.model._meta.verbose_name))
+        return NotFound(_("There is no such %(noun)s.") % {"noun": noun})
 
 
 class TeamOwned(models.Model):

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models_app.core.actor import Actor
+from models_app.core.errors import NotFound
 from models_app.jobs.models import Job, MetricLatest
+from models_app.jobs.selectors import job_alone
 from models_app.registry.models import ModelVersion, RunParam, Tag, TrainingRun
 from models_app.registry.runs import RUN_KINDS
 
@@ -37,11 +39,11 @@ def run_get(*, actor: Actor, run_id: int) -> TrainingRun:
 
 
 def run_job(*, actor: Actor, run_id: int) -> Job:
-    """The job of a run, as much of it as a report needs, which comes many times a minute; or
-    NotFound.
-    """
-    rows: Any = Job.objects.only("team", "kind", "worker", "epoch", "state", "lease_until")
-    return rows.get_visible(actor, pk=run_id, kind__in=RUN_KINDS)  # type: ignore[no-any-return]
+    """The job of a run, as much of it as a report needs, or NotFound."""
+    job = job_alone(actor=actor, job_id=run_id)
+    if job.kind not in RUN_KINDS:
+        raise NotFound
+    return job
 
 
 def runs_visible(*, actor: Actor, run_ids: Sequence[int]) -> list[TrainingRun]:

@@ -41,8 +41,8 @@ def model_get(*, actor: Actor, model_id: int) -> Model:
 
 
 def model_alone(*, actor: Actor, model_id: int) -> Model:
-    """One model with its team and no more, or NotFound."""
-    return Model.objects.select_related("team").get_visible(actor, pk=model_id)
+    """One model by itself, or NotFound."""
+    return Model.objects.get_columns(actor, model_id, "name")
 
 
 def model_named(*, actor: Actor, team: str, name: str) -> Model:
@@ -52,16 +52,23 @@ def model_named(*, actor: Actor, team: str, name: str) -> Model:
 
 
 def version_rows(
-    *, actor: Actor, model: Model | None = None, state: str = "", team: str = ""
+    *,
+    actor: Actor,
+    model: Model | None = None,
+    state: str = "",
+    team: str = "",
+    stage: str = "",
 ) -> QuerySet[ModelVersion]:
     """Versions by themselves, newest first."""
     rows: QuerySet[ModelVersion] = ModelVersion.objects.visible_to(actor)
     if model is not None:
-        rows = ModelVersion.objects.filter(model=model)
+        rows = rows.filter(model=model)
     if state:
         rows = rows.filter(state=state)
     if team:
         rows = rows.filter(model__team__slug=team)
+    if stage:
+        rows = rows.filter(stage=stage)
     return rows.order_by("-id")
 
 
@@ -74,21 +81,13 @@ def version_list(
     stage: str = "",
 ) -> QuerySet[ModelVersion]:
     """Versions with what they were made of, newest first."""
-    rows = ModelVersion.objects.visible_to(actor).select_related(
+    rows = version_rows(actor=actor, model=model, state=state, team=team, stage=stage)
+    return rows.select_related(
         "model__team", "produced_by__created_by", "dataset_version__dataset__team",
         "config_revision__config", "base_version__model",
     ).prefetch_related(
         Prefetch("evaluations", Evaluation.objects.select_related("dataset_version__dataset"))
     )  # fmt: skip
-    if model is not None:
-        rows = rows.filter(model=model)
-    if state:
-        rows = rows.filter(state=state)
-    if team:
-        rows = rows.filter(model__team__slug=team)
-    if stage:
-        rows = rows.filter(stage=stage)
-    return rows.order_by("-id")
 
 
 def staged_versions(models: list[Model]) -> dict[int, list[ModelVersion]]:

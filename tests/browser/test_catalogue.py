@@ -40,21 +40,6 @@ def test_an_alias_is_made_moved_and_moved_back(page, sign_in, ana, versions):
     assert Alias.objects.get().version == versions[0]
 
 
-def test_who_looked_at_an_older_page_is_told(page, sign_in, ana, ben, versions):
-    model = versions[0].model
-    alias_set(actor=ana, model=model, name="champion", version=versions[0], expected=None)
-    page = sign_in(page, ana)
-    page.page.route("**/ws/**", lambda route: route.abort())
-    page.open("/models/research/poet/")
-    page.get_by_label("Version for champion").select_option("3")
-    alias_set(actor=ben, model=model, name="champion", version=versions[1], expected=1)
-    page.get_by_role("button", name="Move", exact=True).click()
-    confirm(page, "Move", "because")
-
-    page.get_by_text("points to v2 by now").wait_for()
-    assert Alias.objects.get().version == versions[1]
-
-
 def test_a_version_reaches_production_through_an_approval(page, sign_in, ana, dan, versions):
     version_stage_move(actor=ana, version=versions[2], to="staging", reason="Looks good")
     sign_in(page, ana).open("/models/research/poet/versions/3/")

@@ -111,9 +111,8 @@ class VersionListApi(ListAPIView[ModelVersion]):
         query = self.request.query_params
         key = self.kwargs.get("pk") or _number(query.get("model", ""), "model")
         model = selectors.model_alone(actor=actor, model_id=key) if key else None
-        rows = selectors.version_rows(
-            actor=actor, model=model, state=query.get("state", ""), team=query.get("team", "")
-        )
+        words = {name: query.get(name, "") for name in ("state", "team", "stage")}
+        rows = selectors.version_rows(actor=actor, model=model, **words)
         return ModelVersionRow.select(rows)
 
     @extend_schema(
@@ -121,6 +120,7 @@ class VersionListApi(ListAPIView[ModelVersion]):
             OpenApiParameter("team", str),
             OpenApiParameter("model", int),
             OpenApiParameter("state", str),
+            OpenApiParameter("stage", str),
         ]
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -130,7 +130,10 @@ class VersionListApi(ListAPIView[ModelVersion]):
 class VersionsOfModelApi(VersionListApi):
     """Versions of one model, newest first; a new one for a run that works elsewhere."""
 
-    @extend_schema(parameters=[OpenApiParameter("state", str)], operation_id="models_versions_list")
+    @extend_schema(
+        parameters=[OpenApiParameter("state", str), OpenApiParameter("stage", str)],
+        operation_id="models_versions_list",
+    )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 
