@@ -52,6 +52,7 @@ GRANTS: dict[str, tuple[set[Role], Scope]] = {
     "registry.change_model": (_BUILDERS, Scope.WRITE),
     "registry.add_version": (_BUILDERS, Scope.WRITE),
     "registry.evaluate_version": (_BUILDERS, Scope.WRITE),
+    "registry.convert_version": (_BUILDERS, Scope.WRITE),
     "registry.quarantine_version": (_ADMINS, Scope.WRITE),
     "approvals.view_request": (_READERS, Scope.READ),
     "approvals.vote_request": ({Role.APPROVER, Role.ADMIN}, Scope.APPROVE),

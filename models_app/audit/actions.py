@@ -64,6 +64,8 @@ LABELS: dict[str, str | Promise] = {
     "model.created": _("Model created"),
     "model.described": _("Description of a model changed"),
     "model_version.training_started": _("Training started"),
+    "model_version.conversion_started": _("Conversion started"),
+    "conversion.refused": _("Conversion kept back by its gate"),
     "model_version.ready": _("Model version ready"),
     "model_version.failed": _("Model version failed"),
     "model_version.noted": _("Notes of a model version changed"),

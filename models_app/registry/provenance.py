@@ -7,7 +7,7 @@ from django.urls import NoReverseMatch, reverse
 from models_app.configs.models import ConfigRevision
 from models_app.datasets.models import DatasetVersion
 from models_app.jobs.models import Job, JobAttempt
-from models_app.registry.models import ModelVersion
+from models_app.registry.models import Conversion, ModelVersion
 
 Json = dict[str, Any]
 
@@ -37,6 +37,9 @@ def version_provenance(version: ModelVersion) -> Json:
         "dataset": _dataset(version.dataset_version) if version.dataset_version else None,
         "config": _config(version.config_revision) if version.config_revision else None,
         "base_version": _base(version.base_version) if version.base_version else None,
+        "format": version.format,
+        "source_version": _base(version.source_version) if version.source_version else None,
+        "conversion": _conversion(version),
         "job": _job(job) if job else None,
         "log": {
             "sha256": version.log_digest,
@@ -89,6 +92,21 @@ def _base(version: ModelVersion) -> Json:
         "provenance_url": url("api_model_version_provenance", version.pk),
         "name": str(version),
         "digest": version.digest,
+    }
+
+
+def _conversion(version: ModelVersion) -> Json | None:
+    row = Conversion.objects.filter(output=version).first()
+    if row is None:
+        return None
+    return {
+        "id": row.pk,
+        "url": url("api_conversion", row.pk),
+        "format": row.format,
+        "precision": row.precision,
+        "source_digest": row.source_digest,
+        "gate": row.gate,
+        "passed": row.passed,
     }
 
 

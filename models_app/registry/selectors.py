@@ -9,7 +9,8 @@ from django.db.models import Count, Max, Prefetch, Q, QuerySet
 
 from models_app.core.actor import Actor
 from models_app.core.blobs import blob_open
-from models_app.registry.models import Evaluation, Model, ModelVersion
+from models_app.registry.formats import formats_for
+from models_app.registry.models import Conversion, Evaluation, Model, ModelVersion
 from models_app.registry.states import VersionState
 
 
@@ -44,7 +45,7 @@ def version_list(
     """Versions with what they were made of, newest first."""
     rows = ModelVersion.objects.visible_to(actor).select_related(
         "model__team", "produced_by__created_by", "dataset_version__dataset__team",
-        "config_revision__config", "base_version__model",
+        "config_revision__config", "base_version__model", "source_version__model",
     ).prefetch_related(
         Prefetch("evaluations", Evaluation.objects.select_related("dataset_version__dataset"))
     )  # fmt: skip
@@ -79,10 +80,34 @@ def version_numbered(*, actor: Actor, team: str, name: str, number: int) -> Mode
     )
 
 
-def versions_ready(*, actor: Actor, team: Any = None) -> QuerySet[ModelVersion]:
-    """What can be evaluated, deployed or trained further."""
+def versions_ready(
+    *, actor: Actor, team: Any = None, ability: str = ""
+) -> QuerySet[ModelVersion]:
+    """What can be used; `ability` narrows it to formats for that, see `formats.ABILITIES`."""
     rows = version_list(actor=actor, state=VersionState.READY)
+    if ability:
+        rows = rows.filter(format__in=formats_for(ability))
     return rows if team is None else rows.filter(model__team=team)
+
+
+def conversion_list(
+    *, actor: Actor, version: int | None = None, format: str = ""
+) -> QuerySet[Conversion]:
+    """Conversions of your teams' versions, newest first."""
+    rows = Conversion.objects.visible_to(actor).select_related(
+        "source__model__team", "output__model__team", "job__created_by",
+        "dataset_version__dataset__team",
+    )  # fmt: skip
+    if version is not None:
+        rows = rows.filter(source_id=version)
+    if format:
+        rows = rows.filter(format=format)
+    return rows.order_by("-id")
+
+
+def conversion_get(*, actor: Actor, conversion_id: int) -> Conversion:
+    """One conversion, or NotFound."""
+    return conversion_list(actor=actor).get_visible(actor, pk=conversion_id)  # type: ignore[attr-defined, no-any-return]
 
 
 def evaluation_list(

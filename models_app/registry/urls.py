@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from models_app.registry.api import evaluations, models, training, versions
+from models_app.registry.api import conversions, evaluations, models, training, versions
 
 urlpatterns = [
     path("models", models.ModelListApi.as_view(), name="api_model_list"),
@@ -40,6 +40,11 @@ urlpatterns = [
     ),
     path("training-runs", training.TrainingListApi.as_view(), name="api_training_list"),
     path("training-runs/estimate", training.EstimateApi.as_view(), name="api_training_estimate"),
+    path("conversions", conversions.ConversionListApi.as_view(), name="api_conversion_list"),
+    path("conversions/formats", conversions.FormatListApi.as_view(), name="api_format_list"),
+    path(
+        "conversions/<int:pk>", conversions.ConversionDetailApi.as_view(), name="api_conversion"
+    ),
     path("evaluations", evaluations.EvaluationListApi.as_view(), name="api_evaluation_list"),
     path("evaluations/<int:pk>", evaluations.EvaluationDetailApi.as_view(), name="api_evaluation"),
     path(

@@ -4,6 +4,7 @@ from django.utils.translation import gettext_noop as _
 
 #: Labels of the kinds; pages translate them where they show them.
 KINDS = (
+    _("Convert a model version"),
     _("Evaluate a model version"),
     _("Import a dataset version"),
     _("Self-test of a node"),
@@ -12,6 +13,9 @@ KINDS = (
 )
 #: Stages that runs report.
 STAGES = (
+    _("answering"),
+    _("comparing"),
+    _("converting"),
     _("evaluating"),
     _("loading"),
     _("preparing"),

@@ -147,7 +147,7 @@ class TrainingForm(PlacingForm):
         }
         self.bases = {
             str(row.pk): row
-            for row in selectors.versions_ready(actor=actor).filter(model__team__in=teams)[
+            for row in selectors.versions_ready(actor=actor, ability="train").filter(model__team__in=teams)[
                 :MOST_CHOICES
             ]
         }

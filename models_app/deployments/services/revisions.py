@@ -28,6 +28,7 @@ from models_app.deployments.services.locking import announce, locked
 from models_app.deployments.services.rollouts import begin_rollout
 from models_app.deployments.services.standing import ask_again
 from models_app.deployments.states import ALLOWED, RevisionState
+from models_app.registry.formats import format_check
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import VersionState
 
@@ -48,7 +49,7 @@ def revision_create(
     require(actor, "deployments.change_deployment", deployment)
     checked = spec if isinstance(spec, ServingSpec) else parse(ServingSpec, dict(spec), "spec")
     row = locked(deployment)
-    _check_version(actor, row, model_version)
+    _check_version(actor, row, model_version, checked)
     # A token that may deploy may write the configuration of its deployment, and no other.
     author = actor if actor.has_perm("configs.add_config", row.team) else SYSTEM
     config = config_revise(actor=author, team=row.team, kind="serving", name=row.name, spec=checked)
@@ -115,7 +116,9 @@ def deployment_scale(
     )
 
 
-def _check_version(actor: Actor, deployment: Deployment, version: ModelVersion) -> None:
+def _check_version(
+    actor: Actor, deployment: Deployment, version: ModelVersion, spec: ServingSpec
+) -> None:
     if not can_see(actor, version) or version.team_id != deployment.team_id:
         raise FieldError("model_version", _("There is no such version in this team."))
     version.refresh_from_db(fields=["state"])
@@ -123,6 +126,9 @@ def _check_version(actor: Actor, deployment: Deployment, version: ModelVersion) 
         said = _("%(version)s is “%(state)s”; only a ready version can be deployed.")
         words = {"version": version, "state": version.get_state_display()}
         raise FieldError("model_version", said % words)
+    format_check(version, "serve", "model_version")
+    if version.format == "int8" and spec.dtype != "fp32":
+        raise FieldError("spec.dtype", _("8-bit weights are served with fp32. Choose that."))
 
 
 def _check_is_new(deployment: Deployment, revision: Revision) -> None:

@@ -63,7 +63,8 @@ class ModelVersionOutput(serializers.ModelSerializer[ModelVersion]):
         fields = [
             "id", "url", "provenance_url", "team", "model", "model_name", "number", "state",
             "error", "notes", "digest", "manifest", "size_bytes", "facts", "metrics", "job",
-            "dataset_version", "config_revision", "base_version", "seed", "created_at", "ready_at",
+            "dataset_version", "config_revision", "base_version", "format",
+            "source_version", "seed", "created_at", "ready_at",
         ]  # fmt: skip
 
     def get_url(self, row: ModelVersion) -> str:

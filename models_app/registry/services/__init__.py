@@ -1,5 +1,10 @@
 """What is done to models, their versions and evaluations."""
 
+from models_app.registry.services.conversions import (
+    conversion_complete,
+    conversion_fail,
+    conversion_start,
+)
 from models_app.registry.services.evaluations import evaluation_complete, evaluation_start
 from models_app.registry.services.models import (
     model_create,
@@ -18,6 +23,9 @@ from models_app.registry.services.training import (
 
 __all__ = [
     "TrainingPlan",
+    "conversion_complete",
+    "conversion_fail",
+    "conversion_start",
     "evaluation_complete",
     "evaluation_start",
     "model_create",

@@ -17,6 +17,7 @@ from models_app.core.validation import parse
 from models_app.datasets.models import DatasetVersion
 from models_app.datasets.states import VersionState as DatasetState
 from models_app.pools.selectors import node_list
+from models_app.registry.formats import format_check
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import VersionState
 
@@ -96,6 +97,7 @@ def _check_inputs(
         raise FieldError("base_version", _("Choose a model version of the same team."))
     if base_version.state != VersionState.READY:
         raise FieldError("base_version", _not_ready(base_version))
+    format_check(base_version, "train", "base_version")
 
 
 def _not_ready(version: DatasetVersion | ModelVersion) -> str:

@@ -16,14 +16,11 @@ from workers.lm.formats.base import (
     Precision,
     Reader,
     copy_companions,
-    has_package,
     register,
     stop_if_asked,
 )
 
 if TYPE_CHECKING:
-    import torch
-
     from workers.lm.events import Events
 
 FILE = "model.gguf"
@@ -102,8 +99,6 @@ class Gguf(Format):
         return kind
 
     def open(self, folder: Path, threads: int) -> Reader:
-        if has_package("llama-cpp-python"):
-            return LlamaReader(folder / FILE, threads)
         from workers.lm.formats.weights import TorchReader
 
         reader = TorchReader(read_back(folder))
@@ -153,7 +148,7 @@ def read_back(folder: Path) -> Any:
             continue
         found = tensors[name.ours]
         array = gguf.quants.dequantize(found.data, found.tensor_type)
-        value = name.backward(torch.from_numpy(numpy.ascontiguousarray(array, numpy.float32)))
+        value = name.backward(torch.from_numpy(numpy.array(array, numpy.float32)))
         if value.shape != state[name.theirs].shape:
             raise InvalidWork("format", f"{name.ours} has another shape than {name.theirs}.")
         state[name.theirs].copy_(value)
@@ -163,26 +158,3 @@ def read_back(folder: Path) -> Any:
     if missing:
         raise UnusableModel(f"{FILE} lacks {missing[0]}.")
     return model
-
-
-class LlamaReader:
-    """Stock llama.cpp, where it is installed."""
-
-    def __init__(self, path: Path, threads: int) -> None:
-        import llama_cpp
-
-        self._llama = llama_cpp.Llama(
-            str(path), n_ctx=0, n_batch=512, n_threads=threads, n_threads_batch=threads,
-            logits_all=True, verbose=False,
-        )  # fmt: skip
-        self.engine = f"llama.cpp ({llama_cpp.__version__})"
-
-    def logits(self, ids: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        rows = []
-        for row in ids.tolist():
-            self._llama.reset()
-            self._llama.eval(row)
-            rows.append(torch.from_numpy(self._llama.scores[: len(row)].copy()))
-        return torch.stack(rows).float()
