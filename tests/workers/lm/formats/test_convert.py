@@ -24,9 +24,8 @@ CASES = [
     for shape in ("gpt2", "llama")
     for row in FORMATS.values()
     for precision in row.precisions
-    # One graph of each exporter is enough: each takes seconds.
-    if not row.takes_adapter and (shape == "llama" or row.name not in ("onnx", "openvino"))
-    and (row.name, precision.name) != ("openvino", "fp32")
+    # Tracing a graph takes seconds: ONNX has a test of its own, `make formats` writes them all.
+    if not row.takes_adapter and row.name not in ("onnx", "openvino")
 ]  # fmt: skip
 
 
@@ -45,9 +44,6 @@ def damaged(models, tmp_path):
 
 @pytest.mark.parametrize(("shape", "format", "precision"), CASES)
 def test_stays_within_its_gate(models, tmp_path, shape, format, precision):
-    if FORMATS[format].unavailable():
-        pytest.skip(FORMATS[format].unavailable())
-
     report = run(models[shape], tmp_path / "out", format, precision)
 
     assert report["passed"], report["checks"]
@@ -126,8 +122,10 @@ def test_gguf_describes_model_and_tokenizer(models, tmp_path):
 
 
 def test_onnx_takes_any_batch_and_length(models, tmp_path):
-    run(models["llama"], tmp_path / "out", "onnx")
+    report = run(models["llama"], tmp_path / "out", "onnx")
     reader, model = FORMATS["onnx"].open(tmp_path / "out", 1), load_model(models["llama"])
+    assert report["passed"], report["checks"]
+    assert report["engine"]["output"].startswith("onnxruntime")
     for shape in ((1, 1), (3, 17), (2, 48)):
         ids = torch.randint(0, 30, shape)
 
