@@ -134,9 +134,7 @@ class Conversion(models.Model):
 
     source = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="conversions")
     source_digest = models.CharField(max_length=64)
-    output = models.OneToOneField(
-        ModelVersion, on_delete=models.PROTECT, related_name="conversion"
-    )
+    output = models.OneToOneField(ModelVersion, on_delete=models.PROTECT, related_name="conversion")
     #: Name in the catalogue of formats, and the precision within it.
     format = models.CharField(max_length=32)
     precision = models.CharField(max_length=16)

@@ -80,9 +80,7 @@ def version_numbered(*, actor: Actor, team: str, name: str, number: int) -> Mode
     )
 
 
-def versions_ready(
-    *, actor: Actor, team: Any = None, ability: str = ""
-) -> QuerySet[ModelVersion]:
+def versions_ready(*, actor: Actor, team: Any = None, ability: str = "") -> QuerySet[ModelVersion]:
     """What can be used; `ability` narrows it to formats for that, see `formats.ABILITIES`."""
     rows = version_list(actor=actor, state=VersionState.READY)
     if ability:

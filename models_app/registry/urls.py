@@ -42,9 +42,7 @@ urlpatterns = [
     path("training-runs/estimate", training.EstimateApi.as_view(), name="api_training_estimate"),
     path("conversions", conversions.ConversionListApi.as_view(), name="api_conversion_list"),
     path("conversions/formats", conversions.FormatListApi.as_view(), name="api_format_list"),
-    path(
-        "conversions/<int:pk>", conversions.ConversionDetailApi.as_view(), name="api_conversion"
-    ),
+    path("conversions/<int:pk>", conversions.ConversionDetailApi.as_view(), name="api_conversion"),
     path("evaluations", evaluations.EvaluationListApi.as_view(), name="api_evaluation_list"),
     path("evaluations/<int:pk>", evaluations.EvaluationDetailApi.as_view(), name="api_evaluation"),
     path(

@@ -91,9 +91,7 @@ class Convert(JobKind):
         if data is None:
             return []
         shards = {
-            path: entry
-            for path, entry in data.manifest.items()
-            if path.startswith("validation/")
+            path: entry for path, entry in data.manifest.items() if path.startswith("validation/")
         }
         tree_materialise(shards, folder / "dataset")
         return [str(folder / "dataset" / path) for path in sorted(shards)]

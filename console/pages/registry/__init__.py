@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from console.pages.registry import actions, evaluations, training, views
+from console.pages.registry import actions, conversions, evaluations, training, views
 
 ONE = "models/<str:team>/<str:name>/"
 VERSION = f"{ONE}versions/<int:number>/"
@@ -19,6 +19,8 @@ urlpatterns = [
     path(f"{VERSION}quarantine/", actions.quarantine, name="model_version_quarantine"),
     path(f"{VERSION}restore/", actions.restore, name="model_version_restore"),
     path(f"{VERSION}again/", actions.again, name="model_version_again"),
+    path(f"{VERSION}convert/", conversions.conversion_new, name="conversion_new"),
+    path("conversions/<int:pk>/", conversions.conversion_detail, name="conversion_detail"),
     path("training/new/", training.training_new, name="training_new"),
     path("training/plan/", training.training_plan_view, name="training_plan"),
     path("evaluations/new/", evaluations.evaluation_new, name="evaluation_new"),

@@ -23,8 +23,6 @@ from models_app.registry.formats import target_list
 from models_app.registry.models import Conversion
 from models_app.registry.services import conversion_start
 
-_SHARE = {"ge": 0, "le": 1, "allow_inf_nan": False}
-
 
 class GateInput(BaseModel):
     """Limits that differ from those of the format; null asks for nothing."""
@@ -33,8 +31,8 @@ class GateInput(BaseModel):
     max_logit_error: float | None = Field(None, ge=0, allow_inf_nan=False)
     mean_divergence: float | None = Field(None, ge=0, allow_inf_nan=False)
     perplexity_increase: float | None = Field(None, ge=-1, le=1e6, allow_inf_nan=False)
-    top1_agreement: float | None = Field(None, **_SHARE)  # type: ignore[arg-type]
-    greedy_agreement: float | None = Field(None, **_SHARE)  # type: ignore[arg-type]
+    top1_agreement: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    greedy_agreement: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
 
 
 class ConversionInput(BaseModel):
@@ -136,7 +134,9 @@ class FormatListApi(APIView):
     """Formats that versions can be converted to, and what keeps the nodes from one of them."""
 
     @extend_schema(
-        responses=object_schema("The formats", formats={"type": "array", "items": {"type": "object"}})
+        responses=object_schema(
+            "The formats", formats={"type": "array", "items": {"type": "object"}}
+        )
     )
     def get(self, request: Request) -> Response:
         rows = [

@@ -154,7 +154,12 @@ class TestConvert:
             kind.run(params, kind.load(params, held, tmp_path / "inputs"), ctx)
 
     def test_merges_an_adapter_into_a_version_of_its_base(
-        self, ana, stored, models, adapter, tmp_path  # noqa: F811
+        self,
+        ana,
+        stored,
+        models,
+        adapter,
+        tmp_path,
     ):
         base = stored(models["llama"], "poet")
         folder = shutil.copytree(adapter, tmp_path / "a", ignore=shutil.ignore_patterns("base"))

@@ -114,7 +114,8 @@ def measure(work: Work, chosen: Format, events: Events) -> dict[str, Any]:
     report["load_seconds"] = {"source": loaded - begun, "output": opened - loaded}
     report["checks"] = checks(report, work.limits)
     report["passed"] = all(check["passed"] for check in report["checks"])
-    return finite(report)
+    plain: dict[str, Any] = finite(report)
+    return plain
 
 
 def checks(report: Mapping[str, Any], limits: Mapping[str, float | None]) -> list[dict[str, Any]]:

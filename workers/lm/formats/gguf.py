@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from workers.lm.errors import InvalidWork, UnusableModel
 from workers.lm.formats.base import (
     EIGHT_BIT,
-    EXACT,
     HALF,
     Format,
     Precision,
@@ -62,7 +61,9 @@ class Gguf(Format):
         self.check(config)
         weights = Weights(source)
         kind = gguf.GGMLQuantizationType[TYPES[precision]]
-        writer = gguf.GGUFWriter(str(out / FILE), "gpt2" if config["model_type"] == "gpt2" else "llama")
+        writer = gguf.GGUFWriter(
+            str(out / FILE), "gpt2" if config["model_type"] == "gpt2" else "llama"
+        )
         describe(writer, config, precision)
         add_vocabulary(writer, source, int(config["vocab_size"]))
         names = names_of(config, set(weights))
@@ -138,7 +139,8 @@ def read_back(folder: Path) -> Any:
         tensors = {tensor.name: tensor for tensor in gguf.GGUFReader(folder / FILE).tensors}
     except (ValueError, OSError, IndexError) as error:
         raise UnusableModel(f"{FILE} is damaged or not whole ({error}).") from error
-    model: Any = AutoModelForCausalLM.from_config(
+    auto_model: Any = AutoModelForCausalLM
+    model: Any = auto_model.from_config(
         AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     ).float()
     state = model.state_dict()

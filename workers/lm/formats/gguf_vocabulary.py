@@ -37,9 +37,7 @@ def add_vocabulary(writer: Any, source: Path, size: int) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(style)
     writer.add_token_list(tokens)
-    writer.add_token_types(
-        [types.get(n, _NORMAL) if n in written else _USER for n in range(size)]
-    )
+    writer.add_token_types([types.get(n, _NORMAL) if n in written else _USER for n in range(size)])
     writer.add_token_merges(merges)
     _add_special(writer, source, vocabulary)
 
@@ -50,7 +48,9 @@ def _read(source: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UnusableModel("The source has no readable tokenizer.json.") from error
     if found.get("model", {}).get("type", "BPE") != "BPE" or "merges" not in found["model"]:
-        raise InvalidWork("format", "GGUF takes a byte-pair tokenizer; this one is of another kind.")
+        raise InvalidWork(
+            "format", "GGUF takes a byte-pair tokenizer; this one is of another kind."
+        )
     return found
 
 

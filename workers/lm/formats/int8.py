@@ -52,7 +52,7 @@ class Int8(Format):
         tensors = {}
         state = model.state_dict()
         tied = {id(value): key for key, value in reversed(list(model.named_parameters()))}
-        own = {name for name in tied.values()}
+        own = set(tied.values())
         for number, (name, tensor) in enumerate(state.items()):
             stop_if_asked(events, number)
             if name in kinds and name in own:

@@ -57,7 +57,9 @@ def _with_adapter(source: Path) -> Any:
     except ValueError as error:
         raise UnusableModel(f"{CONFIG} is not JSON.") from error
     if config.get("peft_type") != "LORA":
-        raise InvalidWork("version", f"Only LoRA adapters are merged, not {config.get('peft_type')}.")
+        raise InvalidWork(
+            "version", f"Only LoRA adapters are merged, not {config.get('peft_type')}."
+        )
     if config.get("auto_mapping") or config.get("custom_modules"):
         raise UnusableModel(f"{CONFIG} asks for code of its own.")
     logging.getLogger("peft").setLevel(logging.ERROR)

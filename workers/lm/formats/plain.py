@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from workers.lm.formats.base import (
     EXACT,
@@ -32,7 +32,7 @@ class Plain(Format):
     label = "Safetensors"
     purpose = "The same model in half the size, or back in full precision, for any tool."
     produces = "safetensors"
-    precisions = (
+    precisions: ClassVar[tuple[Precision, ...]] = (
         Precision("bf16", 2, HALF),
         Precision("fp16", 2, HALF),
         Precision("fp32", 4, EXACT),

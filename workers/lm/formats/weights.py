@@ -40,13 +40,13 @@ class Weights:
         for path in shards_of(folder):
             try:
                 opened = safe_open(path, framework="pt")
-                names = list(opened.keys())
+                names = list(opened.keys())  # type: ignore[no-untyped-call]
             except (SafetensorError, OSError) as error:
                 raise UnusableModel(
                     f"{path.name} is damaged or not whole ({error}). Restore it from a backup."
                 ) from error
             for name in names:
-                kind = opened.get_slice(name).get_dtype()
+                kind = opened.get_slice(name).get_dtype()  # type: ignore[no-untyped-call]
                 if kind not in FLOATS:
                     raise InvalidWork(
                         "version",

@@ -166,9 +166,7 @@ def _load_int8(directory: Path, dtype: str, device: str) -> PreTrainedModel:
 def _count(model: PreTrainedModel) -> int:
     """Parameters; 8-bit weights are buffers, and tied ones count once."""
     whole = {id(value): value.numel() for value in model.parameters()}
-    small = {
-        id(value): value.numel() for value in model.buffers() if value.dtype == torch.int8
-    }
+    small = {id(value): value.numel() for value in model.buffers() if value.dtype == torch.int8}
     return sum((whole | small).values())
 
 

@@ -48,10 +48,14 @@ def test_stays_within_its_gate(models, tmp_path, shape, format, precision):
 
     assert report["passed"], report["checks"]
     assert report["greedy"]["agreement"] > 0.95
-    assert 0 < report["size"]["output"] == sum(
-        path.stat().st_size
-        for path in (tmp_path / "out").iterdir()
-        if path.name.endswith(FORMATS[format].suffixes)
+    assert (
+        0
+        < report["size"]["output"]
+        == sum(
+            path.stat().st_size
+            for path in (tmp_path / "out").iterdir()
+            if path.name.endswith(FORMATS[format].suffixes)
+        )
     )
     assert (tmp_path / "out" / "tokenizer.json").is_file()
     assert report["logits"]["max_error"] < 0.02
@@ -190,7 +194,7 @@ class TestRefusals:
         tensors["model.norm.weight"][3] = 1e6
         save_file(tensors, damaged / "model.safetensors")
 
-        with pytest.raises(InvalidWork, match="too large for fp16. Use bf16"):
+        with pytest.raises(InvalidWork, match=r"too large for fp16\. Use bf16"):
             run(damaged, tmp_path / "out", "safetensors", "fp16")
 
     def test_names_a_tokenizer_that_does_not_fit(self, damaged, tmp_path):
