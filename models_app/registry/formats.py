@@ -30,7 +30,8 @@ ABILITIES: dict[str, set[str]] = {
 }
 _REFUSALS: dict[str, str | Promise] = {
     "train": gettext_lazy(
-        "%(version)s is in the format %(format)s, which cannot be trained further. Choose %(source)s."
+        "%(version)s is in the format %(format)s, which cannot be trained further. Choose"
+        " %(source)s."
     ),
     "evaluate": gettext_lazy(
         "%(version)s is in the format %(format)s, which is not evaluated here; its conversion has"

@@ -158,7 +158,13 @@ class Conversion(models.Model):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.source} as {self.format} {self.precision}"
+        return f"{self.source} as {self.target}"
+
+    @property
+    def target(self) -> str:
+        """Format and precision, such as `gguf q8_0`; `int8` says both."""
+        same = self.format == self.precision
+        return self.format if same else f"{self.format} {self.precision}"
 
     @property
     def team_id(self) -> int:

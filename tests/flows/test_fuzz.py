@@ -8,7 +8,12 @@ from urllib.parse import quote, urlencode
 import pytest
 from drf_spectacular.generators import SchemaGenerator
 
-from models_app.registry.services import evaluation_start, model_create, training_start
+from models_app.registry.services import (
+    conversion_start,
+    evaluation_start,
+    model_create,
+    training_start,
+)
 from tests.factories.access import ApiTokenFactory, UserFactory
 from tests.factories.data import ready_version as ready_data
 from tests.factories.deployments import environment, revision_of, serving
@@ -66,13 +71,14 @@ def world(ana, ben, team, tmp_path):
     protected = serving(ana, team, env="staging", name="third")
     evaluation = evaluation_start(actor=ana, version=served, dataset_version=data)
     job = submitted(team)
+    conversion = conversion_start(actor=ana, version=served, format="int8")
     other = UserFactory(name="Zoe")
     token = ApiTokenFactory(user=ana, scopes=["read"])
     del second, protected, evaluation
     return {
         "ids": {
             "approvals": 1, "config-revisions": version.config_revision_id,
-            "configs": version.config_revision.config_id, "dataset-versions": data.pk,
+            "configs": version.config_revision.config_id, "conversions": conversion.pk, "dataset-versions": data.pk,
             "datasets": data.dataset_id, "deployments": deployment.pk, "evaluations": 1,
             "jobs": job.pk, "model-versions": served.pk, "models": model.pk, "users": other.pk,
             "tokens": token.pk, "teams": team.slug, "environments": "development",
@@ -87,7 +93,8 @@ def world(ana, ben, team, tmp_path):
             "required_approvals": 1, "expires_after_h": 24, "to": 1, "revision": 1, "replicas": 1,
             "slug": "letters", "admin": None, "email": "ben@example.com", "role": "viewer",
             "scopes": ["read"], "expires_in_days": 3, "grace_minutes": 0, "is_admin": False,
-            "split": "validation", "max_documents": 10, "threads": 1, "text_field": "text",
+            "split": "validation", "format": "safetensors", "precision": "", "gate": {},
+            "pool": "", "resources": {}, "max_documents": 10, "threads": 1, "text_field": "text",
             "document": "auto", "validation_fraction": 0.1, "seed": 1, "path": "none.txt",
         },
         "other": {"number": 1, "other": version.config_revision_id, "user_id": ben.pk,

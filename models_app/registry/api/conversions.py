@@ -86,10 +86,10 @@ class ConversionListApi(ListAPIView[Conversion]):
         actor: Any = self.request.user
         query = self.request.query_params
         return selectors.conversion_list(
-            actor=actor, version=whole(query, "version"), format=query.get("format", "")
+            actor=actor, version=whole(query, "version"), format=query.get("target", "")
         )
 
-    @extend_schema(parameters=[OpenApiParameter("version", int), OpenApiParameter("format", str)])
+    @extend_schema(parameters=[OpenApiParameter("version", int), OpenApiParameter("target", str)])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 

@@ -90,7 +90,7 @@ def conversion_start(
             "format": target.name, "precision": chosen.name, "max_documents": max_documents,
             "threads": threads,
         },
-        title=f"Convert {version} to {target.name} {chosen.name}",
+        title=f"Convert {conversion}",
         priority=priority,
         pool=pool,
         resources=resources,

@@ -1,5 +1,8 @@
 """A conversion from the request to a version with its report, and what must not become one."""
 
+# Fixtures are imported and then named as arguments.
+# ruff: noqa: F401, F811
+
 import errno
 import shutil
 
@@ -27,7 +30,7 @@ from tests.factories.deployments import deployment_of, revision_of
 from tests.factories.jobs import placed
 from tests.fakes.jobs import RecordingContext, run_job
 from tests.workers.jobs.test_train import TINY
-from tests.workers.lm.formats.conftest import adapter, models  # noqa: F401
+from tests.workers.lm.formats.conftest import adapter, models
 from workers.capacity import capacity
 
 pytestmark = pytest.mark.django_db
@@ -57,7 +60,7 @@ def stored(team):
 
 
 @pytest.fixture
-def version(stored, models):  # noqa: F811
+def version(stored, models):
     return stored(models["gpt2"])
 
 
@@ -183,7 +186,7 @@ class TestConvert:
 
 
 class TestRefusals:
-    def test_a_damaged_source_is_named(self, ana, stored, models, tmp_path):  # noqa: F811
+    def test_a_damaged_source_is_named(self, ana, stored, models, tmp_path):
         # Weights of its own, for files of equal content are shared by all tests.
         folder = shutil.copytree(models["gpt2"], tmp_path / "own")
         weights = load_file(folder / "model.safetensors")
@@ -204,7 +207,7 @@ class TestRefusals:
         assert conversion.output.state == "failed"
         assert "model.safetensors of the source is damaged" in conversion.output.error
 
-    def test_an_unsupported_architecture_is_named(self, ana, stored, models, tmp_path):  # noqa: F811
+    def test_an_unsupported_architecture_is_named(self, ana, stored, models, tmp_path):
         folder = shutil.copytree(models["llama"], tmp_path / "odd")
         text = (folder / "config.json").read_text()
         (folder / "config.json").write_text(text.replace('"silu"', '"gelu"'))
@@ -254,7 +257,7 @@ class TestRefusals:
         assert text in refused.value.errors[field][0]
         assert ModelVersion.objects.count() == 1
 
-    def test_an_adapter_without_its_base_is_refused(self, ana, stored, adapter, tmp_path):  # noqa: F811
+    def test_an_adapter_without_its_base_is_refused(self, ana, stored, adapter, tmp_path):
         folder = shutil.copytree(adapter, tmp_path / "a", ignore=shutil.ignore_patterns("base"))
         tuned = stored(folder)
 

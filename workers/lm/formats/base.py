@@ -76,6 +76,8 @@ class Format:
     packages: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
+    #: Where it stands among the others.
+    place: ClassVar[int] = 9
     #: Takes an adapter with its base instead of a whole model.
     takes_adapter: ClassVar[bool] = False
     #: Memory while it works, in bytes for each weight.
@@ -119,6 +121,9 @@ def register(cls: type[Format]) -> type[Format]:
     if cls.name in FORMATS:
         raise RuntimeError(f"two formats are called {cls.name!r}")
     FORMATS[cls.name] = cls()
+    # Whatever order files are imported in, people find the formats in this one.
+    for name in sorted(FORMATS, key=lambda name: (FORMATS[name].place, name)):
+        FORMATS[name] = FORMATS.pop(name)
     return cls
 
 

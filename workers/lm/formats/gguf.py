@@ -33,6 +33,7 @@ class Gguf(Format):
     label = "GGUF"
     purpose = "One file for llama.cpp, Ollama and LM Studio: laptops and small servers."
     produces = "gguf"
+    place = 3
     precisions = (
         Precision("q8_0", 1.07, EIGHT_BIT),
         Precision("f16", 2, HALF),

@@ -33,6 +33,7 @@ class Int8(Format):
     label = "Safetensors, 8-bit weights"
     purpose = "A quarter of the size; evaluated and served here, fastest on processors."
     produces = "int8"
+    place = 1
     precisions = (Precision("int8", 1.0, EIGHT_BIT),)
     suffixes = (".int8.safetensors",)
 

@@ -24,6 +24,7 @@ class Merged(Plain):
     label = "Merged LoRA adapter"
     purpose = "An adapter and its base as one whole version, which can be trained and served."
     produces = "safetensors"
+    place = 6
     precisions = (Precision("fp32", 4, EXACT),)
     packages = ("peft",)
     extra = "worker"

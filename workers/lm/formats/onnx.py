@@ -27,6 +27,7 @@ class Onnx(Format):
     label = "ONNX"
     purpose = "For onnxruntime and what is built on it, on servers, phones and in browsers."
     produces = "onnx"
+    place = 4
     precisions = (Precision("fp32", 4, EXACT),)
     packages = ("onnx", "onnxruntime", "onnxscript")
     extra = "formats"

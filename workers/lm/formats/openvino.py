@@ -29,6 +29,7 @@ class OpenVino(Format):
     label = "OpenVINO"
     purpose = "For OpenVINO on Intel processors and graphics."
     produces = "openvino"
+    place = 5
     precisions = (Precision("fp16", 2, HALF), Precision("fp32", 4, EXACT))
     packages = ("openvino", "onnx", "onnxscript")
     extra = "openvino"

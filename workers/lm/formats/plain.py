@@ -32,6 +32,7 @@ class Plain(Format):
     label = "Safetensors"
     purpose = "The same model in half the size, or back in full precision, for any tool."
     produces = "safetensors"
+    place = 2
     precisions: ClassVar[tuple[Precision, ...]] = (
         Precision("bf16", 2, HALF),
         Precision("fp16", 2, HALF),
