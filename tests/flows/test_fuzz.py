@@ -78,7 +78,8 @@ def world(ana, ben, team, tmp_path):
     return {
         "ids": {
             "approvals": 1, "config-revisions": version.config_revision_id,
-            "configs": version.config_revision.config_id, "conversions": conversion.pk, "dataset-versions": data.pk,
+            "configs": version.config_revision.config_id, "conversions": conversion.pk,
+            "dataset-versions": data.pk,
             "datasets": data.dataset_id, "deployments": deployment.pk, "evaluations": 1,
             "jobs": job.pk, "model-versions": served.pk, "models": model.pk, "users": other.pk,
             "tokens": token.pk, "teams": team.slug, "environments": "development",

@@ -1,4 +1,4 @@
-"""Conversions through the API and the pages: started, read, hidden from others, never by accident."""
+"""Conversions through the API and the pages: started, read, and hidden from others."""
 
 # Fixtures are imported and then named as arguments.
 # ruff: noqa: F401, F811
