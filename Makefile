@@ -6,6 +6,7 @@
 #   make lint · make types · make contracts · make check (all of these and the tests)
 #   make chaos   break installations by seeds: SEEDS=20 FIRST=1 FAULTS=name,name
 #   make chaos-crashes   kill -9 every kind of process, and move jobs between machines
+#   make formats   a trained model in every format, with sizes, perplexity and agreement
 #   make chaos-mutants   take safeguards out and see that chaos notices
 #   make migrate · make messages · make format · make lock · make browser
 
@@ -18,7 +19,7 @@ NOWHERE := DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://1
 	SECRET_KEY=no-stack-is-running
 
 .DEFAULT_GOAL := up
-.PHONY: up demo worker test chaos chaos-crashes chaos-mutants lint types contracts check migrate \
+.PHONY: up demo worker test chaos chaos-crashes chaos-mutants lint types contracts check formats migrate \
 	messages format lock browser env-run env-worker env-dev
 
 up: env-run
@@ -42,6 +43,13 @@ chaos: env-dev
 
 chaos-crashes: env-dev
 	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/flows/test_crashes.py tests/flows/test_joining.py tests/flows/test_two_machines.py -q -s $(ARGS)
+
+# Every format of a trained model, GGUF in stock llama.cpp too (compiled once, some minutes).
+formats: env-dev
+	@$(PYTHON) -m launcher.bootstrap formats openvino
+	@test -x "$(VENV)-llama/bin/python" || $(PY) -m venv "$(VENV)-llama"
+	@"$(VENV)-llama/bin/python" -m pip install --quiet llama-cpp-python==0.3.36
+	$(PY) benchmarks/formats.py --llama "$(VENV)-llama/bin/python" $(ARGS)
 
 chaos-mutants: env-dev
 	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/chaos/test_mutants.py -q -s $(ARGS)

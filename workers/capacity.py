@@ -10,7 +10,10 @@ from typing import Any
 
 import psutil
 
-PACKAGES = ("torch", "transformers", "safetensors", "tokenizers", "numpy")
+PACKAGES = (
+    "torch", "transformers", "safetensors", "tokenizers", "numpy", "peft", "gguf", "onnx",
+    "onnxruntime", "onnxscript", "openvino",
+)  # fmt: skip
 
 
 def capacity() -> dict[str, Any]:

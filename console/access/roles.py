@@ -58,6 +58,7 @@ GRANTS: dict[str, tuple[set[Role], Scope]] = {
     "registry.evaluate_version": (_BUILDERS, Scope.WRITE),
     "registry.reproduce_version": (_BUILDERS, Scope.WRITE),
     "registry.scan_version": (_BUILDERS, Scope.WRITE),
+    "registry.convert_version": (_BUILDERS, Scope.WRITE),
     "registry.quarantine_version": (_ADMINS, Scope.WRITE),
     "registry.set_alias": (_BUILDERS, Scope.WRITE),
     "registry.move_stage": (_BUILDERS, Scope.WRITE),

@@ -85,6 +85,8 @@ LABELS: dict[str, str | Promise] = {
     "model_version.registered": _("Model version registered"),
     "model_version.import_started": _("Import of a model version started"),
     "model_version.scanned": _("Model version scanned"),
+    "model_version.conversion_started": _("Conversion started"),
+    "conversion.refused": _("Conversion kept back by its gate"),
     "model_version.ready": _("Model version ready"),
     "model_version.failed": _("Model version failed"),
     "model_version.noted": _("Notes of a model version changed"),

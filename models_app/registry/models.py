@@ -48,6 +48,8 @@ class ModelVersion(models.Model):
     digest = models.CharField(max_length=64, blank=True)
     manifest = models.JSONField(default=dict)
     size_bytes = models.BigIntegerField(default=0)
+    #: What the files are: see `formats.py`. Everything trained is safetensors.
+    format = models.CharField(max_length=32, default="safetensors")
     #: Shape of the model: parameters, layers, width, context, vocabulary, tokenizer kind.
     facts = models.JSONField(default=dict)
     #: Final metrics of the training (loss, validation_loss, tokens, seconds, …).
@@ -67,6 +69,10 @@ class ModelVersion(models.Model):
     )
     base_version = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.PROTECT, related_name="derived"
+    )
+    #: The version of which this one is another format; `base_version` is of trainings.
+    source_version = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="formats"
     )
     code_version = models.CharField(max_length=80, blank=True)
     environment = models.JSONField(default=dict)
@@ -194,11 +200,63 @@ class Evaluation(models.Model):
         return self.version.model.team_id
 
 
+class Conversion(models.Model):
+    """A version written in another format, with how far it is from its source.
+
+    `output` is made with the conversion and gets ready only when `report` keeps every limit of
+    `gate`; otherwise it fails, has no files, and the report stays here.
+    """
+
+    source = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="conversions")
+    source_digest = models.CharField(max_length=64)
+    output = models.OneToOneField(ModelVersion, on_delete=models.PROTECT, related_name="conversion")
+    #: Name in the catalogue of formats, and the precision within it.
+    format = models.CharField(max_length=32)
+    precision = models.CharField(max_length=16)
+    dataset_version = models.ForeignKey(
+        "datasets.DatasetVersion", null=True, on_delete=models.PROTECT, related_name="conversions"
+    )
+    #: Measure -> {limit, default}: what differs was chosen by whoever started it.
+    gate = models.JSONField(default=dict)
+    job = models.OneToOneField(
+        "jobs.Job", null=True, on_delete=models.PROTECT, related_name="conversion"
+    )
+    report = models.JSONField(default=dict)
+    created_at = models.DateTimeField(default=now, editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    team_path = "source__model__team_id"
+    objects = TeamQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("conversion")
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.source} as {self.target}"
+
+    @property
+    def target(self) -> str:
+        """Format and precision, such as `gguf q8_0`; `int8` says both."""
+        same = self.format == self.precision
+        return self.format if same else f"{self.format} {self.precision}"
+
+    @property
+    def team_id(self) -> int:
+        return self.source.model.team_id
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether every limit was kept; None as long as nothing was measured."""
+        return self.report.get("passed") if self.report else None
+
+
 # Django finds the tables of an app through this module.
 from models_app.registry.drafts import Draft  # noqa: E402
 from models_app.registry.records import CardText, Reproduction, VersionRecord  # noqa: E402
 
 __all__ = [
-    "Alias", "AliasMove", "CardText", "Draft", "Evaluation", "ImportToken", "Model", "ModelVersion",
-    "Reproduction", "RunParam", "StageMove", "Tag", "TrainingRun", "VersionRecord", "VersionScan",
+    "Alias", "AliasMove", "CardText", "Conversion", "Draft", "Evaluation", "ImportToken", "Model",
+    "ModelVersion", "Reproduction", "RunParam", "StageMove", "Tag", "TrainingRun", "VersionRecord",
+    "VersionScan",
 ]  # fmt: skip

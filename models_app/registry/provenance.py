@@ -14,7 +14,7 @@ from models_app.core.digests import digest_json
 from models_app.datasets.models import DatasetVersion
 from models_app.jobs.models import Job, JobAttempt
 from models_app.registry.evidence import RECIPE, Item, version_evidence
-from models_app.registry.models import ModelVersion
+from models_app.registry.models import Conversion, ModelVersion
 
 Json = dict[str, Any]
 
@@ -50,6 +50,9 @@ def version_provenance(version: ModelVersion) -> Json:
         "source": version.source or None,
         "items": [item.to_dict(version) for item in items],
         "scan": _scan(version),
+        "format": version.format,
+        "source_version": _base(version.source_version) if version.source_version else None,
+        "conversion": _conversion(version),
         "job": _job(job) if job else None,
         "log": {
             "sha256": version.log_digest,
@@ -158,6 +161,21 @@ def _scan(version: ModelVersion) -> Json | None:
         "at": scan.created_at,
         "counts": scan.report.get("counts", {}),
         "job_url": url("api_job_detail", scan.produced_by_id),
+    }
+
+
+def _conversion(version: ModelVersion) -> Json | None:
+    row = Conversion.objects.filter(output=version).first()
+    if row is None:
+        return None
+    return {
+        "id": row.pk,
+        "url": url("api_conversion", row.pk),
+        "format": row.format,
+        "precision": row.precision,
+        "source_digest": row.source_digest,
+        "gate": row.gate,
+        "passed": row.passed,
     }
 
 

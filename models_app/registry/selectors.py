@@ -9,7 +9,15 @@ from django.db.models import Count, Max, Prefetch, Q, QuerySet
 
 from models_app.core.actor import Actor
 from models_app.core.blobs import blob_open
-from models_app.registry.models import Alias, Evaluation, Model, ModelVersion, Reproduction
+from models_app.registry.formats import formats_for
+from models_app.registry.models import (
+    Alias,
+    Conversion,
+    Evaluation,
+    Model,
+    ModelVersion,
+    Reproduction,
+)
 from models_app.registry.states import Family, Stage, VersionState
 
 
@@ -84,7 +92,7 @@ def version_list(
     rows = version_rows(actor=actor, model=model, state=state, team=team, stage=stage)
     return rows.select_related(
         "model__team", "produced_by__created_by", "dataset_version__dataset__team",
-        "config_revision__config", "base_version__model",
+        "config_revision__config", "base_version__model", "source_version__model",
     ).prefetch_related(
         Prefetch("evaluations", Evaluation.objects.select_related("dataset_version__dataset"))
     )  # fmt: skip
@@ -128,10 +136,35 @@ def version_numbered(*, actor: Actor, team: str, name: str, number: int) -> Mode
     )
 
 
-def versions_ready(*, actor: Actor, team: Any = None) -> QuerySet[ModelVersion]:
-    """What can be evaluated, deployed or trained further: whole models, no adapters."""
+def versions_ready(*, actor: Actor, team: Any = None, ability: str = "") -> QuerySet[ModelVersion]:
+    """What can be used: whole models, no adapters.
+
+    `ability` narrows it to formats for that, see `formats.ABILITIES`.
+    """
     rows = version_list(actor=actor, state=VersionState.READY).exclude(model__family=Family.ADAPTER)
+    if ability:
+        rows = rows.filter(format__in=formats_for(ability))
     return rows if team is None else rows.filter(model__team=team)
+
+
+def conversion_list(
+    *, actor: Actor, version: int | None = None, format: str = ""
+) -> QuerySet[Conversion]:
+    """Conversions of your teams' versions, newest first."""
+    rows = Conversion.objects.visible_to(actor).select_related(
+        "source__model__team", "output__model__team", "job__created_by",
+        "dataset_version__dataset__team",
+    )  # fmt: skip
+    if version is not None:
+        rows = rows.filter(source_id=version)
+    if format:
+        rows = rows.filter(format=format)
+    return rows.order_by("-id")
+
+
+def conversion_get(*, actor: Actor, conversion_id: int) -> Conversion:
+    """One conversion, or NotFound."""
+    return conversion_list(actor=actor).get_visible(actor, pk=conversion_id)  # type: ignore[attr-defined, no-any-return]
 
 
 def evaluation_list(

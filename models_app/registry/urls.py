@@ -6,6 +6,7 @@ from models_app.registry.api import (
     aliases,
     cards,
     continuing,
+    conversions,
     evaluations,
     imports,
     models,
@@ -102,6 +103,9 @@ urlpatterns = [
     path("training-runs/<int:pk>/params", runs.RunParamsApi.as_view(), name="api_run_params"),
     path("training-runs/<int:pk>/tags", tags.RunTagsApi.as_view(), name="api_run_tags"),
     path("training-runs/<int:pk>/end", runs.RunEndApi.as_view(), name="api_run_end"),
+    path("conversions", conversions.ConversionListApi.as_view(), name="api_conversion_list"),
+    path("conversions/formats", conversions.FormatListApi.as_view(), name="api_format_list"),
+    path("conversions/<int:pk>", conversions.ConversionDetailApi.as_view(), name="api_conversion"),
     path("evaluations", evaluations.EvaluationListApi.as_view(), name="api_evaluation_list"),
     path("evaluations/<int:pk>", evaluations.EvaluationDetailApi.as_view(), name="api_evaluation"),
     path(

@@ -10,6 +10,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from models_app.curation.services import data_policy_change
 from models_app.registry.services import (
+    conversion_start,
     evaluation_start,
     model_create,
     run_begin,
@@ -73,6 +74,7 @@ def world(ana, ben, team, tmp_path):
     protected = serving(ana, team, env="staging", name="third")
     evaluation = evaluation_start(actor=ana, version=served, dataset_version=data)
     job = submitted(team)
+    conversion = conversion_start(actor=ana, version=served, format="int8")
     other = UserFactory(name="Zoe")
     token = ApiTokenFactory(user=ana, scopes=["read"])
     policy = data_policy_change(actor=ana, team=team, spec={})
@@ -82,7 +84,8 @@ def world(ana, ben, team, tmp_path):
     return {
         "ids": {
             "approvals": 1, "config-revisions": version.config_revision_id,
-            "configs": version.config_revision.config_id, "dataset-versions": data.pk,
+            "configs": version.config_revision.config_id, "conversions": conversion.pk,
+            "dataset-versions": data.pk,
             "datasets": data.dataset_id, "deployments": deployment.pk, "evaluations": 1,
             "jobs": job.pk, "model-versions": served.pk, "models": model.pk, "users": other.pk,
             "tokens": token.pk, "teams": team.slug, "environments": "development",
@@ -100,7 +103,8 @@ def world(ana, ben, team, tmp_path):
             "required_approvals": 1, "expires_after_h": 24, "to": 1, "revision": 1, "replicas": 1,
             "slug": "letters", "admin": None, "email": "ben@example.com", "role": "viewer",
             "scopes": ["read"], "expires_in_days": 3, "grace_minutes": 0, "is_admin": False,
-            "split": "validation", "max_documents": 10, "threads": 1, "text_field": "text",
+            "split": "validation", "format": "safetensors", "precision": "", "gate": {},
+            "pool": "", "resources": {}, "max_documents": 10, "threads": 1, "text_field": "text",
             "document": "auto", "validation_fraction": 0.1, "seed": 1, "path": "none.txt",
             "tags": {"owner": "a"}, "run": run.pk, "expected": None, "state": "succeeded",
             "points": [{"name": "loss", "step": 1, "value": 2.5}],

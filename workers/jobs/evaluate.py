@@ -11,6 +11,7 @@ from models_app.core.errors import FieldError
 from models_app.datasets.models import DatasetVersion
 from models_app.datasets.states import VersionState as DatasetState
 from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
+from models_app.registry.formats import format_check
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.evaluations import evaluation_complete
 from models_app.registry.states import VersionState
@@ -49,6 +50,7 @@ class Evaluate(JobKind):
                 % {"version": version, "state": version.state},
             )
         version_whole(version, "version")
+        format_check(version, "evaluate", "version")
         data = DatasetVersion.objects.filter(pk=params.dataset_version, dataset__team=team).first()
         if data is None:
             raise FieldError("dataset_version", _("Choose a dataset version of the same team."))

@@ -11,6 +11,7 @@ from models_app.configs.models import ConfigRevision
 from models_app.configs.specs import ServingSpec
 from models_app.core.actor import Actor
 from models_app.core.teams import teams_where
+from models_app.registry.formats import formats_for
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import Family, VersionState
 
@@ -35,7 +36,9 @@ LABELS = {
 def deployable(actor: Actor, perm: str, team: Any = None) -> list[ModelVersion]:
     """Ready versions of the teams in which the actor may deploy, newest first per model."""
     teams = [team] if team is not None else teams_where(actor, perm)
-    rows = ModelVersion.objects.filter(state=VersionState.READY, model__team__in=teams)
+    rows = ModelVersion.objects.filter(
+        state=VersionState.READY, model__team__in=teams, format__in=formats_for("serve")
+    )
     rows = rows.exclude(model__family=Family.ADAPTER)
     ordered = rows.order_by("model__team__slug", "model__name", "-number")
     return list(ordered.select_related("model__team")[:MOST_VERSIONS])

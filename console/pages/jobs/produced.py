@@ -24,6 +24,10 @@ def produced_by(job: Job) -> list[dict[str, str]]:
         model = model_version.model
         href = url_or_none("model_version", model.team.slug, model.name, model_version.number)
         found.append({"icon": "cube", "label": str(model_version), "href": href or ""})
+    conversion = getattr(job, "conversion", None)
+    if conversion is not None:
+        href = url_or_none("conversion_detail", conversion.pk)
+        found.append({"icon": "scale", "label": _("Parity report"), "href": href or ""})
     evaluation = getattr(job, "evaluation", None)
     if evaluation is not None:
         model = evaluation.version.model

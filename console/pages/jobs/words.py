@@ -5,6 +5,7 @@ from django.utils.translation import gettext_noop as _
 #: Labels of the kinds; pages translate them where they show them.
 KINDS = (
     _("Check a dataset version"),
+    _("Convert a model version"),
     _("Evaluate a model version"),
     _("Import a dataset version"),
     _("Prepare a dataset version"),
@@ -15,8 +16,10 @@ KINDS = (
 )
 #: Stages that runs report.
 STAGES = (
+    _("answering"),
     _("cleaning"),
     _("comparing"),
+    _("converting"),
     _("evaluating"),
     _("learning"),
     _("loading"),

@@ -5,6 +5,7 @@ from django.urls import path
 from console.pages.registry import (
     actions,
     catalogue,
+    conversions,
     evaluations,
     explaining,
     importing,
@@ -47,6 +48,8 @@ urlpatterns = [
     ),
     path("checkpoints/<int:pk>/keep/", explaining.checkpoint_keep, name="checkpoint_keep"),
     path("checkpoints/<int:pk>/file/", explaining.checkpoint_file, name="checkpoint_file"),
+    path(f"{VERSION}convert/", conversions.conversion_new, name="conversion_new"),
+    path("conversions/<int:pk>/", conversions.conversion_detail, name="conversion_detail"),
     path("training/new/", training.training_new, name="training_new"),
     path("training/plan/", training.training_plan_view, name="training_plan"),
     path("evaluations/new/", evaluations.evaluation_new, name="evaluation_new"),

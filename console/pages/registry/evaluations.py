@@ -50,7 +50,7 @@ class EvaluationForm(forms.Form):
         super().__init__(*args, **kwargs)
         versions = [
             row
-            for row in selectors.versions_ready(actor=actor)[:MOST_CHOICES]
+            for row in selectors.versions_ready(actor=actor, ability="evaluate")[:MOST_CHOICES]
             if actor.has_perm(PERM, row)
         ]
         data = data_ready(actor=actor)[:MOST_CHOICES]

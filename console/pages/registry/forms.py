@@ -144,9 +144,9 @@ class TrainingForm(PlacingForm):
         }
         self.bases = {
             str(row.pk): row
-            for row in selectors.versions_ready(actor=actor).filter(model__team__in=teams)[
-                :MOST_CHOICES
-            ]
+            for row in selectors.versions_ready(actor=actor, ability="train").filter(
+                model__team__in=teams
+            )[:MOST_CHOICES]
         }
 
     def _choices(self) -> None:

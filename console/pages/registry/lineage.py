@@ -86,6 +86,10 @@ def _sources(version: ModelVersion) -> list[Box]:
     if version.base_version:
         base = version.base_version
         found.append(Box(title=str(base), sub=_("base version"), href=version_url(base), column=0))
+    if version.source_version:
+        source = version.source_version
+        sub = _("source of the format")
+        found.append(Box(title=str(source), sub=sub, href=version_url(source), column=0))
     return found
 
 
@@ -120,6 +124,10 @@ def _results(version: ModelVersion) -> list[Box]:
     found += [
         Box(title=str(row), sub=_("trained further"), href=version_url(row), column=3)
         for row in derived
+    ]
+    formats = version.formats.select_related("model__team").order_by("-id")[:4]
+    found += [
+        Box(title=str(row), sub=row.format, href=version_url(row), column=3) for row in formats
     ]
     return found
 

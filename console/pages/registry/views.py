@@ -18,6 +18,7 @@ from models_app.core.errors import FieldError, NotFound
 from models_app.core.teams import team_rows, teams_where
 from models_app.registry import selectors
 from models_app.registry.comparison import version_compare
+from models_app.registry.formats import ABILITIES, formats_for
 from models_app.registry.models import Model, ModelVersion
 from models_app.registry.states import Stage, VersionState
 from models_app.registry.use import version_uses
@@ -88,7 +89,9 @@ def model_detail(request: HttpRequest, team: str, name: str) -> HttpResponse:
     rows = selectors.version_list(actor=actor, model=model, state=state, stage=stage)
     rows = rows.prefetch_related("aliases", "tags")
     page = Paginator(rows, 25).get_page(request.GET.get("page"))
-    newest = selectors.version_list(actor=actor, model=model, state=VersionState.READY).first()
+    ready = selectors.version_list(actor=actor, model=model, state=VersionState.READY)
+    # What is offered for deployment must be something that is served here.
+    newest = ready.filter(format__in=formats_for("serve")).first() or ready.first()
     return render(
         request,
         "models/detail.html",
@@ -145,6 +148,9 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
             "settings": _settings(version),
             "lineage": lineage(version),
             "scan": scan_shown(version),
+            "formats": list(selectors.conversion_list(actor=actor, version=version.pk)[:50]),
+            "conversion": getattr(version, "conversion", None),
+            "able": ABILITIES.get(version.format, set()),
             "others": _others(actor, version),
             "may": may,
             "uses": version_uses(version) if may["quarantine"] else [],
@@ -212,6 +218,7 @@ def _may(actor: Any, row: Model | ModelVersion) -> dict[str, bool]:
     return {
         "train": actor.has_perm("registry.add_version", row),
         "change": actor.has_perm("registry.change_model", row),
+        "convert": actor.has_perm("registry.convert_version", row),
         "evaluate": actor.has_perm("registry.evaluate_version", row),
         "scan": actor.has_perm("registry.scan_version", row),
         "quarantine": actor.has_perm("registry.quarantine_version", row),

@@ -29,6 +29,7 @@ from models_app.deployments.services.rollouts import begin_rollout
 from models_app.deployments.services.settings import chosen_settings
 from models_app.deployments.services.standing import ask_again
 from models_app.deployments.states import ALLOWED, RevisionState
+from models_app.registry.formats import format_check
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import VersionState
 from models_app.registry.use import version_whole
@@ -54,7 +55,7 @@ def revision_create(
     row = locked(deployment)
     settings = chosen_settings(actor, row, spec, config_revision)
     checked = settings.spec
-    _check_version(actor, row, model_version)
+    _check_version(actor, row, model_version, checked)
     revision = Revision(
         deployment=row,
         number=(row.revisions.aggregate(top=Max("number"))["top"] or 0) + 1,
@@ -129,7 +130,9 @@ def _own_config(actor: Actor, row: Deployment, spec: ServingSpec) -> ConfigRevis
     return config_revise(actor=author, team=row.team, kind="serving", name=row.name, spec=spec)
 
 
-def _check_version(actor: Actor, deployment: Deployment, version: ModelVersion) -> None:
+def _check_version(
+    actor: Actor, deployment: Deployment, version: ModelVersion, spec: ServingSpec
+) -> None:
     if not can_see(actor, version) or version.team_id != deployment.team_id:
         raise FieldError("model_version", _("There is no such version in this team."))
     version.refresh_from_db(fields=["state"])
@@ -138,6 +141,9 @@ def _check_version(actor: Actor, deployment: Deployment, version: ModelVersion) 
         words = {"version": version, "state": version.get_state_display()}
         raise FieldError("model_version", said % words)
     version_whole(version, "model_version")
+    format_check(version, "serve", "model_version")
+    if version.format == "int8" and spec.dtype != "fp32":
+        raise FieldError("spec.dtype", _("8-bit weights are served with fp32. Choose that."))
 
 
 def _check_is_new(deployment: Deployment, revision: Revision) -> None:

@@ -78,9 +78,8 @@ class ModelVersionOutput(RowSerializer[ModelVersion]):
         fields = [
             "id", "url", "provenance_url", "team", "model", "model_name", "number", "state",
             "stage", "error", "notes", "digest", "manifest", "size_bytes", "facts", "metrics",
-            "job", "dataset_version", "config_revision", "base_version", "seed", "source",
-            "created_at",
-            "ready_at",
+            "job", "dataset_version", "config_revision", "base_version", "format",
+            "source_version", "seed", "source", "created_at", "ready_at",
         ]  # fmt: skip
 
     def get_url(self, row: ModelVersion) -> str:

@@ -3,6 +3,11 @@
 from models_app.registry.services.aliases import ANYWHERE, alias_delete, alias_set
 from models_app.registry.services.cards import card_write
 from models_app.registry.services.continuing import checkpoint_version, training_continue
+from models_app.registry.services.conversions import (
+    conversion_complete,
+    conversion_fail,
+    conversion_start,
+)
 from models_app.registry.services.evaluations import evaluation_complete, evaluation_start
 from models_app.registry.services.importing import (
     model_create_imported,
@@ -49,6 +54,9 @@ __all__ = [
     "alias_set",
     "card_write",
     "checkpoint_version",
+    "conversion_complete",
+    "conversion_fail",
+    "conversion_start",
     "evaluation_complete",
     "evaluation_start",
     "model_create",

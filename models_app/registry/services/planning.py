@@ -18,6 +18,7 @@ from models_app.datasets.models import DatasetVersion
 from models_app.datasets.quality import training_refusal
 from models_app.datasets.states import VersionState as DatasetState
 from models_app.pools.selectors import node_list
+from models_app.registry.formats import format_check
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import VersionState
 from models_app.registry.use import version_whole
@@ -102,6 +103,7 @@ def _check_inputs(
     if base_version.state != VersionState.READY:
         raise FieldError("base_version", _not_ready(base_version))
     version_whole(base_version, "base_version")
+    format_check(base_version, "train", "base_version")
 
 
 def _not_ready(version: DatasetVersion | ModelVersion) -> str:

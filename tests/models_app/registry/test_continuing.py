@@ -158,8 +158,9 @@ class TestDownload:
     def test_holds_every_file_of_the_manifest(self, ben, checkpoint, api_for):
         answer = api_for(ben).get(f"{V1}/checkpoints/{checkpoint.pk}/download")
 
-        pack = tarfile.open(fileobj=io.BytesIO(b"".join(answer.streaming_content)))
-        files = {name.rpartition("/")[2]: pack.extractfile(name).read() for name in pack.getnames()}
+        with tarfile.open(fileobj=io.BytesIO(b"".join(answer.streaming_content))) as pack:
+            names = {name.rpartition("/")[2]: name for name in pack.getnames()}
+            files = {short: pack.extractfile(name).read() for short, name in names.items()}
         assert hashlib.sha256(files["state.json"]).hexdigest() == checkpoint.digest
         for name, facts in json.loads(files["state.json"])["files"].items():
             assert hashlib.sha256(files[name]).hexdigest() == facts["sha256"]

@@ -20,6 +20,8 @@ from transformers.utils import logging as transformers_logging
 from workers.lm.errors import InvalidTraining, UnusableModel
 from workers.lm.families.architectures import CEILINGS, MODEL_TYPES
 from workers.lm.families.presets import PRESETS
+from workers.lm.formats.int8 import is_int8
+from workers.lm.int8 import load_int8
 from workers.lm.tokenizers.saved import end_token
 from workers.lm.training.spec import TrainSpec
 
@@ -135,7 +137,12 @@ def context_of(config: PretrainedConfig) -> int | None:
 
 
 def load_model(folder: Path, dropout: float | None = None) -> PreTrainedModel:
-    """Read a model in fp32 from plain local files, refusing anything incomplete or not finite."""
+    """Read a model in fp32 from plain local files, refusing anything incomplete or not finite.
+
+    One with 8-bit weights computes with them as they are; it cannot be trained.
+    """
+    if is_int8(folder) and dropout is None:
+        return load_int8(folder)
     _check_files(folder)
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if dropout is not None:

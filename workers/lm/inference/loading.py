@@ -16,6 +16,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from workers.lm.errors import UnusableModel
+from workers.lm.formats.int8 import is_int8
+from workers.lm.int8 import load_int8
+
 from .errors import ModelRefused
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -50,7 +54,10 @@ def load(
     """Load from a directory of safetensors; raises `ModelRefused` with the reason."""
     _check_files(directory)
     config = _load_config(directory)
-    model = _load_weights(directory, config, DTYPES[dtype], device)
+    if is_int8(directory):
+        model = _load_int8(directory, dtype, device)
+    else:
+        model = _load_weights(directory, config, DTYPES[dtype], device)
     tokenizer = _load_tokenizer(directory)
     width = vocabulary_width(model)
     if len(tokenizer) > width:
@@ -63,7 +70,7 @@ def load(
         tokenizer=tokenizer,
         context_length=_context_length(config, max_context),
         eos_ids=_eos_ids(model, tokenizer, width),
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=_count(model),
     )
 
 
@@ -143,6 +150,24 @@ def _load_weights(directory: Path, config: Any, dtype: torch.dtype, device: str)
     model.requires_grad_(False)
     placed: PreTrainedModel = model.to(device)  # type: ignore[arg-type]
     return placed
+
+
+def _load_int8(directory: Path, dtype: str, device: str) -> PreTrainedModel:
+    if dtype != "fp32":
+        raise ModelRefused("8-bit weights are served with the number format fp32; choose that.")
+    try:
+        model = load_int8(directory)
+    except UnusableModel as error:
+        raise ModelRefused(str(error)) from error
+    placed: PreTrainedModel = model.to(device)  # type: ignore[arg-type]
+    return placed
+
+
+def _count(model: PreTrainedModel) -> int:
+    """Parameters; 8-bit weights are buffers, and tied ones count once."""
+    whole = {id(value): value.numel() for value in model.parameters()}
+    small = {id(value): value.numel() for value in model.buffers() if value.dtype == torch.int8}
+    return sum((whole | small).values())
 
 
 def vocabulary_width(model: PreTrainedModel) -> int:
