@@ -61,7 +61,10 @@ class Models(Receiver):
     permission = "registry.add_version"
     rows = Model.objects.select_related("team")
     create = staticmethod(model_create)
-    tree = staticmethod(draft_of)
+
+    @staticmethod
+    def tree(row: Model) -> tuple[Manifest, str]:
+        return draft_of(row)
 
     @staticmethod
     def known(row: Model, digests: Sequence[str]) -> dict[str, int]:
