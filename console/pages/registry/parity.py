@@ -51,7 +51,7 @@ WORDS = (
     gettext_noop("OpenVINO"),
     gettext_noop("Merged LoRA adapter"),
     gettext_noop("The same model in half the size, or back in full precision, for any tool."),
-    gettext_noop("A quarter of the size; evaluated and served here, fastest on processors."),
+    gettext_noop("A quarter of the size; evaluated and served here."),
     gettext_noop("For onnxruntime and what is built on it, on servers, phones and in browsers."),
     gettext_noop("One file for llama.cpp, Ollama and LM Studio: laptops and small servers."),
     gettext_noop("For OpenVINO on Intel processors and graphics."),

@@ -31,7 +31,7 @@ def is_int8(folder: Path) -> bool:
 class Int8(Format):
     name = "int8"
     label = "Safetensors, 8-bit weights"
-    purpose = "A quarter of the size; evaluated and served here, fastest on processors."
+    purpose = "A quarter of the size; evaluated and served here."
     produces = "int8"
     place = 1
     precisions = (Precision("int8", 1.0, EIGHT_BIT),)
