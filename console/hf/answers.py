@@ -7,8 +7,8 @@ from urllib.parse import parse_qs
 from django.utils.translation import gettext as _
 
 from console.hf import pushing, shapes
-from console.hf.asking import Answer, Asked, File, Waiting
-from console.hf.repos import Missing, Repo, repo_find, repo_list
+from console.hf.asking import Answer, Asked, File, Text, Waiting
+from console.hf.repos import CARD, Missing, Repo, repo_find, repo_list
 from console.transfer.call import Refused
 from models_app.core.teams import team_rows
 
@@ -16,7 +16,7 @@ from models_app.core.teams import team_rows
 PAGE = 1000
 
 
-def answer(asked: Asked) -> Answer | File | Waiting:
+def answer(asked: Asked) -> Answer | File | Text | Waiting:
     """The answer of a route. Raises SlipwayError (Missing among them) or Refused."""
     route = asked.route
     if route.what in GENERAL:
@@ -99,8 +99,12 @@ def _may_read(repo: Repo, asked: Asked) -> Answer:
     return Answer(data={"status": "ok"})
 
 
-def _file(repo: Repo, asked: Asked) -> File:
+def _file(repo: Repo, asked: Asked) -> File | Text:
     revision = repo.revision(asked.route.revision)
+    if asked.route.path == CARD and revision.number and not revision.has(CARD):
+        card = repo.card(revision)
+        if card:
+            return Text(data=card.encode(), commit=revision.commit)
     return File(entry=revision.file(asked.route.path), commit=revision.commit)
 
 
@@ -110,7 +114,7 @@ GENERAL: dict[str, Callable[[Asked], Answer]] = {
     "create": pushing.create,
     "validate-yaml": pushing.check_card,
 }
-ANSWERS: dict[str, Callable[[Repo, Asked], Answer | File | Waiting]] = {
+ANSWERS: dict[str, Callable[[Repo, Asked], Answer | File | Text | Waiting]] = {
     "info": _info,
     "tree": _tree,
     "paths-info": _paths,

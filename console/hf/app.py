@@ -6,6 +6,7 @@ Hub; errors carry `X-Error-Code`, by which clients tell them apart.
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import logging
 import tempfile
@@ -20,7 +21,7 @@ from django.db import OperationalError, connections
 
 from console.access.tokens import token_find
 from console.hf import answers, pushing
-from console.hf.asking import Answer, Asked, File, Waiting
+from console.hf.asking import Answer, Asked, File, Text, Waiting
 from console.hf.repos import Missing
 from console.hf.routes import Route, route_of
 from console.transfer.call import Call, Gone, Receive, Refused, Scope, Send
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 PREFIX = "/hf/"
 #: Bytes of a request's body, other than a commit or a file.
 BODY = 4 << 20
+#: What clients ask without a token, and what tells nothing about anybody.
+OPEN = ("validate-yaml",)
 #: How long a push waits for its version to be looked at, and how often it asks.
 LOOK_S, LOOK_EVERY_S = 25.0, 0.25
 
@@ -82,16 +85,19 @@ class Hub:
         if route.what == "upload":
             return await self._take_file(call, asked)
         bearer = call.header(b"authorization")
-        if call.method == "POST":
+        known = route.what not in OPEN
+        if call.method == "POST" and known:
             await self._ask(call, lambda: _user(bearer))  # before anything is taken
         with contextlib.ExitStack() as open_files:
             if route.what == "commit":
                 asked = replace(asked, file=open_files.enter_context(await _spooled(call)))
             elif call.method == "POST":
                 asked = replace(asked, body=await _body(call))
-            answer = await self._ask(call, lambda: _find(bearer, asked))
+            answer = await self._ask(call, lambda: _find(bearer if known else None, asked))
         if isinstance(answer, File):
             return await _send_file(call, answer)
+        if isinstance(answer, Text):
+            return await _send_text(call, answer)
         if isinstance(answer, Waiting):
             answer = await self._looked_at(call, answer)
         link = [(b"link", answer.link.encode())] if answer.link else []
@@ -123,8 +129,9 @@ class Hub:
         return waiting.told(waiting.digest)
 
 
-def _find(bearer: str, asked: Asked) -> Answer | File | Waiting:
-    return answers.answer(replace(asked, user=_user(bearer)))
+def _find(bearer: str | None, asked: Asked) -> Answer | File | Text | Waiting:
+    user = _user(bearer) if bearer is not None else None
+    return answers.answer(replace(asked, user=user))
 
 
 def _user(bearer: str) -> Any:
@@ -153,6 +160,12 @@ async def _spooled(call: Call) -> IO[bytes]:
         file.close()
         raise
     return file  # type: ignore[no-any-return]
+
+
+async def _send_text(call: Call, text: Text) -> None:
+    etag = hashlib.sha256(text.data).hexdigest().encode()
+    headers = [(b"x-repo-commit", text.commit.encode()), (b"etag", b'"%s"' % etag)]
+    await call.answer(200, text.data, kind="text/markdown; charset=utf-8", headers=headers)
 
 
 async def _send_file(call: Call, file: File) -> None:

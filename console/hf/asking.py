@@ -56,6 +56,14 @@ class File:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Text:
+    """A text that is made for the answer and lies in no file."""
+
+    data: bytes
+    commit: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Waiting:
     """The answer to a push, as soon as its version is ready; `standing` tells state, error, digest.
 

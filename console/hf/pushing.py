@@ -14,11 +14,13 @@ from console.access.tokens import token_get
 from console.hf.asking import Answer, Asked, Waiting
 from console.hf.commits import read_commit
 from console.hf.receivers import RECEIVERS, Receiver
-from console.hf.repos import EMPTY, MAIN, Repo
+from console.hf.repos import CARD, EMPTY, MAIN, Repo
 from console.transfer.call import Refused
+from models_app.core.blobs import blob_open
 from models_app.core.errors import Conflict, FieldError, PermissionDenied
 from models_app.core.permission import require
 from models_app.core.teams import team_named
+from models_app.core.trees import Put, Remove
 from models_app.registry.models import Model
 from models_app.registry.naming import version_named
 from models_app.registry.services import alias_delete, alias_set
@@ -30,6 +32,8 @@ REGULAR = 5 << 20
 REGULAR_2 = 512 << 20
 #: How long an address for an upload is good for, in seconds.
 UPLOAD_S = 6 * 3600
+#: A README.md that is larger is somebody's own.
+LARGEST_CARD = 1 << 20
 _SALT = "hf-upload"
 
 
@@ -200,8 +204,9 @@ def commit(repo: Repo, asked: Asked) -> Answer | Waiting:
     assert asked.file is not None
     given = read_commit(asked.file)
     uploads_note(actor=asked.user, team=repo.row.team, files=given.sent)
+    changes = [change for change in given.changes if not _is_generated(change)]
     received = receiver.push(
-        actor=asked.user, row=repo.row, changes=given.changes, title=given.title or "push",
+        actor=asked.user, row=repo.row, changes=changes, title=given.title or "push",
         parent=given.parent,
     )  # fmt: skip
 
@@ -214,6 +219,18 @@ def commit(repo: Repo, asked: Asked) -> Answer | Waiting:
     if received.standing is None:
         return told(received.digest)
     return Waiting(standing=received.standing, told=told, digest=received.digest)
+
+
+def _is_generated(change: Put | Remove) -> bool:
+    """Whether it is the card that we made: clients fetch it, add a tag and push it back.
+
+    Kept as a file its figures would never change again.
+    """
+    if not isinstance(change, Put) or change.path != CARD or change.size > LARGEST_CARD:
+        return False
+    with blob_open(change.sha256) as file:
+        head = file.read().decode("utf-8", "replace").split("\n---", 1)[0]
+    return head.startswith("---") and "\n- slipway" in head
 
 
 def _receiver(repo: Repo, asked: Asked) -> type[Receiver]:

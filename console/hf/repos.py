@@ -18,11 +18,14 @@ from models_app.core.permission import require
 from models_app.datasets import selectors as datasets
 from models_app.datasets.models import Dataset, DatasetVersion
 from models_app.registry import selectors as registry
+from models_app.registry.cards import card_text
 from models_app.registry.models import Model, ModelVersion
-from models_app.registry.naming import aliases_of
+from models_app.registry.naming import aliases_of, version_named
 from models_app.registry.states import VersionState
 
 MAIN = "main"
+#: Where clients look for the card of a repository.
+CARD = "README.md"
 #: The commit of a repository in which there is nothing yet.
 EMPTY = "0" * 40
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -61,6 +64,10 @@ class Revision:
     author: str
     files: Sequence[Entry] = field(repr=False)
     facts: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file."""
+        return any(entry.path == path for entry in self.files)
 
     def file(self, path: str) -> Entry:
         """One file, or Missing: clients ask for many that are optional."""
@@ -178,6 +185,12 @@ class Repo:
         if version.state == "quarantined":
             raise Withheld(_("%(version)s is quarantined.") % {"version": version})
         return self.kind.revision(version)
+
+    def card(self, revision: Revision) -> str:
+        """The generated card of a version of a model; empty for datasets."""
+        if not isinstance(self.row, Model):
+            return ""
+        return card_text(version_named(model=self.row, name=f"v{revision.number}"))
 
     def _named(self, name: str) -> Any:
         rows = self.kind.versions(self.row).order_by("-number")

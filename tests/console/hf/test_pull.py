@@ -117,6 +117,25 @@ class TestHuggingfaceHub:
         assert found == [3_000_000, 3_000_000, True]
 
 
+class TestCard:
+    def test_is_generated_and_parsed_by_the_client(self, client_of, ben, team, model_version):
+        model_version(team, FILES)
+        found = client_of(ben).run(
+            """
+            import json
+            from huggingface_hub import HfApi, ModelCard
+            card = ModelCard.load("research/poet")
+            card.data.tags.append("verse")
+            card.push_to_hub("research/poet")
+            print(json.dumps([card.data.library_name, "poet v1" in card.text,
+                              HfApi().list_repo_files("research/poet")]))
+            """
+        )
+
+        # What was made here and comes back is not kept as a file, for its figures would stay.
+        assert found == ["transformers", True, sorted(FILES)]
+
+
 class TestNames:
     def test_aliases_are_branches(self, client_of, ben, team, model_version):
         first, second = (model_version(team, {"config.json": data}) for data in (b"1", b"2"))
