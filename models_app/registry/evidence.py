@@ -20,7 +20,7 @@ from models_app.registry.recording import CODE, ENVIRONMENT, LOG, METRICS, log_b
 #: What an item is to the version.
 INPUT, OUTPUT, RECORD = "input", "output", "record"
 #: The items that decide what comes out of a training; with the seed they are its recipe.
-RECIPE = ("dataset", "config", "base", "checkpoint", "code", "environment")
+RECIPE = ("dataset", "config", "base", "converted", "checkpoint", "code", "environment")
 _NAMES = {ENVIRONMENT: "environment", CODE: "code", LOG: "log", METRICS: "metrics"}
 
 
@@ -82,6 +82,10 @@ def _inputs(version: ModelVersion) -> Iterator[Item]:
     if base is not None:
         yield _tree("base", INPUT, base.digest, base.manifest)
         yield from _files("base", INPUT, base.manifest)
+    if version.source_version is not None:
+        converted = version.source_version
+        yield _tree("converted", INPUT, converted.digest, converted.manifest)
+        yield from _files("converted", INPUT, converted.manifest)
     begun = version.continued_from
     if begun:
         state = begun["manifest"][f"{begun['name']}/state.json"]

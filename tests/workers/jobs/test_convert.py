@@ -100,6 +100,8 @@ class TestConvert:
         assert report["measured_on"]["kind"] == "dataset"
         assert report["perplexity"]["source"] > 1
         came_from = version_provenance(output)
+        inputs = {item["name"]: item["digest"] for item in came_from["items"]}
+        assert inputs["converted"] == version.digest
         assert came_from["source_version"]["digest"] == version.digest
         assert came_from["conversion"]["gate"]["mean_divergence"]["limit"] == 0.02
 
@@ -230,7 +232,7 @@ class TestRefusals:
         with pytest.raises(OSError, match="No space"):
             kind.run(params, kind.load(params, held, tmp_path / "inputs"), ctx)
 
-        assert list(ctx.output_dir.iterdir()) == []
+        assert [path.name for path in ctx.output_dir.iterdir()] == ["record"]
 
     def test_formats_without_their_library_are_refused(self, ana, version, node):
         node.capacity = {"packages": {"torch": "2.13.0"}}
