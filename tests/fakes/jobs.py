@@ -6,6 +6,7 @@ from typing import Any
 
 from models_app.jobs.attempts import attempt_environment, job_fail, job_finish
 from models_app.jobs.claims import job_claim
+from models_app.jobs.inputs import job_load
 from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.models import Job
 from models_app.jobs.states import TERMINAL
@@ -68,7 +69,8 @@ def run_job(job: Job, folder: Path) -> Job:
     kind, params = kind_of(held)
     ctx = RecordingContext(folder / str(job.pk), held.epoch)
     try:
-        inputs = kind.load(params, held, folder / str(job.pk) / "inputs")
+        place = folder / str(job.pk) / "inputs"
+        inputs = job_load(kind=kind, params=params, job=held, folder=place)
         result = kind.run(params, inputs, ctx)
         attempt_environment(job=held, environment=ctx.environment_data)
         stored = kind.store(params, held, result, ctx.output_dir)
