@@ -25,6 +25,7 @@ from models_app.jobs.attempts import (
     job_stopped,
 )
 from models_app.jobs.checkpoints import checkpoint_folder
+from models_app.jobs.inputs import job_load
 from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.log_compaction import log_compact
 from models_app.jobs.models import Job
@@ -109,7 +110,8 @@ class Attempt:
         self._conclude()
 
     def _load(self) -> dict[str, Any]:
-        inputs = self.kind.load(self.params, self.job, self.folder / "inputs")
+        folder = self.folder / "inputs"
+        inputs = job_load(kind=self.kind, params=self.params, job=self.job, folder=folder)
         restore(self.job, self.shipper.say)
         return inputs
 

@@ -20,6 +20,7 @@ from models_app.core.errors import SlipwayError, StaleEpoch
 from models_app.jobs.attempts import job_fail, job_finish
 from models_app.jobs.claims import jobs_claim
 from models_app.jobs.inline import jobs_finish_inline
+from models_app.jobs.inputs import job_load
 from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.logs import log_append
 from models_app.jobs.metrics import metrics_append
@@ -104,7 +105,7 @@ class InlineAttempt:
 
     def _work(self, ctx: InlineContext) -> dict[str, Any] | None:
         try:
-            inputs = self.kind.load(self.params, self.job, NOWHERE)
+            inputs = job_load(kind=self.kind, params=self.params, job=self.job, folder=NOWHERE)
             result = self.kind.run(self.params, inputs, ctx)  # type: ignore[arg-type]
         except (StaleEpoch, DatabaseError):
             raise

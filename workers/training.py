@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from models_app.configs.services import revision_spec
-from models_app.core.blobs import tree_materialise
+from models_app.core.blobs import tree_materialise, tree_verify
 from models_app.core.digests import canonical_json
 from models_app.jobs.kind import JobContext, JobFailed, JobStopped
 from models_app.registry.models import ModelVersion
@@ -18,10 +18,11 @@ ENVIRONMENT, CODE = "environment.json", "code.tar"
 def training_inputs(version: ModelVersion, folder: Path) -> dict[str, Any]:
     """Lay out what a version is trained from: data, base, checkpoint, settings."""
     assert version.dataset_version is not None and version.config_revision is not None
-    data = tree_materialise(version.dataset_version.manifest, folder / "dataset")
+    manifest = version.dataset_version.manifest
+    data = tree_verify(manifest, tree_materialise(manifest, folder / "dataset"))
     base = version.base_version
     if base is not None:
-        tree_materialise(base.manifest, folder / "base")
+        tree_verify(base.manifest, tree_materialise(base.manifest, folder / "base"))
     return {
         "spec": revision_spec(version.config_revision).plain(),
         "train_files": _files(data / "train"),

@@ -228,6 +228,23 @@ def tree_materialise(manifest: Mapping[str, Mapping[str, Any]], folder: Path) ->
     return folder
 
 
+def tree_verify(manifest: Mapping[str, Mapping[str, Any]], folder: Path) -> Path:
+    """Read every file of a tree that was laid out: to the last bit what its digest says, or
+    BlobMissing."""
+    for name, entry in manifest.items():
+        digest = hashlib.sha256()
+        with (folder / name).open("rb") as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+        if digest.hexdigest() != entry["sha256"]:
+            raise BlobMissing(_damaged(name), path=name)
+    return folder
+
+
+def _damaged(name: str) -> str:
+    return _("The stored file of %(name)s is missing or damaged.") % {"name": name}
+
+
 def _lay(name: str, entry: Mapping[str, Any], target: Path) -> None:
     behind = storage.origin()
     for _round in range(3):
@@ -244,8 +261,7 @@ def _lay(name: str, entry: Mapping[str, Any], target: Path) -> None:
         except OSError:
             shutil.copyfile(source, target)
         return
-    said = _("The stored file of %(name)s is missing or damaged.") % {"name": name}
-    raise BlobMissing(said, path=name)
+    raise BlobMissing(_damaged(name), path=name)
 
 
 def _is_whole(path: Path, entry: Mapping[str, Any]) -> bool:

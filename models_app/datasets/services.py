@@ -134,12 +134,13 @@ def version_import_path(
     path: str,
     options: ImportOptions | None = None,
     idempotency_key: str | None = None,
+    rerun_of: Job | None = None,
 ) -> DatasetVersion:
     """Make a version of a file or a directory inside the server's import directory."""
     require(actor, "datasets.change_dataset", dataset)
     entries = [{"name": name, "size": file.stat().st_size} for name, file in import_files(path)]
     source = {"kind": "path", "path": path.strip(), "files": entries}
-    return _version_start(actor, dataset, source, options, idempotency_key)
+    return _version_start(actor, dataset, source, options, idempotency_key, rerun_of)
 
 
 @transaction.atomic
@@ -182,9 +183,10 @@ def version_reimport(
     options = options or ImportOptions(**parameters_of(version.source))
     if source.get("kind") == "path":
         return version_import_path(
-            actor=actor, dataset=version.dataset, path=source["path"], options=options
-        )
-    return _version_start(actor, version.dataset, source, options, None)
+            actor=actor, dataset=version.dataset, path=source["path"], options=options,
+            rerun_of=version.produced_by,
+        )  # fmt: skip
+    return _version_start(actor, version.dataset, source, options, None, version.produced_by)
 
 
 def _checked_names(files: Sequence[dict[str, Any]]) -> list[str]:
@@ -211,6 +213,7 @@ def _version_start(
     source: dict[str, Any],
     options: ImportOptions | None,
     idempotency_key: str | None,
+    rerun_of: Job | None = None,
 ) -> DatasetVersion:
     """The pending row and the job that fills it, in one transaction."""
     if idempotency_key:
@@ -237,6 +240,7 @@ def _version_start(
         params={"dataset_version": version.pk, **options.model_dump(mode="json")},
         title=f"Import {dataset.name} v{version.number}",
         idempotency_key=idempotency_key,
+        rerun_of=rerun_of,
     )
     version.produced_by = job
     version.save(update_fields=["produced_by"])

@@ -64,6 +64,9 @@ class JobOutput(serializers.ModelSerializer[Job]):
     team = serializers.CharField(source="team.slug")
     created_by = serializers.CharField(source="created_by.email", default=None)
     params = serializers.DictField()
+    inputs = serializers.ListField(
+        child=serializers.DictField(), help_text="What it reads: role, name and digest of each"
+    )
     result = serializers.DictField(allow_null=True)
     pool = serializers.CharField(source="pool.name")
     node_selector = serializers.DictField(child=serializers.CharField())
@@ -72,9 +75,9 @@ class JobOutput(serializers.ModelSerializer[Job]):
     class Meta:
         model = Job
         fields = [
-            "id", "url", "team", "kind", "title", "params", "params_digest", "state", "reason_code",
-            "reason", "pool", "cpus", "memory_mib", "disk_mib", "gpus", "node_selector", "priority",
-            "epoch", "node_name", "hold_until", "percent", "stage", "step", "total_steps", "eta_s",
+            "id", "url", "team", "kind", "title", "params", "params_digest", "inputs", "state",
+            "reason_code", "reason", "pool", "cpus", "memory_mib", "disk_mib", "gpus",
+            "node_selector", "priority", "epoch", "node_name", "hold_until", "percent", "stage", "step", "total_steps", "eta_s",
             "log_seq", "result", "rerun_of", "created_by", "created_at",
             "started_at", "finished_at", "cancel_requested_at",
         ]  # fmt: skip

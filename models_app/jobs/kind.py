@@ -1,10 +1,12 @@
 """The contract of a job kind: one class, one file in `workers/jobs/`.
 
-Life of a job: `check` (web, before the row exists) → `load` (worker, database open) → `run` (child
-process: no database, no Django models) → `apply` (worker, in the transaction that finishes the
-job). `ended` is called, also in a transaction, when the job ends without success.
+Life of a job: `check` and `inputs` (web, before the row exists) → `inputs` again and `load`
+(worker, database open) → `run` (child process: no database, no Django models) → `apply` (worker, in
+the transaction that finishes the job). `ended` is called, also in a transaction, when the job ends
+without success.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -13,6 +15,16 @@ from pydantic import BaseModel, ConfigDict
 
 from models_app.core.catalog import Catalog
 from models_app.core.validation import parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One thing that a job reads, as it is now; `problem` says why it must not be used."""
+
+    role: str
+    name: str
+    digest: str
+    problem: str = ""
 
 
 class Params(BaseModel):
@@ -109,6 +121,10 @@ class JobKind:
     def resources(self, params: Any) -> dict[str, Any]:
         """What a job of these parameters asks for if it does not say: `resources.Resources`."""
         return {}
+
+    def inputs(self, params: Any) -> list[Input]:
+        """What `run` will read. Recorded when it is submitted, compared when an attempt starts."""
+        return []
 
     def load(self, params: Any, job: Any, folder: Path) -> dict[str, Any]:
         """Collect what `run` needs from the database, as JSON; files go under `folder`."""

@@ -47,6 +47,7 @@ class DownloadQuery(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
     after: int = Field(0, ge=0, le=1 << 62)
+    until: int | None = Field(None, ge=0, le=1 << 62)
     gzip: bool = False
 
 
@@ -99,7 +100,11 @@ class JobLogTextApi(APIView):
     """The log as plain text, from a number on if `after` is given; `gzip=1` packs it."""
 
     @extend_schema(
-        parameters=[OpenApiParameter("after", int), OpenApiParameter("gzip", bool)],
+        parameters=[
+            OpenApiParameter("after", int),
+            OpenApiParameter("until", int),
+            OpenApiParameter("gzip", bool),
+        ],
         responses={(200, "text/plain"): OpenApiTypes.STR},
     )
     def get(self, request: Request, pk: int) -> StreamingHttpResponse:
@@ -134,7 +139,7 @@ def log_hits(job: Job, query: LogSearchQuery) -> dict[str, Any]:
 
 def log_download(job: Job, query: DownloadQuery) -> StreamingHttpResponse:
     """The log as a text file, streamed: a chunk at a time is in memory, however long it is."""
-    blocks = logs.log_blocks(job=job, after=query.after)
+    blocks = logs.log_blocks(job=job, after=query.after, until=query.until)
     parts: Iterable[bytes] = (block.encode("utf-8", "replace") for block in blocks)
     name, kind = f"job-{job.pk}.log", "text/plain; charset=utf-8"
     if query.gzip:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Max, Min
 
 from models_app.core.errors import StaleEpoch
 from models_app.events.publish import publish_now
@@ -198,13 +199,23 @@ def log_text(*, job: Job, after: int = 0) -> Iterator[str]:
             yield f"{line}\n"
 
 
-def log_blocks(*, job: Job, after: int = 0) -> Iterator[str]:
-    """The log as text, some thousand lines at a time, for download."""
+def log_blocks(*, job: Job, after: int = 0, until: int | None = None) -> Iterator[str]:
+    """The log as text, some thousand lines at a time, for download; up to the line `until`."""
     for page in log_pages(job_id=job.pk, after=after):
         yield "".join(
             f"{at} {level.upper():<7} {f'[{stream}] ' if stream == GAP_STREAM else ''}{text}\n"
-            for _, at, _, stream, level, text in page
+            for seq, at, _, stream, level, text in page
+            if until is None or seq <= until
         )
+        if until is not None and page and page[-1][0] >= until:
+            return
+
+
+def attempt_lines(*, job: Job) -> dict[int, tuple[int, int]]:
+    """Numbers of the first and the last line that is kept of each attempt, by its epoch."""
+    rows = LogChunk.objects.filter(job=job).values("epoch")
+    found = rows.annotate(first=Min("first_seq"), last=Max("last_seq")).order_by("epoch")
+    return {row["epoch"]: (row["first"], row["last"]) for row in found}
 
 
 def log_closed(job: Job) -> bool:

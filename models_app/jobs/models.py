@@ -20,6 +20,8 @@ class Job(TeamOwned):
     title = models.CharField(max_length=200)
     params = models.JSONField(default=dict)
     params_digest = models.CharField(max_length=64)
+    #: What it reads, with the digests of the moment it was submitted: [{role, name, digest}].
+    inputs = models.JSONField(default=list)
     state = models.CharField(max_length=20, choices=JobState.choices, default=JobState.CREATED)
     reason_code = models.CharField(max_length=20, choices=ReasonCode.choices, blank=True)
     reason = models.TextField(blank=True, help_text="Why it ended so, and what to do")

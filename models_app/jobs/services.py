@@ -15,6 +15,7 @@ from models_app.core.permission import require
 from models_app.core.states import advance
 from models_app.core.validation import parse
 from models_app.jobs.attempts import job_stopped
+from models_app.jobs.inputs import inputs_recorded
 from models_app.jobs.kind import job_kinds, kind_of
 from models_app.jobs.models import Job
 from models_app.jobs.placement import first_place, place_on_commit
@@ -67,6 +68,7 @@ def job_submit(
         title=clean_title(title or job_kind.title(checked)),
         params=checked.model_dump(mode="json"),
         params_digest=digest_json(checked.model_dump(mode="json")),
+        inputs=inputs_recorded(job_kind, checked),
         priority=priority,
         max_attempts=job_kind.max_attempts,
         timeout_s=timeout_s,

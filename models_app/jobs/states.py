@@ -97,6 +97,7 @@ class ReasonCode(models.TextChoices):
     NODE_LOST = "node_lost", _("The node stopped answering")
     LEASE_EXPIRED = "lease_expired", _("The worker stopped answering")
     INTEGRITY = "integrity", _("Stored data is damaged")
+    INPUT_CHANGED = "input_changed", _("What it reads has changed")
     TIMEOUT = "timeout", _("It took too long")
     CANCELED_BY = "canceled_by", _("Cancelled")
     PREEMPTED = "preempted", _("Gave way to a more urgent job")

@@ -8,6 +8,7 @@ from models_app.core.clock import stamp
 from models_app.jobs.attempts import attempt_environment, checkpoint_record, job_fail, job_finish
 from models_app.jobs.checkpoints import checkpoint_folder
 from models_app.jobs.claims import job_claim
+from models_app.jobs.inputs import job_load
 from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.logs import log_append
 from models_app.jobs.metrics import metrics_append
@@ -76,7 +77,8 @@ def run_job(job: Job, folder: Path, *, keep: bool = False) -> Job:
     kept = checkpoint_folder(job.pk) if keep else None
     ctx = RecordingContext(folder / str(job.pk), held.epoch, kept)
     try:
-        inputs = kind.load(params, held, folder / str(job.pk) / "inputs")
+        place = folder / str(job.pk) / "inputs"
+        inputs = job_load(kind=kind, params=params, job=held, folder=place)
         result = kind.run(params, inputs, ctx)
         _ship(held, ctx, keep=keep)
         stored = kind.store(params, held, result, ctx.output_dir)

@@ -7,11 +7,20 @@ from django.conf import settings
 
 from models_app.core.blobs import tree_materialise, tree_put
 from models_app.core.errors import FieldError
+from models_app.datasets.import_inputs import path_inputs
 from models_app.datasets.importing import ImportOptions, import_files
 from models_app.datasets.models import DatasetVersion
 from models_app.datasets.services import version_complete, version_fail
 from models_app.datasets.states import VersionState
-from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
+from models_app.jobs.kind import (
+    Input,
+    JobContext,
+    JobFailed,
+    JobKind,
+    JobStopped,
+    Params,
+    job_kinds,
+)
 from models_app.jobs.states import TERMINAL
 
 
@@ -40,6 +49,11 @@ class DatasetImport(JobKind):
 
     def title(self, params: DatasetImportParams) -> str:
         return f"Import dataset version {params.dataset_version}"
+
+    def inputs(self, params: DatasetImportParams) -> list[Input]:
+        source = DatasetVersion.objects.get(pk=params.dataset_version).source
+        # Uploads lie in the store under their digests, which the import compares by itself.
+        return path_inputs(source["path"]) if source["kind"] == "path" else []
 
     def load(self, params: DatasetImportParams, job: Any, folder: Path) -> dict[str, Any]:
         version = DatasetVersion.objects.get(pk=params.dataset_version)

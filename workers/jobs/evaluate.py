@@ -6,12 +6,21 @@ from typing import Any, Literal
 from django.utils.translation import gettext as _
 from pydantic import Field
 
-from models_app.core.blobs import blob_put_file, tree_materialise
+from models_app.core.blobs import blob_put_file, tree_materialise, tree_verify
 from models_app.core.errors import FieldError
 from models_app.datasets.models import DatasetVersion
 from models_app.datasets.states import VersionState as DatasetState
-from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
+from models_app.jobs.kind import (
+    Input,
+    JobContext,
+    JobFailed,
+    JobKind,
+    JobStopped,
+    Params,
+    job_kinds,
+)
 from models_app.registry.formats import format_check
+from models_app.registry.inputs import data_input, version_input
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.evaluations import evaluation_complete
 from models_app.registry.states import VersionState
@@ -71,6 +80,11 @@ class Evaluate(JobKind):
         data = DatasetVersion.objects.select_related("dataset").get(pk=params.dataset_version)
         return f"Evaluate {version} on {data}"
 
+    def inputs(self, params: EvaluateParams) -> list[Input]:
+        version = ModelVersion.objects.select_related("model").get(pk=params.version)
+        data = DatasetVersion.objects.select_related("dataset").get(pk=params.dataset_version)
+        return [version_input(version), data_input(data)]
+
     def load(self, params: EvaluateParams, job: Any, folder: Path) -> dict[str, Any]:
         version = ModelVersion.objects.get(pk=params.version)
         data = DatasetVersion.objects.get(pk=params.dataset_version)
@@ -79,8 +93,8 @@ class Evaluate(JobKind):
             for path, entry in data.manifest.items()
             if path.startswith(f"{params.split}/")
         }
-        tree_materialise(version.manifest, folder / "model")
-        tree_materialise(shards, folder / "dataset")
+        tree_verify(version.manifest, tree_materialise(version.manifest, folder / "model"))
+        tree_verify(shards, tree_materialise(shards, folder / "dataset"))
         return {
             "model_dir": str(folder / "model"),
             "files": [str(folder / "dataset" / path) for path in sorted(shards)],

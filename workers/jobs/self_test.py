@@ -20,34 +20,41 @@ from pydantic import Field
 from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
 
 
+class SelfTestParams(Params):
+    """How long, how loud, and what goes wrong."""
+
+    steps: int = Field(default=10, ge=0, le=1_000_000, title="Steps")
+    step_ms: float = Field(default=100, ge=0, le=60_000, title="Milliseconds per step")
+    lines_per_step: int = Field(default=1, ge=0, le=100_000, title="Log lines per step")
+    checkpoint_every: int = Field(default=5, ge=1, title="Steps between checkpoints")
+    seed: int = Field(default=0, title="Seed")
+    outcome: Literal["succeed", "fail", "raise", "crash", "hang"] = Field(
+        default="succeed", title="How it ends", description="What the last step does"
+    )
+    rounds: int = Field(default=0, ge=0, le=100_000_000, title="Rounds of hashing per step")
+    at_step: int = Field(default=1, ge=1, title="Step before which the strain begins")
+    allocate_mib: int = Field(default=0, ge=0, le=1 << 24, title="Memory to fill in MiB")
+    processes: int = Field(default=0, ge=0, le=1 << 20, title="Processes to start")
+    busy: int = Field(default=0, ge=0, le=1024, title="Processes that take all they can")
+    write_mib: int = Field(default=0, ge=0, le=1 << 24, title="Files to write in MiB")
+    line_mib: int = Field(default=0, ge=0, le=1024, title="One line to print in MiB")
+    daemon: bool = Field(
+        default=False, title="Leave a daemon behind", description="In a session of its own"
+    )
+    ignore_stop: bool = Field(default=False, title="Ignore the wish to stop")
+
+
 @job_kinds.register
 class SelfTest(JobKind):
     name = "self_test"
     label = "Self-test of a node"
     pausable = True
 
-    class Params(Params):
-        steps: int = Field(default=10, ge=0, le=1_000_000, title="Steps")
-        step_ms: float = Field(default=100, ge=0, le=60_000, title="Milliseconds per step")
-        lines_per_step: int = Field(default=1, ge=0, le=100_000, title="Log lines per step")
-        checkpoint_every: int = Field(default=5, ge=1, title="Steps between checkpoints")
-        seed: int = Field(default=0, title="Seed")
-        outcome: Literal["succeed", "fail", "raise", "crash", "hang"] = Field(
-            default="succeed", title="How it ends", description="What the last step does"
-        )
-        rounds: int = Field(default=0, ge=0, le=100_000_000, title="Rounds of hashing per step")
-        at_step: int = Field(default=1, ge=1, title="Step before which the strain begins")
-        allocate_mib: int = Field(default=0, ge=0, le=1 << 24, title="Memory to fill in MiB")
-        processes: int = Field(default=0, ge=0, le=1 << 20, title="Processes to start")
-        busy: int = Field(default=0, ge=0, le=1024, title="Processes that take all they can")
-        write_mib: int = Field(default=0, ge=0, le=1 << 24, title="Files to write in MiB")
-        line_mib: int = Field(default=0, ge=0, le=1024, title="One line to print in MiB")
-        daemon: bool = Field(
-            default=False, title="Leave a daemon behind", description="In a session of its own"
-        )
-        ignore_stop: bool = Field(default=False, title="Ignore the wish to stop")
+    Params = SelfTestParams
 
-    def run(self, params: Params, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
+    def run(
+        self, params: SelfTestParams, inputs: dict[str, Any], ctx: JobContext
+    ) -> dict[str, Any]:
         lock = _alone(ctx)
         done, digest = _resume(ctx, params.seed)
         ctx.environment({"threads": 1, "pid": os.getpid()})

@@ -1,13 +1,12 @@
 """A replica: serves one model version until it is stopped. Made by deployments, not by people."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from pydantic import Field
 
-from models_app.core.blobs import CHUNK, tree_materialise
+from models_app.core.blobs import BlobMissing, tree_materialise, tree_verify
 from models_app.core.errors import FieldError
 from models_app.deployments.digest import fingerprint, revision_digest
 from models_app.deployments.models import Revision
@@ -22,6 +21,13 @@ from models_app.jobs.states import ReasonCode
 from models_app.registry.states import VersionState
 
 
+class ServeParams(Params):
+    """Which replica, of which revision."""
+
+    replica: int = Field(ge=1, title="Replica")
+    revision: int = Field(ge=1, title="Revision")
+
+
 @job_kinds.register
 class Serve(JobKind):
     """Loads a version, proves it with a real token, then answers the gateway."""
@@ -31,10 +37,7 @@ class Serve(JobKind):
     long_lived = True
     uses_gpu = True
     submittable = False
-
-    class Params(Params):
-        replica: int = Field(ge=1, title="Replica")
-        revision: int = Field(ge=1, title="Revision")
+    Params = ServeParams
 
     def check(self, params: Any, *, actor: Any, team: Any) -> None:
         """Only the reconciler starts replicas: nobody may name somebody else's by its number."""
@@ -104,13 +107,8 @@ class Serve(JobKind):
 
 def _verify(manifest: dict[str, dict[str, Any]], folder: Path) -> None:
     """The files are the ones that were trained, to the last bit."""
-    for name, entry in manifest.items():
-        digest = hashlib.sha256()
-        with (folder / name).open("rb") as stream:
-            while chunk := stream.read(CHUNK):
-                digest.update(chunk)
-        if digest.hexdigest() != entry["sha256"]:
-            raise JobFailed(
-                f"The stored file {name} is damaged. Restore it from a backup.",
-                reason=ReasonCode.INTEGRITY,
-            )
+    try:
+        tree_verify(manifest, folder)
+    except BlobMissing as error:
+        said = f"{error.message} Restore it from a backup."
+        raise JobFailed(said, reason=ReasonCode.INTEGRITY) from None

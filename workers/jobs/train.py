@@ -10,8 +10,9 @@ from django.utils.translation import gettext as _
 from models_app.configs.presets import Need, Preset, register
 from models_app.core.blobs import tree_put
 from models_app.core.errors import FieldError
-from models_app.jobs.kind import JobContext, JobKind, Params, job_kinds
+from models_app.jobs.kind import Input, JobContext, JobKind, Params, job_kinds
 from models_app.jobs.states import TERMINAL
+from models_app.registry.inputs import config_input, data_input, version_input
 from models_app.registry.models import ModelVersion
 from models_app.registry.recording import record_files
 from models_app.registry.services.training import version_complete, version_fail
@@ -53,6 +54,16 @@ class Train(JobKind):
 
     def title(self, params: TrainParams) -> str:
         return f"Train model version {params.model_version}"
+
+    def inputs(self, params: TrainParams) -> list[Input]:
+        version = ModelVersion.objects.select_related(
+            "dataset_version__dataset", "base_version__model", "config_revision__config"
+        ).get(pk=params.model_version)
+        assert version.dataset_version is not None and version.config_revision is not None
+        found = [data_input(version.dataset_version), config_input(version.config_revision)]
+        if version.base_version is not None:
+            found.append(version_input(version.base_version, "base version"))
+        return found
 
     def load(self, params: TrainParams, job: Any, folder: Path) -> dict[str, Any]:
         version = ModelVersion.objects.select_related(

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from console.pages.jobs import control, views
+from console.pages.jobs import again, control, views
 
 urlpatterns = [
     path("jobs/", views.job_list, name="job_list"),
@@ -16,6 +16,8 @@ urlpatterns = [
     ),
     path("jobs/<int:pk>/cancel/", views.job_cancel_view, name="job_cancel"),
     path("jobs/<int:pk>/rerun/", views.job_rerun_view, name="job_rerun"),
+    path("jobs/<int:pk>/again/", again.job_again, name="job_again"),
+    path("jobs/<int:pk>/again/changes/", again.job_again_changes, name="job_again_changes"),
     path("jobs/<int:pk>/pause/", control.pause, name="job_pause"),
     path("jobs/<int:pk>/resume/", control.resume, name="job_resume"),
     path("jobs/<int:pk>/priority/", control.priority, name="job_priority"),

@@ -1,7 +1,10 @@
-"""What a job has made or serves, as links for its page."""
+"""What a job reads, has made or serves, and what repeats it, as links for its page."""
+
+from typing import Any
 
 from django.utils.translation import gettext as _
 
+from console.pages.jobs.runs import changes_since
 from console.pages.navigation import url_or_none
 from models_app.jobs.models import Job
 
@@ -39,4 +42,57 @@ def produced_by(job: Job) -> list[dict[str, str]]:
         href = url_or_none("deployment_detail", deployment.team.slug, deployment.name)
         label = _("replica of %(revision)s") % {"revision": replica.revision}
         found.append({"icon": "rocket", "label": label, "href": href or ""})
+    return found
+
+
+def inputs_of(job: Job) -> list[dict[str, str]]:
+    """`{role, name, digest, short, href}` of what it was submitted to read."""
+    roles = {
+        "dataset version": _("Dataset version"),
+        "model version": _("Model version"),
+        "base version": _("Base version"),
+        "configuration": _("Configuration"),
+        "file": _("File"),
+        "folder": _("Folder"),
+    }
+    links = _links(job)
+    return [
+        {
+            **row,
+            "role": roles.get(row["role"], row["role"]),
+            "short": row["digest"][:12] if len(row["digest"]) == 64 else row["digest"],
+            "href": links.get((row["role"], row["name"]), ""),
+        }
+        for row in job.inputs
+    ]
+
+
+def _links(job: Job) -> dict[tuple[str, str], str]:
+    """Where the inputs of a training are shown."""
+    version = job.model_versions.select_related(
+        "config_revision__config__team",
+        "dataset_version__dataset__team",
+        "base_version__model__team",
+    ).first()
+    found: dict[tuple[str, str], str] = {}
+    if version is None:
+        return found
+    if (data := version.dataset_version) is not None:
+        at = (data.dataset.team.slug, data.dataset.name, data.number)
+        found["dataset version", str(data)] = url_or_none("dataset_version", *at) or ""
+    if (base := version.base_version) is not None:
+        at = (base.model.team.slug, base.model.name, base.number)
+        found["base version", str(base)] = url_or_none("model_version", *at) or ""
+    if (revision := version.config_revision) is not None:
+        config = revision.config
+        where = (config.team.slug, config.kind, config.name, revision.number)
+        found["configuration", str(revision)] = url_or_none("config_revision", *where) or ""
+    return found
+
+
+def children_of(job: Job) -> list[Job]:
+    """The newest runs that repeat this one, each with how it differs."""
+    found: list[Any] = list(job.reruns.select_related("team", "rerun_of").order_by("-id")[:10])
+    for child in found:
+        child.differs = changes_since(child)
     return found

@@ -12,6 +12,12 @@ KNOWN = (
     gettext_noop("Cancelled by %(who)s."),
     gettext_noop("It gives way to job %(job)s, whose priority is %(priority)s."),
     gettext_noop("Its node is being emptied; it goes on elsewhere from its last checkpoint."),
+    gettext_noop("The %(what)s can no longer be used: it was quarantined."),
+    gettext_noop(
+        "The %(what)s is not what it was when the job was submitted: digest %(old)s then, "
+        "%(new)s now. Run it again to use it as it is now."
+    ),
+    gettext_noop("The %(what)s is no longer there. Choose another one and run it again."),
     gettext_noop("The worker on %(node)s was restarted; the job goes on from its last checkpoint."),
 )
 _PLACE = re.compile(r"%\\\((\w+)\\\)s|%\((\w+)\)s")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from models_app.jobs.logs import attempt_lines
 from models_app.jobs.models import Job
 
 
@@ -33,9 +34,13 @@ def settings_of(job: Job) -> list[tuple[str, str]]:
 
 
 def attempts_of(job: Job) -> list[Any]:
-    """The newest attempts; `fences` is what held each, as rows."""
+    """The newest attempts; `fences` is what held each, as rows; its lines of the log."""
     rows: list[Any] = list(job.attempts.order_by("-epoch")[:20])
+    lines = attempt_lines(job=job)
     for row in rows:
+        row.first_line, row.last_line = lines.get(row.epoch, (0, 0))
+        # The text of the lines after the one before the first: that is how logs are asked for.
+        row.after = row.first_line - 1
         fences = {name: value for name, value in row.isolation.items() if name != "backend"}
         row.fences = flat(fences)
     return rows

@@ -17,8 +17,9 @@ from console.pages.forms import add_errors
 from console.pages.jobs.charts import Group, chart_data, groups_of, new_points
 from console.pages.jobs.control import PriorityForm, too_high, ways
 from console.pages.jobs.forms import KindForm
-from console.pages.jobs.produced import produced_by
+from console.pages.jobs.produced import children_of, inputs_of, produced_by
 from console.pages.jobs.rows import attempts_of, flat, settings_of
+from console.pages.jobs.runs import changes_since, run_of
 from console.pages.tagging import run_tagging
 from models_app.core.errors import InvalidInput, NotFound, PermissionDenied
 from models_app.core.teams import team_rows
@@ -159,6 +160,12 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "settings": settings_of(job),
             "produced": produced_by(job),
             **run_tagging(actor, job),
+            "inputs": inputs_of(job),
+            "may_change": bool((run := run_of(job)) and run.may(actor)),
+            "repeats": job.rerun_of,
+            "repeat_changes": changes_since(job),
+            "repeat_labels": (f"#{job.rerun_of_id}", f"#{job.pk}"),
+            "children": children_of(job),
             "may_cancel": actor.has_perm("jobs.cancel_job", job),
             "may_rerun": kind.submittable and actor.has_perm("jobs.rerun_job", job),
         },

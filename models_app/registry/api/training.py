@@ -52,6 +52,8 @@ class RerunInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     changes: dict[str, Any] = Field(default_factory=dict)
+    dataset_version: int | None = Field(None, description="Other data; the same if it is left out")
+    reason: str = Field("", description="Why; one line")
 
 
 class EstimateApi(APIView):
@@ -122,7 +124,14 @@ class TrainingRerunApi(APIView):
         actor: Any = request.user
         version = selectors.version_get(actor=actor, version_id=pk)
         given = parse(RerunInput, request.data or {})
-        again = training_rerun(actor=actor, version=version, changes=given.changes)
+        data = given.dataset_version
+        again = training_rerun(
+            actor=actor,
+            version=version,
+            changes=given.changes,
+            dataset_version=None if data is None else _data(actor, data),
+            reason=given.reason,
+        )
         return accepted(ModelVersionOutput(again).data)
 
 
@@ -132,10 +141,7 @@ def _made_of(actor: Any, given: PlanInput) -> dict[str, Any]:
         "actor": actor,
         "team": team_named(actor, given.team),
         **_settings(actor, given),
-        "dataset_version": _row(
-            "dataset_version",
-            lambda: dataset_version_get(actor=actor, version_id=given.dataset_version),
-        ),
+        "dataset_version": _data(actor, given.dataset_version),
         "base_version": None
         if given.base_version is None
         else _row(
@@ -143,6 +149,10 @@ def _made_of(actor: Any, given: PlanInput) -> dict[str, Any]:
             lambda: selectors.version_get(actor=actor, version_id=given.base_version or 0),
         ),
     }
+
+
+def _data(actor: Any, key: int) -> Any:
+    return _row("dataset_version", lambda: dataset_version_get(actor=actor, version_id=key))
 
 
 def _settings(actor: Any, given: PlanInput) -> dict[str, Any]:

@@ -117,12 +117,20 @@ def training_start(
 
 @transaction.atomic
 def training_rerun(
-    *, actor: Actor, version: ModelVersion, changes: Mapping[str, Any] | None = None
+    *,
+    actor: Actor,
+    version: ModelVersion,
+    changes: Mapping[str, Any] | None = None,
+    dataset_version: DatasetVersion | None = None,
+    reason: str = "",
 ) -> ModelVersion:
-    """Train again with the same data and settings, or with some changed: a new version."""
+    """Train again with the same data and settings, or with some changed: a new version.
+
+    Its job is a child of the one that made `version`.
+    """
     require(actor, "registry.add_version", version)
-    revision, dataset_version = version.config_revision, version.dataset_version
-    if revision is None or dataset_version is None:
+    revision, data = version.config_revision, dataset_version or version.dataset_version
+    if revision is None or data is None:
         said = _("%(version)s was not trained here, so it cannot be trained again.")
         raise WrongState(said % {"version": version})
     spec = {**revision_spec(revision).plain(), **(changes or {})}
@@ -135,10 +143,11 @@ def training_rerun(
         actor=actor,
         team=version.model.team,
         model=version.model,
-        dataset_version=dataset_version,
+        dataset_version=data,
         spec=checked,
         base_version=version.base_version,
-        reason=f"Again as v{version.number}",
+        config_revision=revision,
+        reason=reason or f"Again as v{version.number}",
         pool=earlier.pool.name if earlier else "",
         resources={"node_selector": earlier.node_selector} if earlier else None,
         rerun_of=earlier,
