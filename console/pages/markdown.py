@@ -16,7 +16,7 @@ def markdown(text: str) -> SafeString:
         token.attrs.pop("style", None)  # the alignment of columns; the policy forbids it
         if token.type == "link_open":
             token.attrSet("rel", "nofollow noopener")
-    return mark_safe(_PARSER.renderer.render(tokens, _PARSER.options, {}))
+    return mark_safe(str(_PARSER.renderer.render(tokens, _PARSER.options, {})))
 
 
 def _all(tokens: list[Any]) -> Any:

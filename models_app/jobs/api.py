@@ -78,8 +78,8 @@ class JobOutput(serializers.ModelSerializer[Job]):
             "id", "url", "team", "kind", "title", "params", "params_digest", "inputs", "state",
             "reason_code", "reason", "pool", "cpus", "memory_mib", "disk_mib", "gpus",
             "node_selector", "priority", "epoch", "node_name", "hold_until", "percent", "stage",
-            "step", "total_steps", "eta_s", "log_seq", "result", "rerun_of", "created_by", "created_at",
-            "started_at", "finished_at", "cancel_requested_at",
+            "step", "total_steps", "eta_s", "log_seq", "result", "rerun_of", "created_by",
+            "created_at", "started_at", "finished_at", "cancel_requested_at",
         ]  # fmt: skip
 
     def get_url(self, row: Job) -> str:
