@@ -1,3 +1,5 @@
+"""Addresses of the API of configurations, under /api/v1/."""
+
 from django.urls import path
 
 from models_app.configs.api import checks, overlays, resources

@@ -11,9 +11,11 @@ from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Par
 from models_app.jobs.states import TERMINAL
 from models_app.registry.formats import Precision, Target, register, target_get
 from models_app.registry.models import Conversion, ModelVersion
+from models_app.registry.recording import record_files
 from models_app.registry.services.conversions import conversion_complete, conversion_fail
 from models_app.registry.states import VersionState
 from workers.lm.formats import FORMATS
+from workers.training import MODEL, RECORD, write_record
 
 MIB = 1 << 20
 #: The interpreter, torch and one more library, before the first weight.
@@ -97,7 +99,6 @@ class Convert(JobKind):
         return [str(folder / "dataset" / path) for path in sorted(shards)]
 
     def run(self, params: ConvertParams, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
-        from workers.lm.compute.environment import environment_record
         from workers.lm.errors import InvalidWork, Stopped, UnusableModel
         from workers.lm.formats.convert import Work, convert
 
@@ -105,13 +106,14 @@ class Convert(JobKind):
             format=params.format,
             precision=params.precision,
             source=Path(inputs["source"]),
-            out=ctx.output_dir / "model",
+            out=ctx.output_dir / MODEL,
             digests=inputs["digests"],
             documents=[Path(path) for path in inputs["documents"]],
             most_documents=params.max_documents,
             limits=inputs["limits"],
             threads=params.threads,
         )
+        write_record(ctx)
         try:
             report = convert(work, ctx)  # type: ignore[arg-type]
         except InvalidWork as error:
@@ -120,19 +122,19 @@ class Convert(JobKind):
             raise JobFailed(str(error), reason="integrity") from error
         except Stopped as error:
             raise JobStopped(str(error)) from error
-        record = environment_record()
-        ctx.environment(record)
         for check in report["checks"]:
             ctx.log(f"{check['measure']}: {check['value']} (limit {check['limit']})")
         facts = {**inputs["facts"], "precision": params.precision}
-        return {"report": report, "facts": facts, "metrics": {}, "environment": record}
+        return {"report": report, "facts": facts, "metrics": {}}
 
     def store(
         self, params: ConvertParams, job: Any, result: dict[str, Any], output_dir: Path
     ) -> dict[str, Any]:
         """What the gate keeps back is not stored at all."""
-        passed = result["report"]["passed"]
-        return {**result, "manifest": tree_put(output_dir / "model") if passed else {}}
+        if not result["report"]["passed"]:
+            return {**result, "manifest": {}}
+        record = record_files(job=job, folder=output_dir / RECORD)
+        return {**result, "manifest": tree_put(output_dir / MODEL), "record": record}
 
     def apply(self, params: ConvertParams, job: Any, result: dict[str, Any]) -> dict[str, Any]:
         conversion = conversion_complete(conversion_id=params.conversion, job=job, result=result)

@@ -69,12 +69,7 @@ def training_start(
         actor=actor, team=team, dataset_version=dataset_version, spec=spec,
         base_version=base_version,
     )  # fmt: skip
-    revision = config_revision
-    if revision is None or not _is_exactly(actor, team, revision, plan.spec):
-        revision = config_revise(
-            actor=actor, team=team, kind="training", name=model.name, spec=plan.spec,
-            reason=reason,
-        )  # fmt: skip
+    revision = _settings(actor, model, plan.spec, config_revision, reason)
     # The lock puts writers of one model into a line, so that numbers have no gap.
     Model.objects.select_for_update().get(pk=model.pk)
     version = ModelVersion.objects.create(
@@ -192,6 +187,18 @@ def version_fail(*, version_id: int, job: Job) -> None:
     changes = {"job": job.pk, "reason": job.reason_code}
     audit_record(actor=SYSTEM, action="model_version.failed", obj=version, changes=changes)
     announce(version.model)
+
+
+def _settings(
+    actor: Actor, model: Model, spec: TrainingSpec, given: ConfigRevision | None, reason: str
+) -> ConfigRevision:
+    """The revision that was chosen, if it says exactly this; else a new one."""
+    team = model.team
+    if given is not None and _is_exactly(actor, team, given, spec):
+        return given
+    return config_revise(
+        actor=actor, team=team, kind="training", name=model.name, spec=spec, reason=reason
+    )
 
 
 def _is_exactly(actor: Actor, team: Any, revision: ConfigRevision, spec: TrainingSpec) -> bool:

@@ -9,7 +9,7 @@ from models_app.jobs.models import MetricLatest
 from models_app.registry.models import RunParam, TrainingRun
 
 pytestmark = pytest.mark.django_db
-MIGRATION = import_module("models_app.registry.migrations.0004_runs_of_trainings")
+MIGRATION = import_module("models_app.registry.migrations.0005_runs_of_trainings")
 
 
 def noted():

@@ -13,7 +13,6 @@ import zstandard
 
 from models_app.audit.models import AuditEvent
 from models_app.core.blobs import blob_root
-from models_app.core.collecting import blobs_collect
 from models_app.core.errors import FieldError
 from models_app.jobs.models import Job
 from models_app.registry.importing import HubSource, PathSource, UploadSource
@@ -24,6 +23,7 @@ from models_app.registry.services import (
     version_import,
     version_quarantine,
 )
+from models_app.storage.collecting import blobs_collect
 from tests.factories.data import ready_version as ready_data
 from tests.factories.data import stored
 from tests.factories.deployments import deployment_of, revision_of

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
         ('access', '0003_server_time'),
         ('configs', '0002_server_time'),
         ('datasets', '0002_server_time'),
-        ('jobs', '0008_metric_latest'),
+        ('jobs', '0009_metric_latest'),
         ('registry', '0003_records'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

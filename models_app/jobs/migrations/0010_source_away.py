@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0008_metric_latest'),
+        ('jobs', '0009_metric_latest'),
     ]
 
     operations = [

@@ -8,8 +8,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0008_source_away'),
-        ('registry', '0005_drafts'),
+        ('jobs', '0010_source_away'),
+        ('registry', '0006_drafts'),
     ]
 
     operations = [

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0008_inputs'),
+        ('jobs', '0011_inputs'),
     ]
 
     operations = [

@@ -51,8 +51,8 @@ ON CONFLICT DO NOTHING
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("registry", "0003_catalogue"),
-        ("jobs", "0008_metric_latest"),
+        ("registry", "0004_catalogue"),
+        ("jobs", "0009_metric_latest"),
         ("configs", "0002_server_time"),
         ("datasets", "0002_server_time"),
     ]

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0008_source_away'),
+        ('jobs', '0010_source_away'),
     ]
 
     operations = [

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('datasets', '0002_server_time'),
         ('jobs', '0007_server_time'),
-        ('registry', '0003_imports_and_scans'),
+        ('registry', '0007_imports_and_scans'),
     ]
 
     operations = [
