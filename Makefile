@@ -8,6 +8,7 @@
 #   make chaos-crashes   kill -9 every kind of process, and move jobs between machines
 #   make formats   a trained model in every format, with sizes, perplexity and agreement
 #   make chaos-mutants   take safeguards out and see that chaos notices
+#   make proofs  slow proofs: killed imports and preparations, every generation of Hub clients
 #   make migrate · make messages · make format · make lock · make browser
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ NOWHERE := DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://1
 	SECRET_KEY=no-stack-is-running
 
 .DEFAULT_GOAL := up
-.PHONY: up demo worker test chaos chaos-crashes chaos-mutants lint types contracts check formats migrate \
+.PHONY: up demo worker test chaos chaos-crashes chaos-mutants proofs lint types contracts check formats migrate \
 	messages format lock browser env-run env-worker env-dev
 
 up: env-run
@@ -53,6 +54,11 @@ formats: env-dev
 
 chaos-mutants: env-dev
 	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/chaos/test_mutants.py -q -s $(ARGS)
+
+proofs: env-dev
+	@CHAOS=full $(PY) manage.py services --temporary -- $(PY) -m pytest -q \
+		tests/workers/jobs/test_dataset_prepare_for_real.py tests/workers/importing/test_killed.py \
+		tests/console/hf $(ARGS)
 
 lint: env-dev
 	$(PY) -m ruff check .

@@ -49,6 +49,8 @@ class TestPushToHub:
         assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(versions[0].manifest)
 
     def test_a_dataset_is_imported_with_its_splits(self, generation, worker, team):
+        if "hub-2.4" not in generation.path and "CHAOS" not in os.environ:
+            pytest.skip("older generations take half a minute: run `make proofs`")
         found = generation.run(
             """
             import json, os

@@ -1,5 +1,6 @@
 """A worker that imports is killed in the middle of a file: the next one fetches only the rest."""
 
+import os
 import threading
 
 import numpy
@@ -12,7 +13,11 @@ from tests.fakes.hub import FakeHub
 from tests.workers.conftest import WorkerProcess, wait_for
 from workers.spool import job_folder
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif("CHAOS" not in os.environ, reason="half a minute: run `make proofs`"),
+]
 
 
 @pytest.fixture

@@ -15,7 +15,11 @@ from tests.factories.data import pending_version, stored
 from tests.workers.conftest import wait_for
 from tests.workers.test_worker import children
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif("CHAOS" not in os.environ, reason="half a minute: run `make proofs`"),
+]
 
 
 def ended(version: DatasetVersion) -> DatasetVersion:
