@@ -7,6 +7,10 @@ from markdown_it import MarkdownIt
 
 _PARSER = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table")
 _PARSER.disable("image")
+# A wide table scrolls by itself, also by keyboard; the page around it stays as wide as the screen.
+_TABLE = '<div class="tbl-wrap" tabindex="0"><table class="tbl">\n'
+_PARSER.add_render_rule("table_open", lambda *_parts: _TABLE)
+_PARSER.add_render_rule("table_close", lambda *_parts: "</table></div>\n")
 
 
 def markdown(text: str) -> SafeString:

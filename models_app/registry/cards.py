@@ -219,8 +219,8 @@ def _cells(row: tuple[Any, ...]) -> Iterator[str]:
 
 
 def _plain(value: Any) -> str:
-    """A value as text without meaning in Markdown."""
+    """A value as text without meaning in Markdown; the head has figures to the last digit."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = " ".join(repr(value).split() if isinstance(value, float) else str(value).split())
+    text = f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())
     return _SPECIAL.sub(r"\\\1", text)
