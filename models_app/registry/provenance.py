@@ -81,7 +81,7 @@ def provenance_digests(version: ModelVersion, items: list[Item] | None = None) -
         "items": digests,
         "seed": version.seed,
         "code_version": version.code_version,
-        "source": getattr(version, "source", None) or None,
+        "source": version.source or None,
         "job": _who_and_when(job) if job else None,
     }
     return {

@@ -103,13 +103,11 @@ def _job_inputs(job: Any) -> list[Node]:
 
 def _data_inputs(version: Any) -> list[Node]:
     # A version that was prepared from another one has it in place of files.
-    parent = getattr(version, "parent_version", None)
-    return [node_of(parent)] if parent is not None else file_nodes(version)
+    return [node_of(version.parent)] if version.parent else file_nodes(version)
 
 
 def _version_inputs(version: Any) -> list[Node]:
-    names = ("dataset_version", "base_version", "source_version")
-    rows = [getattr(version, name, None) for name in names]
+    rows = (version.dataset_version, version.base_version, version.source_version)
     found = [node_of(row) for row in rows if row is not None]
     begun = version.continued_from
     if begun:
@@ -123,10 +121,10 @@ def _children(actor: Actor, node: Node) -> list[Node]:
     if node.kind == "file":
         return [_maker(version) for version in versions_of_file(actor, node.key)]
     if node.kind == "dataset_version":
-        rows = [*row.model_versions.all(), *row.evaluations.all(), *_related(row, "prepared")]
+        rows = [*row.model_versions.all(), *row.evaluations.all(), *row.children.all()]
         return [_maker(made) for made in rows]
     if node.kind == "model_version":
-        rows = [*row.derived.all(), *row.evaluations.all(), *_related(row, "conversions")]
+        rows = [*row.derived.all(), *row.evaluations.all(), *row.formats.all()]
         return [*(_maker(made) for made in rows), *(node_of(one) for one in row.revisions.all())]
     if node.kind == "job":
         return _job_outputs(row)
@@ -146,8 +144,3 @@ def _job_outputs(job: Any) -> list[Node]:
 def _maker(row: Any) -> Node:
     """The job that made a row, which stands between it and what it was made of."""
     return node_of(row.produced_by) if row.produced_by else node_of(row)
-
-
-def _related(row: Any, name: str) -> list[Any]:
-    found = getattr(row, name, None)
-    return list(found.all()) if found is not None else []

@@ -5,8 +5,14 @@ import uuid
 import pytest
 
 from models_app.core.clock import now
+from models_app.curation.services import dataset_prepare
 from models_app.deployments.models import RequestRecord
-from models_app.registry.services import evaluation_start, model_create, training_start
+from models_app.registry.services import (
+    conversion_start,
+    evaluation_start,
+    model_create,
+    training_start,
+)
 from tests.factories.data import ready_version
 from tests.factories.deployments import deployment_of, revision_of
 from tests.fakes.jobs import run_job
@@ -77,6 +83,23 @@ class TestDownwards:
         assert {name.split(":")[0] for name in found} == {
             "file", "dataset_version", "job", "model_version", "evaluation", "revision",
         }  # fmt: skip
+
+
+class TestDetours:
+    def test_prepared_data_and_converted_versions_are_on_the_way(
+        self, ana, ben, team, chain, tmp_path, api_for
+    ):
+        prepared = dataset_prepare(actor=ana, parent=chain["data"], spec={})
+        run_job(prepared.produced_by, tmp_path)
+        small = conversion_start(actor=ana, version=chain["version"], format="int8").output
+
+        sha256 = chain["data"].source["files"][0]["sha256"]
+        below = ids(api_for(ben).get(f"{V1}/lineage?node=file:{sha256}"))
+        assert {f"dataset_version:{prepared.pk}", f"model_version:{small.pk}"} <= below
+        above = ids(api_for(ben).get(f"{V1}/lineage?node=dataset_version:{prepared.pk}"))
+        assert {f"dataset_version:{chain['data'].pk}", f"file:{sha256}"} <= above
+        above = ids(api_for(ben).get(f"{V1}/lineage?node=model_version:{small.pk}"))
+        assert {f"model_version:{chain['version'].pk}", f"file:{sha256}"} <= above
 
 
 class TestOpenLineage:
