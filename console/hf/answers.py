@@ -88,7 +88,8 @@ def _paths(repo: Repo, asked: Asked) -> Answer:
 
 
 def _refs(repo: Repo, asked: Asked) -> Answer:
-    return Answer(data=shapes.refs(repo.revisions(), repo.kind.branches(repo.row)))
+    branches = repo.kind.branches(repo.row)
+    return Answer(data=shapes.refs(repo.revisions(), repo.newest(), branches))
 
 
 def _commits(repo: Repo, asked: Asked) -> Answer:

@@ -13,19 +13,21 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from models_app.core.errors import SlipwayError
+from models_app.core.errors import NotFound, SlipwayError
 from models_app.core.permission import require
 from models_app.datasets import selectors as datasets
 from models_app.datasets.models import Dataset, DatasetVersion
 from models_app.registry import selectors as registry
 from models_app.registry.cards import card_text
 from models_app.registry.models import Model, ModelVersion
-from models_app.registry.naming import aliases_of, version_named
+from models_app.registry.naming import LATEST, aliases_of, version_named
 from models_app.registry.states import VersionState
 
 MAIN = "main"
 #: Where clients look for the card of a repository.
 CARD = "README.md"
+#: Versions that may be named; one that is quarantined is withheld, and says so.
+SHOWN = (VersionState.READY, VersionState.QUARANTINED)
 #: The commit of a repository in which there is nothing yet.
 EMPTY = "0" * 40
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -95,9 +97,9 @@ class Kind:
         raise NotImplementedError
 
     @staticmethod
-    def pointed_to(row: Any, name: str) -> Any:
-        """The version to which an alias points, or None."""
-        return None
+    def named(row: Any, name: str) -> Any:
+        """The version that a branch, tag or commit names, in whatever state; or None."""
+        raise NotImplementedError
 
     @staticmethod
     def branches(row: Any) -> dict[str, str]:
@@ -118,12 +120,14 @@ class Models(Kind):
 
     @staticmethod
     def versions(row: Model) -> QuerySet[ModelVersion]:
-        shown = (VersionState.READY, VersionState.QUARANTINED)
-        return row.versions.filter(state__in=shown).select_related("produced_by__created_by")
+        return row.versions.filter(state__in=SHOWN).select_related("produced_by__created_by")
 
     @staticmethod
-    def pointed_to(row: Model, name: str) -> ModelVersion | None:
-        return Models.versions(row).filter(aliases__name=name).first()
+    def named(row: Model, name: str) -> ModelVersion | None:
+        try:
+            return version_named(model=row, name=LATEST if name == MAIN else name)
+        except NotFound:
+            return None
 
     @staticmethod
     def branches(row: Model) -> dict[str, str]:
@@ -143,6 +147,15 @@ class Datasets(Kind):
     @staticmethod
     def versions(row: Dataset) -> QuerySet[DatasetVersion]:
         return row.versions.filter(state="ready").select_related("produced_by__created_by")
+
+    @staticmethod
+    def named(row: Dataset, name: str) -> DatasetVersion | None:
+        rows, tag = Datasets.versions(row).order_by("-number"), _TAG.fullmatch(name)
+        if name == MAIN:
+            return rows.first()
+        if tag:
+            return rows.filter(number=int(tag[1])).first()
+        return rows.filter(digest__startswith=name).first() if _COMMIT.fullmatch(name) else None
 
     @staticmethod
     def revision(version: DatasetVersion) -> Revision:
@@ -170,12 +183,15 @@ class Repo:
 
     def newest(self) -> Revision | None:
         """What `main` names, if there is anything yet."""
-        row = self.kind.versions(self.row).exclude(state="quarantined").order_by("-number").first()
-        return self.kind.revision(row) if row else None
+        version = self.kind.named(self.row, MAIN)
+        return self.kind.revision(version) if version else None
 
     def revision(self, name: str) -> Revision:
         """The version that a branch, tag or commit names, or Missing."""
-        version = self._named(name.removeprefix("refs/heads/").removeprefix("refs/tags/"))
+        plain = name.removeprefix("refs/heads/").removeprefix("refs/tags/")
+        version = self.kind.named(self.row, plain)
+        if version is not None and version.state not in SHOWN:
+            version = None
         if version is None and name in (MAIN, f"refs/heads/{MAIN}", EMPTY):
             return self._empty()
         if version is None:
@@ -191,17 +207,6 @@ class Repo:
         if not isinstance(self.row, Model):
             return ""
         return card_text(version_named(model=self.row, name=f"v{revision.number}"))
-
-    def _named(self, name: str) -> Any:
-        rows = self.kind.versions(self.row).order_by("-number")
-        tag = _TAG.fullmatch(name)
-        if name == MAIN:
-            return rows.exclude(state="quarantined").first()
-        if tag:
-            return rows.filter(number=int(tag[1])).first()
-        if _COMMIT.fullmatch(name):
-            return rows.filter(digest__startswith=name).order_by("state", "-number").last()
-        return self.kind.pointed_to(self.row, name)
 
     def _empty(self) -> Revision:
         """A repository without any version is there all the same, only empty."""

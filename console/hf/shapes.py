@@ -109,9 +109,11 @@ def _last(revision: Revision) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def refs(revisions: list[Revision], aliases: dict[str, str]) -> dict[str, Any]:
+def refs(
+    revisions: list[Revision], newest: Revision | None, aliases: dict[str, str]
+) -> dict[str, Any]:
     """Branches (`main` and the aliases, with the digests that they point to) and tags."""
-    branches = {MAIN: revisions[0].commit} if revisions else {}
+    branches = {MAIN: newest.commit} if newest else {}
     branches |= {name: digest[:40] for name, digest in aliases.items()}
     return {
         "branches": [

@@ -19,7 +19,7 @@ _DIGEST = re.compile(r"[0-9a-f]{8,64}")
 def version_named(*, model: Model, name: str) -> ModelVersion:
     """The version that a name means now, in whatever state it is, or NotFound saying what exists.
 
-    `latest` is the ready version with the highest number. Of several versions with the same files
+    `latest` is what `version_newest` gives. Of several versions with the same files
     a digest means the newest that is ready.
     """
     rows = ModelVersion.objects.filter(model=model).select_related("model__team")
@@ -33,9 +33,19 @@ def version_named(*, model: Model, name: str) -> ModelVersion:
     return found
 
 
+def version_newest(model: Model) -> ModelVersion | None:
+    """The ready version with the highest number that is no other version in another format.
+
+    What was converted follows its source under a higher number, and is asked for by name.
+    """
+    rows = model.versions.filter(state=VersionState.READY)
+    own = rows.exclude(source_version__model=model).select_related("model__team")
+    return own.order_by("-number").first()
+
+
 def _found(rows: QuerySet[ModelVersion], model: Model, name: str) -> ModelVersion | None:
     if name == LATEST:
-        return rows.filter(state=VersionState.READY).order_by("-number").first()
+        return version_newest(model)
     number = _NUMBER.fullmatch(name)
     if number:
         return rows.filter(number=int(number[1])).first()

@@ -22,7 +22,7 @@ from models_app.core.permission import require
 from models_app.core.trees import Put, Remove, tree_changed
 from models_app.registry.importing import PushSource
 from models_app.registry.models import Draft, Model, ModelVersion
-from models_app.registry.naming import LATEST, version_named
+from models_app.registry.naming import LATEST, version_named, version_newest
 from models_app.registry.services.importing import version_import
 from models_app.registry.states import VersionState
 from models_app.storage.uploads import uploads_known
@@ -106,7 +106,7 @@ def push_commit(
 def draft_of(model: Model) -> tuple[Manifest, str]:
     """Tree and digest on which the next push builds: the draft, or the newest version."""
     draft = Draft.objects.filter(model=model).first()
-    newest = model.versions.exclude(digest="").filter(_usable()).order_by("-number").first()
+    newest = version_newest(model)
     if draft and (newest is None or draft.changed_at >= newest.created_at):
         return dict(draft.manifest), draft.digest
     return (dict(newest.manifest), newest.digest) if newest else ({}, "")

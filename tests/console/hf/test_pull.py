@@ -3,6 +3,7 @@
 import pytest
 
 from models_app.registry.aliases import AliasMove
+from models_app.registry.services.pushes import draft_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -115,6 +116,31 @@ class TestHuggingfaceHub:
         )
 
         assert found == [3_000_000, 3_000_000, True]
+
+
+class TestConversions:
+    def test_main_stays_with_the_source(self, client_of, ben, team, model_version):
+        version = model_version(team, FILES)
+        model_version(team, {"poet.gguf": b"GGUF"}, format="gguf", source_version=version)
+        found = client_of(ben).run(
+            """
+            import json
+            from huggingface_hub import HfApi
+            api, repo = HfApi(), "research/poet"
+            refs = api.list_repo_refs(repo)
+            print(json.dumps([api.list_repo_files(repo), api.list_repo_files(repo, revision="v2"),
+                              refs.branches[0].target_commit, api.model_info(repo).sha]))
+            """
+        )
+
+        commit = version.digest[:40]
+        assert found == [sorted(FILES), ["poet.gguf"], commit, commit]
+
+    def test_a_push_builds_on_the_source(self, ben, team, model_version):
+        version = model_version(team, FILES)
+        model_version(team, {"poet.gguf": b"GGUF"}, format="gguf", source_version=version)
+
+        assert draft_of(version.model) == (version.manifest, version.digest)
 
 
 class TestCard:
