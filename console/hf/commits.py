@@ -10,6 +10,7 @@ import binascii
 import io
 import json
 import mmap
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -25,6 +26,7 @@ LONG = 1 << 20
 PIECE = 4 << 18
 #: The content begins this early in its line.
 EARLY = 4096
+_OID = re.compile(r"[0-9a-f]{64}")
 _MARK = b'"content":'
 
 
@@ -94,8 +96,8 @@ def _take(commit: Commit, line: dict[str, Any], content: BlobWriter | None) -> N
         commit.sent.append((sha256, size))
         commit.changes.append(Put(path=str(value["path"]), sha256=sha256, size=size))
     elif key == "lfsFile":
-        if value.get("algo", "sha256") != "sha256":
-            raise ValueError("algo")
+        if value.get("algo", "sha256") != "sha256" or not _OID.fullmatch(str(value["oid"])):
+            raise ValueError("oid")
         commit.changes.append(
             Put(path=str(value["path"]), sha256=str(value["oid"]), size=int(value["size"]))
         )

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from console.access.tokens import token_get
 from console.hf.asking import Answer, Asked, Waiting
-from console.hf.commits import read_commit
+from console.hf.commits import Commit, read_commit
 from console.hf.receivers import RECEIVERS, Receiver
 from console.hf.repos import CARD, EMPTY, MAIN, Repo
 from console.transfer.call import Refused
@@ -21,6 +21,7 @@ from models_app.core.errors import Conflict, FieldError, PermissionDenied
 from models_app.core.permission import require
 from models_app.core.teams import team_named
 from models_app.core.trees import Put, Remove
+from models_app.registry.cards import is_generated
 from models_app.registry.models import Model
 from models_app.registry.naming import version_named
 from models_app.registry.services import alias_delete, alias_set
@@ -204,7 +205,7 @@ def commit(repo: Repo, asked: Asked) -> Answer | Waiting:
     assert asked.file is not None
     given = read_commit(asked.file)
     uploads_note(actor=asked.user, team=repo.row.team, files=given.sent)
-    changes = [change for change in given.changes if not _is_generated(change)]
+    changes = [change for change in given.changes if not _is_own_card(change, given)]
     received = receiver.push(
         actor=asked.user, row=repo.row, changes=changes, title=given.title or "push",
         parent=given.parent,
@@ -221,16 +222,18 @@ def commit(repo: Repo, asked: Asked) -> Answer | Waiting:
     return Waiting(standing=received.standing, told=told, digest=received.digest)
 
 
-def _is_generated(change: Put | Remove) -> bool:
+def _is_own_card(change: Put | Remove, given: Commit) -> bool:
     """Whether it is the card that we made: clients fetch it, add a tag and push it back.
 
-    Kept as a file its figures would never change again.
+    Kept as a file its figures would never change again. Only what came inside the commit is looked
+    at: the rest is not known to be the sender's.
     """
     if not isinstance(change, Put) or change.path != CARD or change.size > LARGEST_CARD:
         return False
+    if (change.sha256, change.size) not in given.sent:
+        return False
     with blob_open(change.sha256) as file:
-        head = file.read().decode("utf-8", "replace").split("\n---", 1)[0]
-    return head.startswith("---") and "\n- slipway" in head
+        return is_generated(file.read().decode("utf-8", "replace"))
 
 
 def _receiver(repo: Repo, asked: Asked) -> type[Receiver]:

@@ -17,7 +17,10 @@ METRICS = {
     "perplexity": "Perplexity", "bits_per_byte": "Bits per byte",
     "nats_per_token": "Loss per token (nats)",
 }  # fmt: skip
+#: Key of the head by which a card that was made here is known again.
+MARK = "slipway"
 _BARS = 24
+_HEAD = re.compile(r"---\r?\n(.*?)\r?\n---", re.DOTALL)
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
 
 
@@ -33,6 +36,16 @@ def card_text(version: ModelVersion) -> str:
     sections = (_what, _data, _procedure, _evaluation, _environment, _limits)
     parts += [text for section in sections if (text := section(version))]
     return "\n\n".join(parts) + "\n"
+
+
+def is_generated(text: str) -> bool:
+    """Whether a card was made here, perhaps with tags that a client has added since."""
+    found = _HEAD.match(text)
+    try:
+        head = yaml.safe_load(found[1]) if found else None
+    except yaml.YAMLError:
+        return False
+    return isinstance(head, dict) and MARK in head
 
 
 def card_words(version: ModelVersion) -> CardText | None:
@@ -53,6 +66,7 @@ def _head(version: ModelVersion, words: CardText | None) -> dict[str, Any]:
     head["library_name"] = "transformers"
     head["pipeline_tag"] = "text-generation"
     head["tags"] = sorted({"slipway", *(words.tags if words else [])})
+    head[MARK] = {"version": version.number, "digest": version.digest}
     if version.base_version is not None:
         base = version.base_version
         head["base_model"] = f"{base.model.team.slug}/{base.model.name}"

@@ -225,6 +225,13 @@ class TestRefusals:
             (commit_of(plain_file("/".join("abcdefghijklmnopqrstuvw"))), 422),
             (commit_of({"key": "deletedFile", "value": {"path": "none"}}), 422),
             (commit_of({"key": "file", "value": {"path": "a", "content": "%%%"}}), 422),
+            (commit_of(sent_before("README.md", b"never sent")), 422),
+            (
+                commit_of(
+                    {"key": "lfsFile", "value": {"path": "README.md", "oid": "../x", "size": 1}}
+                ),
+                422,
+            ),
             (
                 b'{"key": "file", "value": {"content": "' + b"A" * (3 << 20) + b"%",
                 422,
@@ -247,6 +254,18 @@ class TestRefusals:
         made = {"name": "Poet", "organization": "research"}
         assert ask(token, "POST", "api/repos/create", made)[0] == 422
         assert ask(token, "POST", "api/repos/create", made | {"name": "poet"})[0] == 409
+
+
+class TestCard:
+    def test_somebodys_own_words_are_kept(self, ask, ben, team):
+        token = ApiTokenFactory(user=ben).secret
+        Model.objects.create(team=team, name="poet")
+        own = b"---\ntags:\n- slipway\n---\n# Verses of our own\n"
+
+        assert ask(token, "POST", COMMIT, commit_of(plain_file("README.md", own)))[0] == 200
+
+        draft = Draft.objects.get(model__name="poet")
+        assert draft.manifest["README.md"]["sha256"] == sha256(own)
 
 
 class TestLargeCommit:
