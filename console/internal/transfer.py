@@ -4,9 +4,10 @@ import re
 from collections.abc import Awaitable, Callable
 
 from console.transfer.call import Call, Gone, Refused
-from console.transfer.files import receive_blob, require_room, send_blob
+from console.transfer.files import receive_blob, send_blob
 from models_app.core.blobs import blob_renew, blob_size
 from models_app.core.storage.partials import Partial, WrongOffset
+from models_app.core.storage.room import require_room
 
 
 async def tell_blob(call: Call, sha256: str) -> None:

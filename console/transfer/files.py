@@ -3,18 +3,14 @@
 import asyncio
 import contextlib
 import re
-import shutil
 from collections.abc import Iterable
 from typing import BinaryIO
-
-from django.conf import settings
 
 from console.transfer.call import Call, Refused
 from models_app.core.blobs import BlobMissing, BlobWriter
 from models_app.core.reading import blob_reader
+from models_app.core.storage.room import require_room
 
-#: What an upload leaves free, for the database lies on this disk, too.
-RESERVE = 512 << 20
 #: Bytes of one write: larger ones cost less CPU, smaller ones let pages in between sooner.
 PIECE = 128 << 10
 #: RFC 9110, section 14: one range of bytes; several at once are answered with the whole file.
@@ -44,7 +40,7 @@ async def send_blob(call: Call, sha256: str, headers: Headers = ()) -> None:
 
 
 async def receive_blob(call: Call, sha256: str) -> int:
-    """Store the body if its bytes have this digest; its size. Raises Gone, or Refused with why."""
+    """Store the body if its bytes have this digest; its size. Raises Gone, StoreFull, Refused."""
     length = body_length(call)
     writer: BlobWriter = await call.run(BlobWriter)
     try:
@@ -61,18 +57,12 @@ async def receive_blob(call: Call, sha256: str) -> int:
 
 
 def body_length(call: Call) -> int:
-    """Content-Length of an upload for which there is room, or Refused."""
+    """Content-Length of an upload for which there is room. Raises Refused, or StoreFull."""
     length = call.header(b"content-length")
     if not length.isdigit():
         raise Refused(411, "length_required", "Say the length of the file in Content-Length.")
     require_room(int(length))
     return int(length)
-
-
-def require_room(length: int) -> None:
-    """Refused where the disk has no room for so many bytes more."""
-    if shutil.disk_usage(settings.DATA_DIR).free < length + RESERVE:
-        raise Refused(507, "disk_full", "The console's disk is full.")
 
 
 def asked_range(header: str, size: int) -> tuple[int, int] | None:

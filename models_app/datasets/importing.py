@@ -13,7 +13,7 @@ from models_app.core.errors import FieldError
 FORMATS = (".txt", ".jsonl", ".csv", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
 MOST_FILES = 10_000
-#: In a path: its documents are held out, where names decide (as in workers/lm/corpus/building.py).
+#: In a path: its documents are held out, where names decide.
 HELD_OUT = re.compile(r"(?<![a-z])(?:validation|valid|val|dev|test)(?![a-z])")
 
 

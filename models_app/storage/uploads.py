@@ -5,7 +5,6 @@ a stored file, which whatever it was sent for then names. For a day the upload i
 """
 
 import datetime as dt
-import shutil
 from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO
 
@@ -21,15 +20,13 @@ from models_app.core.errors import FieldError, WrongState
 from models_app.core.names import clean_title
 from models_app.core.permission import require
 from models_app.core.states import advance
-from models_app.core.storage.errors import StoreFull
 from models_app.core.storage.partials import Partial, WrongOffset
+from models_app.core.storage.room import require_room
 from models_app.storage.models import Upload
 from models_app.storage.states import UPLOAD_ALLOWED, UploadState
 
 #: For so long an upload waits for its next piece, and afterwards to be used.
 KEPT = dt.timedelta(days=1)
-#: What an upload leaves free, for the database lies on this disk, too.
-RESERVE = 512 << 20
 
 
 @transaction.atomic
@@ -42,8 +39,7 @@ def upload_start(*, actor: Actor, team: Any, name: str, size: int, sha256: str =
         raise FieldError("size", _("Use a number of bytes from 1 to %(most)s.") % {"most": most})
     if sha256 and not (len(sha256) == 64 and set(sha256) <= set("0123456789abcdef")):
         raise FieldError("sha256", _("Use 64 hexadecimal digits in lower case, or leave it out."))
-    if shutil.disk_usage(settings.DATA_DIR).free < size + RESERVE:
-        raise StoreFull
+    require_room(size)
     upload = Upload.objects.create(
         team=team, created_by_id=actor.pk, name=name, size=size, sha256=sha256
     )

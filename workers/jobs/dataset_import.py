@@ -8,7 +8,7 @@ from django.conf import settings
 from models_app.core.blobs import tree_materialise, tree_put
 from models_app.core.errors import FieldError
 from models_app.datasets.import_inputs import path_inputs
-from models_app.datasets.importing import ImportOptions, import_files
+from models_app.datasets.importing import ImportOptions, import_files, is_held_out
 from models_app.datasets.models import DatasetVersion
 from models_app.datasets.services import version_complete, version_fail
 from models_app.datasets.states import VersionState
@@ -78,7 +78,12 @@ class DatasetImport(JobKind):
 
         chosen = params.model_dump(exclude={"dataset_version"})
         sources = [
-            Source(name=entry["name"], path=Path(entry["path"]), size=entry["size"])
+            Source(
+                name=entry["name"],
+                path=Path(entry["path"]),
+                size=entry["size"],
+                held_out=is_held_out(entry["name"]),
+            )  # fmt: skip
             for entry in inputs["files"]
         ]
         try:

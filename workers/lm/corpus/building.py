@@ -3,7 +3,6 @@
 import json
 import math
 import random
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +17,6 @@ from workers.lm.events import Events
 
 PREVIEW_DOCUMENTS = 20
 PREVIEW_CHARACTERS = 600
-#: In a path: its documents are held out, where names decide.
-HELD_OUT = re.compile(r"(?<![a-z])(?:validation|valid|val|dev|test)(?![a-z])")
 #: Rows passed over that are named.
 INVALID_NAMED = 100
 
@@ -121,7 +118,7 @@ class _Reading:
             before = corpus.documents
             for found in reader:
                 if found.text.strip():
-                    yield self._keep(found, source.name)
+                    yield self._keep(found, source)
                 else:
                     corpus.empty_skipped += 1
                 if corpus.documents % 64 == 0:
@@ -151,22 +148,21 @@ class _Reading:
             return InvalidSource(f"{name} holds no documents that fit. {first}")
         return InvalidSource(f"{name} holds no documents, only empty lines or rows.")
 
-    def _keep(self, found: Found, name: str) -> bytes:
+    def _keep(self, found: Found, source: Source) -> bytes:
         corpus, text = self._corpus, found.text
         if len(corpus.preview) < PREVIEW_DOCUMENTS:
             corpus.preview.append(
                 {
                     "text": text[:PREVIEW_CHARACTERS],
                     "characters": len(text),
-                    "source": name,
+                    "source": source.name,
                     "line": found.line,
                 }
             )
         corpus.documents += 1
         corpus.characters += len(text)
         size = len(text) if text.isascii() else len(text.encode())
-        apart = HELD_OUT.search(name.lower()) is not None
-        head = f"{len(text)} {size} {int(found.whole_file)} {int(apart)}\t"
+        head = f"{len(text)} {size} {int(found.whole_file)} {int(source.held_out)}\t"
         return (head + _json(found.record)).encode()
 
     def _tell(self, here: int, force: bool = False) -> None:
@@ -224,7 +220,7 @@ class _Splitting:
             self._tell(index)
 
     def _named(self, lines: Any) -> None:
-        """As the names of the files say."""
+        """As it was said of each file."""
         for index, line in enumerate(lines):
             *_, apart = line.partition(b"\t")[0].split()
             self._add(self._validation if int(apart) else self._train, line)

@@ -38,6 +38,8 @@ class Source:
     name: str
     path: Path
     size: int
+    #: Its documents are for validation, where the split goes by files.
+    held_out: bool = False
 
     @property
     def compression(self) -> str:
