@@ -10,8 +10,8 @@ from models_app.core.clock import now
 class Draft(models.Model):
     """The tree that pushes to a model have brought so far; each push builds on it.
 
-    A push that leaves a whole model makes a version of this tree; one that does not (a tokenizer
-    alone) only changes the draft.
+    A push that leaves a whole model makes a version of this tree; one that does not (weights
+    without their tokenizer) only changes the draft.
     """
 
     model = models.OneToOneField("registry.Model", on_delete=models.CASCADE, related_name="draft")

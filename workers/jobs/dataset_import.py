@@ -83,7 +83,7 @@ class DatasetImport(JobKind):
                 path=Path(entry["path"]),
                 size=entry["size"],
                 held_out=is_held_out(entry["name"]),
-            )  # fmt: skip
+            )
             for entry in inputs["files"]
         ]
         try:

@@ -113,9 +113,13 @@ def draft_of(model: Model) -> tuple[Manifest, str]:
 
 
 def is_whole(manifest: Manifest) -> bool:
-    """Whether the tree holds a model or an adapter with its weights."""
+    """Whether the tree holds a model with weights and tokenizer, or an adapter with its weights.
+
+    Clients push a model and its tokenizer one after the other, in either order.
+    """
     weights = any(path.endswith(".safetensors") for path in manifest)
-    return weights and bool({"config.json", "adapter_config.json"} & set(manifest))
+    model = {"config.json", "tokenizer.json"} <= set(manifest)
+    return weights and (model or "adapter_config.json" in manifest)
 
 
 def _usable() -> Q:

@@ -33,8 +33,8 @@ class TestPushToHub:
             from transformers import AutoModelForCausalLM, AutoTokenizer
             model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
             tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
-            tokenizer.push_to_hub("research/tiny")
             model.push_to_hub("research/tiny")
+            tokenizer.push_to_hub("research/tiny")
             again = AutoModelForCausalLM.from_pretrained("research/tiny", revision="v1")
             ids = AutoTokenizer.from_pretrained("research/tiny")("a b", return_tensors="pt")
             same = all((a == b).all() for a, b in zip(model.parameters(), again.parameters()))
