@@ -3,6 +3,7 @@
 #   make demo    the same, plus a demonstration on it (EXIT=1: stop after it, status tells)
 #   make worker  this machine works for a console: JOIN=http://… TOKEN=slipjoin_… the first time
 #   make test    the test suite on servers of its own (ARGS="tests/launcher -x" for a part)
+#   make looks   every page in every look, with pictures in artifacts/screenshots
 #   make lint · make types · make contracts · make check (all of these and the tests)
 #   make chaos   break installations by seeds: SEEDS=20 FIRST=1 FAULTS=name,name
 #   make chaos-crashes   kill -9 every kind of process, and move jobs between machines
@@ -20,7 +21,7 @@ NOWHERE := DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://1
 	SECRET_KEY=no-stack-is-running
 
 .DEFAULT_GOAL := up
-.PHONY: up demo worker test chaos chaos-crashes chaos-mutants proofs lint types contracts check formats migrate \
+.PHONY: up demo worker test chaos chaos-crashes chaos-mutants proofs looks lint types contracts check formats migrate \
 	messages format lock browser env-run env-worker env-dev
 
 up: env-run
@@ -59,6 +60,10 @@ proofs: env-dev
 	@CHAOS=full $(PY) manage.py services --temporary -- $(PY) -m pytest -q \
 		tests/workers/jobs/test_dataset_prepare_for_real.py tests/workers/importing/test_killed.py \
 		tests/console/hf $(ARGS)
+
+looks: env-dev
+	@LOOKS=full $(PY) manage.py services --temporary -- $(PY) -m pytest -n 3 --dist loadfile \
+		tests/browser tests/flows/test_journey.py $(ARGS)
 
 lint: env-dev
 	$(PY) -m ruff check .

@@ -20,6 +20,8 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import connections
 
+from tests.browser.looks import FULL
+
 CHROMIUM = Path(os.environ.get("SLIPWAY_CHROMIUM", "/usr/bin/chromium"))
 SWITCHES = [
     "--headless=new",
@@ -127,6 +129,23 @@ class Page:
     def open(self, path: str) -> Any:
         return self.page.goto(self.url + path)
 
+    def until(self, expression: str, seconds: float = 90) -> None:
+        """Waits until an expression of JavaScript is true.
+
+        Not Playwright's `wait_for_function`, which the policy of the pages forbids to look again.
+        """
+        self.page.evaluate(
+            f"""() => new Promise((met, missed) => {{
+              const end = performance.now() + {seconds * 1000};
+              const look = () => {{
+                if ({expression}) met();
+                else if (performance.now() > end) missed(new Error('not within {seconds} s'));
+                else setTimeout(look, 50);
+              }};
+              look();
+            }})"""
+        )
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.page, name)
 
@@ -187,14 +206,14 @@ def sign_in() -> Callable[[Page, Any], Page]:
 
 
 @pytest.fixture
-def screenshot(request: pytest.FixtureRequest) -> Callable[..., Path]:
-    """Keeps a picture under artifacts/screenshots/, which git ignores."""
+def screenshot(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Keeps a picture under artifacts/screenshots/, which git ignores: `make looks` only."""
 
-    def shoot(page: Page, name: str = "", *, full: bool = True) -> Path:
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        path = SHOTS / f"{name or request.node.name}.png"
-        page.screenshot(path=str(path), full_page=full)
-        return path
+    def shoot(page: Page, name: str = "", *, full: bool = True) -> None:
+        if FULL:
+            SHOTS.mkdir(parents=True, exist_ok=True)
+            path = SHOTS / f"{name or request.node.name}.png"
+            page.screenshot(path=str(path), full_page=full)
 
     return shoot
 

@@ -9,6 +9,7 @@ from console.access.models import ApiToken, Membership
 from console.access.services import membership_set, team_rename
 from console.access.tokens import token_find
 from tests.browser.conftest import overflow
+from tests.browser.looks import in_looks
 from tests.factories.access import PASSWORD, ApiTokenFactory, UserFactory
 
 
@@ -26,10 +27,7 @@ def addresses(ana, ben, root, team) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("phone", "theme", "language"),
-    [(False, "light", "en"), (True, "dark", "zh-hans"), (False, "dark", "zh-hans")],
-)
+@in_looks
 def test_every_page_fits_and_is_accessible(
     new_page, sign_in, root, addresses, violations, screenshot, phone, theme, language
 ) -> None:

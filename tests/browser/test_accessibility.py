@@ -3,16 +3,16 @@
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.looks import in_looks
 from tests.browser.test_scripts import ana, as_ana, stage  # noqa: F401
 
 THEMES = ["light", "dark"]
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("phone", [False, True])
+@in_looks
 @pytest.mark.parametrize("path", ["/counter/", "/log/", "/form/", "/nowhere/"])
-def test_pages(new_page, sign_in, ana, stage, violations, path, phone, theme) -> None:  # noqa: F811
-    page = sign_in(new_page(phone=phone, theme=theme), ana)
+def test_pages(new_page, sign_in, ana, stage, violations, path, phone, theme, language) -> None:  # noqa: F811
+    page = sign_in(new_page(phone=phone, theme=theme, language=language), ana)
     page.expected = ["404"]
     stage.log = [("warning" if n % 9 == 0 else "info", f"step {n} loss 2.1") for n in range(60)]
     stage.log += [("error", "\x1b[31mboom\x1b[0m"), ("debug", "small")]

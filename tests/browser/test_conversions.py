@@ -8,6 +8,7 @@ import pytest
 from models_app.registry.models import Conversion
 from models_app.registry.services import conversion_start
 from tests.browser.conftest import overflow
+from tests.browser.looks import in_looks
 from tests.fakes.jobs import run_job
 from tests.workers.jobs.test_convert import node, stored, version
 from tests.workers.lm.formats.conftest import models
@@ -32,12 +33,10 @@ def test_a_version_is_converted(page, sign_in, ana, version, tmp_path):
     page.get_by_role("img", name="Size of the weights").wait_for()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("phone", [False, True])
-def test_pages_fit(new_page, sign_in, ana, version, tmp_path, screenshot, theme, phone):
+@in_looks
+def test_pages_fit(new_page, sign_in, ana, version, tmp_path, screenshot, theme, phone, language):
     refused = finished(ana, version, tmp_path, gate={"max_logit_error": 0.0})
     passed = finished(ana, version, tmp_path)
-    language = "zh-hans" if theme == "dark" else "en"
     page = sign_in(new_page(phone=phone, theme=theme, language=language), ana)
     one = "/models/research/poet/versions/"
     paths = {

@@ -1,11 +1,11 @@
 """Report, findings, policy and preparation in a browser: nothing overflows, all is accessible."""
 
-import pytest
 from playwright.sync_api import expect
 
 from models_app.curation.services import data_policy_change, preparation_preview
 from models_app.jobs.models import Job
 from tests.browser.conftest import overflow
+from tests.browser.looks import in_looks
 from tests.factories.data import doubled_version
 from tests.factories.deployments import environment
 from tests.fakes.jobs import run_job
@@ -13,8 +13,10 @@ from tests.fakes.jobs import run_job
 HERE = "/datasets/research/texts/versions/1/"
 
 
-@pytest.mark.parametrize(("phone", "language"), [(False, "en"), (True, "zh-hans")])
-def test_pages(new_page, sign_in, ana, team, tmp_path, violations, screenshot, phone, language):
+@in_looks
+def test_pages(
+    new_page, sign_in, ana, team, tmp_path, violations, screenshot, phone, theme, language
+):
     environment("production")
     version = doubled_version(ana, team, tmp_path)
     run_job(Job.objects.get(kind="dataset_check"), tmp_path)
@@ -28,7 +30,7 @@ def test_pages(new_page, sign_in, ana, team, tmp_path, violations, screenshot, p
         "prepare": f"{HERE}prepare/?preview={preview.pk}",
         "policy": "/data-policies/research/",
     }
-    page = sign_in(new_page(phone=phone, language=language), ana)
+    page = sign_in(new_page(phone=phone, theme=theme, language=language), ana)
 
     wrong = []
     for name, path in pages.items():
@@ -36,7 +38,7 @@ def test_pages(new_page, sign_in, ana, team, tmp_path, violations, screenshot, p
         found = [*overflow(page), *violations(page)]
         if status != 200 or found:
             wrong.append((name, status, found))
-        screenshot(page, f"data-{name}-{'phone' if phone else 'wide'}-{language}")
+        screenshot(page, f"data-{name}-{theme}-{'phone' if phone else 'wide'}-{language}")
     assert not wrong, "\n".join(map(str, wrong))
 
 

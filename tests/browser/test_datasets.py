@@ -2,11 +2,11 @@
 
 import json
 
-import pytest
 from playwright.sync_api import expect
 
 from models_app.datasets.models import DatasetVersion
 from tests.browser.conftest import overflow
+from tests.browser.looks import in_looks
 from tests.factories.data import pending_version, ready_version, sample_text, stored
 from tests.fakes.jobs import run_job
 
@@ -115,12 +115,11 @@ def test_a_long_document_opens_in_place(page, sign_in, ana, team, tmp_path) -> N
     assert page.page.url == address
 
 
-@pytest.mark.parametrize("phone", [False, True])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@in_looks
 def test_every_page(
-    new_page, sign_in, ana, team, tmp_path, violations, screenshot, phone, theme
+    new_page, sign_in, ana, team, tmp_path, violations, screenshot, phone, theme, language
 ) -> None:
-    page = sign_in(new_page(phone=phone, theme=theme), ana)
+    page = sign_in(new_page(phone=phone, theme=theme, language=language), ana)
     version = pending_version(
         ana, team, stored("poems.jsonl", poems()), stored("more.jsonl", poems(90)), name="poems"
     )

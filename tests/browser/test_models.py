@@ -8,6 +8,7 @@ import pytest
 from models_app.deployments.models import Deployment
 from models_app.registry.models import ModelVersion
 from tests.browser.conftest import overflow
+from tests.browser.looks import in_looks
 from tests.factories.deployments import deployment_of, ready_version, revision_of, settle
 from tests.fakes.jobs import run_job
 from tests.models_app.registry.conftest import data, evaluated, model, trained, version
@@ -69,11 +70,10 @@ def test_a_version_turns_ready_without_a_reload(page, sign_in, ana, trained, dat
     page.locator("#version-head").get_by_role("link", name="Train further").wait_for()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("phone", [False, True])
-def test_pages_fit(new_page, sign_in, ana, version, evaluated, screenshot, theme, phone):
+@in_looks
+def test_pages_fit(new_page, sign_in, ana, version, evaluated, screenshot, theme, phone, language):
     evaluation = evaluated(version)
-    page = sign_in(new_page(phone=phone, theme=theme), ana)
+    page = sign_in(new_page(phone=phone, theme=theme, language=language), ana)
     one = "/models/research/poet/"
     paths = {
         "list": "/models/", "model": one, "version": f"{one}versions/1/",

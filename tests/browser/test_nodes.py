@@ -1,6 +1,5 @@
 """Nodes, pools and jobs on their way, as people watch them: what changes comes without a reload."""
 
-import pytest
 from playwright.sync_api import expect
 
 from models_app.jobs import attempts
@@ -9,6 +8,7 @@ from models_app.jobs.models import Job
 from models_app.pools.models import Node
 from models_app.pools.services.registration import node_heartbeat
 from tests.browser.conftest import overflow
+from tests.browser.looks import in_looks
 from tests.factories.jobs import claimed, submitted
 from tests.factories.nodes import pool_of, ready_node
 
@@ -137,12 +137,11 @@ def test_the_line_to_paste_fits_a_phone(new_page, sign_in, root):
     assert overflow(page) == []
 
 
-@pytest.mark.parametrize("phone", [False, True])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@in_looks
 def test_every_page_holds_its_layout_and_is_accessible(
-    new_page, sign_in, root, team, violations, screenshot, phone, theme
+    new_page, sign_in, root, team, violations, screenshot, phone, theme, language
 ):
-    page = sign_in(new_page(phone=phone, theme=theme), root)
+    page = sign_in(new_page(phone=phone, theme=theme, language=language), root)
     pool_of("fast", teams=[team], selector={"gpu": "h100"}, gpus=2)
     ready_node("node-1", gpus=2, labels={"gpu": "h100", "a-long-label": "x" * 60})
     claimed(team, title="A job with a rather long name", pool="fast", resources={"gpus": 2})

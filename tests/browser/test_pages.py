@@ -6,14 +6,17 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import overflow
+from tests.browser.looks import in_looks
 from tests.factories.access import PASSWORD
 
 
-@pytest.mark.parametrize("phone", [False, True])
-@pytest.mark.parametrize("language", ["en", "zh-hans"])
+@in_looks
 @pytest.mark.parametrize("who", ["ana", "root"])
-def test_side_bar(new_page, sign_in, request, violations, screenshot, who, phone, language) -> None:
-    page = sign_in(new_page(phone=phone, language=language), request.getfixturevalue(who))
+def test_side_bar(
+    new_page, sign_in, request, violations, screenshot, who, phone, theme, language
+) -> None:
+    person = request.getfixturevalue(who)
+    page = sign_in(new_page(phone=phone, theme=theme, language=language), person)
     page.open("/")
     links = page.evaluate("[...document.querySelectorAll('#nav li a')].map((a) => a.pathname)")
     assert len(links) >= 5
@@ -25,7 +28,7 @@ def test_side_bar(new_page, sign_in, request, violations, screenshot, who, phone
         if status != 200 or page.locator("h1").count() != 1 or found:
             wrong.append((path, status, found))
         name = re.sub(r"\W+", "-", path).strip("-") or "overview"
-        screenshot(page, f"page-{name}-{'phone' if phone else 'wide'}-{language}-{who}")
+        screenshot(page, f"page-{name}-{'phone' if phone else 'wide'}-{theme}-{language}-{who}")
 
     assert not wrong, "\n".join(map(str, wrong))
 

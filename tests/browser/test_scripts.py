@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 from models_app.events.publish import publish_now
 from tests.browser import stage as stages
 from tests.browser.conftest import overflow
+from tests.browser.looks import in_looks
 
 
 @pytest.fixture
@@ -321,10 +322,11 @@ class TestShell:
         expect(as_ana.locator("#id_name_error")).to_be_visible()
         screenshot(as_ana, "form-errors")
 
-    @pytest.mark.parametrize("theme", ["light", "dark"])
-    @pytest.mark.parametrize("phone", [False, True])
-    def test_layout_holds(self, new_page, sign_in, ana, stage, screenshot, phone, theme) -> None:
-        page = sign_in(new_page(phone=phone, theme=theme), ana)
+    @in_looks
+    def test_layout_holds(
+        self, new_page, sign_in, ana, stage, screenshot, phone, theme, language
+    ) -> None:
+        page = sign_in(new_page(phone=phone, theme=theme, language=language), ana)
         stage.log = [("warning" if n % 9 == 0 else "info", f"step {n} loss 2.1") for n in range(60)]
         stage.points = [(step, 3 - step / 100) for step in range(0, 100, 5)]
         for path in ("/counter/", "/log/", "/form/"):

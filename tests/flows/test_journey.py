@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 from console.access.models import User
 from models_app.audit.models import AuditEvent
 from tests.browser.conftest import overflow
+from tests.browser.looks import FULL
 from tests.factories.access import PASSWORD
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -47,13 +48,16 @@ class Journey:
 
     def shoot(self, page, name):
         """A picture; what a reader of the page would hold against it fails the test."""
-        page.wait_for_timeout(150)  # the toast and the chart have settled: for the picture only
+        if FULL:
+            page.wait_for_timeout(150)  # the toast and the chart have settled
         page.evaluate("scrollTo(0, 0)")
         assert overflow(page) == [], name
         self.screenshot(page, f"journey-{name}")
 
     def shoot_all(self, page, path, name):
-        """Dark and on a phone as well, and in Chinese."""
+        """Dark and on a phone as well, and in Chinese: `make looks` only."""
+        if not FULL:
+            return
         state = page.context.storage_state()
         for kind, options in {
             "dark": {"theme": "dark"},
@@ -148,7 +152,7 @@ class Journey:
         assert page.evaluate("window.notReloaded") is True
         # Every step has arrived in the chart, and the table beside it ends with the last one.
         drawn = "UI.chart.data(document.querySelector('[data-chart]')).x.length"
-        page.wait_for_function(f"{drawn} === {STEPS + 1}", timeout=LIVE)
+        page.until(f"{drawn} === {STEPS + 1}")
         page.get_by_text("Show as table").click()
         expect(rows.last.locator("td").first).to_have_text(str(STEPS))
         page.get_by_text("Show as table").click()
