@@ -13,7 +13,12 @@ from models_app.configs.models import Config
 from models_app.configs.services.merged import Effective
 from models_app.configs.specs import SPECS, spec_class
 
-KINDS = {"training": gettext_lazy("Training"), "serving": gettext_lazy("Serving")}
+KINDS = {
+    "training": gettext_lazy("Training"),
+    "serving": gettext_lazy("Serving"),
+    "data": gettext_lazy("Data"),
+    "alerts": gettext_lazy("Alerts"),
+}
 
 
 def kind_word(kind: str) -> str:
