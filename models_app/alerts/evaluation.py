@@ -1,8 +1,8 @@
 """A round of the clock: every rule in force is compared with what is measured now.
 
 One process at a time, in one transaction; every time is the database's. A rule that cannot be
-measured (its statement fails) leaves its alerts as they are; a subject that is not measured any
-more ends its alert like a condition that no longer holds.
+measured (its statement fails) leaves its alerts as they are. What is not known never fires, and
+ends an alert after a while, as a condition does that no longer holds.
 """
 
 import datetime as dt
@@ -15,6 +15,7 @@ from models_app.alerts.models import Alert
 from models_app.alerts.rules import RuleInForce, rules_in_force
 from models_app.alerts.services import alert_fire, alert_raise, alert_resolve
 from models_app.alerts.states import AlertState, Ending
+from models_app.configs.specs.alerts import SIGNALS
 from models_app.core.errors import WrongState
 
 logger = logging.getLogger(__name__)
@@ -27,8 +28,6 @@ GAP = dt.timedelta(seconds=90)
 #: How long alerts that are over are kept; the audit log keeps what happened for good.
 KEPT = dt.timedelta(days=90)
 
-Key = tuple[int, str, str]
-
 
 @transaction.atomic
 def alerts_evaluate() -> int:
@@ -40,10 +39,11 @@ def alerts_evaluate() -> int:
         return 0
     rows = Alert.objects.exclude(state=AlertState.RESOLVED).order_by("pk")
     left = {(row.config_id, row.rule, row.subject): row for row in rows}
-    measurements, unknown, known = Measurements(), set[tuple[int, str]](), set[tuple[int, str]]()
+    measurements, unknown = Measurements(), set[tuple[int, str]]()
+    known: dict[tuple[int, str], RuleInForce] = {}
     for entry in rules_in_force():
         rule = (entry.revision.config_id, entry.rule.name)
-        known.add(rule)
+        known[rule] = entry
         try:
             with transaction.atomic():
                 values = measurements.of(entry)
@@ -53,10 +53,14 @@ def alerts_evaluate() -> int:
             continue
         for subject, value in values.items():
             _guarded(left.pop((*rule, subject), None), entry, subject, value, at)
-    for (config, name, _subject), alert in left.items():
-        if (config, name) not in unknown:
-            gone = (config, name) not in known
-            _end(alert, Ending.RULE_GONE if gone else Ending.NO_DATA, at)
+    for (config, name, subject), alert in left.items():
+        if (config, name) in unknown:
+            continue
+        found = known.get((config, name))
+        if found is not None and SIGNALS[found.rule.signal].else_zero:
+            _guarded(alert, found, subject, 0.0, at)
+        else:
+            _end(alert, Ending.NO_DATA if found else Ending.RULE_GONE, at)
     Alert.objects.filter(resolved_at__lt=at - KEPT).delete()
     return Alert.objects.exclude(state=AlertState.RESOLVED).count()
 

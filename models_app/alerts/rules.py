@@ -51,22 +51,18 @@ def rules_in_force() -> list[RuleInForce]:
 
 
 def _of(revision: ConfigRevision, overlays: list[OverlayRevision]) -> Iterator[RuleInForce]:
-    own: list[RuleInForce] = []
+    # An overlay that takes every rule away decides for its environment as well.
+    decided = []
     for overlay in overlays:
         rules = _read(revision, overlay)
-        if rules is not None:
-            own += [
-                RuleInForce(
-                    rule=rule, revision=revision, overlay=overlay, environment=overlay.environment
-                )
-                for rule in rules
-                if _in_environment(rule)
-            ]
-    yield from own
-    # An overlay that takes every rule away decides as well.
-    decided = tuple(row.environment for row in overlays if _read(revision, row) is not None)
+        if rules is None:
+            continue
+        name = overlay.environment
+        decided.append(name)
+        for rule in filter(_in_environment, rules):
+            yield RuleInForce(rule=rule, revision=revision, overlay=overlay, environment=name)
     for rule in _read(revision, None) or ():
-        besides = decided if _in_environment(rule) else ()
+        besides = tuple(decided) if _in_environment(rule) else ()
         yield RuleInForce(rule=rule, revision=revision, besides=besides)
 
 

@@ -1,6 +1,7 @@
 """What happens to alerts: the evaluation raises and resolves them, people acknowledge them."""
 
 import datetime as dt
+from typing import Any
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -63,7 +64,7 @@ def alert_acknowledge(*, actor: Actor, alert: Alert) -> Alert:
     return alert
 
 
-def _said(entry: RuleInForce) -> dict[str, object]:
+def _said(entry: RuleInForce) -> dict[str, Any]:
     """What the rule says now, for the row."""
     rule = entry.rule
     return {

@@ -38,15 +38,19 @@ class Signal:
     scopes: tuple[str, ...] = ()
     #: It counts what happened in the last minutes, instead of looking at how things stand.
     looks_back: bool = False
+    #: Where nothing is found, nothing happened, rather than nobody knowing.
+    else_zero: bool = False
 
 
 _JOBS, _POOL, _DEPLOYMENT = ("pool", "kind"), ("pool",), ("deployment",)
 SIGNALS: dict[str, Signal] = {
     "queue_wait_seconds": Signal(
-        label=gettext_noop("Longest wait in the queue"), unit="s", subject="pool", scopes=_JOBS
+        label=gettext_noop("Longest wait in the queue"), unit="s", subject="pool", scopes=_JOBS,
+        else_zero=True,
     ),
     "jobs_failed": Signal(
-        label=gettext_noop("Failed jobs"), subject="kind", scopes=_JOBS, looks_back=True
+        label=gettext_noop("Failed jobs"), subject="kind", scopes=_JOBS, looks_back=True,
+        else_zero=True,
     ),
     "jobs_failed_percent": Signal(
         label=gettext_noop("Share of failed jobs"), unit="%", subject="kind", scopes=_JOBS,
@@ -74,10 +78,12 @@ SIGNALS: dict[str, Signal] = {
         scopes=_DEPLOYMENT, looks_back=True,
     ),
     "dataset_versions_blocked": Signal(
-        label=gettext_noop("Dataset versions newly blocked"), subject="dataset", looks_back=True
+        label=gettext_noop("Dataset versions newly blocked"), subject="dataset", looks_back=True,
+        else_zero=True,
     ),
     "scans_blocked": Signal(
-        label=gettext_noop("Scans that block a model version"), subject="model", looks_back=True
+        label=gettext_noop("Scans that block a model version"), subject="model", looks_back=True,
+        else_zero=True,
     ),
 }  # fmt: skip
 
