@@ -30,7 +30,7 @@ def capacity() -> dict[str, Any]:
 
 
 def health() -> dict[str, Any]:
-    """How it is now: load, free memory, free and whole disk, each GPU's memory, temperature and errors."""
+    """How it is now: load, free memory, free and whole disk, and how each GPU is."""
     disk = shutil.disk_usage(Path.cwd())
     return {
         "load": round(os.getloadavg()[0], 2),

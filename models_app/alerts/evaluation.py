@@ -7,6 +7,7 @@ ends an alert after a while, as a condition does that no longer holds.
 
 import datetime as dt
 import logging
+from collections import defaultdict
 
 from django.db import DatabaseError, connection, transaction
 
@@ -17,6 +18,7 @@ from models_app.alerts.services import alert_fire, alert_raise, alert_resolve
 from models_app.alerts.states import AlertState, Ending
 from models_app.configs.specs.alerts import SIGNALS
 from models_app.core.errors import WrongState
+from models_app.deployments.models import Deployment
 
 logger = logging.getLogger(__name__)
 #: Identifies the lock of the evaluation among the database's advisory locks.
@@ -40,10 +42,10 @@ def alerts_evaluate() -> int:
     rows = Alert.objects.exclude(state=AlertState.RESOLVED).order_by("pk")
     left = {(row.config_id, row.rule, row.subject): row for row in rows}
     measurements, unknown = Measurements(), set[tuple[int, str]]()
-    known: dict[tuple[int, str], RuleInForce] = {}
+    known: dict[tuple[int, str], list[RuleInForce]] = defaultdict(list)
     for entry in rules_in_force():
         rule = (entry.revision.config_id, entry.rule.name)
-        known[rule] = entry
+        known[rule].append(entry)
         try:
             with transaction.atomic():
                 values = measurements.of(entry)
@@ -56,13 +58,22 @@ def alerts_evaluate() -> int:
     for (config, name, subject), alert in left.items():
         if (config, name) in unknown:
             continue
-        found = known.get((config, name))
-        if found is not None and SIGNALS[found.rule.signal].else_zero:
-            _guarded(alert, found, subject, 0.0, at)
+        entry = _still_about(alert, known[config, name])
+        if entry is not None and SIGNALS[entry.rule.signal].else_zero:
+            _guarded(alert, entry, subject, 0.0, at)
         else:
-            _end(alert, Ending.NO_DATA if found else Ending.RULE_GONE, at)
+            _end(alert, Ending.RULE_GONE if entry is None else Ending.NO_DATA, at)
     Alert.objects.filter(resolved_at__lt=at - KEPT).delete()
     return Alert.objects.exclude(state=AlertState.RESOLVED).count()
+
+
+def _still_about(alert: Alert, entries: list[RuleInForce]) -> RuleInForce | None:
+    """The rule in force that an alert comes from, if there still is one for its subject."""
+    environment = ""
+    if alert.subject_kind == "deployment":
+        rows = Deployment.objects.filter(team_id=alert.team_id, name=alert.subject)
+        environment = rows.values_list("environment__name", flat=True).first() or ""
+    return next((row for row in entries if row.is_about(alert.subject, environment)), None)
 
 
 def _guarded(

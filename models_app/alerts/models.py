@@ -29,9 +29,7 @@ class Alert(models.Model):
     #: Name of the pool, deployment, kind of job, dataset or model that it is about.
     subject = models.CharField(max_length=120)
     severity = models.CharField(max_length=10, choices=Severity.choices)
-    state = models.CharField(
-        max_length=16, choices=AlertState.choices, default=AlertState.PENDING
-    )
+    state = models.CharField(max_length=16, choices=AlertState.choices, default=AlertState.PENDING)
     ended_by = models.CharField(max_length=12, choices=Ending.choices, blank=True)
     value = models.FloatField(help_text="As measured last while it was open")
     threshold = models.FloatField()

@@ -33,6 +33,14 @@ class RuleInForce:
     def team_id(self) -> int:
         return self.revision.config.team_id
 
+    def is_about(self, subject: str, environment: str) -> bool:
+        """Whether the rule still concerns a subject; `environment` is that of a deployment."""
+        if getattr(self.rule, SIGNALS[self.rule.signal].subject, None) not in (None, subject):
+            return False
+        return (
+            self.environment == environment if self.environment else environment not in self.besides
+        )
+
 
 def rules_in_force() -> list[RuleInForce]:
     """All of them, of all teams."""

@@ -165,7 +165,9 @@ class AlertsSpec(Spec):
     def effects(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
         before, after = ({rule["name"] for rule in spec.get("rules", ())} for spec in (old, new))
         if gone := sorted(before - after):
-            return {"rules": _("Alerts of these rules end: %(names)s.") % {"names": ", ".join(gone)}}
+            return {
+                "rules": _("Alerts of these rules end: %(names)s.") % {"names": ", ".join(gone)}
+            }
         return {"rules": _("In force within a quarter of a minute.")}
 
     def warnings(self) -> dict[str, str]:
@@ -186,7 +188,7 @@ def starting_rules() -> list[Rule]:
         Rule(
             name="node-lost", signal="nodes_unreachable", above=0, for_seconds=60,
             severity="critical",
-            note=_("See whether the machine is on and reaches the console; remove it if it is gone."),
+            note=_("See whether the machine is on and reaches the console; else remove it."),
         ),
         Rule(
             name="disk-low", signal="node_disk_free_percent", below=10, for_seconds=300,
