@@ -124,7 +124,7 @@ class Rule(Spec):
         for name, value in handler(self).items():
             if isinstance(value, float) and value.is_integer():
                 value = int(value)
-            if value is not None:
+            if value is not None and value != "":
                 found[name] = value
         return found
 
@@ -143,7 +143,10 @@ class AlertsSpec(Spec):
         title=gettext_noop("Rules"),
         description=gettext_noop(
             "One rule an entry: name, signal, above or below, for_seconds, severity, note; pool, "
-            "deployment or kind narrow it, minutes says how far it looks back."
+            "deployment or kind narrow it, minutes says how far it looks back. Signals: "
+            "queue_wait_seconds, jobs_failed, jobs_failed_percent, nodes_unreachable, "
+            "node_disk_free_percent, replicas_missing, request_error_percent, request_p95_ms, "
+            "first_token_p95_ms, dataset_versions_blocked, scans_blocked."
         ),
     )
 
@@ -179,7 +182,7 @@ def starting_rules() -> list[Rule]:
     return [
         Rule(
             name="queue-stuck", signal="queue_wait_seconds", above=900, for_seconds=60,
-            note=_("Look at why the jobs wait: the pool's page says it. Add a node or free one."),
+            note=_("The page of the pool says why the jobs wait. Add a node or free one."),
         ),
         Rule(
             name="jobs-failing", signal="jobs_failed", above=2, minutes=30, for_seconds=0,
@@ -192,7 +195,7 @@ def starting_rules() -> list[Rule]:
         ),
         Rule(
             name="disk-low", signal="node_disk_free_percent", below=10, for_seconds=300,
-            note=_("Free the disk of the node: collect garbage on the page Storage."),
+            note=_("Free the disk of the node, for instance by collecting garbage."),
         ),
         Rule(
             name="replicas-down", signal="replicas_missing", above=0, for_seconds=120,

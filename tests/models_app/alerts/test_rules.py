@@ -16,6 +16,8 @@ from tests.factories.alerts import rule
 def test_every_signal_is_described_and_measured():
     listed = Rule.model_json_schema()["properties"]["signal"]["enum"]
 
+    help_text = AlertsSpec.model_fields["rules"].description
+    assert all(name in help_text for name in listed)
     assert set(listed) == set(SIGNALS) == set(MEASURED)
 
 
