@@ -58,11 +58,11 @@ def alerts_evaluate() -> int:
     for (config, name, subject), alert in left.items():
         if (config, name) in unknown:
             continue
-        entry = _still_about(alert, known[config, name])
-        if entry is not None and SIGNALS[entry.rule.signal].else_zero:
-            _guarded(alert, entry, subject, 0.0, at)
+        source = _still_about(alert, known[config, name])
+        if source is not None and SIGNALS[source.rule.signal].else_zero:
+            _guarded(alert, source, subject, 0.0, at)
         else:
-            _end(alert, Ending.RULE_GONE if entry is None else Ending.NO_DATA, at)
+            _end(alert, Ending.RULE_GONE if source is None else Ending.NO_DATA, at)
     Alert.objects.filter(resolved_at__lt=at - KEPT).delete()
     return Alert.objects.exclude(state=AlertState.RESOLVED).count()
 
@@ -120,11 +120,11 @@ def _end(alert: Alert, ending: Ending, at: dt.datetime) -> None:
         return
     try:
         if ending == Ending.NO_DATA and alert.clear_since is None:
-            _keep(alert, alert.value, at, clear_since=at)
-        elif ending == Ending.RULE_GONE or at - alert.clear_since >= MOST_HOLD:
+            Alert.objects.filter(pk=alert.pk).update(clear_since=at)
+        elif ending == Ending.RULE_GONE or at - (alert.clear_since or at) >= MOST_HOLD:
             alert_resolve(alert=alert, ending=ending, at=at)
     except WrongState:
-        pass
+        pass  # as above
 
 
 def _forget(alert: Alert) -> None:

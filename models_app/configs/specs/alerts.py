@@ -4,9 +4,9 @@ The closed set of signals stands here, because forms, schema and checks follow i
 measured stands in `models_app.alerts.signals`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -24,6 +24,8 @@ SignalName = Literal[
     "node_disk_free_percent", "replicas_missing", "request_error_percent", "request_p95_ms",
     "first_token_p95_ms", "dataset_versions_blocked", "scans_blocked",
 ]  # fmt: skip
+S = TypeVar("S", bound=Spec)
+Place = tuple[str | int, ...]
 #: How far rules look back that do not say it.
 MINUTES = 5
 
@@ -233,7 +235,7 @@ def _rule_checks(rule: Rule) -> Iterator[tuple[str, str]]:
         yield "minutes", said % {"signal": rule.signal}
 
 
-def _refused(spec: Any, title: str, problems: Any) -> Any:
+def _refused(spec: S, title: str, problems: Iterable[tuple[str, Place, str]]) -> S:
     """The same settings, or all problems (setting, place, words) at once."""
     details = [
         InitErrorDetails(type=refuse(text), loc=place, input=getattr(spec, name))
