@@ -13,6 +13,7 @@ APPS = [
     "registry",
     "approvals",
     "deployments",
+    "alerts",
     "audit",
     "storage",
 ]

@@ -30,11 +30,13 @@ def capacity() -> dict[str, Any]:
 
 
 def health() -> dict[str, Any]:
-    """How it is now: load, free memory and disk, each GPU's memory, temperature and errors."""
+    """How it is now: load, free memory, free and whole disk, and how each GPU is."""
+    disk = shutil.disk_usage(Path.cwd())
     return {
         "load": round(os.getloadavg()[0], 2),
         "memory_free_mib": psutil.virtual_memory().available >> 20,
-        "disk_free_mib": shutil.disk_usage(Path.cwd()).free >> 20,
+        "disk_free_mib": disk.free >> 20,
+        "disk_total_mib": disk.total >> 20,
         "gpus": _gpu_health(),
     }
 

@@ -16,6 +16,7 @@ from celery import signals
 from django.conf import settings
 from django.db import OperationalError, close_old_connections, connections
 
+from models_app.alerts.evaluation import alerts_evaluate
 from models_app.deployments.reconcile import reconcile_all
 from models_app.jobs.checkpoints import files_collect
 from models_app.jobs.claims import jobs_claim
@@ -44,6 +45,7 @@ TICK_GAP_S = 10.0
 TICKS: dict[str, tuple[float, Callable[[], object]]] = {
     "sweep": (5.0, sweep),
     "reconcile": (2.0, reconcile_all),
+    "alerts": (15.0, alerts_evaluate),
     "tidy": (600.0, files_collect),
     "store": (10.0, runs_advance),
 }

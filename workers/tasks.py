@@ -29,6 +29,12 @@ def reconcile(**_: object) -> None:
     current_node().tick("reconcile")
 
 
+@shared_task(name="workers.alerts")
+def alerts(**_: object) -> None:
+    """Compare the rules of alerts with what is measured."""
+    current_node().tick("alerts")
+
+
 @shared_task(name="workers.tidy")
 def tidy(**_: object) -> None:
     """Free the files that nothing names."""

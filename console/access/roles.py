@@ -74,6 +74,8 @@ GRANTS: dict[str, tuple[set[Role], Scope]] = {
     "deployments.roll_out_deployment": (_BUILDERS, Scope.DEPLOY),
     "deployments.roll_back_deployment": (_BUILDERS, Scope.DEPLOY),
     "deployments.infer_deployment": (_READERS, Scope.INFER),
+    "alerts.view_alert": (_READERS, Scope.READ),
+    "alerts.acknowledge_alert": (_BUILDERS, Scope.WRITE),
 }
 
 # Only platform admins, whatever their teams. Scope of a token that may pass it on.

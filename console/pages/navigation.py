@@ -64,6 +64,7 @@ GROUPS: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
     (
         _("Operate"),
         (
+            Entry("alert_list", _("Alerts"), "bell", "w", ("alert_",)),
             Entry("node_list", _("Nodes"), "server-2", "n", ("node_",), "pools.view_node"),
             Entry("pool_list", _("Pools"), "stack-2", "l", ("pool_",)),
             Entry("store_overview", _("Storage"), "box", "", ("store_",), "storage.view_store"),

@@ -10,6 +10,9 @@ from django.urls import path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.pages.alerts.words import alert_row
+from console.pages.states import look_of
+from models_app.alerts import selectors as alerts
 from models_app.approvals.selectors import approval_list
 from models_app.audit.selectors import event_list
 from models_app.core.clock import now
@@ -62,8 +65,9 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 def todo(actor: Any) -> list[dict[str, str]]:
-    """Cards that wait for this person: approvals, failures of the last day."""
-    cards = [
+    """Cards that wait for this person: alerts, approvals, failures of the last day."""
+    cards = _firing(actor)
+    cards += [
         {
             "tone": "violet",
             "icon": "user-check",
@@ -103,6 +107,26 @@ def todo(actor: Any) -> list[dict[str, str]]:
         for job in tried[:2]
     ]
     return cards
+
+
+def _firing(actor: Any) -> list[dict[str, str]]:
+    """The worst alerts that nobody looks after yet."""
+    rows = alerts.worst_first(alerts.alert_list(actor=actor, state="firing"))
+    found = []
+    for row in map(alert_row, rows[:3]):
+        look = look_of(row.alert.severity, "severity")
+        said = f"{look.label}: {row.signal} {row.value} ({row.bound}). {row.alert.note}"
+        found.append(
+            {
+                "tone": look.tone,
+                "icon": look.icon,
+                "title": f"{row.alert.rule} · {row.subject}",
+                "text": said[:200].strip(),
+                "href": f"{reverse('alert_list')}#alert-{row.alert.pk}",
+                "action": _("Open the alerts"),
+            }
+        )
+    return found
 
 
 def _num_serving(actor: Any) -> int:

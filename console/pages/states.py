@@ -118,6 +118,17 @@ NODE = {
     "quarantined": Look("red", "shield-x", _("Quarantined")),
     "removed": Look("neutral", "archive", _("Removed")),
 }
+ALERT = {
+    "pending": Look("neutral", "hourglass", pgettext_lazy("alert", "Pending")),
+    "firing": Look("red", "bell", _("Firing")),
+    "acknowledged": Look("blue", "user-check", _("Acknowledged")),
+    "resolved": Look("green", "circle-check", _("Resolved")),
+}
+SEVERITY = {
+    "critical": Look("red", "flame", _("Critical")),
+    "warning": Look("amber", "alert-triangle", _("Warning")),
+    "info": Look("blue", "info-circle", _("Information")),
+}
 REPRODUCTION = {
     "pending": Look("blue", "loader", _("Rebuilding"), live=True),
     "equal": Look("green", "circle-check", _("Equal")),
@@ -163,6 +174,8 @@ KINDS: dict[str, dict[str, Look]] = {
     "approval": APPROVAL,
     "node": NODE,
     "store_run": STORE_RUN,
+    "alert": ALERT,
+    "severity": SEVERITY,
     "reproduction": REPRODUCTION,
     "evidence": EVIDENCE,
     "scan": SCAN,

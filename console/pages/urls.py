@@ -17,6 +17,7 @@ AREAS = [
     "nodes",
     "pools",
     "storage",
+    "alerts",
     "search",
     "side_bar",
 ]

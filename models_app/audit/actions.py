@@ -123,6 +123,10 @@ LABELS: dict[str, str | Promise] = {
     "revision.activated": _("Revision put into service"),
     "rollout.started": _("Roll-out started"),
     "rollout.ended": _("Roll-out ended without success"),
+    # Alerts
+    "alert.fired": _("Alert fired"),
+    "alert.acknowledged": _("Alert acknowledged"),
+    "alert.resolved": _("Alert over"),
 }
 
 

@@ -5,6 +5,8 @@ import datetime as dt
 import pytest
 from django.db import transaction
 
+from models_app.alerts.models import Alert
+from models_app.alerts.states import ALLOWED as ALERT
 from models_app.approvals.models import ApprovalRequest
 from models_app.approvals.states import ALLOWED as APPROVAL
 from models_app.core.clock import now
@@ -48,6 +50,19 @@ MACHINES = {
     Replica: (REPLICA, {"revision_id": 1}),
     StoreRun: (STORE_RUN, {"kind": "verify"}),
     Upload: (UPLOAD, {"team_id": 1, "name": "x", "size": 1}),
+    Alert: (
+        ALERT,
+        {
+            "team_id": 1,
+            "config_id": 1,
+            "revision_id": 1,
+            "value": 1,
+            "threshold": 1,
+            "above": True,
+            "since": now(),
+            "measured_at": now(),
+        },
+    ),
     Node: (NODE, {"name": "n", "started_at": now(), "last_seen_at": now()}),
 }
 PAIRS = [

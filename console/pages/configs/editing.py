@@ -32,7 +32,7 @@ def config_new(request: HttpRequest) -> HttpResponse:
     kind = request.GET.get("kind", "")
     kind = kind if kind in SPECS else next(iter(SPECS))
     posted = request.method == "POST"
-    editor = _editor(request, SPECS[kind], _defaults(SPECS[kind]))
+    editor = _editor(request, SPECS[kind], SPECS[kind].suggested())
     asks_only = editor.switching or editor.go == "file"
     data = request.POST if posted else None
     form = NameForm(None if asks_only else data, teams=teams_where(actor, PERM))
@@ -143,14 +143,6 @@ def _editor(request: HttpRequest, model: type[Spec], values: dict[str, Any]) -> 
     if editor.switching:
         editor.switch()
     return editor
-
-
-def _defaults(model: type[Spec]) -> dict[str, Any]:
-    return {
-        name: field.get_default(call_default_factory=True)
-        for name, field in model.model_fields.items()
-        if not field.is_required()
-    }
 
 
 def _start(actor: Any, config: Any, key: str) -> ConfigRevision | None:

@@ -19,6 +19,7 @@ SUGGESTED: dict[str, Callable[[], list[str]]] = {
     "preset": lambda: [preset.name for preset in preset_list()]
 }
 LONG_TEXT = 200
+MOST_ROWS = 30
 
 
 class SettingsForm(forms.Form):
@@ -44,11 +45,18 @@ class SettingsForm(forms.Form):
             kind, empty = _kind(name, field)
             self.kinds[name] = (kind, empty)
             self.fields[name] = _field(name, kind, field, name in needed, empty)
+            # A list of mappings needs room; a short list of words does not.
+            self.fields[name].wide = _has_mappings(field)  # type: ignore[attr-defined]
         self.initial = {
             name: shown(value, self.kinds[name][0])
             for name, value in ordered(dict(values or {}), [model]).items()
             if name in self.kinds
         }
+
+        for name, text in self.initial.items():
+            if self.kinds[name][0] == "yaml":
+                rows = min(MOST_ROWS, max(5, str(text).count("\n") + 2))
+                self.fields[name].widget.attrs["rows"] = rows
 
     def raw(self) -> dict[str, Any]:
         """Typed values where the text allows it, else the text itself. Raises InvalidInput."""
@@ -124,10 +132,11 @@ def shown(value: Any, kind: str) -> Any:
         return bool(value)
     if value is None:
         return ""
-    return _block(value) if kind == "yaml" else str(value)
+    return block_text(value) if kind == "yaml" else str(value)
 
 
-def _block(value: Any) -> str:
+def block_text(value: Any) -> str:
+    """A list or a mapping as YAML without a name before it."""
     if isinstance(value, dict) and value:
         return yaml_dump(value).rstrip("\n")
     first, _end, rest = yaml_dump({"v": value}).partition("\n")
@@ -149,6 +158,11 @@ def _kind(name: str, schema: Mapping[str, Any]) -> tuple[str, bool]:
     if types == {"string"}:
         return "text", empty
     return "yaml", empty
+
+
+def _has_mappings(schema: Mapping[str, Any]) -> bool:
+    items = schema.get("items")
+    return isinstance(items, dict) and items.get("type") == "object"
 
 
 def _field(

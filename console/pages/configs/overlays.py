@@ -11,11 +11,13 @@ from django.utils.translation import gettext as _
 from console.pages.configs.forms import PERM, ReasonForm, known_config, number_of
 from console.pages.configs.words import kind_word, setting_rows
 from models_app.configs import selectors
+from models_app.configs.comparison import value_text
+from models_app.configs.documents import spec_yaml
 from models_app.configs.environments import environment_names
 from models_app.configs.models import Config, ConfigRevision
 from models_app.configs.services import effective_spec, overlay_revise
 from models_app.configs.specs import spec_class
-from models_app.configs.yaml_text import Document, YamlError, yaml_dump, yaml_load
+from models_app.configs.yaml_text import Document, YamlError, yaml_load
 from models_app.core.errors import Conflict, InvalidInput, NotFound
 from models_app.core.permission import require
 
@@ -82,9 +84,7 @@ def config_overlay(
         "config": config, "kind_word": kind_word(kind), "environment": environment,
         "environments": environment_names(), "revision": newest, "overlay": overlay,
         "base": base, "yaml": text, "form": form, "may_edit": actor.has_perm(PERM, config),
-        "history": list(
-            selectors.overlay_list(actor=actor, config=config, environment=environment)[:20]
-        ),
+        "history": _history(actor, config, environment),
     }  # fmt: skip
     return render(request, "configs/overlay.html", context, status=status)
 
@@ -110,5 +110,13 @@ def _read(
     return document.value
 
 
+def _history(actor: Any, config: Config, environment: str) -> list[Any]:
+    """The newest revisions with what they say in one line."""
+    rows: Any = selectors.overlay_list(actor=actor, config=config, environment=environment)[:20]
+    for row in rows:
+        row.said = " · ".join(f"{name}: {value_text(value)}" for name, value in row.patch.items())
+    return list(rows)
+
+
 def _text(overlay: Any) -> str:
-    return yaml_dump(overlay.patch) if overlay is not None else ""
+    return spec_yaml(overlay.config.kind, overlay.patch) if overlay is not None else ""

@@ -13,8 +13,11 @@ MOST = 12
 
 
 def uses_of(revision: ConfigRevision) -> list[dict[str, str]]:
-    """`{icon, label, href}` of model versions trained with it and revisions that serve by it."""
+    """`{icon, label, href}` of alerts it raised, versions trained with it, revisions it serves."""
     found = []
+    for alert in revision.alerts.order_by("-id")[:MOST]:
+        place = f"{url_or_none('alert_list') or ''}#alert-{alert.pk}"
+        found.append({"icon": "bell", "label": str(alert), "href": place})
     versions = revision.model_versions.select_related("model__team").order_by("-id")
     for version in versions[:MOST]:
         model = version.model

@@ -7,13 +7,19 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from console.pages.configs.fields import block_text
 from models_app.configs.comparison import value_text
 from models_app.configs.documents import ordered
 from models_app.configs.models import Config
 from models_app.configs.services.merged import Effective
 from models_app.configs.specs import SPECS, spec_class
 
-KINDS = {"training": gettext_lazy("Training"), "serving": gettext_lazy("Serving")}
+KINDS = {
+    "training": gettext_lazy("Training"),
+    "serving": gettext_lazy("Serving"),
+    "data": gettext_lazy("Data"),
+    "alerts": gettext_lazy("Alerts"),
+}
 
 
 def kind_word(kind: str) -> str:
@@ -33,6 +39,8 @@ class Row:
     name: str
     label: str
     text: str
+    #: Of a list of mappings, as YAML over several lines.
+    block: str = ""
     overlaid: bool = False
     default: bool = False
 
@@ -50,11 +58,16 @@ def setting_rows(
                 name=name,
                 label=_(field.title) if field and field.title else name,
                 text=value_text(value),
+                block=block_text(value) if _is_table(value) else "",
                 overlaid=bool(effective and effective.source_of(name) == "overlay"),
                 default=bool(field and field.default == value),
             )
         )
     return rows
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
 
 
 def crumbs(config: Config) -> str:

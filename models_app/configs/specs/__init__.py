@@ -2,6 +2,7 @@
 
 from django.utils.translation import gettext as _
 
+from models_app.configs.specs.alerts import AlertsSpec
 from models_app.configs.specs.base import Spec
 from models_app.configs.specs.data import DataSpec
 from models_app.configs.specs.serving import ServingSpec
@@ -12,9 +13,10 @@ SPECS: dict[str, type[Spec]] = {
     "training": TrainingSpec,
     "serving": ServingSpec,
     "data": DataSpec,
+    "alerts": AlertsSpec,
 }
 
-__all__ = ["SPECS", "DataSpec", "ServingSpec", "Spec", "TrainingSpec", "spec_class"]
+__all__ = ["SPECS", "AlertsSpec", "DataSpec", "ServingSpec", "Spec", "TrainingSpec", "spec_class"]
 
 
 def spec_class(kind: str) -> type[Spec]:

@@ -4,7 +4,9 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from models_app.pools.selectors import node_list
+from models_app.core.actor import SYSTEM
+from models_app.jobs.kind import job_kinds
+from models_app.pools.selectors import node_list, pool_list
 
 
 def too_many_threads(threads: int) -> str:
@@ -39,3 +41,15 @@ def serving_warnings(spec: Any) -> dict[str, str]:
     if spec.keep_warm_s == 0:
         found["keep_warm_s"] = _("A roll-back has to load the earlier version first.")
     return {name: text for name, text in found.items() if text}
+
+
+def alert_warnings(spec: Any) -> dict[str, str]:
+    """Of rules of alerts: what is narrowed to something that is not there is never measured."""
+    pools = set(pool_list(actor=SYSTEM).values_list("name", flat=True))
+    found = {}
+    for place, rule in enumerate(spec.rules):
+        if rule.pool is not None and rule.pool not in pools:
+            found[f"rules.{place}.pool"] = _("There is no such pool, so this never fires.")
+        if rule.kind is not None and rule.kind not in job_kinds:
+            found[f"rules.{place}.kind"] = _("There is no such kind of job, so this never fires.")
+    return found

@@ -22,6 +22,15 @@ class Spec(BaseModel):
         return self.model_dump(mode="json")
 
     @classmethod
+    def suggested(cls) -> dict[str, Any]:
+        """What a form for a new one is filled with: the defaults."""
+        return {
+            name: field.get_default(call_default_factory=True)
+            for name, field in cls.model_fields.items()
+            if not field.is_required()
+        }
+
+    @classmethod
     def effects(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
         """What changes of settings bring about, by their paths; one sentence each."""
         return {}

@@ -107,7 +107,9 @@ class TestLiveness:
         html = bar(client_for(ben))
 
         assert attribute(html, "topic") == f"user.{ben.pk} team.{team.pk} team.{second.pk}"
-        assert attribute(html, "events") == "access.changed approval.changed job.changed"
+        assert attribute(html, "events") == (
+            "access.changed alert.changed approval.changed job.changed"
+        )
 
     def test_platform_admins_hear_all_teams_by_one_topic(self, root, team, client_for):
         assert attribute(bar(client_for(root)), "topic") == f"user.{root.pk} all"
@@ -146,4 +148,4 @@ def test_costs_the_same_however_much_there_is(who, request, ana, team, client_fo
         MembershipFactory(user=ana, team=more, role="admin")
         fill(more)
 
-    assert queries() == few <= 6
+    assert queries() == few <= 7

@@ -1,0 +1,1 @@
+"""Tests of alerts: what rules say, what is measured, how alerts move."""
