@@ -57,6 +57,11 @@ urlpatterns = [
         name="api_model_version_quarantine",
     ),
     path(
+        "model-versions/<int:pk>/give-up",
+        versions.GiveUpApi.as_view(),
+        name="api_model_version_give_up",
+    ),
+    path(
         "model-versions/<int:pk>/restore",
         versions.RestoreApi.as_view(),
         name="api_model_version_restore",

@@ -25,10 +25,16 @@ from models_app.registry.comparison import version_compare
 from models_app.registry.models import ModelVersion
 from models_app.registry.run_selectors import run_get
 from models_app.registry.services import (
+    version_give_up,
     version_note,
     version_quarantine,
     version_register,
     version_restore,
+)
+
+
+KEY = OpenApiParameter(
+    "Idempotency-Key", str, OpenApiParameter.HEADER, description="Repeats answer the same version"
 )
 
 
@@ -66,6 +72,8 @@ class ModelVersionOutput(RowSerializer[ModelVersion]):
     team = serializers.CharField(source="model.team.slug")
     model_name = serializers.CharField(source="model.name")
     job = serializers.IntegerField(source="produced_by_id")
+    job_kind = serializers.CharField(source="produced_by.kind", allow_null=True)
+    aliases = serializers.SerializerMethodField()
     facts = serializers.DictField()
     metrics = serializers.DictField()
     manifest = serializers.DictField()
@@ -77,10 +85,15 @@ class ModelVersionOutput(RowSerializer[ModelVersion]):
         model = ModelVersion
         fields = [
             "id", "url", "provenance_url", "team", "model", "model_name", "number", "state",
-            "stage", "error", "notes", "digest", "manifest", "size_bytes", "facts", "metrics",
-            "job", "dataset_version", "config_revision", "base_version", "format",
+            "stage", "aliases", "error", "notes", "digest", "manifest", "size_bytes", "facts",
+            "metrics", "job", "job_kind", "filled_by", "dataset_version", "config_revision", "base_version", "format",
             "source_version", "seed", "source", "created_at", "ready_at",
         ]  # fmt: skip
+
+    def get_aliases(self, row: Any) -> list[str]:
+        if isinstance(row, tuple):
+            return list(row.alias_names)  # type: ignore[attr-defined]
+        return sorted(alias.name for alias in row.aliases.all())
 
     def get_url(self, row: ModelVersion) -> str:
         return row_url("api_model_version", row.id)
@@ -93,6 +106,7 @@ class ModelVersionRow(ModelVersionOutput):
     """A version in a list: without its manifest, which may name thousands of files."""
 
     manifest = None  # type: ignore[assignment]
+    also = ("alias_names",)
 
     class Meta(ModelVersionOutput.Meta):
         fields = [name for name in ModelVersionOutput.Meta.fields if name != "manifest"]
@@ -112,7 +126,7 @@ class VersionListApi(ListAPIView[ModelVersion]):
         model = selectors.model_alone(actor=actor, model_id=key) if key else None
         words = {name: query.get(name, "") for name in ("state", "team", "stage")}
         rows = selectors.version_rows(actor=actor, model=model, **words)
-        return ModelVersionRow.select(rows)
+        return ModelVersionRow.select(selectors.with_aliases(rows))
 
     @extend_schema(
         parameters=[
@@ -136,9 +150,13 @@ class VersionsOfModelApi(VersionListApi):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 
-    @extend_schema(request=request_schema(VersionInput), responses={201: ModelVersionOutput})
+    @extend_schema(
+        parameters=[KEY],
+        request=request_schema(VersionInput),
+        responses={201: ModelVersionOutput},
+    )
     def post(self, request: Request, pk: int) -> Response:
-        """Register a version, pending until files were imported for it."""
+        """Register a version, pending until files were imported or pushed for it."""
         actor: Any = request.user
         given = parse(VersionInput, request.data)
         model = selectors.model_get(actor=actor, model_id=pk)
@@ -146,7 +164,10 @@ class VersionsOfModelApi(VersionListApi):
             run = run_get(actor=actor, run_id=given.run)
         except NotFound as error:
             raise FieldError("run", error.message) from None
-        version = version_register(actor=actor, model=model, run=run, notes=given.notes)
+        version = version_register(
+            actor=actor, model=model, run=run, notes=given.notes,
+            idempotency_key=request.headers.get("Idempotency-Key"),
+        )  # fmt: skip
         return created(ModelVersionOutput(version).data)
 
 
@@ -226,6 +247,17 @@ class QuarantineApi(VersionApi):
             reason=given.reason,
             stop_serving=given.stop_serving,
         )
+        return Response(ModelVersionOutput(version).data)
+
+
+class GiveUpApi(VersionApi):
+    """Let a version fail whose files will never come: it waits for those of a run elsewhere."""
+
+    @extend_schema(request=request_schema(Reason), responses=ModelVersionOutput)
+    def post(self, request: Request, pk: int) -> Response:
+        actor: Any = request.user
+        reason = parse(Reason, request.data).reason
+        version = version_give_up(actor=actor, version=self.version(pk), reason=reason)
         return Response(ModelVersionOutput(version).data)
 
 
