@@ -26,6 +26,7 @@ from models_app.registry import selectors
 from models_app.registry.cards import card_text, card_words
 from models_app.registry.models import CardText, ModelVersion
 from models_app.registry.provenance import provenance_digests
+from models_app.registry.run_record import run_facts, run_of
 from models_app.registry.services import (
     card_write,
     checkpoint_version,
@@ -46,7 +47,12 @@ def explained(request: HttpRequest, version: ModelVersion, tab: str) -> dict[str
 
 def _provenance(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
     checked = version_verify(version) if request.GET.get("verify") else None
-    return {"digests": provenance_digests(version), "checked": checked}
+    run = run_of(version)
+    return {
+        "digests": provenance_digests(version),
+        "checked": checked,
+        "run": run_facts(run) if run else None,
+    }
 
 
 def _lineage(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:

@@ -111,6 +111,10 @@ class ModelVersionRow(ModelVersionOutput):
     class Meta(ModelVersionOutput.Meta):
         fields = [name for name in ModelVersionOutput.Meta.fields if name != "manifest"]
 
+    @classmethod
+    def select(cls, rows: Any) -> Any:
+        return super().select(selectors.with_aliases(rows))
+
 
 class VersionListApi(ListAPIView[ModelVersion]):
     """Versions of the models of your teams, or of one model."""
@@ -126,7 +130,7 @@ class VersionListApi(ListAPIView[ModelVersion]):
         model = selectors.model_alone(actor=actor, model_id=key) if key else None
         words = {name: query.get(name, "") for name in ("state", "team", "stage")}
         rows = selectors.version_rows(actor=actor, model=model, **words)
-        return ModelVersionRow.select(selectors.with_aliases(rows))
+        return ModelVersionRow.select(rows)
 
     @extend_schema(
         parameters=[

@@ -130,9 +130,15 @@ def is_whole(manifest: Manifest) -> bool:
 
     Clients push a model and its tokenizer one after the other, in either order.
     """
+    return not missing_parts(manifest)
+
+
+def missing_parts(manifest: Manifest) -> list[str]:
+    """What the tree lacks of a model with its tokenizer, or of an adapter."""
+    parts = () if "adapter_config.json" in manifest else ("config.json", "tokenizer.json")
+    missing = [path for path in parts if path not in manifest]
     weights = any(path.endswith(".safetensors") for path in manifest)
-    model = {"config.json", "tokenizer.json"} <= set(manifest)
-    return weights and (model or "adapter_config.json" in manifest)
+    return missing if weights else [*missing, "model.safetensors"]
 
 
 def _usable() -> Q:
