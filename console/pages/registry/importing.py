@@ -65,7 +65,8 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
     """What the address asks for: a model, or another version's source again."""
     model, version = request.GET.get("model", ""), _version(request, "from")
     if version is None:
-        return {"model": model} if model else {}
+        target = _version(request, "version")
+        return {"model": model, "notes": target.notes if target else ""}
     source = version.source
     kind = source.get("kind", "path")
     return {
