@@ -46,5 +46,8 @@ def run_recorded(version: ModelVersion) -> dict[str, Any]:
     if run is None:
         return {"metrics": {}, "record": {}}
     facts = run_facts(run)
-    record: Manifest = {RUN: keep([canonical_json(facts).encode()]), METRICS: keep(metric_lines(run.job))}
+    record: Manifest = {
+        RUN: keep([canonical_json(facts).encode()]),
+        METRICS: keep(metric_lines(run.job)),
+    }
     return {"metrics": facts["metrics"], "record": record}

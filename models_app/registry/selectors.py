@@ -22,7 +22,6 @@ from models_app.registry.models import (
 )
 from models_app.registry.states import Family, Stage, VersionState
 
-
 #: The aliases of models with the versions to which they point.
 ALIASES = Prefetch("aliases", Alias.objects.select_related("version"))
 

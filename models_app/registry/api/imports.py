@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import serializers
 from rest_framework.parsers import MultiPartParser
@@ -26,6 +26,7 @@ from models_app.registry.importing import HubSource, PathSource, Source, UploadS
 from models_app.registry.models import VersionScan
 from models_app.registry.naming import version_named
 from models_app.registry.services import version_import, version_scan
+
 
 class ImportTarget(BaseModel):
     """The model that the version is for, which must exist; a version of it that was registered for

@@ -32,7 +32,6 @@ from models_app.registry.services import (
     version_restore,
 )
 
-
 KEY = OpenApiParameter(
     "Idempotency-Key", str, OpenApiParameter.HEADER, description="Repeats answer the same version"
 )
@@ -86,8 +85,8 @@ class ModelVersionOutput(RowSerializer[ModelVersion]):
         fields = [
             "id", "url", "provenance_url", "team", "model", "model_name", "number", "state",
             "stage", "aliases", "error", "notes", "digest", "manifest", "size_bytes", "facts",
-            "metrics", "job", "job_kind", "filled_by", "dataset_version", "config_revision", "base_version", "format",
-            "source_version", "seed", "source", "created_at", "ready_at",
+            "metrics", "job", "job_kind", "filled_by", "dataset_version", "config_revision",
+            "base_version", "format", "source_version", "seed", "source", "created_at", "ready_at",
         ]  # fmt: skip
 
     def get_aliases(self, row: Any) -> list[str]:

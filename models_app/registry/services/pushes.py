@@ -145,9 +145,7 @@ def _usable() -> Q:
     return Q(state__in=(VersionState.PENDING, VersionState.READY))
 
 
-def _made_already(
-    model: Model, version: ModelVersion | None, digest: str
-) -> ModelVersion | None:
+def _made_already(model: Model, version: ModelVersion | None, digest: str) -> ModelVersion | None:
     """The version that came of these files when they were pushed before."""
     if version is not None:
         return version if filling_job(version) else None

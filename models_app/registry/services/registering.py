@@ -79,6 +79,8 @@ def _clean_key(key: str | None) -> str | None:
 def _same(earlier: ModelVersion, asked: Mapping[str, Any]) -> ModelVersion:
     """The version that the key made before, if exactly this was asked then."""
     if earlier.request_digest != digest_json(asked):
-        said = _("This key has made %(version)s with other values. Use a new key for a new version.")
+        said = _(
+            "This key has made %(version)s with other values. Use a new key for a new version."
+        )
         raise Conflict(said % {"version": earlier}, field="Idempotency-Key", version=earlier.number)
     return earlier

@@ -217,6 +217,7 @@ class TestApi:
         assert api_for(eve).post("/api/v1/imports", body, format="json").status_code == 403
         assert api_for(cai).post("/api/v1/imports", body, format="json").status_code == 422
 
+
 class TestFilesOfARunElsewhere:
     @pytest.fixture
     def waiting(self, ben, team):
@@ -235,6 +236,9 @@ class TestFilesOfARunElsewhere:
         assert "<code>tokenizer.json</code>" in page and 'revision="v1"' in page
         assert f'href="{form}"' in page and "-F version=v1" in page
         assert form not in text(client_for(eve).get(V1))
+        for tab in ("evaluations", "config", "files", "scan", "provenance", "lineage", "card",
+                    "reproduce"):  # fmt: skip
+            assert client.get(f"{V1}?tab={tab}").status_code == 200
         assert "Files for poet v1" in text(client.get(form))
 
         answer = client.post(form, {"source": "path", "path": "llama"})
@@ -245,7 +249,9 @@ class TestFilesOfARunElsewhere:
         waiting.refresh_from_db()
         run_job(waiting.filled_by, tmp_path)
 
-        page = text(client.get(f"{V1}?tab=provenance"))
+        for tab in ("evaluations", "config", "files", "scan", "lineage", "card", "reproduce"):
+            assert client.get(f"{V1}?tab={tab}").status_code == 200
+        page = text(client.get(f"{V1}?tab=provenance&verify=1"))
         assert "lr=0.1" in page and "Import poet v1" in page
         assert "Waiting for its files" not in text(client.get(V1))
         assert "poet v1" in text(client.get(f"/jobs/{waiting.filled_by_id}/"))
