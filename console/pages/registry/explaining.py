@@ -71,7 +71,7 @@ def _card(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
         "words": words,
         "card_form": CardForm(initial=_initial(words)),
         "card_rows": [
-            (row, _changes(row, older)) for row, older in zip(rows, [*rows[1:], None], strict=True)
+            (row, _changes(row, older)) for row, older in zip(rows, [*rows[1:], None], strict=False)
         ],
     }
 

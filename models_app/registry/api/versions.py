@@ -6,7 +6,7 @@ from django.http import FileResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
@@ -16,33 +16,22 @@ from rest_framework.views import APIView
 from models_app.core.errors import FieldError, NotFound
 from models_app.core.pagination import Page
 from models_app.core.reading import blob_reader
-from models_app.core.responses import created
 from models_app.core.schema import object_schema, request_schema
 from models_app.core.serializing import RowSerializer, row_url
 from models_app.core.validation import parse
 from models_app.registry import selectors
 from models_app.registry.comparison import version_compare
 from models_app.registry.models import ModelVersion
-from models_app.registry.run_selectors import run_get
 from models_app.registry.services import (
-    version_give_up,
     version_note,
     version_quarantine,
-    version_register,
     version_restore,
 )
 
+#: Of whatever makes a version.
 KEY = OpenApiParameter(
     "Idempotency-Key", str, OpenApiParameter.HEADER, description="Repeats answer the same version"
 )
-
-
-class VersionInput(BaseModel):
-    """The run that made it, which works elsewhere."""
-
-    model_config = ConfigDict(extra="forbid")
-    run: int = Field(ge=1, lt=1 << 63)
-    notes: str = ""
 
 
 class VersionChange(BaseModel):
@@ -143,37 +132,6 @@ class VersionListApi(ListAPIView[ModelVersion]):
         return super().get(request, *args, **kwargs)
 
 
-class VersionsOfModelApi(VersionListApi):
-    """Versions of one model, newest first; a new one for a run that works elsewhere."""
-
-    @extend_schema(
-        parameters=[OpenApiParameter("state", str), OpenApiParameter("stage", str)],
-        operation_id="models_versions_list",
-    )
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().get(request, *args, **kwargs)
-
-    @extend_schema(
-        parameters=[KEY],
-        request=request_schema(VersionInput),
-        responses={201: ModelVersionOutput},
-    )
-    def post(self, request: Request, pk: int) -> Response:
-        """Register a version, pending until files were imported or pushed for it."""
-        actor: Any = request.user
-        given = parse(VersionInput, request.data)
-        model = selectors.model_get(actor=actor, model_id=pk)
-        try:
-            run = run_get(actor=actor, run_id=given.run)
-        except NotFound as error:
-            raise FieldError("run", error.message) from None
-        version = version_register(
-            actor=actor, model=model, run=run, notes=given.notes,
-            idempotency_key=request.headers.get("Idempotency-Key"),
-        )  # fmt: skip
-        return created(ModelVersionOutput(version).data)
-
-
 class VersionApi(APIView):
     """What the views of one version share."""
 
@@ -250,17 +208,6 @@ class QuarantineApi(VersionApi):
             reason=given.reason,
             stop_serving=given.stop_serving,
         )
-        return Response(ModelVersionOutput(version).data)
-
-
-class GiveUpApi(VersionApi):
-    """Let a version fail whose files will never come: it waits for those of a run elsewhere."""
-
-    @extend_schema(request=request_schema(Reason), responses=ModelVersionOutput)
-    def post(self, request: Request, pk: int) -> Response:
-        actor: Any = request.user
-        reason = parse(Reason, request.data).reason
-        version = version_give_up(actor=actor, version=self.version(pk), reason=reason)
         return Response(ModelVersionOutput(version).data)
 
 
