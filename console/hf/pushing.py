@@ -23,7 +23,7 @@ from models_app.core.teams import team_named
 from models_app.core.trees import Put, Remove
 from models_app.registry.cards import is_generated
 from models_app.registry.models import Model
-from models_app.registry.naming import version_named
+from models_app.registry.naming import is_number, version_named
 from models_app.registry.services import alias_delete, alias_set
 from models_app.storage.uploads import uploads_note
 
@@ -74,11 +74,12 @@ def check_card(asked: Asked) -> Answer:
 
 def preupload(repo: Repo, asked: Asked) -> Answer:
     """How each file shall come: inside the commit, or before it."""
-    here, digest = _receiver(repo, asked).tree(repo.row)
+    receiver, version = _receiver(repo, asked)
+    here, digest = receiver.tree(repo.row, version)
     limit = REGULAR_2 if "hf_hub/2." in asked.agent else REGULAR
     if repo.kind.name == "datasets":
         limit = 0  # `datasets` removes each file when it believes that it was sent
-    if not _tells_unchanged(repo, asked, digest):
+    if version is not None or not _tells_unchanged(repo, asked, digest):
         here = {}
     rows = []
     for file in _list(_json(asked), "files"):
@@ -112,7 +113,7 @@ def batch(repo: Repo, asked: Asked) -> Answer:
 
     https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md
     """
-    receiver, given = _receiver(repo, asked), _json(asked)
+    (receiver, _version), given = _receiver(repo, asked), _json(asked)
     if given.get("operation") != "upload":
         raise FieldError("operation", _("Files are fetched by /resolve/, not by LFS."))
     files = _list(given, "objects")
@@ -186,6 +187,10 @@ def point(repo: Repo, asked: Asked) -> Answer:
         return Answer(data={})
     given = _json(asked) if asked.body else {}
     name = str(given.get("tag", "")) if is_tag else named
+    if is_number(name) and repo.kind.named(model, name) is not None:
+        # Clients make the branch to which they push before they do.
+        said = _("%(name)s is a version already.")
+        raise Conflict(said % {"name": name}, field="tag" if is_tag else "branch")
     start = named if is_tag else str(given.get("startingPoint") or MAIN)
     if name in repo.kind.branches(model) and not given.get("force"):
         said = _("There is an alias %(name)s already. Move it in the console or by its API.")
@@ -199,7 +204,7 @@ def point(repo: Repo, asked: Asked) -> Answer:
 
 def commit(repo: Repo, asked: Asked) -> Answer | Waiting:
     """Take what is pushed; wait for the version, if one is made."""
-    receiver = _receiver(repo, asked)
+    receiver, version = _receiver(repo, asked)
     if asked.flag("create_pr") and asked.text("create_pr"):
         raise FieldError("create_pr", _("There are no pull requests here. Push to main."))
     assert asked.file is not None
@@ -208,7 +213,7 @@ def commit(repo: Repo, asked: Asked) -> Answer | Waiting:
     changes = [change for change in given.changes if not _is_own_card(change, given)]
     received = receiver.push(
         actor=asked.user, row=repo.row, changes=changes, title=given.title or "push",
-        parent=given.parent,
+        parent=given.parent, version=version,
     )  # fmt: skip
 
     def told(digest: str) -> Answer:
@@ -236,13 +241,18 @@ def _is_own_card(change: Put | Remove, given: Commit) -> bool:
         return is_generated(file.read().decode("utf-8", "replace"))
 
 
-def _receiver(repo: Repo, asked: Asked) -> type[Receiver]:
-    receiver = RECEIVERS[repo.kind.name]
-    if asked.route.revision not in (MAIN, f"refs/heads/{MAIN}"):
-        said = _("Push to main. Each push of a whole model becomes a version of its own.")
-        raise FieldError("revision", said)
+def _receiver(repo: Repo, asked: Asked) -> tuple[type[Receiver], Any]:
+    """What takes the push, and the version for which it is, if one waits for its files."""
+    receiver, name = RECEIVERS[repo.kind.name], asked.route.revision.removeprefix("refs/heads/")
     require(asked.user, receiver.permission, repo.row)
-    return receiver
+    version = None if name == MAIN else receiver.waiting(repo.row, name)
+    if name != MAIN and version is None:
+        said = _(
+            "Push to main: each push of a whole model becomes a version of its own. Of other names"
+            " only versions that wait for their files take any, such as v4."
+        )
+        raise FieldError("revision", said)
+    return receiver, version
 
 
 def _json(asked: Asked) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from models_app.datasets import selectors as datasets
 from models_app.datasets.models import Dataset
 from models_app.datasets.services import dataset_create, version_push
 from models_app.registry import selectors as registry
-from models_app.registry.models import Model
+from models_app.registry.models import Model, ModelVersion
+from models_app.registry.naming import is_number, version_named
 from models_app.registry.services import model_create
+from models_app.registry.services.filling import check_waiting
 from models_app.registry.services.pushes import draft_of, files_known, push_commit
 from models_app.storage.uploads import uploads_known
 
@@ -38,7 +40,15 @@ class Receiver:
         raise NotImplementedError
 
     @staticmethod
-    def tree(row: Any) -> tuple[Manifest, str]:
+    def waiting(row: Any, name: str) -> Any:
+        """The version of this name if it waits for the files that are pushed to it, or None.
+
+        WrongState where there is one that takes no files.
+        """
+        return None
+
+    @staticmethod
+    def tree(row: Any, version: Any = None) -> tuple[Manifest, str]:
         """Files and digest on which a push builds."""
         raise NotImplementedError
 
@@ -49,9 +59,10 @@ class Receiver:
 
     @staticmethod
     def push(
-        *, actor: Actor, row: Any, changes: Sequence[Put | Remove], title: str, parent: str
-    ) -> Received:
-        """Take the changes."""
+        *, actor: Actor, row: Any, changes: Sequence[Put | Remove], title: str, parent: str,
+        version: Any = None,
+    ) -> Received:  # fmt: skip
+        """Take the changes; for `version`, if one waits for them."""
         raise NotImplementedError
 
 
@@ -63,8 +74,16 @@ class Models(Receiver):
     create = staticmethod(model_create)
 
     @staticmethod
-    def tree(row: Model) -> tuple[Manifest, str]:
-        return draft_of(row)
+    def waiting(row: Model, name: str) -> ModelVersion | None:
+        if not is_number(name):
+            return None
+        version = version_named(model=row, name=name)
+        check_waiting(version)
+        return version
+
+    @staticmethod
+    def tree(row: Model, version: ModelVersion | None = None) -> tuple[Manifest, str]:
+        return draft_of(row, version)
 
     @staticmethod
     def known(row: Model, digests: Sequence[str]) -> dict[str, int]:
@@ -72,9 +91,12 @@ class Models(Receiver):
 
     @staticmethod
     def push(
-        *, actor: Actor, row: Model, changes: Sequence[Put | Remove], title: str, parent: str
-    ) -> Received:
-        pushed = push_commit(actor=actor, model=row, changes=changes, title=title, parent=parent)
+        *, actor: Actor, row: Model, changes: Sequence[Put | Remove], title: str, parent: str,
+        version: ModelVersion | None = None,
+    ) -> Received:  # fmt: skip
+        pushed = push_commit(
+            actor=actor, model=row, changes=changes, title=title, parent=parent, version=version
+        )
         if pushed.version is None:
             return Received(digest=pushed.digest)
         standing = partial(registry.version_standing, pushed.version.pk)
@@ -89,7 +111,7 @@ class Datasets(Receiver):
     create = staticmethod(dataset_create)
 
     @staticmethod
-    def tree(row: Dataset) -> tuple[Manifest, str]:
+    def tree(row: Dataset, version: Any = None) -> tuple[Manifest, str]:
         newest = row.versions.filter(state="ready").order_by("-number").first()
         return {}, newest.digest if newest else ""
 
@@ -99,13 +121,14 @@ class Datasets(Receiver):
 
     @staticmethod
     def push(
-        *, actor: Actor, row: Dataset, changes: Sequence[Put | Remove], title: str, parent: str
-    ) -> Received:
-        version = version_push(actor=actor, dataset=row, changes=changes)
+        *, actor: Actor, row: Dataset, changes: Sequence[Put | Remove], title: str, parent: str,
+        version: Any = None,
+    ) -> Received:  # fmt: skip
+        made = version_push(actor=actor, dataset=row, changes=changes)
         digest = Datasets.tree(row)[1]
-        if version is None:
+        if made is None:
             return Received(digest=digest)
-        return Received(digest=digest, standing=partial(datasets.version_standing, version.pk))
+        return Received(digest=digest, standing=partial(datasets.version_standing, made.pk))
 
 
 RECEIVERS: dict[str, type[Receiver]] = {"models": Models, "datasets": Datasets}

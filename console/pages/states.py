@@ -42,6 +42,8 @@ VERSION = {
     "ready": Look("green", "circle-check", _("Ready")),
     "failed": Look("red", "circle-x", _("Failed")),
     "quarantined": Look("red", "shield-x", _("Quarantined")),
+    # Not a state of its own: pending, and nothing brings its files.
+    "awaited": Look("amber", "hourglass", _("Without files")),
 }
 QUALITY = {
     "unchecked": Look("neutral", "circle-dashed", _("Not checked")),

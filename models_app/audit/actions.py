@@ -89,6 +89,7 @@ LABELS: dict[str, str | Promise] = {
     "conversion.refused": _("Conversion kept back by its gate"),
     "model_version.ready": _("Model version ready"),
     "model_version.failed": _("Model version failed"),
+    "model_version.given_up": _("Model version given up"),
     "model_version.noted": _("Notes of a model version changed"),
     "model_version.quarantined": _("Model version quarantined"),
     "model_version.restored": _("Model version restored"),

@@ -15,13 +15,13 @@ from django.urls import reverse
 from models_app.core.blobs import CHUNK, blob_open
 from models_app.core.digests import canonical_json
 from models_app.registry.models import ModelVersion
-from models_app.registry.recording import CODE, ENVIRONMENT, LOG, METRICS, log_bytes
+from models_app.registry.recording import CODE, ENVIRONMENT, LOG, METRICS, RUN, log_bytes
 
 #: What an item is to the version.
 INPUT, OUTPUT, RECORD = "input", "output", "record"
 #: The items that decide what comes out of a training; with the seed they are its recipe.
 RECIPE = ("dataset", "config", "base", "converted", "checkpoint", "code", "environment")
-_NAMES = {ENVIRONMENT: "environment", CODE: "code", LOG: "log", METRICS: "metrics"}
+_NAMES = {ENVIRONMENT: "environment", CODE: "code", LOG: "log", METRICS: "metrics", RUN: "run"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from models_app.core.clock import now
 from models_app.core.models import TeamOwned, TeamQuerySet
 from models_app.registry.aliases import Alias, AliasMove
-from models_app.registry.runs import RunParam, TrainingRun
+from models_app.registry.runs import EXTERNAL, RunParam, TrainingRun
 from models_app.registry.scan_rules import Verdict
 from models_app.registry.stages import StageMove
 from models_app.registry.states import Family, Stage, VersionState
@@ -58,6 +58,13 @@ class ModelVersion(models.Model):
     produced_by = models.ForeignKey(
         "jobs.Job", null=True, on_delete=models.PROTECT, related_name="model_versions"
     )
+    #: The import that brings or brought the files of a run elsewhere, which then produced it.
+    filled_by = models.ForeignKey(
+        "jobs.Job", null=True, blank=True, on_delete=models.PROTECT, related_name="filled_versions"
+    )
+    #: Of a registration: the Idempotency-Key that it came with, and the digest of what it asked.
+    request_key = models.CharField(max_length=200, null=True, blank=True)
+    request_digest = models.CharField(max_length=64, blank=True)
     dataset_version = models.ForeignKey(
         "datasets.DatasetVersion",
         null=True,
@@ -91,6 +98,9 @@ class ModelVersion(models.Model):
         ordering = ["-number"]
         constraints = [
             models.UniqueConstraint(fields=["model", "number"], name="model_version_number"),
+            models.UniqueConstraint(
+                fields=["model", "request_key"], name="model_version_request_key"
+            ),
             models.CheckConstraint(
                 condition=models.Q(state__in=VersionState.values), name="model_version_state_known"
             ),
@@ -112,6 +122,12 @@ class ModelVersion(models.Model):
     @property
     def team_id(self) -> int:
         return self.model.team_id
+
+    @property
+    def waits_for_files(self) -> bool:
+        """Whether it was registered for a run elsewhere, whose files are not here yet."""
+        made = self.produced_by
+        return self.state == VersionState.PENDING and made is not None and made.kind == EXTERNAL
 
     @property
     def continued_from(self) -> dict[str, Any]:

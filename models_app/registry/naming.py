@@ -33,6 +33,11 @@ def version_named(*, model: Model, name: str) -> ModelVersion:
     return found
 
 
+def is_number(name: str) -> bool:
+    """Whether a name means the version of this number, as `v3` does."""
+    return name.startswith("v") and _NUMBER.fullmatch(name) is not None
+
+
 def version_newest(model: Model) -> ModelVersion | None:
     """The ready version with the highest number that is no other version in another format.
 

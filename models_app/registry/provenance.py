@@ -15,6 +15,7 @@ from models_app.datasets.models import DatasetVersion
 from models_app.jobs.models import Job, JobAttempt
 from models_app.registry.evidence import RECIPE, Item, version_evidence
 from models_app.registry.models import Conversion, ModelVersion
+from models_app.registry.run_record import run_facts, run_of
 
 Json = dict[str, Any]
 
@@ -54,6 +55,8 @@ def version_provenance(version: ModelVersion) -> Json:
         "source_version": _base(version.source_version) if version.source_version else None,
         "conversion": _conversion(version),
         "job": _job(job) if job else None,
+        "run": _run(version),
+        "filled_by": _job(version.filled_by) if version.filled_by else None,
         "log": {
             "sha256": version.log_digest,
             "lines": job.log_seq if job else 0,
@@ -84,6 +87,9 @@ def provenance_digests(version: ModelVersion, items: list[Item] | None = None) -
         "source": version.source or None,
         "job": _who_and_when(job) if job else None,
     }
+    if version.filled_by is not None:
+        # Nobody here knows all that decided how it came out, so there is no recipe.
+        whole, recipe = {**whole, "filled_by": _who_and_when(version.filled_by)}, {}
     return {
         "digest": digest_json(whole),
         "recipe_digest": digest_json({"seed": version.seed, **recipe}) if recipe else None,
@@ -147,6 +153,12 @@ def _base(version: ModelVersion) -> Json:
         "name": str(version),
         "digest": version.digest,
     }
+
+
+def _run(version: ModelVersion) -> Json | None:
+    """What the run elsewhere has logged; as it was when the files came, it is the item `run`."""
+    run = run_of(version)
+    return {**run_facts(run), "url": url("api_training_run", run.pk)} if run else None
 
 
 def _scan(version: ModelVersion) -> Json | None:

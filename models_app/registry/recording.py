@@ -11,6 +11,8 @@ from models_app.jobs.models import Job, MetricPoint
 
 #: Names of the files of a record.
 ENVIRONMENT, CODE, LOG, METRICS = "environment.json", "code.tar", "log.txt", "metrics.jsonl"
+#: What a run elsewhere has logged, in place of what a worker records.
+RUN = "run.json"
 #: Figures that tell how fast it went; all others are the same whenever the training is.
 TIMES = ("tokens_per_second", "memory_bytes")
 
@@ -19,8 +21,8 @@ def record_files(*, job: Job, folder: Path) -> Manifest:
     """What the child wrote in `folder` (environment and code), and the job's log and metrics."""
     return {
         **tree_put(folder),
-        LOG: _put(log_bytes(job)),
-        METRICS: _put(metric_lines(job)),
+        LOG: keep(log_bytes(job)),
+        METRICS: keep(metric_lines(job)),
     }
 
 
@@ -36,7 +38,8 @@ def metric_lines(job: Job) -> Iterable[bytes]:
         yield (canonical_json({"name": name, "step": step, "value": value}) + "\n").encode()
 
 
-def _put(parts: Iterable[bytes]) -> dict[str, Any]:
+def keep(parts: Iterable[bytes]) -> dict[str, Any]:
+    """Store these bytes; the entry of a manifest."""
     writer = BlobWriter()
     try:
         for part in parts:

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from django.db.models import Count, Max, Prefetch, Q, QuerySet
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Count, Max, OuterRef, Prefetch, Q, QuerySet
 
 from models_app.core.actor import Actor
 from models_app.core.blobs import blob_open
+from models_app.jobs.states import TERMINAL
 from models_app.registry.formats import formats_for
 from models_app.registry.models import (
     Alias,
@@ -20,6 +22,9 @@ from models_app.registry.models import (
 )
 from models_app.registry.states import Family, Stage, VersionState
 
+#: The aliases of models with the versions to which they point.
+ALIASES = Prefetch("aliases", Alias.objects.select_related("version"))
+
 
 def model_list(*, actor: Actor, team: str = "", name: str = "", stage: str = "") -> QuerySet[Model]:
     """Newest first, each with `num_versions`, `num_ready`, `changed_at`, its aliases and tags.
@@ -27,9 +32,7 @@ def model_list(*, actor: Actor, team: str = "", name: str = "", stage: str = "")
     `stage`: only those of which a version is there.
     """
     rows = Model.objects.visible_to(actor).select_related("team", "created_by")
-    rows = rows.prefetch_related(
-        Prefetch("aliases", Alias.objects.select_related("version")), "tags"
-    )
+    rows = rows.prefetch_related(ALIASES, "tags")
     if stage:
         rows = rows.filter(pk__in=ModelVersion.objects.filter(stage=stage).values("model"))
     if team:
@@ -44,8 +47,9 @@ def model_list(*, actor: Actor, team: str = "", name: str = "", stage: str = "")
 
 
 def model_get(*, actor: Actor, model_id: int) -> Model:
-    """One model, or NotFound."""
-    return Model.objects.select_related("team", "created_by").get_visible(actor, pk=model_id)
+    """One model with its aliases, or NotFound."""
+    rows = Model.objects.select_related("team", "created_by")
+    return rows.prefetch_related(ALIASES).get_visible(actor, pk=model_id)
 
 
 def model_alone(*, actor: Actor, model_id: int) -> Model:
@@ -80,6 +84,12 @@ def version_rows(
     return rows.order_by("-id")
 
 
+def with_aliases(rows: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
+    """The same versions, each with `alias_names`, in the same query."""
+    names = Alias.objects.filter(version=OuterRef("pk")).order_by("name").values("name")
+    return rows.annotate(alias_names=ArraySubquery(names))
+
+
 def version_list(
     *,
     actor: Actor,
@@ -91,7 +101,7 @@ def version_list(
     """Versions with what they were made of, newest first."""
     rows = version_rows(actor=actor, model=model, state=state, team=team, stage=stage)
     return rows.select_related(
-        "model__team", "produced_by__created_by", "dataset_version__dataset__team",
+        "model__team", "produced_by__created_by", "filled_by", "dataset_version__dataset__team",
         "config_revision__config", "base_version__model", "source_version__model",
     ).prefetch_related(
         Prefetch("evaluations", Evaluation.objects.select_related("dataset_version__dataset"))
@@ -125,8 +135,18 @@ def version_get(*, actor: Actor, version_id: int) -> ModelVersion:
 
 
 def version_standing(version_id: int) -> tuple[str, str, str]:
-    """State, error and digest of a version, for whoever waits for it."""
-    return ModelVersion.objects.values_list("state", "error", "digest").get(pk=version_id)
+    """State, error and digest of a version, for whoever waits for it.
+
+    Whoever waits for files that were to fill it is told when they were refused.
+    """
+    rows = ModelVersion.objects.select_related("filled_by")
+    version = rows.only("state", "error", "digest", "filled_by__state", "filled_by__reason").get(
+        pk=version_id
+    )
+    job = version.filled_by
+    if version.state == VersionState.PENDING and job is not None and job.state in TERMINAL:
+        return VersionState.FAILED.value, job.reason, ""
+    return version.state, version.error, version.digest
 
 
 def version_numbered(*, actor: Actor, team: str, name: str, number: int) -> ModelVersion:

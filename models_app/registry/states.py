@@ -3,6 +3,9 @@
     pending ──training job succeeds──▶ ready ⇄ quarantined (by an admin, with a reason)
        └──────training job fails─────▶ failed
 
+A version of a run elsewhere waits for its files: an import or a push makes it ready, one that fails
+leaves it waiting. It fails with its run, or when somebody gives it up.
+
 Only a ready version can be evaluated or deployed, and none is quarantined while it serves. The
 files of a version never change.
 """

@@ -11,6 +11,7 @@ from models_app.registry.api import (
     imports,
     models,
     provenance,
+    registering,
     reproductions,
     runs,
     stages,
@@ -23,7 +24,9 @@ urlpatterns = [
     path("models", models.ModelListApi.as_view(), name="api_model_list"),
     path("models/<int:pk>", models.ModelDetailApi.as_view(), name="api_model_detail"),
     path(
-        "models/<int:pk>/versions", versions.VersionsOfModelApi.as_view(), name="api_model_versions"
+        "models/<int:pk>/versions",
+        registering.VersionsOfModelApi.as_view(),
+        name="api_model_versions",
     ),
     path("models/<int:pk>/aliases", aliases.AliasListApi.as_view(), name="api_alias_list"),
     path("models/<int:pk>/aliases/<str:name>", aliases.AliasDetailApi.as_view(), name="api_alias"),
@@ -55,6 +58,11 @@ urlpatterns = [
         "model-versions/<int:pk>/quarantine",
         versions.QuarantineApi.as_view(),
         name="api_model_version_quarantine",
+    ),
+    path(
+        "model-versions/<int:pk>/give-up",
+        registering.GiveUpApi.as_view(),
+        name="api_model_version_give_up",
     ),
     path(
         "model-versions/<int:pk>/restore",

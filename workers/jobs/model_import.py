@@ -8,12 +8,13 @@ from typing import Any
 from django.conf import settings
 
 from models_app.core.blobs import blob_path, tree_materialise, tree_put
-from models_app.core.errors import Conflict, FieldError
+from models_app.core.errors import Conflict, FieldError, WrongState
 from models_app.core.sealing import unseal
 from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
 from models_app.jobs.states import TERMINAL
 from models_app.registry.importing import check_hub, import_folder
 from models_app.registry.models import ImportToken, ModelVersion
+from models_app.registry.run_record import run_recorded
 from models_app.registry.services.importing import (
     SEAL,
     version_import_complete,
@@ -125,14 +126,15 @@ class ModelImport(JobKind):
         scanned = {name: entry["sha256"] for name, entry in result["files"].items()}
         if {name: entry["sha256"] for name, entry in manifest.items()} != scanned:
             raise JobFailed("The files changed after they were scanned.", reason="integrity")
-        return {**result, "manifest": manifest}
+        version = ModelVersion.objects.select_related("produced_by").get(pk=params.model_version)
+        return {**result, "manifest": manifest, **run_recorded(version)}
 
     def apply(self, params: ModelImportParams, job: Any, result: dict[str, Any]) -> dict[str, Any]:
         try:
             version = version_import_complete(
                 version_id=params.model_version, job=job, result=result
             )
-        except Conflict as error:
+        except (Conflict, WrongState) as error:
             raise JobFailed(error.message, reason="config_invalid") from error
         return {
             "model_version": version.pk,

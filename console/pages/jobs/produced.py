@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from console.pages.jobs.runs import changes_since
 from console.pages.navigation import url_or_none
 from models_app.jobs.models import Job
+from models_app.registry.models import ModelVersion
 
 
 def produced_by(job: Job) -> list[dict[str, str]]:
@@ -23,7 +25,8 @@ def produced_by(job: Job) -> list[dict[str, str]]:
         )
         label = _("quality of %(version)s") % {"version": version}
         found.append({"icon": "shield-check", "label": label, "href": href or ""})
-    for model_version in job.model_versions.select_related("model__team"):
+    made = ModelVersion.objects.filter(Q(produced_by=job) | Q(filled_by=job))
+    for model_version in made.select_related("model__team").order_by("pk"):
         model = model_version.model
         href = url_or_none("model_version", model.team.slug, model.name, model_version.number)
         found.append({"icon": "cube", "label": str(model_version), "href": href or ""})

@@ -26,6 +26,7 @@ from models_app.registry import selectors
 from models_app.registry.cards import card_text, card_words
 from models_app.registry.models import CardText, ModelVersion
 from models_app.registry.provenance import provenance_digests
+from models_app.registry.run_record import run_facts, run_of
 from models_app.registry.services import (
     card_write,
     checkpoint_version,
@@ -46,7 +47,12 @@ def explained(request: HttpRequest, version: ModelVersion, tab: str) -> dict[str
 
 def _provenance(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
     checked = version_verify(version) if request.GET.get("verify") else None
-    return {"digests": provenance_digests(version), "checked": checked}
+    run = run_of(version)
+    return {
+        "digests": provenance_digests(version),
+        "checked": checked,
+        "run": run_facts(run) if run else None,
+    }
 
 
 def _lineage(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
@@ -65,7 +71,7 @@ def _card(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
         "words": words,
         "card_form": CardForm(initial=_initial(words)),
         "card_rows": [
-            (row, _changes(row, older)) for row, older in zip(rows, [*rows[1:], None], strict=True)
+            (row, _changes(row, older)) for row, older in zip(rows, [*rows[1:], None], strict=False)
         ],
     }
 

@@ -19,7 +19,7 @@ from models_app.registry.importing import (
     Source,
     UploadSource,
 )
-from models_app.registry.models import Model
+from models_app.registry.models import Model, ModelVersion
 
 PERM = "registry.add_version"
 MOST_CHOICES = 400
@@ -100,8 +100,13 @@ class ImportForm(forms.Form):
     )
     key = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
-    def __init__(self, data: Any, files: Any, *, actor: Any, begin: dict[str, Any]) -> None:
+    def __init__(
+        self, data: Any, files: Any, *, actor: Any, begin: dict[str, Any],
+        version: ModelVersion | None = None,
+    ) -> None:  # fmt: skip
+        """With `version`, which waits for files, they are for that one."""
         super().__init__(data, files, initial={"key": uuid.uuid4().hex, **begin})
+        self.version = version
         self.teams = {team.slug: team for team in teams_where(actor, PERM)}
         ids = {team.pk for team in self.teams.values()}
         models = Model.objects.filter(team__in=ids).select_related("team")
@@ -129,8 +134,11 @@ class ImportForm(forms.Form):
 
     def _asked(self) -> None:
         """What belongs to another choice need not be sent."""
+        if self.version is not None:
+            for name in ("model", "team", "name"):
+                self.fields.pop(name)
         model, source = self.data.get("model"), self.data.get("source")
-        for name in ("team", "name"):
+        for name in ("team", "name") if self.version is None else ():
             self.fields[name].required = not self.is_bound or model in (NEW, "", None)
         for name, sources in ASKED.items():
             self.fields[name].required = not self.is_bound or source in sources

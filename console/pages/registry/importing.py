@@ -15,12 +15,13 @@ from django.views.decorators.http import require_POST
 from console.pages.forms import add_errors
 from console.pages.registry.import_form import NEW, PERM, ImportForm
 from console.pages.uploads import takes_uploads
-from models_app.core.errors import Conflict, InvalidInput
+from models_app.core.errors import Conflict, InvalidInput, WrongState
 from models_app.core.permission import require
 from models_app.registry import selectors
 from models_app.registry.models import ModelVersion
 from models_app.registry.scan_rules import RULES, RULESET
 from models_app.registry.services import model_create_imported, version_import, version_scan
+from models_app.registry.services.filling import check_waiting
 
 
 def _may_add(request: HttpRequest) -> None:
@@ -29,7 +30,9 @@ def _may_add(request: HttpRequest) -> None:
 
 @takes_uploads(_may_add)
 def model_import(request: HttpRequest) -> HttpResponse:
-    """A model version from outside; `?model=3` chooses the model, `?from=7` begins as v7 did."""
+    """A model version from outside; `?model=3` chooses the model, `?from=7` begins as v7 did,
+    `?version=7` brings the files of that version, which waits for them.
+    """
     actor: Any = request.user
     posted = request.method == "POST"
     form = ImportForm(
@@ -37,18 +40,20 @@ def model_import(request: HttpRequest) -> HttpResponse:
         request.FILES if posted else None,
         actor=actor,
         begin=_initial(request),
+        version=_target(request),
     )
     if posted and form.is_valid():
         try:
             version = _import(actor, form)
         except InvalidInput as error:
             add_errors(form, error)
-        except Conflict as error:
-            form.add_error("name", error.message)
+        except (Conflict, WrongState) as error:
+            form.add_error("name" if "name" in form.fields else None, error.message)
         else:
             return _started(request, version)
     context = {
         "form": form,
+        "version": form.version,
         "upload_limit": settings.UPLOAD_LIMIT_MIB << 20,
         "hubs": settings.IMPORT_HUBS,
         "import_dir": settings.IMPORT_DIR,
@@ -58,11 +63,10 @@ def model_import(request: HttpRequest) -> HttpResponse:
 
 def _initial(request: HttpRequest) -> dict[str, Any]:
     """What the address asks for: a model, or another version's source again."""
-    actor: Any = request.user
-    key, model = request.GET.get("from", ""), request.GET.get("model", "")
-    if not (key.isascii() and key.isdecimal() and len(key) < 18):
-        return {"model": model} if model else {}
-    version = selectors.version_get(actor=actor, version_id=int(key))
+    model, version = request.GET.get("model", ""), _version(request, "from")
+    if version is None:
+        target = _version(request, "version")
+        return {"model": model, "notes": target.notes if target else ""}
     source = version.source
     kind = source.get("kind", "path")
     return {
@@ -74,6 +78,22 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
     }
 
 
+def _target(request: HttpRequest) -> ModelVersion | None:
+    """The version that the files are for; WrongState, saying why, where it takes none."""
+    version = _version(request, "version")
+    if version is not None:
+        check_waiting(version)
+    return version
+
+
+def _version(request: HttpRequest, name: str) -> ModelVersion | None:
+    actor: Any = request.user
+    key = request.GET.get(name, "")
+    if not (key.isascii() and key.isdecimal() and len(key) < 18):
+        return None
+    return selectors.version_get(actor=actor, version_id=int(key))
+
+
 def _import(actor: Any, form: ImportForm) -> ModelVersion:
     given = form.cleaned_data
     common: dict[str, Any] = {
@@ -83,6 +103,8 @@ def _import(actor: Any, form: ImportForm) -> ModelVersion:
         "notes": given["notes"],
         "idempotency_key": form.key_for_service(),
     }
+    if form.version is not None:
+        return version_import(model=form.version.model, version=form.version, **common)
     if given["model"] == NEW:
         return model_create_imported(team=form.teams[given["team"]], name=given["name"], **common)
     return version_import(model=form.models[given["model"]], **common)

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from console.pages.figures import duration
 from console.pages.navigation import url_or_none
+from console.pages.states import look_of
 from models_app.registry.models import ModelVersion
 
 #: Left edge and width of the four columns, height of a box, distance of two.
@@ -52,9 +53,9 @@ def lineage(version: ModelVersion) -> dict[str, Any]:
     """`{boxes, lines, height, label}`: sources and base, job, this version, what came of it."""
     sources, results = _sources(version), _results(version)
     made = _made(version)
-    here = Box(
-        title=str(version), sub=str(version.get_state_display()), href="", column=2, here=True
-    )
+    word = look_of("awaited", "model_version").label if version.waits_for_files else ""
+    sub = str(word or version.get_state_display())
+    here = Box(title=str(version), sub=sub, href="", column=2, here=True)
     height = 16 + STEP * max(len(sources), len(results), 1)
     for boxes in (sources, [made] if made else [], [here], results):
         top = (height - STEP * len(boxes)) / 2 + (STEP - HEIGHT) / 2

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from console.pages.registry.catalogue import model_catalogue, version_catalogue
 from console.pages.registry.explaining import explained
+from console.pages.registry.filling import awaited
 from console.pages.registry.importing import scan_shown
 from console.pages.registry.lineage import lineage
 from models_app.core.blobs import blob_open
@@ -154,7 +155,8 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
             "others": _others(actor, version),
             "may": may,
             "uses": version_uses(version) if may["quarantine"] else [],
-            "topic": f"model.{version.model_id}" + (f" job.{job.pk}" if job else ""),
+            "awaited": awaited(version),
+            "topic": _topic(version),
             **version_catalogue(actor, version),
             **explained(request, version, tab),
         },
@@ -225,6 +227,12 @@ def _may(actor: Any, row: Model | ModelVersion) -> dict[str, bool]:
         "deploy": actor.has_perm("deployments.add_deployment", row),
         "stop": actor.has_perm("deployments.change_deployment", row),
     }
+
+
+def _topic(version: ModelVersion) -> str:
+    """What the page of a version follows: its model, its job, the import that brings its files."""
+    jobs = [key for key in (version.produced_by_id, version.filled_by_id) if key]
+    return " ".join([f"model.{version.model_id}", *(f"job.{key}" for key in jobs)])
 
 
 def _settings(version: ModelVersion) -> list[tuple[str, Any]]:

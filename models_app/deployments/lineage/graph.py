@@ -79,7 +79,8 @@ def _parents(actor: Actor, node: Node) -> list[Node]:
     if node.kind == "dataset_version":
         return [node_of(row.produced_by)] if row.produced_by else _data_inputs(row)
     if node.kind == "model_version":
-        return [node_of(row.produced_by)] if row.produced_by else _version_inputs(row)
+        jobs = [job for job in (row.produced_by, row.filled_by) if job is not None]
+        return [node_of(job) for job in jobs] if jobs else _version_inputs(row)
     if node.kind == "evaluation":
         return [node_of(row.produced_by)]
     if node.kind == "revision":
@@ -132,7 +133,9 @@ def _children(actor: Actor, node: Node) -> list[Node]:
 
 
 def _job_outputs(job: Any) -> list[Node]:
-    rows = [*job.dataset_versions.all(), *job.model_versions.all()]
+    rows = [
+        *job.dataset_versions.all(), *job.model_versions.all(), *job.filled_versions.all(),
+    ]  # fmt: skip
     evaluation = getattr(job, "evaluation", None)
     if evaluation is not None:
         rows.append(evaluation)

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import serializers
 from rest_framework.parsers import MultiPartParser
@@ -21,22 +21,25 @@ from models_app.core.teams import team_named
 from models_app.core.validation import parse
 from models_app.datasets.uploads import StoredFile, stream_uploads
 from models_app.registry import selectors
-from models_app.registry.api.versions import ModelVersionOutput, VersionApi
+from models_app.registry.api.versions import KEY, ModelVersionOutput, VersionApi
 from models_app.registry.importing import HubSource, PathSource, Source, UploadSource
 from models_app.registry.models import VersionScan
+from models_app.registry.naming import version_named
 from models_app.registry.services import version_import, version_scan
-
-KEY = OpenApiParameter(
-    "Idempotency-Key", str, OpenApiParameter.HEADER, description="Repeats answer the same version"
-)
 
 
 class ImportTarget(BaseModel):
-    """The model that the version is for, which must exist, and the base of an adapter."""
+    """The model that the version is for, which must exist; a version of it that was registered for
+    a run elsewhere and waits for its files; and the base of an adapter.
+    """
 
     model_config = ConfigDict(extra="forbid")
     team: str = Field(description="Name of the team")
     model: str = Field(description="Name of the model")
+    version: str = Field(
+        "", pattern=r"^[0-9A-Za-z._-]{0,64}$",
+        description="One that waits for its files, such as v4; empty makes a new one",
+    )  # fmt: skip
     base_version: int | None = Field(None, description="Of an adapter: what it was trained on")
     notes: str = ""
 
@@ -108,13 +111,16 @@ class ImportListApi(APIView):
             given = parse(ImportInput, request.data)
             source = source_of(given)
         team = team_named(actor, given.team)
+        model = _found(
+            "model", lambda: selectors.model_named(actor=actor, team=team.slug, name=given.model)
+        )
         version = version_import(
             actor=actor,
-            model=_found(
-                "model",
-                lambda: selectors.model_named(actor=actor, team=team.slug, name=given.model),
-            ),
+            model=model,
             source=source,
+            version=None if not given.version else _found(
+                "version", lambda: version_named(model=model, name=given.version),
+            ),
             base_version=None if given.base_version is None else _found(
                 "base_version",
                 lambda: selectors.version_get(actor=actor, version_id=given.base_version or 0),

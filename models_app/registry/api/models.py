@@ -43,10 +43,17 @@ class ModelOutput(serializers.ModelSerializer[Model]):
     team = serializers.CharField(source="team.slug")
     created_by = serializers.CharField(source="created_by.email", default=None)
     url = serializers.SerializerMethodField()
+    aliases = serializers.SerializerMethodField(help_text="Name to number of the version")
 
     class Meta:
         model = Model
-        fields = ["id", "url", "team", "name", "family", "description", "created_by", "created_at"]
+        fields = [
+            "id", "url", "team", "name", "family", "description", "aliases", "created_by",
+            "created_at",
+        ]  # fmt: skip
+
+    def get_aliases(self, row: Model) -> dict[str, int]:
+        return {alias.name: alias.version.number for alias in row.aliases.all()}
 
     def get_url(self, row: Model) -> str:
         return reverse("api_model_detail", args=[row.pk])

@@ -6,7 +6,7 @@ from django.http import FileResponse
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from rest_framework import serializers
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
@@ -16,28 +16,22 @@ from rest_framework.views import APIView
 from models_app.core.errors import FieldError, NotFound
 from models_app.core.pagination import Page
 from models_app.core.reading import blob_reader
-from models_app.core.responses import created
 from models_app.core.schema import object_schema, request_schema
 from models_app.core.serializing import RowSerializer, row_url
 from models_app.core.validation import parse
 from models_app.registry import selectors
 from models_app.registry.comparison import version_compare
 from models_app.registry.models import ModelVersion
-from models_app.registry.run_selectors import run_get
 from models_app.registry.services import (
     version_note,
     version_quarantine,
-    version_register,
     version_restore,
 )
 
-
-class VersionInput(BaseModel):
-    """The run that made it, which works elsewhere."""
-
-    model_config = ConfigDict(extra="forbid")
-    run: int = Field(ge=1, lt=1 << 63)
-    notes: str = ""
+#: Of whatever makes a version.
+KEY = OpenApiParameter(
+    "Idempotency-Key", str, OpenApiParameter.HEADER, description="Repeats answer the same version"
+)
 
 
 class VersionChange(BaseModel):
@@ -66,6 +60,8 @@ class ModelVersionOutput(RowSerializer[ModelVersion]):
     team = serializers.CharField(source="model.team.slug")
     model_name = serializers.CharField(source="model.name")
     job = serializers.IntegerField(source="produced_by_id")
+    job_kind = serializers.CharField(source="produced_by.kind", allow_null=True)
+    aliases = serializers.SerializerMethodField()
     facts = serializers.DictField()
     metrics = serializers.DictField()
     manifest = serializers.DictField()
@@ -77,10 +73,15 @@ class ModelVersionOutput(RowSerializer[ModelVersion]):
         model = ModelVersion
         fields = [
             "id", "url", "provenance_url", "team", "model", "model_name", "number", "state",
-            "stage", "error", "notes", "digest", "manifest", "size_bytes", "facts", "metrics",
-            "job", "dataset_version", "config_revision", "base_version", "format",
-            "source_version", "seed", "source", "created_at", "ready_at",
+            "stage", "aliases", "error", "notes", "digest", "manifest", "size_bytes", "facts",
+            "metrics", "job", "job_kind", "filled_by", "dataset_version", "config_revision",
+            "base_version", "format", "source_version", "seed", "source", "created_at", "ready_at",
         ]  # fmt: skip
+
+    def get_aliases(self, row: Any) -> list[str]:
+        if isinstance(row, tuple):
+            return list(row.alias_names)  # type: ignore[attr-defined]
+        return sorted(alias.name for alias in row.aliases.all())
 
     def get_url(self, row: ModelVersion) -> str:
         return row_url("api_model_version", row.id)
@@ -93,9 +94,14 @@ class ModelVersionRow(ModelVersionOutput):
     """A version in a list: without its manifest, which may name thousands of files."""
 
     manifest = None  # type: ignore[assignment]
+    also = ("alias_names",)
 
     class Meta(ModelVersionOutput.Meta):
         fields = [name for name in ModelVersionOutput.Meta.fields if name != "manifest"]
+
+    @classmethod
+    def select(cls, rows: Any) -> Any:
+        return super().select(selectors.with_aliases(rows))
 
 
 class VersionListApi(ListAPIView[ModelVersion]):
@@ -124,30 +130,6 @@ class VersionListApi(ListAPIView[ModelVersion]):
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
-
-
-class VersionsOfModelApi(VersionListApi):
-    """Versions of one model, newest first; a new one for a run that works elsewhere."""
-
-    @extend_schema(
-        parameters=[OpenApiParameter("state", str), OpenApiParameter("stage", str)],
-        operation_id="models_versions_list",
-    )
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().get(request, *args, **kwargs)
-
-    @extend_schema(request=request_schema(VersionInput), responses={201: ModelVersionOutput})
-    def post(self, request: Request, pk: int) -> Response:
-        """Register a version, pending until files were imported for it."""
-        actor: Any = request.user
-        given = parse(VersionInput, request.data)
-        model = selectors.model_get(actor=actor, model_id=pk)
-        try:
-            run = run_get(actor=actor, run_id=given.run)
-        except NotFound as error:
-            raise FieldError("run", error.message) from None
-        version = version_register(actor=actor, model=model, run=run, notes=given.notes)
-        return created(ModelVersionOutput(version).data)
 
 
 class VersionApi(APIView):

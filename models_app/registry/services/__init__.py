@@ -9,6 +9,7 @@ from models_app.registry.services.conversions import (
     conversion_start,
 )
 from models_app.registry.services.evaluations import evaluation_complete, evaluation_start
+from models_app.registry.services.filling import version_give_up
 from models_app.registry.services.importing import (
     model_create_imported,
     version_import,
@@ -80,6 +81,7 @@ __all__ = [
     "training_start",
     "version_complete",
     "version_fail",
+    "version_give_up",
     "version_import",
     "version_import_complete",
     "version_import_fail",

@@ -18,6 +18,7 @@ from models_app.jobs.models import Job
 from models_app.jobs.services import job_submit
 from models_app.registry.importing import HubSource, Source, check_source
 from models_app.registry.models import ImportToken, Model, ModelVersion
+from models_app.registry.services.filling import version_awaited
 from models_app.registry.services.models import announce, model_create
 from models_app.registry.services.scans import scan_record
 from models_app.registry.services.training import version_complete, version_fail
@@ -35,15 +36,18 @@ def version_import(
     actor: Actor,
     model: Model,
     source: Source,
+    version: ModelVersion | None = None,
     base_version: ModelVersion | None = None,
     notes: str = "",
     idempotency_key: str | None = None,
 ) -> ModelVersion:
-    """Start an import into `model`; returns the pending version.
+    """Start an import into `model`; returns the pending version: a new one, or `version`, which was
+    registered for a run elsewhere and waits for its files.
 
     Every file passes the scan before the version comes to be; nothing turns that off. An adapter
     needs the `base_version` that it was trained on. Raises InvalidInput naming the field. The same
-    `idempotency_key` in the same team returns the version that exists.
+    `idempotency_key` in the same team returns the version that exists. Of a `version` that takes no
+    files: WrongState, or Conflict where another import brings them already.
     """
     require(actor, "registry.add_version", model)
     if idempotency_key:
@@ -54,30 +58,35 @@ def version_import(
     _check_base(actor, model, base_version)
     # The lock puts writers of one model into a line, so that numbers have no gap.
     Model.objects.select_for_update().get(pk=model.pk)
-    version = ModelVersion.objects.create(
-        model=model,
-        number=(model.versions.aggregate(top=Max("number"))["top"] or 0) + 1,
-        base_version=base_version,
-        notes=clean_text(notes, "notes"),
-        source=source.plain(),
-    )
+    if version is None:
+        row = ModelVersion(
+            model=model, number=(model.versions.aggregate(top=Max("number"))["top"] or 0) + 1
+        )
+    else:
+        row = version_awaited(model=model, version_id=version.pk)
+    row.base_version, row.source = base_version, source.plain()
+    row.notes = clean_text(notes, "notes") or row.notes
+    row.save()
     if isinstance(source, HubSource) and source.token.get_secret_value():
         token = source.token.get_secret_value()
-        ImportToken.objects.create(version=version, sealed=seal(token, SEAL))
+        ImportToken.objects.create(version=row, sealed=seal(token, SEAL))
     job = job_submit(
         actor=actor,
         team=model.team,
         kind="model_import",
-        params={"model_version": version.pk},
-        title=f"Import {model.name} v{version.number}",
+        params={"model_version": row.pk},
+        title=f"Import {model.name} v{row.number}",
         idempotency_key=idempotency_key,
     )
-    version.produced_by = job
-    version.save(update_fields=["produced_by"])
-    changes = {"number": version.number, "job": job.pk, "source": _for_audit(version.source)}
-    audit_record(actor=actor, action="model_version.import_started", obj=version, changes=changes)
+    if version is None:
+        row.produced_by = job
+    else:
+        row.filled_by = job
+    row.save(update_fields=["produced_by", "filled_by"])
+    changes = {"number": row.number, "job": job.pk, "source": _for_audit(row.source)}
+    audit_record(actor=actor, action="model_version.import_started", obj=row, changes=changes)
     announce(model)
-    return version
+    return row
 
 
 @transaction.atomic
@@ -109,13 +118,15 @@ def model_create_imported(
 def version_import_complete(*, version_id: int, job: Job, result: dict[str, Any]) -> ModelVersion:
     """The files are here and the scan let them pass: the version becomes visible as a whole.
 
-    Raises Conflict where it does not belong into its model, or its files are quarantined.
+    Raises Conflict where it does not belong into its model, its files are quarantined, or it does
+    not wait for this job any more.
     """
     version = ModelVersion.objects.select_related("model").get(pk=version_id)
     model = Model.objects.select_for_update().get(pk=version.model_id)
     facts = result["facts"]
+    _check_open(version, job)
     _check_family(model, version, facts["family"])
-    version = version_complete(version_id=version_id, job=job, result={**result, "metrics": {}})
+    version = version_complete(version_id=version_id, job=job, result={"metrics": {}, **result})
     _check_quarantine(version)
     same = _same_files(version)
     version.source = {
@@ -134,9 +145,17 @@ def version_import_complete(*, version_id: int, job: Job, result: dict[str, Any]
 
 @transaction.atomic
 def version_import_fail(*, version_id: int, job: Job) -> None:
-    """The import has ended otherwise than well: the version says why, and keeps no file."""
-    version_fail(version_id=version_id, job=job)
-    version = ModelVersion.objects.get(pk=version_id)
+    """The import has ended otherwise than well: the version says why, and keeps no file.
+
+    One that was registered for a run elsewhere goes on waiting: the job says why.
+    """
+    version = ModelVersion.objects.select_related("model").get(pk=version_id)
+    if version.filled_by_id not in (None, job.pk):
+        return
+    if version.filled_by_id is None:
+        version_fail(version_id=version_id, job=job)
+    else:
+        announce(version.model)
     version.source = _without_upload(version.source)
     version.save(update_fields=["source"])
     ImportToken.objects.filter(version_id=version_id).delete()
@@ -144,9 +163,21 @@ def version_import_fail(*, version_id: int, job: Job) -> None:
 
 def _earlier(team_id: int, key: str) -> ModelVersion | None:
     rows = ModelVersion.objects.select_related("model__team")
-    return rows.filter(
-        produced_by__team_id=team_id, produced_by__idempotency_key=key
-    ).first()  # fmt: skip
+    made = rows.filter(produced_by__team_id=team_id, produced_by__idempotency_key=key).first()
+    if made is not None:
+        return made
+    job = Job.objects.filter(team=team_id, idempotency_key=key, kind="model_import").first()
+    return rows.filter(pk=job.params["model_version"]).first() if job else None
+
+
+def _check_open(version: ModelVersion, job: Job) -> None:
+    """What a job fills may have failed with its run, or be given up."""
+    if version.state != VersionState.PENDING or job.pk not in (
+        version.produced_by_id, version.filled_by_id,
+    ):  # fmt: skip
+        said = _("%(version)s is %(state)s by now, so the files that came are not kept.")
+        words = {"version": version, "state": state_word(version, version.state)}
+        raise Conflict(said % words)
 
 
 def _check_base(actor: Actor, model: Model, base: ModelVersion | None) -> None:

@@ -1,7 +1,8 @@
 """Files that come one push after the other, and the versions that are made of them.
 
-A push adds and removes files of a model's draft. It may name stored files by their digest that the
-team has sent of late, and those of this model.
+A push adds and removes files of a model's draft, or of the draft of one version that waits for the
+files of a run elsewhere. It may name stored files by their digest that the team has sent of late,
+and those of this model.
 """
 
 import json
@@ -23,6 +24,7 @@ from models_app.core.trees import Put, Remove, tree_changed
 from models_app.registry.importing import PushSource
 from models_app.registry.models import Draft, Model, ModelVersion
 from models_app.registry.naming import LATEST, version_named, version_newest
+from models_app.registry.services.filling import filling_job, version_awaited
 from models_app.registry.services.importing import version_import
 from models_app.registry.states import VersionState
 from models_app.storage.uploads import uploads_known
@@ -47,9 +49,8 @@ class Pushed:
 def files_known(*, model: Model, digests: Sequence[str]) -> dict[str, int]:
     """Those of `digests` that a push to this model may name without sending them, with sizes."""
     known = uploads_known(team_id=model.team_id, digests=digests)
-    draft = Draft.objects.filter(model=model).first()
-    for entry in (draft.manifest if draft else {}).values():
-        known[entry["sha256"]] = entry["size"]
+    for draft in Draft.objects.filter(model=model):
+        known |= {entry["sha256"]: entry["size"] for entry in draft.manifest.values()}
     with connection.cursor() as cursor:
         cursor.execute(_NAMED, [model.pk, list(digests)])
         known |= dict(cursor.fetchall())
@@ -64,48 +65,60 @@ def push_commit(
     changes: Sequence[Put | Remove],
     title: str,
     parent: str = "",
+    version: ModelVersion | None = None,
 ) -> Pushed:
-    """Change the draft of a model; a draft that is a whole model becomes a version.
+    """Change the draft of a model; a draft that is a whole model becomes a version, or fills
+    `version`, which was registered for a run elsewhere.
 
     `parent`, a digest or the beginning of one, is what the sender knows as the newest state:
-    Conflict when it is not. Raises FieldError naming the file.
+    Conflict when it is not. Raises FieldError naming the file; of a `version` that takes no files
+    WrongState, or Conflict where an import brings them already.
     """
     require(actor, "registry.add_version", model)
     # The lock puts pushes to one model into a line.
     Model.objects.select_for_update().get(pk=model.pk)
-    manifest, digest = draft_of(model)
+    manifest, digest = draft_of(model, version)
     if parent and not (digest or "0" * 64).startswith(parent):
         said = _("The newest state is %(digest)s. Fetch it and push again.")
         raise Conflict(said % {"digest": digest[:40] or "empty"}, field="parent")
     wanted = [change.sha256 for change in changes if isinstance(change, Put)]
     changed = tree_changed(manifest, changes, files_known(model=model, digests=wanted))
     pushed = tree_digest(changed) if changed else ""
-    if pushed == digest:
-        return Pushed(digest=digest, version=_version_of(model, digest))
+    made = _made_already(model, version, digest) if pushed == digest else None
+    if made is not None or (version is None and pushed == digest):
+        return Pushed(digest=digest, version=made)
+    if version is not None:
+        version = version_awaited(model=model, version_id=version.pk, field="revision")
     Draft.objects.update_or_create(
         model=model,
+        version=version,
         defaults={
             "manifest": changed, "digest": pushed, "changed_by_id": actor.pk, "changed_at": now(),
         },
     )  # fmt: skip
     told = {"title": title[:200], "digest": pushed, "files": len(changed)}
     audit_record(actor=actor, action="model.pushed", obj=model, changes=told)
-    version = None
     if is_whole(changed):
         # It becomes ready when its files were looked at, like those of any import.
-        version = version_import(
+        made = version_import(
             actor=actor,
             model=model,
             source=PushSource(manifest=changed),
-            notes=title,
+            version=version,
+            notes="" if version and version.notes else title,
             base_version=_adapter_base(actor, model, changed),
         )
-    return Pushed(digest=pushed, version=version)
+    return Pushed(digest=pushed, version=made)
 
 
-def draft_of(model: Model) -> tuple[Manifest, str]:
-    """Tree and digest on which the next push builds: the draft, or the newest version."""
-    draft = Draft.objects.filter(model=model).first()
+def draft_of(model: Model, version: ModelVersion | None = None) -> tuple[Manifest, str]:
+    """Tree and digest on which the next push builds: the draft, or the newest version.
+
+    What is pushed to a version that waits builds on nothing but its own draft.
+    """
+    draft = Draft.objects.filter(model=model, version=version).first()
+    if version is not None:
+        return (dict(draft.manifest), draft.digest) if draft else ({}, "")
     newest = version_newest(model)
     if draft and (newest is None or draft.changed_at >= newest.created_at):
         return dict(draft.manifest), draft.digest
@@ -117,16 +130,25 @@ def is_whole(manifest: Manifest) -> bool:
 
     Clients push a model and its tokenizer one after the other, in either order.
     """
+    return not missing_parts(manifest)
+
+
+def missing_parts(manifest: Manifest) -> list[str]:
+    """What the tree lacks of a model with its tokenizer, or of an adapter."""
+    parts = () if "adapter_config.json" in manifest else ("config.json", "tokenizer.json")
+    missing = [path for path in parts if path not in manifest]
     weights = any(path.endswith(".safetensors") for path in manifest)
-    model = {"config.json", "tokenizer.json"} <= set(manifest)
-    return weights and (model or "adapter_config.json" in manifest)
+    return missing if weights else [*missing, "model.safetensors"]
 
 
 def _usable() -> Q:
     return Q(state__in=(VersionState.PENDING, VersionState.READY))
 
 
-def _version_of(model: Model, digest: str) -> ModelVersion | None:
+def _made_already(model: Model, version: ModelVersion | None, digest: str) -> ModelVersion | None:
+    """The version that came of these files when they were pushed before."""
+    if version is not None:
+        return version if filling_job(version) else None
     rows = model.versions.filter(digest=digest) if digest else model.versions.none()
     return rows.filter(_usable()).order_by("-number").first()
 

@@ -23,7 +23,7 @@ from models_app.jobs.metrics import metrics_conclude
 from models_app.jobs.models import Job, JobAttempt
 from models_app.jobs.services import job_submit
 from models_app.registry.code_version import code_version
-from models_app.registry.models import Model, ModelVersion, VersionRecord
+from models_app.registry.models import Draft, Model, ModelVersion, VersionRecord
 from models_app.registry.recording import LOG
 from models_app.registry.services.models import announce
 from models_app.registry.services.planning import training_plan
@@ -151,9 +151,13 @@ def training_rerun(
 
 @transaction.atomic
 def version_complete(*, version_id: int, job: Job, result: dict[str, Any]) -> ModelVersion:
-    """The training has ended well: files, figures and provenance become visible together."""
+    """The training has ended well: files, figures and provenance become visible together.
+
+    Of a version that was filled the job is the import: what that ran in is not how it was trained.
+    """
     version = ModelVersion.objects.select_related("model").get(pk=version_id)
-    attempt = JobAttempt.objects.filter(job=job, epoch=job.epoch).first()
+    filled = version.filled_by_id is not None
+    attempt = None if filled else JobAttempt.objects.filter(job=job, epoch=job.epoch).first()
     manifest, record = result["manifest"], result.get("record", {})
     advance(
         version,
@@ -165,12 +169,15 @@ def version_complete(*, version_id: int, job: Job, result: dict[str, Any]) -> Mo
         facts=result["facts"],
         metrics=result["metrics"],
         environment=attempt.environment if attempt else {},
-        code_version=code_version(),
+        code_version="" if filled else code_version(),
         log_digest=record.get(LOG, {}).get("sha256", ""),
         ready_at=Now(),
     )
     VersionRecord.objects.update_or_create(version=version, defaults={"files": record})
-    metrics_conclude(job=job, values=version.metrics)
+    if filled:
+        Draft.objects.filter(version=version).delete()
+    else:
+        metrics_conclude(job=job, values=version.metrics)
     changes = {"digest": version.digest, "job": job.pk}
     audit_record(actor=SYSTEM, action="model_version.ready", obj=version, changes=changes)
     announce(version.model)
@@ -184,6 +191,7 @@ def version_fail(*, version_id: int, job: Job) -> None:
     if version.state != VersionState.PENDING:
         return
     advance(version, VersionState.FAILED, allowed=ALLOWED, error=job.reason)
+    Draft.objects.filter(version=version).delete()
     changes = {"job": job.pk, "reason": job.reason_code}
     audit_record(actor=SYSTEM, action="model_version.failed", obj=version, changes=changes)
     announce(version.model)

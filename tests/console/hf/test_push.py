@@ -6,15 +6,19 @@ import http.client
 import json
 import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from models_app.core.clock import now
 from models_app.datasets.models import DatasetVersion
-from models_app.registry.models import Draft, Model
+from models_app.jobs.services import job_cancel
+from models_app.registry.models import Draft, Model, ModelVersion
+from models_app.registry.services import run_begin, version_register
 from tests.clients import HUB_GENERATIONS, client_path
 from tests.console.hf.conftest import laid, tiny_model
 from tests.factories.access import ApiTokenFactory
+from tests.workers.conftest import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -283,6 +287,77 @@ class TestLargeCommit:
         draft = Draft.objects.get(model__name="poet")
         assert draft.digest[:40] == told["commitOid"]
         assert draft.manifest["large.txt"] == {"sha256": sha256(data), "size": len(data)}
+
+
+class TestWaiting:
+    """Pushes to a version that was registered for a run elsewhere."""
+
+    @pytest.fixture
+    def waiting(self, ben, team):
+        model = Model.objects.create(team=team, name="poet")
+        run = run_begin(actor=ben, team=team, name="laptop", model=model)
+        return version_register(actor=ben, model=model, run=run)
+
+    def test_a_model_and_its_tokenizer_fill_it(self, client_of, ben, worker, waiting, tmp_path):
+        laid(tmp_path / "tiny", tiny_model(tmp_path / "made"))
+        found = client_of(ben, path=client_path(HUB_GENERATIONS[-1])).run(
+            """
+            import json, sys
+            from huggingface_hub import model_info
+            from huggingface_hub.errors import HfHubHTTPError
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+            model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+            tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+            model.push_to_hub("research/poet", revision="v1")
+            tokenizer.push_to_hub("research/poet", revision="v1")
+            try:
+                model.push_to_hub("research/poet", revision="v1")
+                said = ""
+            except HfHubHTTPError as error:
+                said = str(error)
+            print(json.dumps([model_info("research/poet", revision="v1").sha, said]))
+            """,
+            str(tmp_path / "tiny"),
+        )
+
+        waiting.refresh_from_db()
+        assert (waiting.state, waiting.number) == ("ready", 1), waiting.filled_by.reason
+        assert waiting.model.versions.count() == 1 and not Draft.objects.exists()
+        assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(waiting.manifest)
+        assert found[0] == waiting.digest[:40]
+        assert "poet v1 does not wait for files: it is ready" in found[1]
+
+    def test_what_is_refused_leaves_it_waiting_and_says_why(
+        self, ask, ben, worker, waiting, tmp_path
+    ):
+        token = ApiTokenFactory(user=ben).secret
+        path, files = COMMIT.replace("main", "v1"), tiny_model(tmp_path / "tiny")
+        changes = [plain_file(name, data) for name, data in files.items()]
+        bad = plain_file("extra.bin", pickle.dumps(os.system))
+        removed = {"key": "deletedFile", "value": {"path": "extra.bin"}}
+
+        refused = ask(token, "POST", path, commit_of(*changes, bad))
+        waiting.refresh_from_db()
+        assert (refused[0], waiting.state) == (422, "pending")
+        assert "extra.bin" in refused[1]["X-Error-Message"]
+
+        assert ask(token, "POST", path, commit_of(removed))[0] == 200
+        waiting.refresh_from_db()
+        assert waiting.state == "ready"
+
+    def test_it_waits_for_one_push_at_a_time(self, ask, ben, waiting, tmp_path):
+        token = ApiTokenFactory(user=ben).secret
+        path, files = COMMIT.replace("main", "v1"), tiny_model(tmp_path / "tiny")
+        changes = [plain_file(name, data) for name, data in files.items()]
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(ask, token, "POST", path, commit_of(*changes))
+            wait_for(lambda: ModelVersion.objects.get().filled_by_id, "the first one is taken")
+            status, headers, _ = ask(token, "POST", path, commit_of(plain_file("more.txt")))
+            job = ModelVersion.objects.get().filled_by
+            job_cancel(actor=ben, job=job)
+
+        assert (status, f"Job {job.pk} brings" in headers["X-Error-Message"]) == (409, True)
+        assert (first.result()[0], "more.txt" in Draft.objects.get().manifest) == (422, False)
 
 
 class TestScan:

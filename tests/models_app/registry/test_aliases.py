@@ -163,6 +163,19 @@ class TestApi:
         assert gone.status_code == 204
         assert api.get(url).status_code == 404
 
+    def test_models_and_versions_say_their_names(self, ben, model, versions, api_for):
+        for name, version in (("stable", versions[0]), ("champion", versions[2])):
+            alias_set(actor=ben, model=model, name=name, version=version)
+        alias_set(actor=ben, model=model, name="best", version=versions[2])
+        api = api_for(ben)
+
+        names = {"best": 3, "champion": 3, "stable": 1}
+        assert api.get(f"{V1}/models/{model.pk}").json()["aliases"] == names
+        assert api.get(f"{V1}/models").json()["results"][0]["aliases"] == names
+        rows = api.get(f"{V1}/models/{model.pk}/versions").json()["results"]
+        assert [row["aliases"] for row in rows] == [["best", "champion"], [], ["stable"]]
+        assert api.get(rows[0]["url"]).json()["aliases"] == ["best", "champion"]
+
     def test_outsiders_learn_nothing(self, cai, ben, model, versions, api_for):
         alias_set(actor=ben, model=model, name="champion", version=versions[0], expected=None)
         api = api_for(cai)

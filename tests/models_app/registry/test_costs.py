@@ -5,6 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from models_app.jobs.metrics import metric_series
+from models_app.registry.models import Alias
 from models_app.registry.services import run_begin, run_log_metrics
 from tests.factories.deployments import ready_version
 
@@ -28,10 +29,13 @@ def queries(call) -> int:
 def test_a_list_of_versions(team, api):
     model = ready_version(team).model
     first = queries(lambda: api.get(f"{V1}/models/{model.pk}/versions?page_size=50"))
+    alone = queries(lambda: api.get(f"{V1}/models/{model.pk}"))
     for n in range(60):
-        ready_version(team, text=f"weights {n}")
+        version = ready_version(team, text=f"weights {n}")
+        Alias.objects.create(model=model, name=f"name-{n}", version=version)
 
     assert queries(lambda: api.get(f"{V1}/models/{model.pk}/versions?page_size=50")) == first == 3
+    assert queries(lambda: api.get(f"{V1}/models/{model.pk}")) == alone == 3
 
 
 def test_a_report_of_a_hundred_points(ben, team, api):

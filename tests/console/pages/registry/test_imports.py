@@ -8,7 +8,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from models_app.jobs.models import Job
 from models_app.registry.importing import PathSource
 from models_app.registry.models import Model, ModelVersion
-from models_app.registry.services import model_create, version_import
+from models_app.registry.services import (
+    model_create,
+    run_begin,
+    version_import,
+    version_register,
+)
 from tests.factories.imports import change_json, model_folder
 from tests.fakes.jobs import run_job
 from tests.matrix import assert_hidden, assert_needs_sign_in
@@ -211,3 +216,58 @@ class TestApi:
         body = {"team": "research", "model": "poet", "path": "llama"}
         assert api_for(eve).post("/api/v1/imports", body, format="json").status_code == 403
         assert api_for(cai).post("/api/v1/imports", body, format="json").status_code == 422
+
+
+class TestFilesOfARunElsewhere:
+    @pytest.fixture
+    def waiting(self, ben, team):
+        model = model_create(actor=ben, team=team, name="poet")
+        run = run_begin(actor=ben, team=team, name="laptop", params={"lr": 0.1})
+        return version_register(actor=ben, model=model, run=run)
+
+    def test_the_page_says_what_is_missing_and_how_it_comes(
+        self, ana, eve, waiting, inbox, client_for, tmp_path
+    ):
+        model_folder(inbox / "llama")
+        client = client_for(ana)
+        form = f"{PAGE}?version={waiting.pk}"
+        page = text(client.get(V1))
+        assert "Waiting for its files" in page and "laptop" in page and "Without files" in page
+        assert "<code>tokenizer.json</code>" in page and 'revision="v1"' in page
+        assert f'href="{form}"' in page and "-F version=v1" in page
+        assert form not in text(client_for(eve).get(V1))
+        for tab in ("evaluations", "config", "files", "scan", "provenance", "lineage", "card",
+                    "reproduce"):  # fmt: skip
+            assert client.get(f"{V1}?tab={tab}").status_code == 200
+        assert "Files for poet v1" in text(client.get(form))
+
+        answer = client.post(form, {"source": "path", "path": "llama"})
+        assert (answer.status_code, answer["Location"]) == (302, V1)
+        assert "Being imported" in text(client.get(V1))
+        second = client.post(form, {"source": "path", "path": "llama"})
+        assert (second.status_code, "brings the files" in text(second)) == (422, True)
+        waiting.refresh_from_db()
+        run_job(waiting.filled_by, tmp_path)
+
+        for tab in ("evaluations", "config", "files", "scan", "lineage", "card", "reproduce"):
+            assert client.get(f"{V1}?tab={tab}").status_code == 200
+        page = text(client.get(f"{V1}?tab=provenance&verify=1"))
+        assert "lr=0.1" in page and "Import poet v1" in page
+        assert "Waiting for its files" not in text(client.get(V1))
+        assert "poet v1" in text(client.get(f"/jobs/{waiting.filled_by_id}/"))
+        assert client.get(form).status_code == 409
+
+    def test_a_refused_import_is_told_and_it_can_be_given_up(
+        self, ana, eve, waiting, inbox, client_for, tmp_path
+    ):
+        change_json(model_folder(inbox / "llama") / "config.json", vocab_size=17)
+        client = client_for(ana)
+        client.post(f"{PAGE}?version={waiting.pk}", {"source": "path", "path": "llama"})
+        waiting.refresh_from_db()
+        run_job(waiting.filled_by, tmp_path)
+
+        assert "The last files that came were not taken" in text(client.get(V1))
+        assert client_for(eve).post(f"{V1}give-up/", {"reason": "x"}).status_code == 403
+        client.post(f"{V1}give-up/", {"reason": "The disk is gone"})
+        page = text(client.get(V1))
+        assert "Its files never came" in page and "The disk is gone" in page
