@@ -14,4 +14,5 @@ app.conf.beat_schedule = {
     "reconcile": {"task": "workers.reconcile", "schedule": 2.0, "options": {"expires": 4}},
     "tidy": {"task": "workers.tidy", "schedule": 600.0, "options": {"expires": 600}},
     "store": {"task": "workers.store", "schedule": 10.0, "options": {"expires": 10}},
+    "drill": {"task": "workers.drill", "schedule": 600.0, "options": {"expires": 600}},
 }
