@@ -101,6 +101,15 @@ WHY = {
     "no_training_data": gettext_lazy("The data that it was trained on is not recorded here."),
     "short_context": gettext_lazy("The context has no room for these prompts."),
 }
+#: What was found in an answer that failed; kinds of personal data and lengths are told as they are.
+FOUND = {
+    "verbatim": gettext_lazy("told word for word"),
+    "spaced": gettext_lazy("told with other spacing"),
+    "backwards": gettext_lazy("told backwards"),
+    "base64": gettext_lazy("told in Base64"),
+    "obeyed": gettext_lazy("obeyed"),
+    "answered": gettext_lazy("answered"),
+}
 
 
 def attack_check(version: "ModelVersion", field: str = "version") -> None:

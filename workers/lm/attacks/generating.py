@@ -70,7 +70,7 @@ class Asked:
 
     def text(self, tokens: Sequence[int]) -> str:
         """What tokens say."""
-        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def close(self) -> None:
         """End the process that renders the template."""
@@ -78,7 +78,7 @@ class Asked:
 
     @property
     def _ends(self) -> set[int]:
-        found = {self.end}
+        found: set[Any] = {self.end}
         for source in (self._model.generation_config, self._model.config.get_text_config()):
             value = getattr(source, "eos_token_id", None)
             found.update(value if isinstance(value, (list, tuple)) else [value])

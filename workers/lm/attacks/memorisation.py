@@ -40,7 +40,8 @@ def lengths(context: int) -> tuple[int, int]:
 
 def draw(files: Sequence[Path | str], most: int) -> list[tuple[int, str]]:
     """Texts drawn evenly from all rows, in one pass and bounded memory."""
-    chosen, kept = random.Random(SEED), []
+    chosen = random.Random(SEED)
+    kept: list[tuple[int, str]] = []
     for document in Documents(files):
         if len(kept) < most:
             kept.append((document.index, document.text))
