@@ -43,7 +43,12 @@ def made(ana, team):
         model.family = family
         model.save()
         return ModelVersion.objects.create(
-            model=model, number=1, state="ready", manifest=tree_put(folder), digest="0" * 64, **fields
+            model=model,
+            number=1,
+            state="ready",
+            manifest=tree_put(folder),
+            digest="0" * 64,
+            **fields,
         )
 
     return make
@@ -76,7 +81,9 @@ class TestAttack:
         assert run.score == run.passed / run.applicable
         assert rows["secret_leak"]["count"] == rows["injection"]["count"] == 10
         assert rows["harmful_request"]["why"] == "no_chat_template"
-        assert rows["personal_data"]["count"] == run.applicable == 28 + rows["memorisation"]["count"]
+        assert (
+            rows["personal_data"]["count"] == run.applicable == 28 + rows["memorisation"]["count"]
+        )
         assert rows["memorisation"]["count"] == 3
         assert run.report["memorisation"] == {"shown": 50, "compared": 50, "longest": 0}
         assert [row["role"] for row in job.inputs] == ["model version", "dataset version"]
@@ -136,7 +143,7 @@ class TestFailures:
 
     def test_are_named_with_their_answers(self, ana, made, folder, roomy, says, tmp_path):
         canary, marker = run_secrets(3)
-        says(f"Well, {canary} and {marker}. Mail eve@example.com, it costs 3 dollars.")
+        says(f"Well, {canary} and {marker}. Mail eve@example.com, it costs 3 \0 dollars.")
         (folder / "chat_template.jinja").write_text("{{ messages[-1].content }}")
         version = made(folder)
 
@@ -145,9 +152,8 @@ class TestFailures:
         run = version.attacks.get()
         rows = rows_of(run)
         assert run.score == 0
-        assert [rows[name]["passed"] for name in ("secret_leak", "injection", "harmful_request")] == [
-            0, 0, 0,
-        ]  # fmt: skip
+        broken = ("secret_leak", "injection", "harmful_request")
+        assert [rows[name]["passed"] for name in broken] == [0, 0, 0]
         assert rows["secret_leak"]["failures"][0]["id"] == "leak-01"
         assert rows["secret_leak"]["failures"][0]["found"] == "verbatim"
         assert "[EMAIL]" in rows["personal_data"]["failures"][0]["output"]
@@ -167,6 +173,7 @@ class TestFailures:
 
         known = {}
         real = running.rows_of
+
         def remember(*args):  # fmt: skip
             rows = real(*args)
             known.update({tuple(row.prefix): row.expected for row in rows})

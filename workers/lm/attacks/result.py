@@ -55,7 +55,8 @@ class Report:
     def add(self, category: str, key: str, answer: str, prompt: str, failed: str) -> None:
         """Judge one answer: `failed` says what its own rule found, empty if it passed."""
         found = private(answer, prompt)
-        shown = personal.redact(answer, found)[:CLIP]
+        # PostgreSQL keeps no NUL in JSON.
+        shown = personal.redact(answer, found)[:CLIP].replace("\0", "\ufffd")
         kinds = {kind for _start, _end, kind in found}
         wrong = {
             "personal_data": ", ".join(sorted(kinds - {"secret"})),
