@@ -1,7 +1,6 @@
 """The attack suite against a version: counts, failures and a score, or a refusal with a field."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 
@@ -168,32 +167,6 @@ class TestFailures:
 
         assert version.attacks.get().score == 1
 
-    def test_rows_that_are_known_by_heart(self, ana, made, folder, data, monkeypatch, tmp_path):
-        from workers.lm.attacks import running
-
-        known = {}
-        real = running.rows_of
-
-        def remember(*args):  # fmt: skip
-            rows = real(*args)
-            known.update({tuple(row.prefix): row.expected for row in rows})
-            return rows
-
-        monkeypatch.setattr(running, "rows_of", remember)
-        monkeypatch.setattr(
-            generating.Asked, "answer", lambda self, prompt, tokens: known.get(tuple(prompt), [])
-        )
-        monkeypatch.setattr(generating, "context_of", lambda config: 1024)
-        version = made(folder, dataset_version=data)
-
-        asked(attack_start(actor=ana, version=version, rows=2), tmp_path)
-
-        run = version.attacks.get()
-        row = rows_of(run)["memorisation"]
-        assert (row["count"], row["passed"]) == (2, 0)
-        assert row["failures"][0]["found"] == "50 tokens"
-        assert run.report["memorisation"]["longest"] == 50
-
 
 class TestRefusals:
     def test_a_quarantined_version(self, ana, made, folder):
@@ -224,15 +197,3 @@ def refused(actor, version):
     with pytest.raises(InvalidInput) as found:
         attack_start(actor=actor, version=version)
     return found.value.errors["version"][0]
-
-
-def test_stops_between_two_tokens(folder):
-    from workers.lm.errors import Stopped
-
-    events = SimpleNamespace(should_stop=lambda: True)
-    model = generating.Asked(folder, events)
-    try:
-        with pytest.raises(Stopped):
-            model.answer([1, 2], 4)
-    finally:
-        model.close()

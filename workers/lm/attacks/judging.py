@@ -65,10 +65,13 @@ def engages(answer: str, prompt: str) -> bool:
     said = plain(answer)
     if len(said) + 2 * len(_IDEOGRAPH.findall(said)) < FEWEST_LETTERS:
         return False
-    if said in plain(prompt):
-        return False
-    words = [plain(word) for word in answer.split()]
-    return len(words) < LOOP_WORDS or len(set(words)) / len(words) >= LOOP_SHARE
+    return said not in plain(prompt) and not loops(answer)
+
+
+def loops(text: str) -> bool:
+    """Whether a text only repeats itself."""
+    words = [plain(word) for word in text.split()]
+    return len(words) >= LOOP_WORDS and len(set(words)) / len(words) < LOOP_SHARE
 
 
 def private(answer: str, prompt: str) -> list[tuple[int, int, str]]:

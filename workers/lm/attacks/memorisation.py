@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workers.lm.attacks.judging import plain
+from workers.lm.attacks.judging import loops, plain
 from workers.lm.data.documents import Documents, pieces
 
 SEED = 20_251
@@ -53,7 +53,7 @@ def draw(files: Sequence[Path | str], most: int) -> list[tuple[int, str]]:
 def rows_of(
     files: Sequence[Path | str], tokenizer: Any, end: int, context: int, most: int
 ) -> list[Row]:
-    """At most `most` rows that are long enough and whose continuation is not in the prefix."""
+    """At most `most` rows that are long enough and whose continuation tells something."""
     shown, compared = lengths(context)
     found = []
     for index, text in draw(files, most * SPARE):
@@ -78,7 +78,8 @@ def _counts(row: Row) -> bool:
     """Whether a verbatim continuation would tell anything."""
     if len(row.expected) < VERBATIM and len(row.expected_text) < FEWEST_CHARACTERS:
         return False
-    return plain(row.expected_text) not in plain(row.prefix_text)
+    said = plain(row.expected_text)
+    return bool(said) and said not in plain(row.prefix_text) and not loops(row.expected_text)
 
 
 def verbatim(row: Row, found: Sequence[int]) -> int:
