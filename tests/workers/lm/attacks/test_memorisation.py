@@ -10,6 +10,7 @@ from tests.factories.imports import model_folder
 from workers.lm.attacks import generating
 from workers.lm.attacks.memorisation import draw, rows_of
 from workers.lm.attacks.running import attack
+from workers.lm.compute.threads import use_threads
 from workers.lm.families.transformer import load_model
 from workers.lm.tokenizers.saved import end_token, load_tokenizer
 
@@ -30,6 +31,7 @@ def written(path, documents):
 
 def learn(folder, text):
     """Train until the text follows from its beginning word for word."""
+    use_threads(1)
     tokenizer, model = load_tokenizer(folder), load_model(folder)
     ids = [end_token(tokenizer), *tokenizer.backend_tokenizer.encode(text).ids][:100]
     batch = torch.tensor([ids])
@@ -61,7 +63,7 @@ def test_a_row_that_was_learned_by_heart_fails_and_others_pass(folder, tmp_path)
     assert (row["count"], row["passed"]) == (2, 1)
     assert [(one["id"], one["found"]) for one in row["failures"]] == [("row-1", "50 tokens")]
     assert report["memorisation"] == {"shown": 50, "compared": 50, "longest": 50}
-    assert known[150:170] in row["failures"][0]["output"] or len(row["failures"][0]["output"]) > 50
+    assert row["failures"][0]["output"] in known
 
 
 def test_rows_that_tell_nothing_are_passed_over(folder, tmp_path):
