@@ -28,6 +28,7 @@ from models_app.jobs.states import JobState
 from models_app.jobs.ticks import tick_claim
 from models_app.pools.joining import NodeRefused, node_may_register
 from models_app.pools.services.registration import node_gone, node_heartbeat, node_register
+from models_app.registry.services.drilling import drills_due
 from models_app.storage.runs import runs_advance
 from workers.attempt import Attempt
 from workers.capacity import capacity, health
@@ -48,6 +49,7 @@ TICKS: dict[str, tuple[float, Callable[[], object]]] = {
     "alerts": (15.0, alerts_evaluate),
     "tidy": (600.0, files_collect),
     "store": (10.0, runs_advance),
+    "drill": (600.0, drills_due),
 }
 #: What only a node can do that sees the store of files.
 AT_THE_STORE = ("tidy", "store")

@@ -45,3 +45,9 @@ def tidy(**_: object) -> None:
 def store(**_: object) -> None:
     """Go on with what was asked of the store of files."""
     current_node().tick("store")
+
+
+@shared_task(name="workers.drill")
+def drill(**_: object) -> None:
+    """Begin the reproduction drills whose time has come."""
+    current_node().tick("drill")

@@ -57,6 +57,7 @@ GRANTS: dict[str, tuple[set[Role], Scope]] = {
     "registry.add_version": (_BUILDERS, Scope.WRITE),
     "registry.evaluate_version": (_BUILDERS, Scope.WRITE),
     "registry.reproduce_version": (_BUILDERS, Scope.WRITE),
+    "registry.plan_drills": (_ADMINS, Scope.WRITE),
     "registry.scan_version": (_BUILDERS, Scope.WRITE),
     "registry.convert_version": (_BUILDERS, Scope.WRITE),
     "registry.quarantine_version": (_ADMINS, Scope.WRITE),

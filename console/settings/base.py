@@ -213,6 +213,12 @@ LOG_KEEP_DAYS = env.read_int(
 LOG_MAX_MIB = env.read_int(
     "SLIPWAY_LOG_MAX_MIB", 4096, "Most MiB of text kept for one job's log; 0: no limit"
 )
+DRILL_DAYS = env.read_int(
+    "SLIPWAY_DRILL_DAYS",
+    30,
+    "Days between reproduction drills of a team that has them; 0: none",
+    most=3650,
+)
 WORKER_SLOTS = env.read_int(
     "SLIPWAY_WORKER_SLOTS", 8, "Jobs a worker runs at once", least=1, most=512
 )

@@ -13,6 +13,7 @@ from models_app.approvals.states import RequestState
 from models_app.approvals.subject import Change, Description, Evidence, Link, Subject, subjects
 from models_app.core.actor import SYSTEM, Actor
 from models_app.core.errors import WrongState
+from models_app.registry.attacks import attack_newest
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.stages import (
     stage_apply,
@@ -146,4 +147,13 @@ def _evidence(before: ModelVersion | None, version: ModelVersion) -> list[Eviden
         new, old = version.metrics.get(name), before.metrics.get(name) if before else None
         if new is not None:
             found.append(Evidence(name=name, old=old, new=new, lower_is_better=less))
-    return found
+    return [*found, *_attack_evidence(before, version)]
+
+
+def _attack_evidence(before: ModelVersion | None, version: ModelVersion) -> list[Evidence]:
+    """The score of the attack suite; that of another suite is not compared with it."""
+    run, other = attack_newest(version), attack_newest(before) if before else None
+    if run is None:
+        return []
+    old = other.score if other and other.suite_digest == run.suite_digest else None
+    return [Evidence(name="attack_score", old=old, new=run.score, lower_is_better=False)]

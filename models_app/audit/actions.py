@@ -104,6 +104,10 @@ LABELS: dict[str, str | Promise] = {
     "alias.deleted": _("Alias deleted"),
     "tags.changed": _("Tags changed"),
     "evaluation.completed": _("Evaluation completed"),
+    "attack.completed": _("Attack suite completed"),
+    "drill.started": _("Reproduction drill started"),
+    "drill.passed_over": _("Reproduction drill without a version to rebuild"),
+    "drill.planned": _("Plan of reproduction drills changed"),
     # Approvals
     "approval.requested": _("Approval requested"),
     "approval.voted": _("Vote cast"),

@@ -10,6 +10,9 @@ from models_app.deployments.states import RevisionState
 from models_app.registry.models import ModelVersion
 from models_app.registry.use import Use, VersionUser, version_users
 
+#: Revisions that answer, or are about to.
+SERVING = (RevisionState.ACTIVE, RevisionState.ROLLING_OUT)
+
 
 @version_users.register
 class ServingDeployments(VersionUser):
@@ -19,6 +22,12 @@ class ServingDeployments(VersionUser):
 
     def uses(self, version: ModelVersion) -> list[Use]:
         return [_use(revision) for revision in _revisions(version)]
+
+    def version_ids(self, team_id: int) -> list[int]:
+        rows = Revision.objects.filter(
+            model_version__model__team=team_id, state__in=SERVING, deployment__stopped_at=None
+        )
+        return list(rows.values_list("model_version_id", flat=True).distinct())
 
     def end(self, *, actor: Actor, version: ModelVersion, reason: str) -> list[Use]:
         """Stops what serves it; a roll-out is only aborted, for what serves meanwhile is sound."""
@@ -38,7 +47,7 @@ def _revisions(version: ModelVersion) -> list[Revision]:
     """
     rows = Revision.objects.filter(
         model_version=version,
-        state__in=(RevisionState.ACTIVE, RevisionState.ROLLING_OUT),
+        state__in=SERVING,
         deployment__stopped_at=None,
     ).select_related("deployment__environment")
     return list(rows.order_by("deployment_id", "state").distinct("deployment_id"))

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from models_app.registry.attacks import attack_newest
+from models_app.registry.card_attacks import attack_result, attack_rows, attack_words
 from models_app.registry.models import CardText, Evaluation, ModelVersion
 
 #: Metrics of an evaluation that go into the head: name, and what it is called.
@@ -33,7 +35,7 @@ def card_text(version: ModelVersion) -> str:
     parts = [f"---\n{head}---", f"# {_plain(_name(version))} v{version.number}"]
     if words and words.body.strip():
         parts.append(f"## Description\n\n{words.body.strip()}")
-    sections = (_what, _data, _procedure, _evaluation, _environment, _limits)
+    sections = (_what, _data, _procedure, _evaluation, _attacks, _environment, _limits)
     parts += [text for section in sections if (text := section(version))]
     return "\n\n".join(parts) + "\n"
 
@@ -75,6 +77,9 @@ def _head(version: ModelVersion, words: CardText | None) -> dict[str, Any]:
         dataset = version.dataset_version.dataset
         head["datasets"] = [f"{dataset.team.slug}/{dataset.name}"]
     results = [_result(row) for row in _evaluations(version)]
+    run = attack_newest(version)
+    if run is not None:
+        results.append(attack_result(run))
     if results:
         head["model-index"] = [{"name": f"{_name(version)} v{version.number}", "results": results}]
     return head
@@ -177,6 +182,14 @@ def _chart(version: ModelVersion) -> str:
         f"{name}  {'█' * max(1, round(_BARS * value / most))} {value:.4f}" for name, value in found
     ]
     return "\n".join(["Bits per byte (lower is better):", "", "```text", *rows, "```"])
+
+
+def _attacks(version: ModelVersion) -> str:
+    run = attack_newest(version)
+    if run is None:
+        return ""
+    table = _table(("Category", "Answers", "Passed", "Score"), attack_rows(run))
+    return _section("Attack suite", attack_words(run), table)
 
 
 def _environment(version: ModelVersion) -> str:

@@ -22,8 +22,8 @@ ADAPTER_FILE = "adapter_config.json"
 
 #: Format of a version -> what Slipway itself does with it.
 ABILITIES: dict[str, set[str]] = {
-    "safetensors": {"train", "evaluate", "serve", "convert"},
-    "int8": {"evaluate", "serve"},
+    "safetensors": {"train", "evaluate", "attack", "serve", "convert"},
+    "int8": {"evaluate", "attack", "serve"},
     "gguf": set(),
     "onnx": set(),
     "openvino": set(),
@@ -36,6 +36,10 @@ _REFUSALS: dict[str, str | Promise] = {
     "evaluate": gettext_lazy(
         "%(version)s is in the format %(format)s, which is not evaluated here; its conversion has"
         " a parity report. Choose %(source)s."
+    ),
+    "attack": gettext_lazy(
+        "%(version)s is in the format %(format)s, which is not loaded here, so it cannot be"
+        " attacked. Choose %(source)s."
     ),
     "serve": gettext_lazy(
         "%(version)s is in the format %(format)s, which is not served here: download it for the"
@@ -123,12 +127,12 @@ def target_get(name: str) -> Target:
 
 
 def formats_for(ability: str) -> list[str]:
-    """Formats of versions with which Slipway can do this: train, evaluate, serve, convert."""
+    """Formats of versions with which Slipway can do this: train, evaluate, attack, …"""
     return [name for name, abilities in ABILITIES.items() if ability in abilities]
 
 
 def format_check(version: "ModelVersion", ability: str, field_name: str) -> None:
-    """FieldError where versions of this format cannot be trained, evaluated, served, converted."""
+    """FieldError where versions of this format cannot be trained, evaluated, attacked, …"""
     if ability in ABILITIES.get(version.format, set()):
         return
     source: Any = version.source_version or _("a version in safetensors")

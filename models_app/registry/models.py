@@ -268,11 +268,13 @@ class Conversion(models.Model):
 
 
 # Django finds the tables of an app through this module.
+from models_app.registry.attacks import AttackRun  # noqa: E402
 from models_app.registry.drafts import Draft  # noqa: E402
+from models_app.registry.drills import Drill, DrillPlan  # noqa: E402
 from models_app.registry.records import CardText, Reproduction, VersionRecord  # noqa: E402
 
 __all__ = [
-    "Alias", "AliasMove", "CardText", "Conversion", "Draft", "Evaluation", "ImportToken", "Model",
-    "ModelVersion", "Reproduction", "RunParam", "StageMove", "Tag", "TrainingRun", "VersionRecord",
-    "VersionScan",
+    "Alias", "AliasMove", "AttackRun", "CardText", "Conversion", "Draft", "Drill", "DrillPlan",
+    "Evaluation", "ImportToken", "Model", "ModelVersion", "Reproduction", "RunParam", "StageMove",
+    "Tag", "TrainingRun", "VersionRecord", "VersionScan",
 ]  # fmt: skip

@@ -4,9 +4,11 @@ from django.urls import path
 
 from models_app.registry.api import (
     aliases,
+    attacks,
     cards,
     continuing,
     conversions,
+    drills,
     evaluations,
     imports,
     models,
@@ -111,6 +113,14 @@ urlpatterns = [
     path("training-runs/<int:pk>/params", runs.RunParamsApi.as_view(), name="api_run_params"),
     path("training-runs/<int:pk>/tags", tags.RunTagsApi.as_view(), name="api_run_tags"),
     path("training-runs/<int:pk>/end", runs.RunEndApi.as_view(), name="api_run_end"),
+    path(
+        "model-versions/<int:pk>/attacks",
+        attacks.AttackListApi.as_view(),
+        name="api_model_version_attacks",
+    ),
+    path("attacks/<int:pk>", attacks.AttackDetailApi.as_view(), name="api_attack"),
+    path("drills", drills.DrillListApi.as_view(), name="api_drill_list"),
+    path("drills/plans", drills.DrillPlansApi.as_view(), name="api_drill_plans"),
     path("conversions", conversions.ConversionListApi.as_view(), name="api_conversion_list"),
     path("conversions/formats", conversions.FormatListApi.as_view(), name="api_format_list"),
     path("conversions/<int:pk>", conversions.ConversionDetailApi.as_view(), name="api_conversion"),

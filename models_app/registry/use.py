@@ -3,7 +3,7 @@
 The registry does not know what serves its versions: before it takes one away it asks here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -51,6 +51,10 @@ class VersionUser:
 
     def uses(self, version: "ModelVersion") -> Sequence[Use]:
         """What uses the version now."""
+        raise NotImplementedError
+
+    def version_ids(self, team_id: int) -> Iterable[int]:
+        """Numbers of the versions of a team that something uses now."""
         raise NotImplementedError
 
     def end(self, *, actor: Actor, version: "ModelVersion", reason: str) -> Sequence[Use]:

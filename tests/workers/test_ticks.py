@@ -5,6 +5,8 @@ import pytest
 from workers import node, tasks
 from workers.celery import app
 
+pytestmark = pytest.mark.nodb
+
 
 def test_beat_sends_exactly_what_nodes_do():
     beats = app.conf.beat_schedule

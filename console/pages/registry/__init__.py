@@ -4,8 +4,10 @@ from django.urls import path
 
 from console.pages.registry import (
     actions,
+    attacks,
     catalogue,
     conversions,
+    drills,
     evaluations,
     explaining,
     filling,
@@ -21,6 +23,8 @@ urlpatterns = [
     path("models/", views.model_list, name="model_list"),
     path("models/new/", actions.model_new, name="model_new"),
     path("models/import/", importing.model_import, name="model_import"),
+    path("models/drills/", drills.drills, name="model_drills"),
+    path("models/drills/plan/", drills.drill_plan, name="model_drill_plan"),
     path(ONE, views.model_detail, name="model_detail"),
     path(f"{ONE}compare/", views.model_compare, name="model_compare"),
     path(f"{ONE}describe/", actions.model_describe_view, name="model_describe"),
@@ -39,6 +43,7 @@ urlpatterns = [
     path(f"{VERSION}notes/", actions.notes, name="model_version_notes"),
     path(f"{VERSION}quarantine/", actions.quarantine, name="model_version_quarantine"),
     path(f"{VERSION}scan/", importing.scan, name="model_version_scan"),
+    path(f"{VERSION}attack/", attacks.attack, name="model_version_attack"),
     path(f"{VERSION}restore/", actions.restore, name="model_version_restore"),
     path(f"{VERSION}give-up/", filling.give_up, name="model_version_give_up"),
     path(f"{VERSION}again/", actions.again, name="model_version_again"),

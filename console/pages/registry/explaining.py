@@ -78,7 +78,7 @@ def _card(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
 
 def _reproduce(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
     actor: Any = request.user
-    rows = version.reproductions.select_related("job", "created_by").order_by("-id")[:50]
+    rows = version.reproductions.select_related("job", "created_by", "drill").order_by("-id")[:50]
     return {
         "reproductions": list(rows),
         "plan": reproduction_plan(version),

@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from console.pages.registry.attacks import attacks_shown
 from console.pages.registry.catalogue import model_catalogue, version_catalogue
 from console.pages.registry.explaining import explained
 from console.pages.registry.filling import awaited
@@ -19,6 +20,7 @@ from models_app.core.errors import FieldError, NotFound
 from models_app.core.teams import team_rows, teams_where
 from models_app.registry import selectors
 from models_app.registry.comparison import version_compare
+from models_app.registry.drill_selectors import proven_at
 from models_app.registry.formats import ABILITIES, formats_for
 from models_app.registry.models import Model, ModelVersion
 from models_app.registry.states import Stage, VersionState
@@ -131,7 +133,7 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
     tab = request.GET.get("tab", "")
     names = {key for key, _label in TABS}
     job = version.produced_by
-    may = _may(actor, version)
+    may, able = _may(actor, version), ABILITIES.get(version.format, set())
     return render(
         request,
         "models/version.html",
@@ -151,12 +153,14 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
             "scan": scan_shown(version),
             "formats": list(selectors.conversion_list(actor=actor, version=version.pk)[:50]),
             "conversion": getattr(version, "conversion", None),
-            "able": ABILITIES.get(version.format, set()),
+            "able": able,
+            "proven_at": proven_at(version),
             "others": _others(actor, version),
             "may": may,
             "uses": version_uses(version) if may["quarantine"] else [],
             "awaited": awaited(version),
             "topic": _topic(version),
+            **(attacks_shown(version, able) if tab == "evaluations" else {}),
             **version_catalogue(actor, version),
             **explained(request, version, tab),
         },

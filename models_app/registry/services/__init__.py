@@ -1,6 +1,7 @@
 """What is done to models, their versions and evaluations."""
 
 from models_app.registry.services.aliases import ANYWHERE, alias_delete, alias_set
+from models_app.registry.services.attacks import attack_complete, attack_start
 from models_app.registry.services.cards import card_write
 from models_app.registry.services.continuing import checkpoint_version, training_continue
 from models_app.registry.services.conversions import (
@@ -8,6 +9,7 @@ from models_app.registry.services.conversions import (
     conversion_fail,
     conversion_start,
 )
+from models_app.registry.services.drilling import drill_plan_set, drill_start, drills_due
 from models_app.registry.services.evaluations import evaluation_complete, evaluation_start
 from models_app.registry.services.filling import version_give_up
 from models_app.registry.services.importing import (
@@ -27,7 +29,6 @@ from models_app.registry.services.planning import TrainingPlan, training_plan
 from models_app.registry.services.registering import version_register
 from models_app.registry.services.reproducing import (
     reproduction_complete,
-    reproduction_drill,
     reproduction_fail,
     reproduction_plan,
     reproduction_start,
@@ -53,18 +54,22 @@ __all__ = [
     "TrainingPlan",
     "alias_delete",
     "alias_set",
+    "attack_complete",
+    "attack_start",
     "card_write",
     "checkpoint_version",
     "conversion_complete",
     "conversion_fail",
     "conversion_start",
+    "drill_plan_set",
+    "drill_start",
+    "drills_due",
     "evaluation_complete",
     "evaluation_start",
     "model_create",
     "model_create_imported",
     "model_describe",
     "reproduction_complete",
-    "reproduction_drill",
     "reproduction_fail",
     "reproduction_plan",
     "reproduction_start",

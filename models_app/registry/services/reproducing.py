@@ -3,13 +3,12 @@
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Max, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from models_app.audit.services import audit_record
 from models_app.core.actor import SYSTEM, Actor
-from models_app.core.errors import SlipwayError, WrongState
+from models_app.core.errors import WrongState
 from models_app.core.permission import require
 from models_app.jobs.models import Job, JobAttempt
 from models_app.jobs.services import job_submit
@@ -31,7 +30,11 @@ def reproduction_plan(version: ModelVersion) -> dict[str, Any]:
 
 @transaction.atomic
 def reproduction_start(
-    *, actor: Actor, version: ModelVersion, idempotency_key: str | None = None
+    *,
+    actor: Actor,
+    version: ModelVersion,
+    priority: int = 0,
+    idempotency_key: str | None = None,
 ) -> Reproduction:
     """Rebuild a version from its record, on a clean folder; makes no version.
 
@@ -56,6 +59,7 @@ def reproduction_start(
         kind="reproduce",
         params={"reproduction": row.pk, "version": version.pk},
         title=f"Rebuild {version}",
+        priority=priority,
         pool=job.pool.name,
         resources={"node_selector": job.node_selector},
         idempotency_key=idempotency_key,
@@ -65,38 +69,6 @@ def reproduction_start(
     audit_record(actor=actor, action="reproduction.started", obj=row, changes=changes)
     announce(version.model)
     return row
-
-
-def reproduction_drill(
-    *, actor: Actor = SYSTEM, team: Any = None, most: int = 1
-) -> list[Reproduction]:
-    """Rebuild what was proved longest ago, or never: of each model the newest ready version.
-
-    For a schedule; at most `most` at a time. What cannot be rebuilt is passed over.
-    """
-    ready = ModelVersion.objects.visible_to(actor).filter(
-        state=VersionState.READY, produced_by__isnull=False, config_revision__isnull=False,
-        dataset_version__isnull=False,
-    )  # fmt: skip
-    if team is not None:
-        ready = ready.filter(model__team=team)
-    newest = ready.order_by("model_id", "-number").distinct("model_id").values("pk")
-    rows = (
-        ModelVersion.objects.filter(pk__in=newest)
-        .exclude(Q(reproductions__verdict=Verdict.PENDING))
-        .annotate(proved_at=Max("reproductions__created_at"))
-        .select_related("model__team", "produced_by__pool", "config_revision", "dataset_version")
-        .order_by(F("proved_at").asc(nulls_first=True), "pk")
-    )
-    started: list[Reproduction] = []
-    for version in rows:
-        if len(started) >= most:
-            break
-        try:
-            started.append(reproduction_start(actor=actor, version=version))
-        except SlipwayError:
-            continue
-    return started
 
 
 @transaction.atomic

@@ -21,6 +21,7 @@ from models_app.deployments.states import ReplicaState
 from models_app.registry.models import ModelVersion
 from models_app.registry.services import version_quarantine, version_restore
 from models_app.registry.states import VersionState
+from models_app.registry.use import version_users
 from tests.factories.access import ApiTokenFactory
 from tests.factories.deployments import (
     deployment_of,
@@ -95,6 +96,16 @@ class TestRefusal:
 
         uses = [(use["name"], use["state"]) for use in caught.value.extra["uses"]]
         assert uses == [("both", "active"), ("coming", "rolling_out")]
+
+    def test_is_counted_among_what_its_team_relies_on(self, ana, team, other_team, version, sound):
+        deployment = served(ana, team, version)
+        serving = version_users.get("deployment")
+
+        assert serving.version_ids(team.pk) == [version.pk]
+        assert serving.version_ids(other_team.pk) == []
+
+        deployment_stop(actor=ana, deployment=deployment, reason="Enough")
+        assert serving.version_ids(team.pk) == []
 
     def test_ends_once_the_remedy_was_taken(self, ana, team, version, sound):
         rolled_back = served(ana, team, sound, name="rolled-back")

@@ -8,7 +8,6 @@ from models_app.jobs.models import Job, JobAttempt, MetricPoint
 from models_app.registry.models import ModelVersion, Reproduction
 from models_app.registry.services import (
     model_create,
-    reproduction_drill,
     reproduction_plan,
     reproduction_start,
     training_start,
@@ -138,19 +137,6 @@ class TestRebuilding:
 
         row.refresh_from_db()
         assert (row.verdict, row.divergence) == ("failed", "Out of memory.")
-
-
-class TestDrill:
-    def test_takes_what_was_proved_longest_ago(self, trained, rebuild, team):
-        old, new = trained("old"), trained("new")
-        rebuild(old)
-
-        (first,) = reproduction_drill()
-        (second,) = reproduction_drill()
-        third = reproduction_drill(team=team)
-
-        assert (first.version, second.version) == (new, old)
-        assert third == []  # both are being rebuilt
 
 
 class TestApi:

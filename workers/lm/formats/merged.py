@@ -32,9 +32,8 @@ class Merged(Plain):
     memory_per_weight = 16.0
 
     def write(self, source: Path, out: Path, precision: str, events: Events) -> None:
-        model = _with_adapter(source)
+        whole = adapted_model(source)
         events.log("The adapter is merged into its base.")
-        whole = model.merge_and_unload(safe_merge=True)
         whole.save_pretrained(out)
         copy_companions(source / BASE, out)
         copy_companions(source, out)  # a tokenizer that came with the adapter goes first
@@ -45,6 +44,11 @@ def open_adapter(source: Path, threads: int) -> Reader:
     from workers.lm.formats.weights import TorchReader
 
     return TorchReader(_with_adapter(source))
+
+
+def adapted_model(source: Path) -> Any:
+    """An adapter and the base beside it as one model, in memory."""
+    return _with_adapter(source).merge_and_unload(safe_merge=True)
 
 
 def _with_adapter(source: Path) -> Any:
