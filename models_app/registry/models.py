@@ -124,8 +124,9 @@ class VersionScan(models.Model):
     """One look into the files of a version. A version has one for each time that it was scanned."""
 
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="scans")
-    produced_by = models.OneToOneField(
-        "jobs.Job", on_delete=models.PROTECT, related_name="version_scan"
+    #: The job that looked; one that brings an adapter with its base looks into both.
+    produced_by = models.ForeignKey(
+        "jobs.Job", on_delete=models.PROTECT, related_name="version_scans"
     )
     #: The rules that there were, by their number, and the code that applied them.
     ruleset = models.PositiveIntegerField()
@@ -141,6 +142,9 @@ class VersionScan(models.Model):
     class Meta:
         verbose_name = _("scan")
         ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["version", "produced_by"], name="version_scan_once")
+        ]
 
     def __str__(self) -> str:
         return f"Scan of {self.version}"
@@ -253,10 +257,11 @@ class Conversion(models.Model):
 
 # Django finds the tables of an app through this module.
 from models_app.registry.drafts import Draft  # noqa: E402
+from models_app.registry.origins import VersionOrigin  # noqa: E402
 from models_app.registry.records import CardText, Reproduction, VersionRecord  # noqa: E402
 
 __all__ = [
     "Alias", "AliasMove", "CardText", "Conversion", "Draft", "Evaluation", "ImportToken", "Model",
-    "ModelVersion", "Reproduction", "RunParam", "StageMove", "Tag", "TrainingRun", "VersionRecord",
-    "VersionScan",
+    "ModelVersion", "Reproduction", "RunParam", "StageMove", "Tag", "TrainingRun", "VersionOrigin",
+    "VersionRecord", "VersionScan",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from it: names pass the gate, and files are written under names of our own.
 
 import gzip
 import lzma
+import os
 import stat
 import tarfile
 import zipfile
@@ -16,6 +17,9 @@ from typing import IO, Any, BinaryIO, cast
 
 import zstandard
 
+from models_app.registry.bundles.manifest import BundleRefused, Manifest
+from models_app.registry.bundles.peeking import manifest_peek
+from workers.importing.bundle import NAME, NOTHING, Listing, Stored, listing_of
 from workers.importing.errors import ImportRefused
 from workers.importing.intake import Intake, TooLarge
 from workers.scanning.limits import MIB
@@ -37,18 +41,23 @@ class _Bomb(Exception):
     """It unpacks to more than it may."""
 
 
-def take_archive(intake: Intake, path: Path, stamp: str) -> None:
-    """Take every file of the archive at `path`; `stamp` is its digest."""
-    with path.open("rb") as file:
+def take_archive(
+    intake: Intake, path: Path, stamp: str, stored: Stored = NOTHING
+) -> Listing | None:
+    """Take every file of the archive at `path`; `stamp` tells whether it is still the same one.
+
+    Of a bundle its list comes back. `stored`: files that need not be written again.
+    """
+    with _opened(path) as file:
         head = file.read(512)
         file.seek(0)
-        size = path.stat().st_size
+        size = os.fstat(file.fileno()).st_size
         budget = max(RATIO_FREE, intake.limits.ratio * size)
         try:
             if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
                 _take_zip(intake, file, stamp, budget)
             else:
-                _take_tar(intake, _unpacked(file, head), stamp, budget)
+                return _take_tar(intake, _unpacked(file, head), stamp, budget, stored)
         except _Bomb as error:
             intake.report.add("files.ratio", "", str(error))
         except (ImportRefused, TooLarge):
@@ -56,6 +65,34 @@ def take_archive(intake: Intake, path: Path, stamp: str) -> None:
         except _BROKEN as error:
             said = f"{type(error).__name__}: {str(error)[:200]}"
             intake.report.add("files.archive", "", f"It is damaged or of an unknown kind ({said}).")
+    return None
+
+
+def manifest_in(path: Path) -> Manifest | None:
+    """The list of the bundle at `path`, packed or not; None for anything that is none."""
+    with _opened(path) as file:
+        head = file.read(512)
+        file.seek(0)
+        try:
+            return manifest_peek(cast(BinaryIO, _unpacked(file, head)))
+        except (BundleRefused, *_BROKEN):
+            return None
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The archive itself, and not what took its name since it was found."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        said = f"{path.name} cannot be read any more ({error.strerror}). Import it again."
+        raise ImportRefused("path", said) from None
+    file = os.fdopen(number, "rb")
+    real = Path(os.path.realpath(f"/proc/self/fd/{number}"))
+    moved = real != Path(os.path.realpath(path.parent)) / path.name
+    if moved or not stat.S_ISREG(os.fstat(number).st_mode):
+        file.close()
+        raise ImportRefused("path", f"{path.name} is no plain file. Import it again.")
+    return file
 
 
 class _Counted:
@@ -89,6 +126,9 @@ def _take_zip(intake: Intake, file: BinaryIO, stamp: str, budget: int) -> None:
             name, kind = _zip_name(info), _zip_kind(info)
             if kind == "folder":
                 continue
+            if name == NAME:
+                listing_of(intake, NOTHING, None, 0, first=False)
+                return
             if not intake.wants(name, kind):
                 if intake.gate.full:
                     return
@@ -160,24 +200,49 @@ class _Metered:
         return data
 
 
-def _take_tar(intake: Intake, stream: IO[bytes], stamp: str, budget: int) -> None:
+def _take_tar(
+    intake: Intake, stream: IO[bytes], stamp: str, budget: int, stored: Stored
+) -> Listing | None:
     metered = _Metered(stream, _allowance(budget))
+    listing: Listing | None = None
+    first = True
     with tarfile.open(fileobj=cast(Any, metered), mode="r|", encoding="utf-8") as archive:
         while (info := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # it would keep all of them
             if info.isdir():
                 metered.headers = 0
                 continue
-            if not intake.wants(_tar_name(info), _tar_kind(info)):
-                if intake.gate.full:
-                    return
+            if _tar_name(info) == NAME:
+                metered.headers = None
+                entry = cast(BinaryIO | None, archive.extractfile(info) if info.isreg() else None)
+                listing = listing_of(intake, stored, entry, info.size, first=first)
+                if listing is None:
+                    return None
             else:
-                member = archive.extractfile(info)
-                if member is not None:
-                    metered.headers = None
-                    intake.take(_tar_name(info), f"{stamp}-{info.offset}", cast(BinaryIO, member))
+                _take_member(intake, archive, info, stamp, listing, metered)
+                if intake.gate.full:
+                    return listing
+            first = False
             metered.headers = None if info.size else 0
             _skip_to_end(archive, info, metered)
+    if listing is not None:
+        listing.finish()
+    return listing
+
+
+def _take_member(
+    intake: Intake, archive: tarfile.TarFile, info: tarfile.TarInfo, stamp: str,
+    listing: Listing | None, metered: _Metered,
+) -> None:  # fmt: skip
+    name = _tar_name(info)
+    listed = listing is None or listing.expects(name, info.size)
+    if not intake.wants(name, _tar_kind(info)) or not listed:
+        return
+    member = archive.extractfile(info)
+    if member is not None:
+        metered.headers = None
+        take = listing.take if listing is not None else intake.take
+        take(name, f"{stamp}-{info.offset}", cast(BinaryIO, member))
 
 
 def _skip_to_end(archive: tarfile.TarFile, info: tarfile.TarInfo, metered: _Metered) -> None:

@@ -1,6 +1,12 @@
 """What is done to models, their versions and evaluations."""
 
 from models_app.registry.services.aliases import ANYWHERE, alias_delete, alias_set
+from models_app.registry.services.bundles import (
+    base_stored,
+    bundle_base,
+    origin_record,
+    version_export,
+)
 from models_app.registry.services.cards import card_write
 from models_app.registry.services.continuing import checkpoint_version, training_continue
 from models_app.registry.services.conversions import (
@@ -52,6 +58,8 @@ __all__ = [
     "TrainingPlan",
     "alias_delete",
     "alias_set",
+    "base_stored",
+    "bundle_base",
     "card_write",
     "checkpoint_version",
     "conversion_complete",
@@ -62,6 +70,7 @@ __all__ = [
     "model_create",
     "model_create_imported",
     "model_describe",
+    "origin_record",
     "reproduction_complete",
     "reproduction_drill",
     "reproduction_fail",
@@ -79,6 +88,7 @@ __all__ = [
     "training_rerun",
     "training_start",
     "version_complete",
+    "version_export",
     "version_fail",
     "version_import",
     "version_import_complete",
