@@ -13,7 +13,7 @@ from models_app.core.names import one_of
 from models_app.core.ranges import NoSuchRange, asked_range
 from models_app.registry.api.versions import VersionApi
 from models_app.registry.models import ModelVersion
-from models_app.registry.services import version_export
+from models_app.registry.services import version_bundle, version_exported
 
 YES_OR_NO = {"": True, "1": True, "0": False}
 
@@ -40,21 +40,16 @@ def bundle_response(request: HttpRequest | Request, version: ModelVersion) -> Ht
     asked = request.GET.get("with_base", "")
     if asked not in YES_OR_NO:
         raise FieldError("with_base", one_of(["1", "0"]))
-    header = request.headers.get("Range", "")
-    continued = request.method == "HEAD" or (bool(header) and not header.startswith("bytes=0-"))
-    bundle = version_export(
-        actor=actor, version=version, with_base=YES_OR_NO[asked], continued=continued
-    )
+    bundle = version_bundle(actor=actor, version=version, with_base=YES_OR_NO[asked])
     size, tag = bundle.packed.size, f'"{bundle.tag}"'
     told = {
         "ETag": tag,
         "Accept-Ranges": "bytes",
         "Content-Disposition": f'attachment; filename="{bundle.filename}"',
     }
-    if request.headers.get("If-Range", tag) != tag:
-        header = ""
+    same = request.headers.get("If-Range", tag) == tag
     try:
-        part = asked_range(header, size)
+        part = asked_range(request.headers.get("Range", "") if same else "", size)
     except NoSuchRange:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
     begin, end = part or (0, size)
@@ -63,6 +58,8 @@ def bundle_response(request: HttpRequest | Request, version: ModelVersion) -> Ht
         told["Content-Range"] = f"bytes {begin}-{end - 1}/{size}"
     if request.method == "HEAD":
         return HttpResponse(content_type="application/x-tar", headers=told)
+    if begin == 0:
+        version_exported(actor=actor, version=version, bundle=bundle)
     return StreamingHttpResponse(
         bundle.packed.pieces(begin, end), status=206 if part else 200,
         content_type="application/x-tar", headers=told,

@@ -5,7 +5,8 @@ from models_app.registry.services.bundles import (
     base_stored,
     bundle_base,
     origin_record,
-    version_export,
+    version_bundle,
+    version_exported,
 )
 from models_app.registry.services.cards import card_write
 from models_app.registry.services.continuing import checkpoint_version, training_continue
@@ -87,8 +88,9 @@ __all__ = [
     "training_plan",
     "training_rerun",
     "training_start",
+    "version_bundle",
     "version_complete",
-    "version_export",
+    "version_exported",
     "version_fail",
     "version_import",
     "version_import_complete",

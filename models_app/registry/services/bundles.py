@@ -26,11 +26,8 @@ from models_app.registry.states import Family, VersionState
 TAKEN = "safetensors"
 
 
-@transaction.atomic
-def version_export(
-    *, actor: Actor, version: ModelVersion, with_base: bool = True, continued: bool = False
-) -> Bundle:
-    """The version as a bundle. `continued`: the rest of a download that was recorded before.
+def version_bundle(*, actor: Actor, version: ModelVersion, with_base: bool = True) -> Bundle:
+    """The version as a bundle, not read yet: `version_exported` records that it goes out.
 
     Raises WrongState for what could not be imported again, BlobMissing where a file is gone.
     """
@@ -45,11 +42,15 @@ def version_export(
         )
         raise WrongState(said % {"version": version, "format": version.format})
     _check_stored(version, with_base=with_base)
-    bundle = bundle_of(version, with_base=with_base)
-    if not continued:
-        changes = {"digest": version.digest, "size": bundle.packed.size}
-        audit_record(actor=actor, action="model_version.exported", obj=version, changes=changes)
-    return bundle
+    return bundle_of(version, with_base=with_base)
+
+
+@transaction.atomic
+def version_exported(*, actor: Actor, version: ModelVersion, bundle: Bundle) -> None:
+    """Somebody downloads the bundle from its beginning."""
+    require(actor, "registry.view_model", version)
+    changes = {"digest": version.digest, "size": bundle.packed.size}
+    audit_record(actor=actor, action="model_version.exported", obj=version, changes=changes)
 
 
 def base_stored(*, team_id: int, digest: str) -> ModelVersion | None:
