@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 
 from console.pages.forms import add_errors
 from console.pages.markdown import markdown
+from console.pages.registry.origin import origin_shown
 from console.pages.registry.picture import picture
 from models_app.core.errors import InvalidInput
 from models_app.core.permission import require
@@ -46,7 +47,8 @@ def explained(request: HttpRequest, version: ModelVersion, tab: str) -> dict[str
 
 def _provenance(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
     checked = version_verify(version) if request.GET.get("verify") else None
-    return {"digests": provenance_digests(version), "checked": checked}
+    told = origin_shown(version)
+    return {"digests": provenance_digests(version), "checked": checked, "origin": told}
 
 
 def _lineage(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from models_app.registry.api.bundles import bundle_response
 from models_app.registry.comparison import version_compare
 from models_app.registry.formats import ABILITIES, formats_for
 from models_app.registry.models import Model, ModelVersion
+from models_app.registry.services.bundles import is_bundled
 from models_app.registry.states import Stage, VersionState
 from models_app.registry.use import version_uses
 
@@ -146,6 +147,7 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
                 "deployment__team", "deployment__environment"
             ),
             "files": sorted(version.manifest.items()),
+            "bundled": is_bundled(version),
             "settings": _settings(version),
             "lineage": lineage(version),
             "scan": scan_shown(version),

@@ -26,6 +26,11 @@ from models_app.registry.states import Family, VersionState
 TAKEN = "safetensors"
 
 
+def is_bundled(version: ModelVersion) -> bool:
+    """Whether the version goes out as a bundle."""
+    return version.state == VersionState.READY and version.format == TAKEN
+
+
 def version_bundle(*, actor: Actor, version: ModelVersion, with_base: bool = True) -> Bundle:
     """The version as a bundle, not read yet: `version_exported` records that it goes out.
 

@@ -122,7 +122,11 @@ class TestMoving:
         assert version.origin.record["facts"] == poet.facts
         assert version.source["bundle"] == {"model": "poet", "number": 1, "digest": poet.digest}
         words = version.model.card_texts.get()
-        assert (words.body, words.license, words.author) == ("Writes **verse**.", "apache-2.0", None)
+        assert (words.body, words.license, words.author) == (
+            "Writes **verse**.",
+            "apache-2.0",
+            None,
+        )
         assert version.scans.get().verdict == "passed"
 
     def test_the_bundle_that_it_gives_differs_in_its_origin_alone(self, poet, moved):
@@ -253,11 +257,11 @@ class TestAdapters:
         refused(version, "bundle.base", "poet v1")
 
     def test_another_base_than_the_one_that_it_names_is_refused(self, lora, moved, inbox, fay):
-        user, team = fay
+        _user, team = fay
         data = bundle_bytes(lora)
         change_json(model_folder(inbox / "other", seed=2) / "config.json", rope_theta=5000.0)
-        other = moved(packed([(p.name, p.read_bytes()) for p in sorted((inbox / "other").iterdir())]),
-                      name="other", file="other.tar")  # fmt: skip
+        files = [(path.name, path.read_bytes()) for path in sorted((inbox / "other").iterdir())]
+        other = moved(packed(files), name="other", file="other.tar")
         assert other.state == "ready", other.error
 
         version = moved(data, base_version=other)

@@ -1,0 +1,134 @@
+"""A version as one file: the same bytes for the same version, any part of them, and no secrets."""
+
+import json
+import tarfile
+
+import pytest
+
+from models_app.audit.models import AuditEvent
+from models_app.core.blobs import blob_path
+from models_app.registry.bundles.manifest import NAME, manifest_read
+from models_app.registry.models import ModelVersion
+from models_app.registry.services import card_write, version_quarantine
+from tests.factories.bundles import entries_of, manifest_in
+from tests.matrix import assert_hidden, assert_needs_sign_in
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def url(version):
+    return f"/api/v1/model-versions/{version.pk}/bundle"
+
+
+def body(answer, status=200):
+    assert answer.status_code == status, answer.content
+    return b"".join(answer.streaming_content)
+
+
+class TestDownload:
+    def test_holds_files_record_figures_and_card(self, ana, version, evaluated, url, api_for):
+        card_write(actor=ana, model=version.model, body="Verse.", tags=["poems"])
+        figures = evaluated(version).metrics
+
+        data = body(api_for(ana).get(url))
+
+        entries = entries_of(data)
+        names = [name for name, _body in entries]
+        assert names == [NAME, *(f"files/{path}" for path in sorted(version.manifest))]
+        manifest = manifest_in(data)
+        assert manifest_read(entries[0][1]).version.digest == version.digest
+        record = manifest["record"]
+        assert record["config"]["spec"] == version.config_revision.spec
+        assert record["dataset"]["digest"] == version.dataset_version.digest
+        assert record["environment"] == version.environment and record["environment"]
+        assert {"dataset", "config", "environment", "code", "log"} <= {
+            item["name"] for item in record["items"]
+        }
+        assert [row["metrics"] for row in manifest["evaluations"]] == [figures]
+        assert manifest["card"]["body"] == "Verse." and manifest["base"] is None
+
+    def test_says_nothing_of_people_machines_and_rows(self, ana, version, url, api_for, settings):
+        text = entries_of(body(api_for(ana).get(url)))[0][1].decode()
+
+        job = version.produced_by
+        names = {row.node_name for row in job.attempts.all()} - {"test"}
+        for word in (ana.email, str(settings.DATA_DIR), str(settings.IMPORT_DIR), *names):
+            assert word not in text, word
+        manifest = json.loads(text)
+        assert "params" not in {item["name"] for item in manifest["record"]["items"]}
+        assert not _keys(manifest) & {"id", "url", "href", "job", "node", "by", "email", "path_on"}
+
+    def test_is_the_same_to_the_byte_each_time(self, ben, version, url, api_for, tmp_path):
+        api = api_for(ben)
+
+        first, second = body(api.get(url)), body(api.get(url))
+
+        assert first == second
+        (tmp_path / "a.tar").write_bytes(first)
+        with tarfile.open(tmp_path / "a.tar") as archive:
+            kept = {(i.mtime, i.uid, i.gid, i.uname, i.mode) for i in archive}
+        assert kept == {(0, 0, 0, "", 0o644)}
+
+    def test_any_part_can_be_had(self, ben, version, url, api_for):
+        api = api_for(ben)
+        whole = api.get(url)
+        data, size = body(whole), int(whole["Content-Length"])
+        assert len(data) == size and whole["Accept-Ranges"] == "bytes"
+        assert whole["Content-Disposition"] == 'attachment; filename="poet-v1.slipway.tar"'
+
+        for begin, end in ((0, 1), (100, 513), (511, 2000), (5000, size), (size - 1, size)):
+            part = api.get(url, headers={"Range": f"bytes={begin}-{end - 1}"})
+            assert body(part, 206) == data[begin:end]
+            assert part["Content-Range"] == f"bytes {begin}-{end - 1}/{size}"
+        stale = api.get(url, headers={"Range": "bytes=9-", "If-Range": '"other"'})
+        assert body(stale) == data
+        assert api.get(url, headers={"Range": f"bytes={size}-"}).status_code == 416
+        head = api.head(url)
+        assert (head["Content-Length"], head["ETag"]) == (str(size), whole["ETag"])
+
+    def test_is_recorded_once_a_download(self, ben, version, url, api_for):
+        api = api_for(ben)
+        body(api.get(url))
+        body(api.get(url, headers={"Range": "bytes=700-"}), 206)
+        api.head(url)
+
+        event = AuditEvent.objects.get(action="model_version.exported")
+        assert event.actor_id == ben.pk and event.changes["digest"] == version.digest
+
+
+class TestRights:
+    def test_outsiders_learn_nothing(self, cai, eve, version, url, client_for, api_for):
+        page = "/models/research/poet/versions/1/bundle/"
+        assert_hidden(api_for(cai), [url])
+        assert_hidden(client_for(cai), [page])
+        assert_needs_sign_in([url, page])
+        assert len(body(client_for(eve).get(page))) == len(body(api_for(eve).get(url)))
+
+    def test_what_could_not_be_imported_is_not_exported(self, ana, version, url, api_for):
+        api = api_for(ana)
+        assert api.get(url, {"with_base": "x"}).json()["errors"]["with_base"]
+        ModelVersion.objects.update(format="gguf")
+        assert "converted" in api.get(url).json()["detail"]
+        ModelVersion.objects.update(format="safetensors")
+        version_quarantine(actor=ana, version=version, reason="leaks")
+
+        answer = api.get(url)
+
+        assert answer.status_code == 409 and answer.json()["code"] == "wrong_state"
+
+    def test_a_file_that_is_gone_is_said_before_anything_is_sent(
+        self, ana, version, url, api_for, settings, tmp_path
+    ):
+        settings.DATA_DIR = tmp_path / "elsewhere"
+        assert not blob_path(version.manifest["config.json"]["sha256"]).exists()
+
+        answer = api_for(ana).get(url)
+
+        assert not answer.streaming and answer.status_code >= 400
+
+
+def _keys(value):
+    if isinstance(value, dict):
+        return set(value) | {key for found in value.values() for key in _keys(found)}
+    return {key for found in value for key in _keys(found)} if isinstance(value, list) else set()
