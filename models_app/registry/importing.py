@@ -12,8 +12,8 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from models_app.core.blobs import blob_open
 from models_app.core.errors import FieldError
+from models_app.core.reading import blob_reader
 from models_app.registry.bundles.manifest import SUFFIX, BundleRefused
 from models_app.registry.bundles.peeking import manifest_peek
 
@@ -131,7 +131,7 @@ def _is_called_bundle(source: Source) -> bool:
 def _archive(source: Source) -> BinaryIO:
     """The archive of a source from its beginning; empty where there is none."""
     if isinstance(source, UploadSource):
-        return blob_open(source.files[0]["sha256"])
+        return blob_reader(source.files[0]["sha256"])
     if isinstance(source, PathSource):
         place = import_folder(source.path, source.revision).root
         if place.is_file():

@@ -39,7 +39,7 @@ def source_inputs(version: ModelVersion, folder: Path) -> dict[str, Any]:
         "revision": source["revision"],
         "token": unseal(row.sealed, SEAL) if row else "",
         "allowed": list(settings.IMPORT_HUBS),
-        "known": _known(version),
+        "known": known_files(version),
     }
 
 
@@ -68,11 +68,11 @@ def _path_inputs(version: ModelVersion) -> dict[str, Any]:
 
 
 def _archive_inputs(version: ModelVersion, path: Path, stamp: str) -> dict[str, Any]:
-    sizes = _known(version)["sha256"]
+    sizes = known_files(version)["sha256"]
     return {"kind": "archive", "archive": str(path), "stamp": stamp, "known": sizes}
 
 
-def _known(version: ModelVersion) -> dict[str, Any]:
+def known_files(version: ModelVersion) -> dict[str, Any]:
     """Files of the team's own versions; those of others are transferred, for who asks for a digest
     need not have a right to the file."""
     sizes: dict[str, int] = {}

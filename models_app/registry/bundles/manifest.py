@@ -25,6 +25,8 @@ FORMAT, SCHEMA = "slipway-bundle", 1
 #: End of the name of a bundle.
 SUFFIX = ".slipway.tar"
 MOST_BYTES = 8 << 20
+MOST_FIGURES = 1000
+ADAPTER: str = Family.ADAPTER.value
 MOST_FILES = 10_000
 #: Consoles that a version has gone through.
 MOST_HOPS = 100
@@ -86,7 +88,7 @@ class Hop(_Part):
     model: Name
     number: int = Field(ge=1, lt=1 << 31)
     #: Empty for the console that made it: its figures belong to the record.
-    evaluations: list[Json] = Field(max_length=1000)
+    evaluations: list[Json] = Field(max_length=MOST_FIGURES)
 
 
 class Origin(Hop):
@@ -110,7 +112,7 @@ class Content(_Part):
     origin: Origin
     version: Tree
     record: Json
-    evaluations: list[Json] = Field(max_length=1000)
+    evaluations: list[Json] = Field(max_length=MOST_FIGURES)
     card: Annotated[Json, AfterValidator(_is_card)] | None
 
 
@@ -212,7 +214,7 @@ def _twice(names: Sequence[str]) -> str:
 def _check_base(manifest: Manifest) -> None:
     """An adapter has a base, which is whole by itself; anything else has none."""
     version, base = manifest.version, manifest.base
-    if version.family != Family.ADAPTER:
+    if version.family != ADAPTER:
         if base is not None:
             raise _unreadable("It is a whole model and names a base.")
         return
@@ -220,5 +222,5 @@ def _check_base(manifest: Manifest) -> None:
         raise BundleRefused("bundle.base", "It is an adapter and names no base.")
     if base.version.digest == version.digest:
         raise BundleRefused("bundle.base", "The adapter is named as its own base.")
-    if base.version.family == Family.ADAPTER:
+    if base.version.family == ADAPTER:
         raise BundleRefused("bundle.base", "Its base is an adapter, too.")

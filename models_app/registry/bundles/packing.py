@@ -6,7 +6,15 @@ from typing import Any
 
 from models_app.core.digests import canonical_json
 from models_app.core.packing import Packed
-from models_app.registry.bundles.manifest import BASE, FILES, FORMAT, NAME, SCHEMA, SUFFIX
+from models_app.registry.bundles.manifest import (
+    BASE,
+    FILES,
+    FORMAT,
+    NAME,
+    SCHEMA,
+    SUFFIX,
+    manifest_read,
+)
 from models_app.registry.bundles.record import content_of
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import Family
@@ -24,10 +32,14 @@ class Bundle:
 
 
 def bundle_of(version: ModelVersion, *, with_base: bool) -> Bundle:
-    """The bundle of a version; `with_base`: of an adapter, the files of its base as well."""
+    """The bundle of a version; `with_base`: of an adapter, the files of its base as well.
+
+    Raises BundleRefused where no console would take it.
+    """
     base = version.base_version if version.model.family == Family.ADAPTER else None
     manifest = manifest_of(version, base, with_base=with_base)
     data = (canonical_json(manifest) + "\n").encode()
+    manifest_read(data)
     entries: Entries = [(NAME, len(data), data)]
     if base is not None and with_base:
         entries += _files(BASE, base.manifest)

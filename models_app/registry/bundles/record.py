@@ -5,6 +5,7 @@ No people, no machines, no paths, and no numbers of rows, which mean nothing els
 
 from typing import Any
 
+from models_app.registry.bundles.manifest import MOST_FIGURES
 from models_app.registry.cards import card_words
 from models_app.registry.evidence import version_evidence
 from models_app.registry.models import Conversion, ModelVersion, VersionOrigin
@@ -74,8 +75,8 @@ def record_of(version: ModelVersion) -> Json:
 
 
 def evaluations_of(version: ModelVersion) -> list[Json]:
-    """What was measured here, in an order of its own."""
-    rows = version.evaluations.select_related("dataset_version__dataset")
+    """What was measured here, of late if it is much, in an order of its own."""
+    rows = version.evaluations.select_related("dataset_version__dataset")[:MOST_FIGURES]
     found = [
         {
             "dataset": row.dataset_version.dataset.name,

@@ -1,5 +1,6 @@
 """Bundles: a version goes out with its record, and comes in with its origin."""
 
+from contextlib import suppress
 from typing import Any
 
 from django.db import transaction
@@ -13,7 +14,7 @@ from models_app.core.errors import Conflict, NotFound, PermissionDenied, WrongSt
 from models_app.core.permission import require
 from models_app.core.states import state_word
 from models_app.jobs.models import Job
-from models_app.registry.bundles.manifest import Base, Content, Manifest
+from models_app.registry.bundles.manifest import Base, BundleRefused, Content, Manifest
 from models_app.registry.bundles.packing import Bundle, bundle_of
 from models_app.registry.models import Model, ModelVersion, VersionOrigin
 from models_app.registry.services.cards import card_carry
@@ -47,7 +48,11 @@ def version_bundle(*, actor: Actor, version: ModelVersion, with_base: bool = Tru
         )
         raise WrongState(said % {"version": version, "format": version.format})
     _check_stored(version, with_base=with_base)
-    return bundle_of(version, with_base=with_base)
+    try:
+        return bundle_of(version, with_base=with_base)
+    except BundleRefused as error:
+        said = _("%(version)s cannot be put into a bundle: %(why)s")
+        raise WrongState(said % {"version": version, "why": error.what}) from None
 
 
 @transaction.atomic
@@ -86,7 +91,11 @@ def bundle_base(
             " Import it first, or export the adapter together with its base."
         )
         raise Conflict(said % {"base": _called(base), "digest": base.version.digest})
-    return _base_new(version, job, base, brought)
+    actor: Any = job.created_by
+    model = _base_model(version, actor, base)
+    # Whoever was faster has brought it meanwhile.
+    found = base_stored(team_id=version.team_id, digest=base.version.digest)
+    return found or _base_new(version, job, model, base, brought)
 
 
 @transaction.atomic
@@ -122,9 +131,10 @@ def _check_stored(version: ModelVersion, *, with_base: bool) -> None:
         blob_size(entry["sha256"])
 
 
-def _base_new(version: ModelVersion, job: Job, base: Base, brought: dict[str, Any]) -> ModelVersion:
+def _base_new(
+    version: ModelVersion, job: Job, model: Model, base: Base, brought: dict[str, Any]
+) -> ModelVersion:
     actor: Any = job.created_by
-    model = _base_model(version, actor, base)
     digest = base.version.digest
     row = ModelVersion.objects.create(
         model=model,
@@ -146,13 +156,19 @@ def _base_new(version: ModelVersion, job: Job, base: Base, brought: dict[str, An
 
 
 def _base_model(version: ModelVersion, actor: Actor, base: Base) -> Model:
-    """A model of the team that is called like the base's and holds whole models, or a new one."""
+    """A model of the team that is called like the base's and holds whole models, or a new one.
+
+    Nobody else adds versions to it until the transaction ends.
+    """
     team, name = version.model.team, base.origin.model
     try:
         for candidate in (name, f"{name[:58]}-base"):
-            model = Model.objects.select_for_update().filter(team=team, name=candidate).first()
+            rows = Model.objects.select_for_update().filter(team=team, name=candidate)
+            model = rows.first()
             if model is None:
-                return model_create(actor=actor, team=team, name=candidate)
+                with suppress(Conflict):  # somebody else makes it at this moment
+                    return model_create(actor=actor, team=team, name=candidate)
+                model = rows.get()
             if model.family == Family.TRANSFORMER and model.pk != version.model_id:
                 require(actor, "registry.add_version", model)
                 return model
