@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import localize
 from django.utils.translation import gettext as _
 
 from models_app.registry.cards import METRICS
@@ -46,22 +48,30 @@ def _words(origin: VersionOrigin) -> Iterator[tuple[str, str, str]]:
     rest = (
         (_("Seed"), _text(record, "seed"), ""),
         (_("Code"), _text(record, "code_version"), ""),
-        (_("Ready since"), _text(record, "ready_at"), ""),
+        (_("Ready since"), _date(_text(record, "ready_at")), ""),
         (_("Scanned there"), _text(_dict(record, "scan"), "verdict"), ""),
         (_("Digest of the whole"), "", _text(_dict(record, "provenance"), "digest")),
     )
     yield from (row for row in rest if row[1] or row[2])
 
 
-def _figures(origin: VersionOrigin) -> Iterator[tuple[str, str, str, list[str]]]:
-    """(dataset, split, console, metrics) of what the other consoles measured."""
+def _figures(
+    origin: VersionOrigin,
+) -> Iterator[tuple[str, str, str, list[tuple[str, str]]]]:
+    """(dataset, split, name there, [(title, value)]) of what the other consoles measured."""
     first = origin.hops[0]["model"] if origin.hops else origin.model
     rows = [(first, row) for row in origin.evaluations]
     rows += [(hop["model"], row) for hop in origin.hops for row in hop["evaluations"]]
     for name, row in rows[:MOST_FIGURES]:
         metrics = _dict(row, "metrics")
         data = f"{_text(row, 'dataset')} v{_text(row, 'number')}"
-        yield data, _text(row, "split"), name, [_text(metrics, key) or "–" for key in METRICS]
+        values = [(title, _text(metrics, key) or "–") for key, title in METRICS.items()]
+        yield data, _text(row, "split"), name, values
+
+
+def _date(text: str) -> str:
+    found = parse_datetime(text) if text[4:5] == "-" else None
+    return localize(found.date()) if found else ""
 
 
 def _dict(value: Any, key: str) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class TestPages:
 
         page = text(client.get("/models/research/poet/versions/1/?tab=files"))
 
-        assert "Download as a bundle" in page and "Without its base" not in page
+        assert "Download as a bundle" in page and "Bundle without its base" not in page
         answer = client.get("/models/research/poet/versions/1/bundle/")
         assert b"".join(answer.streaming_content) == data
 
@@ -41,7 +41,7 @@ class TestPages:
             row = {"dataset": "texts", "number": 2, "split": "validation", "metrics": metrics}
             manifest["evaluations"] = [row, {"metrics": 5, "dataset": {"a": []}}]
             manifest["record"] |= {"dataset": {"name": "texts", "number": 2}, "config": "nothing",
-                                   "scan": [], "provenance": None}  # fmt: skip
+                                   "ready_at": "2026-99-99T1", "scan": [], "provenance": None}  # fmt: skip
 
         client = client_for(ana)
         data = with_manifest(bundle_bytes(poet), change)
