@@ -46,6 +46,11 @@ class Listing:
         intake.total = sum(file.size for file in self._listed.values())
         # Its files lie one folder deeper, and those of a base beside them.
         limits = intake.limits
+        for content in (self.manifest, self.manifest.base):
+            count = len(content.version.files) if content else 0
+            if count > limits.files:
+                said = f"A version of {count:,} files; at most {limits.files:,} are taken."
+                intake.report.add("files.many", NAME, said)
         intake.gate.limits = replace(limits, depth=limits.depth + 1, files=2 * limits.files + 1)
 
     @property

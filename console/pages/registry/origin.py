@@ -70,7 +70,10 @@ def _figures(
 
 
 def _date(text: str) -> str:
-    found = parse_datetime(text) if text[4:5] == "-" else None
+    try:
+        found = parse_datetime(text)
+    except ValueError:  # of the right form, and no day of the calendar
+        return ""
     return localize(found.date()) if found else ""
 
 

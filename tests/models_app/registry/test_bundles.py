@@ -4,13 +4,15 @@ import json
 import tarfile
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 
 from models_app.audit.models import AuditEvent
 from models_app.core.blobs import blob_path
 from models_app.registry.bundles.manifest import NAME, manifest_read
 from models_app.registry.models import ModelVersion
-from models_app.registry.services import card_write, version_quarantine
-from tests.factories.bundles import entries_of, manifest_in
+from models_app.registry.services import card_write, model_create, version_quarantine
+from tests.factories.bundles import entries_of, manifest_in, without_origin
+from tests.fakes.jobs import run_job
 from tests.matrix import assert_hidden, assert_needs_sign_in
 
 pytestmark = pytest.mark.django_db
@@ -95,6 +97,32 @@ class TestDownload:
 
         event = AuditEvent.objects.get(action="model_version.exported")
         assert event.actor_id == ben.pk and event.changes["digest"] == version.digest
+
+
+class TestMoving:
+    def test_a_trained_version_arrives_with_record_and_figures(
+        self, ana, cai, other_team, version, evaluated, url, api_for, tmp_path
+    ):
+        evaluated(version)
+        api = api_for(cai)
+        model_create(actor=cai, team=other_team, name="other")
+        data = body(api_for(ana).get(url))
+        file = SimpleUploadedFile("poet-v1.slipway.tar", data)
+
+        given = {"team": "legal", "model": "other", "file": file}
+        made = api.post("/api/v1/imports", given, format="multipart").json()
+        run_job(ModelVersion.objects.get(pk=made["id"]).produced_by, tmp_path)
+
+        here = api.get(made["url"]).json()
+        assert (here["state"], here["digest"]) == ("ready", version.digest)
+        assert here["manifest"] == version.manifest
+        first = manifest_in(data)
+        origin = api.get(made["provenance_url"]).json()["origin"]
+        assert origin["record"] == first["record"]
+        assert origin["evaluations"] == first["evaluations"] != []
+        again = body(api.get(f"/api/v1/model-versions/{made['id']}/bundle"))
+        assert without_origin(manifest_in(again)) == without_origin(first)
+        assert entries_of(again)[1:] == entries_of(data)[1:]
 
 
 class TestRights:

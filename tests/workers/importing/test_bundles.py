@@ -422,6 +422,19 @@ class TestRefusals:
         assert version.scans.get().report["findings"][0]["remedy"]
         assert set(blobs()) == before
 
+    def test_neither_many_files_nor_many_entries_get_in(self, poet, moved, settings):
+        data = bundle_bytes(poet)
+        settings.IMPORT_MODEL_FILES = len(poet.manifest) - 1
+        refused(moved(data), "files.many", "at most")
+        settings.IMPORT_MODEL_FILES = len(poet.manifest)
+        assert moved(data).state == "ready"
+
+        more = [(f"files/{n}.json", b"") for n in range(1000)]
+        version = moved(packed([*entries_of(data), *more]), file="a.tar")
+
+        refused(version, "files.many")
+        assert version.scans.get().report["counts"]["blocked"] < 20
+
     def test_links_are_refused(self, poet, moved):
         import io
 

@@ -40,8 +40,10 @@ class TestPages:
             metrics = {"perplexity": 3.25, "bits_per_byte": "<b>"}
             row = {"dataset": "texts", "number": 2, "split": "validation", "metrics": metrics}
             manifest["evaluations"] = [row, {"metrics": 5, "dataset": {"a": []}}]
-            manifest["record"] |= {"dataset": {"name": "texts", "number": 2}, "config": "nothing",
-                                   "ready_at": "2026-99-99T1", "scan": [], "provenance": None}  # fmt: skip
+            manifest["record"] |= {
+                "dataset": {"name": "texts", "number": 2}, "config": "nothing", "scan": [],
+                "provenance": None, "ready_at": "2026-99-99T10:00:00",
+            }  # fmt: skip
 
         client = client_for(ana)
         data = with_manifest(bundle_bytes(poet), change)
