@@ -19,13 +19,13 @@ import zstandard
 
 from models_app.registry.bundles.manifest import BundleRefused, Manifest
 from models_app.registry.bundles.peeking import manifest_peek
+from workers.importing.budget import Bomb, allowance
 from workers.importing.bundle import NAME, NOTHING, Listing, Stored, listing_of
 from workers.importing.errors import ImportRefused
 from workers.importing.intake import Intake, TooLarge
+from workers.importing.zips import take_zip
 from workers.scanning.limits import MIB
 
-#: The directory of a zip is read into memory by the library.
-MOST_DIRECTORY = 16 * MIB
 #: Archives smaller than this may unpack to RATIO_FREE whatever their ratio: text packs well.
 RATIO_FREE = 16 * MIB
 #: Bytes of headers between two members of a tar; longer ones are names made to fill memory.
@@ -35,10 +35,6 @@ _BROKEN = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError,
     zstandard.ZstdError, NotImplementedError, RuntimeError, ValueError,
 )  # fmt: skip
-
-
-class _Bomb(Exception):
-    """It unpacks to more than it may."""
 
 
 def take_archive(
@@ -55,10 +51,10 @@ def take_archive(
         budget = max(RATIO_FREE, intake.limits.ratio * size)
         try:
             if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-                _take_zip(intake, file, stamp, budget)
+                take_zip(intake, file, stamp, budget)
             else:
                 return _take_tar(intake, _unpacked(file, head), stamp, budget, stored)
-        except _Bomb as error:
+        except Bomb as error:
             intake.report.add("files.ratio", "", str(error))
         except (ImportRefused, TooLarge):
             raise
@@ -95,83 +91,6 @@ def _opened(path: Path) -> BinaryIO:
     return file
 
 
-class _Counted:
-    """Reads a member, and stops it where it becomes a bomb."""
-
-    def __init__(self, stream: IO[bytes], allow: Callable[[int], None]) -> None:
-        self._stream, self._allow = stream, allow
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(min(size, MIB) if size > 0 else MIB)
-        self._allow(len(data))
-        return data
-
-
-def _allowance(budget: int) -> Callable[[int], None]:
-    used = [0]
-
-    def allow(more: int) -> None:
-        used[0] += more
-        if used[0] > budget:
-            raise _Bomb(f"It unpacks to more than {budget:,} bytes.")
-
-    return allow
-
-
-def _take_zip(intake: Intake, file: BinaryIO, stamp: str, budget: int) -> None:
-    _check_directory(file)
-    allow = _allowance(budget)
-    with zipfile.ZipFile(file) as archive:
-        for info in archive.infolist():
-            name, kind = _zip_name(info), _zip_kind(info)
-            if kind == "folder":
-                continue
-            if name == NAME:
-                listing_of(intake, NOTHING, None, 0, first=False)
-                return
-            if not intake.wants(name, kind):
-                if intake.gate.full:
-                    return
-                continue
-            if info.flag_bits & 1:
-                intake.report.add("files.archive", name, "It is encrypted.")
-                continue
-            with archive.open(info) as member:
-                counted = cast(BinaryIO, _Counted(member, allow))
-                intake.take(name, f"{stamp}-{info.header_offset}", counted)
-
-
-def _check_directory(file: BinaryIO) -> None:
-    """Refuse a zip whose directory would fill memory, before the library reads it."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - (1 << 16) - 22))
-    tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0 or len(tail) - at < 22:
-        raise zipfile.BadZipFile("its end is missing")
-    length = int.from_bytes(tail[at + 12 : at + 16], "little")
-    wide = tail.rfind(b"PK\x06\x06", 0, at)
-    if length == 0xFFFFFFFF and wide >= 0:
-        length = int.from_bytes(tail[wide + 40 : wide + 48], "little")
-    if length > MOST_DIRECTORY:
-        raise zipfile.BadZipFile(f"its directory has {length:,} bytes")
-    file.seek(0)
-
-
-def _zip_name(info: zipfile.ZipInfo) -> str:
-    """The name as it stands in the file: the library cuts it at a zero byte."""
-    return str(getattr(info, "orig_filename", info.filename))
-
-
-def _zip_kind(info: zipfile.ZipInfo) -> str:
-    mode = info.external_attr >> 16
-    if info.filename.endswith("/") or stat.S_ISDIR(mode):
-        return "folder"
-    if stat.S_ISLNK(mode):
-        return "link"
-    return "file" if not stat.S_IFMT(mode) or stat.S_ISREG(mode) else "special file"
-
-
 def _unpacked(file: BinaryIO, head: bytes) -> IO[bytes]:
     if head.startswith(b"\x1f\x8b"):
         return cast(IO[bytes], gzip.GzipFile(fileobj=file))
@@ -196,14 +115,14 @@ class _Metered:
         if self.headers is not None:
             self.headers += len(data)
             if self.headers > MOST_HEADERS + (1 << 18):
-                raise _Bomb(f"Its headers have more than {MOST_HEADERS:,} bytes.")
+                raise Bomb(f"Its headers have more than {MOST_HEADERS:,} bytes.")
         return data
 
 
 def _take_tar(
     intake: Intake, stream: IO[bytes], stamp: str, budget: int, stored: Stored
 ) -> Listing | None:
-    metered = _Metered(stream, _allowance(budget))
+    metered = _Metered(stream, allowance(budget))
     listing: Listing | None = None
     first = True
     with tarfile.open(fileobj=cast(Any, metered), mode="r|", encoding="utf-8") as archive:

@@ -17,6 +17,7 @@ from models_app.registry.models import ModelVersion, VersionOrigin
 
 LONGEST = 120
 MOST_FIGURES = 50
+MOST_TEXT = 100_000
 
 
 def origin_shown(version: ModelVersion) -> dict[str, Any] | None:
@@ -24,13 +25,14 @@ def origin_shown(version: ModelVersion) -> dict[str, Any] | None:
     origin: VersionOrigin | None = getattr(version, "origin", None)
     if origin is None:
         return None
+    text = json.dumps(origin.record, indent=2, sort_keys=True, ensure_ascii=False)
     return {
         "row": origin,
         "way": [f"{hop['model']} v{hop['number']}" for hop in origin.hops],
         "words": list(_words(origin)),
         "figures": list(_figures(origin)),
         "titles": list(METRICS.values()),
-        "text": json.dumps(origin.record, indent=2, sort_keys=True, ensure_ascii=False),
+        "text": text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…",
     }
 
 
