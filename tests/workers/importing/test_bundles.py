@@ -103,6 +103,17 @@ def moved(fay, imported):
     return run
 
 
+_BYTES: list[bytes] = []
+
+
+@pytest.fixture
+def bundled(request):
+    """The bundle of `poet`, made once."""
+    if not _BYTES:
+        _BYTES.append(bundle_bytes(request.getfixturevalue("poet")))
+    return _BYTES[0]
+
+
 def blobs():
     return {path.name: path.stat().st_size for path in blob_root().glob("??/??/*")}
 
@@ -376,11 +387,11 @@ FILES = {
 
 class TestRefusals:
     @pytest.mark.parametrize("wrong", LISTS)
-    def test_a_list_that_is_wrong_is_refused_at_once(self, poet, fay, wrong):
+    def test_a_list_that_is_wrong_is_refused_at_once(self, bundled, fay, wrong):
         user, team = fay
         change, rule, word = LISTS[wrong]
         model = model_create(actor=user, team=team, name="moved")
-        source = UploadSource(files=[stored("a.tar", with_manifest(bundle_bytes(poet), change))])
+        source = UploadSource(files=[stored("a.tar", with_manifest(bundled, change))])
 
         with pytest.raises(FieldError) as told:
             version_import(actor=user, model=model, source=source)
@@ -411,34 +422,34 @@ class TestRefusals:
         assert told.value.code == "bundle.manifest"
 
     @pytest.mark.parametrize("wrong", FILES)
-    def test_files_that_are_wrong_leave_nothing_behind(self, poet, moved, wrong):
+    def test_files_that_are_wrong_leave_nothing_behind(self, bundled, moved, wrong):
         change, rule, word = FILES[wrong]
         before = set(blobs())
 
-        version = moved(change(entries_of(bundle_bytes(poet))), file="a.tar")
+        version = moved(change(entries_of(bundled)), file="a.tar")
         blobs_collect(grace=timedelta(0))
 
         refused(version, rule, word)
         assert version.scans.get().report["findings"][0]["remedy"]
         assert set(blobs()) == before
 
-    def test_neither_many_files_nor_many_entries_get_in(self, poet, moved, settings):
-        data = bundle_bytes(poet)
-        settings.IMPORT_MODEL_FILES = len(poet.manifest) - 1
-        refused(moved(data), "files.many", "at most")
-        settings.IMPORT_MODEL_FILES = len(poet.manifest)
-        assert moved(data).state == "ready"
+    def test_neither_many_files_nor_many_entries_get_in(self, bundled, moved, settings):
+        count = len(entries_of(bundled)) - 1
+        settings.IMPORT_MODEL_FILES = count - 1
+        refused(moved(bundled), "files.many", "at most")
+        settings.IMPORT_MODEL_FILES = count
+        assert moved(bundled).state == "ready"
 
         more = [(f"files/{n}.json", b"") for n in range(1000)]
-        version = moved(packed([*entries_of(data), *more]), file="a.tar")
+        version = moved(packed([*entries_of(bundled), *more]), file="a.tar")
 
         refused(version, "files.many")
         assert version.scans.get().report["counts"]["blocked"] < 20
 
-    def test_links_are_refused(self, poet, moved):
+    def test_links_are_refused(self, bundled, moved):
         import io
 
-        out = io.BytesIO(bundle_bytes(poet)[: -2 * tarfile.BLOCKSIZE])
+        out = io.BytesIO(bundled[: -2 * tarfile.BLOCKSIZE])
         out.seek(0, 2)
         with tarfile.open(fileobj=out, mode="w") as archive:
             info = tarfile.TarInfo("files/x.json")
@@ -447,16 +458,16 @@ class TestRefusals:
 
         refused(moved(out.getvalue(), file="a.tar"), "files.link")
 
-    def test_a_bundle_that_says_it_was_scanned_is_scanned(self, poet, moved):
-        entries = changed_text(entries_of(bundle_bytes(poet)))
+    def test_a_bundle_that_says_it_was_scanned_is_scanned(self, bundled, moved):
+        entries = changed_text(entries_of(bundled))
         data = rehashed(packed(entries))
 
         refused(moved(data), "code.remote", "auto_map")
 
-    def test_what_belongs_to_plain_archives_is_refused(self, poet, fay):
+    def test_what_belongs_to_plain_archives_is_refused(self, bundled, fay):
         user, team = fay
         model = model_create(actor=user, team=team, name="moved")
-        source = UploadSource(files=[stored("a.tar", bundle_bytes(poet))], leave_out=["*.md"])
+        source = UploadSource(files=[stored("a.tar", bundled)], leave_out=["*.md"])
 
         with pytest.raises(FieldError) as told:
             version_import(actor=user, model=model, source=source)
