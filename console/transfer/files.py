@@ -2,19 +2,17 @@
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Iterable
 from typing import BinaryIO
 
 from console.transfer.call import Call, Refused
+from models_app.core import ranges
 from models_app.core.blobs import BlobMissing, BlobWriter
 from models_app.core.reading import blob_reader
 from models_app.core.storage.room import require_room
 
 #: Bytes of one write: larger ones cost less CPU, smaller ones let pages in between sooner.
 PIECE = 128 << 10
-#: RFC 9110, section 14: one range of bytes; several at once are answered with the whole file.
-_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))")
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -66,20 +64,11 @@ def body_length(call: Call) -> int:
 
 
 def asked_range(header: str, size: int) -> tuple[int, int] | None:
-    """First byte and the one after the last; None: the whole file. Refused(416) beyond its end."""
-    found = _RANGE.fullmatch(header)
-    if found is None:
-        return None
-    first, last, tail = found.groups()
-    if tail is not None:
-        begin, end = max(0, size - int(tail)), size
-    else:
-        begin, end = int(first), min(size, int(last) + 1 if last else size)
-        if last and int(last) < begin:
-            return None  # not a range: RFC 9110 says to ignore it
-    if begin >= size or begin >= end:
-        raise Refused(416, "no_such_range", f"The file has {size} bytes.")
-    return begin, end
+    """As `core.ranges.asked_range`; Refused(416) beyond the end."""
+    try:
+        return ranges.asked_range(header, size)
+    except ranges.NoSuchRange:
+        raise Refused(416, "no_such_range", f"The file has {size} bytes.") from None
 
 
 def _open(sha256: str) -> tuple[BinaryIO, int]:

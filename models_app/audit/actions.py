@@ -84,6 +84,8 @@ LABELS: dict[str, str | Promise] = {
     "model_version.training_continued": _("Training continued from a checkpoint"),
     "model_version.registered": _("Model version registered"),
     "model_version.import_started": _("Import of a model version started"),
+    "model_version.base_imported": _("Base of an adapter imported with it"),
+    "model_version.exported": _("Model version exported as a bundle"),
     "model_version.scanned": _("Model version scanned"),
     "model_version.conversion_started": _("Conversion started"),
     "conversion.refused": _("Conversion kept back by its gate"),

@@ -36,11 +36,13 @@ class InvalidInput(SlipwayError):
 
 
 class FieldError(InvalidInput):
-    """One field is not valid: names the field and says what to do."""
+    """One field is not valid: names the field and says what to do. `code` says which rule it broke,
+    where programs want to know."""
 
-    def __init__(self, field: str, message: str) -> None:
+    def __init__(self, field: str, message: str, *, code: str = "") -> None:
         super().__init__({field: message})
         self.field = field
+        self.code = code or self.code
 
 
 class NotFound(SlipwayError):

@@ -1,9 +1,11 @@
 """Where a model version can be imported from, and what must be true of that before a job exists."""
 
+import io
 import re
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -11,6 +13,9 @@ from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from models_app.core.errors import FieldError
+from models_app.core.reading import blob_reader
+from models_app.registry.bundles.manifest import SUFFIX, BundleRefused
+from models_app.registry.bundles.peeking import manifest_peek
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst")
 MOST_PATTERNS = 50
@@ -36,10 +41,12 @@ class Source(BaseModel):
 
 
 class PathSource(Source):
-    """A folder inside the import directory, or a cache of the Hugging Face Hub there."""
+    """A folder or an archive inside the import directory, or a cache of the Hub there."""
 
     kind: Literal["path"] = "path"
-    path: str = Field(description="A folder inside the import directory", max_length=1000)
+    path: str = Field(
+        description="A folder or an archive inside the import directory", max_length=1000
+    )
     revision: str = Field("", description="In a cache: a branch, tag or commit", max_length=200)
 
 
@@ -69,7 +76,7 @@ class PushSource(Source):
 
 @dataclass(frozen=True)
 class ImportFolder:
-    """A folder to read. `blobs`: it is a snapshot whose links lead there."""
+    """A folder, or an archive, to read. `blobs`: it is a snapshot whose links lead there."""
 
     root: Path
     blobs: Path | None = None
@@ -81,6 +88,7 @@ def check_source(source: Source) -> None:
     """FieldError where it cannot work; nothing is asked over the network."""
     if isinstance(source, PathSource):
         import_folder(source.path, source.revision)
+        _check_bundle(source, "path")
     elif isinstance(source, HubSource):
         check_hub(source.url)
         if not _REPO.fullmatch(source.repo) or ".." in source.repo:
@@ -92,6 +100,43 @@ def check_source(source: Source) -> None:
             raise FieldError("token", _("A token is one line without spaces."))
     elif isinstance(source, UploadSource):
         _check_upload(source.files)
+        _check_bundle(source, "files")
+
+
+def is_bundle(source: Source) -> bool:
+    """Whether it is a bundle that names its own base; a packed one is found to be one later."""
+    with closing(_archive(source)) as stream:
+        return manifest_peek(stream) is not None
+
+
+def _check_bundle(source: Source, field: str) -> None:
+    """A bundle whose list is unusable is refused before a version exists."""
+    try:
+        found = is_bundle(source)
+    except BundleRefused as error:
+        raise FieldError(field, error.sentence(), code=error.rule) from None
+    if not found and _is_called_bundle(source):
+        refused = BundleRefused("bundle.manifest", str(_("It is not its first entry.")))
+        raise FieldError(field, refused.sentence(), code=refused.rule)
+    if found and source.leave_out:
+        raise FieldError("leave_out", _("A bundle is imported whole: leave this empty."))
+
+
+def _is_called_bundle(source: Source) -> bool:
+    if isinstance(source, UploadSource):
+        return str(source.files[0]["name"]).endswith(SUFFIX)
+    return isinstance(source, PathSource) and source.path.strip().endswith(SUFFIX)
+
+
+def _archive(source: Source) -> BinaryIO:
+    """The archive of a source from its beginning; empty where there is none."""
+    if isinstance(source, UploadSource):
+        return blob_reader(source.files[0]["sha256"])
+    if isinstance(source, PathSource):
+        place = import_folder(source.path, source.revision).root
+        if place.is_file():
+            return place.open("rb")
+    return io.BytesIO()
 
 
 def _check_upload(files: list[dict[str, Any]]) -> None:
@@ -128,7 +173,7 @@ def check_hub(url: str) -> str:
 
 
 def import_folder(path: str, revision: str = "") -> ImportFolder:
-    """The folder that `path` names inside the import directory; a cache gives its snapshot.
+    """What `path` names inside the import directory: a folder, an archive; of a cache its snapshot.
 
     Links on the way are resolved first; whatever then lies outside is refused.
     """
@@ -139,11 +184,12 @@ def import_folder(path: str, revision: str = "") -> ImportFolder:
     target = Path(given) if Path(given).is_absolute() else root / given
     try:
         target = target.resolve()
-        missing = not target.is_relative_to(root) or not target.is_dir()
+        archive = target.is_file() and target.name.lower().endswith(ARCHIVES)
+        missing = not target.is_relative_to(root) or not (archive or target.is_dir())
     except (OSError, RuntimeError):
         missing = True
     if missing:
-        said = _("There is no folder %(path)r inside the import directory.")
+        said = _("There is no folder or archive %(path)r inside the import directory.")
         raise FieldError("path", said % {"path": given})
     if target.parent.name == "snapshots" and (target.parent.parent / "blobs").is_dir():
         return ImportFolder(target, target.parent.parent / "blobs", target.name)

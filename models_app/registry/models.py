@@ -140,8 +140,9 @@ class VersionScan(models.Model):
     """One look into the files of a version. A version has one for each time that it was scanned."""
 
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="scans")
-    produced_by = models.OneToOneField(
-        "jobs.Job", on_delete=models.PROTECT, related_name="version_scan"
+    #: The job that looked; one that brings an adapter with its base looks into both.
+    produced_by = models.ForeignKey(
+        "jobs.Job", on_delete=models.PROTECT, related_name="version_scans"
     )
     #: The rules that there were, by their number, and the code that applied them.
     ruleset = models.PositiveIntegerField()
@@ -157,6 +158,9 @@ class VersionScan(models.Model):
     class Meta:
         verbose_name = _("scan")
         ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["version", "produced_by"], name="version_scan_once")
+        ]
 
     def __str__(self) -> str:
         return f"Scan of {self.version}"
@@ -271,10 +275,11 @@ class Conversion(models.Model):
 from models_app.registry.attacks import AttackRun  # noqa: E402
 from models_app.registry.drafts import Draft  # noqa: E402
 from models_app.registry.drills import Drill, DrillPlan  # noqa: E402
+from models_app.registry.origins import VersionOrigin  # noqa: E402
 from models_app.registry.records import CardText, Reproduction, VersionRecord  # noqa: E402
 
 __all__ = [
     "Alias", "AliasMove", "AttackRun", "CardText", "Conversion", "Draft", "Drill", "DrillPlan",
     "Evaluation", "ImportToken", "Model", "ModelVersion", "Reproduction", "RunParam", "StageMove",
-    "Tag", "TrainingRun", "VersionRecord", "VersionScan",
+    "Tag", "TrainingRun", "VersionOrigin", "VersionRecord", "VersionScan",
 ]  # fmt: skip

@@ -49,6 +49,7 @@ def version_provenance(version: ModelVersion) -> Json:
         "base_version": _base(version.base_version) if version.base_version else None,
         "continued_from": _continued(version.continued_from),
         "source": version.source or None,
+        "origin": _origin(version),
         "items": [item.to_dict(version) for item in items],
         "scan": _scan(version),
         "format": version.format,
@@ -159,6 +160,12 @@ def _run(version: ModelVersion) -> Json | None:
     """What the run elsewhere has logged; as it was when the files came, it is the item `run`."""
     run = run_of(version)
     return {**run_facts(run), "url": url("api_training_run", run.pk)} if run else None
+
+
+def _origin(version: ModelVersion) -> Json | None:
+    """What the bundle claims in which it came; nothing of it is known here."""
+    origin = getattr(version, "origin", None)
+    return origin.to_dict() if origin else None
 
 
 def _scan(version: ModelVersion) -> Json | None:

@@ -1,7 +1,8 @@
 """What a scan of a version's files looks for: one table that the scanner, pages and docs read.
 
 `RULESET` grows whenever a rule is added or becomes stricter, so that one can see which versions
-were scanned by older rules. See docs/reference/scan-rules.md.
+were scanned by older rules; rules of bundles look at what carried a version, and do not count.
+See docs/reference/scan-rules.md.
 """
 
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Rule:
 
 
 _LEAVE_OUT = gettext_noop("Remove the file, or name it under “leave out”.")
+_BUNDLE_AGAIN = gettext_noop("Download the bundle again: it was changed or broke off on its way.")
 _SAVE_AGAIN = gettext_noop("Save the model again with save_pretrained and safetensors.")
 
 
@@ -216,6 +218,36 @@ _ALL = (
         "adapter.mixed",
         gettext_noop("A whole model and an adapter in one"),
         gettext_noop("Import them one by one: first the model, then the adapter with it as base."),
+    ),
+    # Bundles
+    _blocked(
+        "bundle.manifest",
+        gettext_noop("A bundle without a usable list"),
+        gettext_noop("Download the bundle again, and do not change or repack it."),
+    ),
+    _blocked(
+        "bundle.schema",
+        gettext_noop("A bundle of a newer kind"),
+        gettext_noop("Update this console, or export the version from one that is as old."),
+    ),
+    _blocked(
+        "bundle.digest",
+        gettext_noop("A file that is not the one that the bundle lists"),
+        _BUNDLE_AGAIN,
+    ),
+    _blocked(
+        "bundle.unlisted",
+        gettext_noop("A file that the bundle does not list"),
+        gettext_noop("Take the file out, or download the bundle again."),
+    ),
+    _blocked(
+        "bundle.missing", gettext_noop("A file that is missing from the bundle"), _BUNDLE_AGAIN
+    ),
+    _blocked("bundle.twice", gettext_noop("A file that is in the bundle twice"), _BUNDLE_AGAIN),
+    _blocked(
+        "bundle.base",
+        gettext_noop("A bundle of an adapter without its base"),
+        gettext_noop("Import the base first, or export the adapter together with its base."),
     ),
 )
 RULES = {rule.code: rule for rule in _ALL}

@@ -5,6 +5,7 @@ from django.urls import path
 from models_app.registry.api import (
     aliases,
     attacks,
+    bundles,
     cards,
     continuing,
     conversions,
@@ -55,6 +56,11 @@ urlpatterns = [
         "model-versions/<int:pk>/files/<path:path>",
         versions.FileApi.as_view(),
         name="api_model_version_file",
+    ),
+    path(
+        "model-versions/<int:pk>/bundle",
+        bundles.BundleApi.as_view(),
+        name="api_model_version_bundle",
     ),
     path(
         "model-versions/<int:pk>/quarantine",

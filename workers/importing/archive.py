@@ -6,6 +6,7 @@ from it: names pass the gate, and files are written under names of our own.
 
 import gzip
 import lzma
+import os
 import stat
 import tarfile
 import zipfile
@@ -16,12 +17,15 @@ from typing import IO, Any, BinaryIO, cast
 
 import zstandard
 
+from models_app.registry.bundles.manifest import BundleRefused, Manifest
+from models_app.registry.bundles.peeking import manifest_peek
+from workers.importing.budget import Bomb, allowance
+from workers.importing.bundle import NAME, NOTHING, Listing, Stored, listing_of
 from workers.importing.errors import ImportRefused
 from workers.importing.intake import Intake, TooLarge
+from workers.importing.zips import take_zip
 from workers.scanning.limits import MIB
 
-#: The directory of a zip is read into memory by the library.
-MOST_DIRECTORY = 16 * MIB
 #: Archives smaller than this may unpack to RATIO_FREE whatever their ratio: text packs well.
 RATIO_FREE = 16 * MIB
 #: Bytes of headers between two members of a tar; longer ones are names made to fill memory.
@@ -33,103 +37,58 @@ _BROKEN = (
 )  # fmt: skip
 
 
-class _Bomb(Exception):
-    """It unpacks to more than it may."""
+def take_archive(
+    intake: Intake, path: Path, stamp: str, stored: Stored = NOTHING
+) -> Listing | None:
+    """Take every file of the archive at `path`; `stamp` tells whether it is still the same one.
 
-
-def take_archive(intake: Intake, path: Path, stamp: str) -> None:
-    """Take every file of the archive at `path`; `stamp` is its digest."""
-    with path.open("rb") as file:
+    Of a bundle its list comes back. `stored`: files that need not be written again.
+    """
+    with _opened(path) as file:
         head = file.read(512)
         file.seek(0)
-        size = path.stat().st_size
+        size = os.fstat(file.fileno()).st_size
         budget = max(RATIO_FREE, intake.limits.ratio * size)
         try:
             if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-                _take_zip(intake, file, stamp, budget)
+                take_zip(intake, file, stamp, budget)
             else:
-                _take_tar(intake, _unpacked(file, head), stamp, budget)
-        except _Bomb as error:
+                return _take_tar(intake, _unpacked(file, head), stamp, budget, stored)
+        except Bomb as error:
             intake.report.add("files.ratio", "", str(error))
         except (ImportRefused, TooLarge):
             raise
         except _BROKEN as error:
             said = f"{type(error).__name__}: {str(error)[:200]}"
             intake.report.add("files.archive", "", f"It is damaged or of an unknown kind ({said}).")
+    return None
 
 
-class _Counted:
-    """Reads a member, and stops it where it becomes a bomb."""
-
-    def __init__(self, stream: IO[bytes], allow: Callable[[int], None]) -> None:
-        self._stream, self._allow = stream, allow
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(min(size, MIB) if size > 0 else MIB)
-        self._allow(len(data))
-        return data
-
-
-def _allowance(budget: int) -> Callable[[int], None]:
-    used = [0]
-
-    def allow(more: int) -> None:
-        used[0] += more
-        if used[0] > budget:
-            raise _Bomb(f"It unpacks to more than {budget:,} bytes.")
-
-    return allow
+def manifest_in(path: Path) -> Manifest | None:
+    """The list of the bundle at `path`, packed or not; None for anything that is none."""
+    with _opened(path) as file:
+        head = file.read(512)
+        file.seek(0)
+        try:
+            return manifest_peek(cast(BinaryIO, _unpacked(file, head)))
+        except (BundleRefused, *_BROKEN):
+            return None
 
 
-def _take_zip(intake: Intake, file: BinaryIO, stamp: str, budget: int) -> None:
-    _check_directory(file)
-    allow = _allowance(budget)
-    with zipfile.ZipFile(file) as archive:
-        for info in archive.infolist():
-            name, kind = _zip_name(info), _zip_kind(info)
-            if kind == "folder":
-                continue
-            if not intake.wants(name, kind):
-                if intake.gate.full:
-                    return
-                continue
-            if info.flag_bits & 1:
-                intake.report.add("files.archive", name, "It is encrypted.")
-                continue
-            with archive.open(info) as member:
-                counted = cast(BinaryIO, _Counted(member, allow))
-                intake.take(name, f"{stamp}-{info.header_offset}", counted)
-
-
-def _check_directory(file: BinaryIO) -> None:
-    """Refuse a zip whose directory would fill memory, before the library reads it."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - (1 << 16) - 22))
-    tail = file.read()
-    at = tail.rfind(b"PK\x05\x06")
-    if at < 0 or len(tail) - at < 22:
-        raise zipfile.BadZipFile("its end is missing")
-    length = int.from_bytes(tail[at + 12 : at + 16], "little")
-    wide = tail.rfind(b"PK\x06\x06", 0, at)
-    if length == 0xFFFFFFFF and wide >= 0:
-        length = int.from_bytes(tail[wide + 40 : wide + 48], "little")
-    if length > MOST_DIRECTORY:
-        raise zipfile.BadZipFile(f"its directory has {length:,} bytes")
-    file.seek(0)
-
-
-def _zip_name(info: zipfile.ZipInfo) -> str:
-    """The name as it stands in the file: the library cuts it at a zero byte."""
-    return str(getattr(info, "orig_filename", info.filename))
-
-
-def _zip_kind(info: zipfile.ZipInfo) -> str:
-    mode = info.external_attr >> 16
-    if info.filename.endswith("/") or stat.S_ISDIR(mode):
-        return "folder"
-    if stat.S_ISLNK(mode):
-        return "link"
-    return "file" if not stat.S_IFMT(mode) or stat.S_ISREG(mode) else "special file"
+def _opened(path: Path) -> BinaryIO:
+    """The archive itself, and not what took its name since it was found."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        said = f"{path.name} cannot be read any more ({error.strerror}). Import it again."
+        raise ImportRefused("path", said) from None
+    file = os.fdopen(number, "rb")
+    real = Path(os.path.realpath(f"/proc/self/fd/{number}"))
+    moved = real != Path(os.path.realpath(path.parent)) / path.name
+    if moved or not stat.S_ISREG(os.fstat(number).st_mode):
+        file.close()
+        raise ImportRefused("path", f"{path.name} is no plain file. Import it again.")
+    return file
 
 
 def _unpacked(file: BinaryIO, head: bytes) -> IO[bytes]:
@@ -156,28 +115,53 @@ class _Metered:
         if self.headers is not None:
             self.headers += len(data)
             if self.headers > MOST_HEADERS + (1 << 18):
-                raise _Bomb(f"Its headers have more than {MOST_HEADERS:,} bytes.")
+                raise Bomb(f"Its headers have more than {MOST_HEADERS:,} bytes.")
         return data
 
 
-def _take_tar(intake: Intake, stream: IO[bytes], stamp: str, budget: int) -> None:
-    metered = _Metered(stream, _allowance(budget))
+def _take_tar(
+    intake: Intake, stream: IO[bytes], stamp: str, budget: int, stored: Stored
+) -> Listing | None:
+    metered = _Metered(stream, allowance(budget))
+    listing: Listing | None = None
+    first = True
     with tarfile.open(fileobj=cast(Any, metered), mode="r|", encoding="utf-8") as archive:
         while (info := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # it would keep all of them
             if info.isdir():
                 metered.headers = 0
                 continue
-            if not intake.wants(_tar_name(info), _tar_kind(info)):
-                if intake.gate.full:
-                    return
+            if _tar_name(info) == NAME:
+                metered.headers = None
+                entry = cast(BinaryIO | None, archive.extractfile(info) if info.isreg() else None)
+                listing = listing_of(intake, stored, entry, info.size, first=first)
+                if listing is None:
+                    return None
             else:
-                member = archive.extractfile(info)
-                if member is not None:
-                    metered.headers = None
-                    intake.take(_tar_name(info), f"{stamp}-{info.offset}", cast(BinaryIO, member))
+                _take_member(intake, archive, info, stamp, listing, metered)
+                if intake.gate.full:
+                    return listing
+            first = False
             metered.headers = None if info.size else 0
             _skip_to_end(archive, info, metered)
+    if listing is not None:
+        listing.finish()
+    return listing
+
+
+def _take_member(
+    intake: Intake, archive: tarfile.TarFile, info: tarfile.TarInfo, stamp: str,
+    listing: Listing | None, metered: _Metered,
+) -> None:  # fmt: skip
+    name = _tar_name(info)
+    listed = listing is None or listing.expects(name, info.size)
+    if not intake.wants(name, _tar_kind(info)) or not listed:
+        return
+    member = archive.extractfile(info)
+    if member is not None:
+        metered.headers = None
+        take = listing.take if listing is not None else intake.take
+        take(name, f"{stamp}-{info.offset}", cast(BinaryIO, member))
 
 
 def _skip_to_end(archive: tarfile.TarFile, info: tarfile.TarInfo, metered: _Metered) -> None:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -39,6 +39,11 @@ class Whole:
     sha256: str
     size: int
     etag: str = ""
+
+    def entry(self) -> dict[str, Any]:
+        """As the version's source keeps it."""
+        found = {"sha256": self.sha256, "size": self.size}
+        return {**found, "etag": self.etag} if self.etag else found
 
 
 class Intake:
@@ -92,6 +97,11 @@ class Intake:
     def is_taken(self, name: str) -> bool:
         """Whether files of this name are kept; others are only looked at to say what they are."""
         return sort_of(name) is not None
+
+    @property
+    def begun(self) -> Container[tuple[str, str]]:
+        """Name and stamp of every file that an earlier attempt has taken."""
+        return self._earlier
 
     def earlier(self, name: str, stamp: str) -> bool:
         """Whether an earlier attempt has taken this very file; then it counts as taken now."""
@@ -187,11 +197,18 @@ class Intake:
             os.fsync(file.fileno())
             self.files[whole.name] = whole
 
-    def lay_out(self, target: Path, strip: str = "") -> None:
-        """The files under their names, as links, in an empty folder."""
+    def lay_out(self, target: Path, strip: str = "") -> dict[str, dict[str, Any]]:
+        """The files below the folder `strip` under their names, as links, in an empty folder.
+
+        Returns what each of them is.
+        """
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
+        laid = {}
         for name, whole in self.files.items():
+            if not name.startswith(strip):
+                continue
+            laid[name.removeprefix(strip)] = whole.entry()
             path = target / name.removeprefix(strip)
             path.parent.mkdir(parents=True, exist_ok=True)
             source = self.folder / "whole" / whole.place
@@ -199,6 +216,7 @@ class Intake:
                 os.link(source, path)
             except OSError:
                 shutil.copyfile(source, path)
+        return laid
 
     def common_folder(self) -> str:
         """The one folder that all files lie in, with its slash; empty if some lie at the top."""

@@ -7,31 +7,26 @@ from typing import Any
 
 from django.conf import settings
 
-from models_app.core.blobs import blob_path, tree_materialise, tree_put
+from models_app.core.blobs import tree_put
 from models_app.core.errors import Conflict, FieldError, WrongState
-from models_app.core.sealing import unseal
 from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
 from models_app.jobs.states import TERMINAL
-from models_app.registry.importing import check_hub, import_folder
-from models_app.registry.models import ImportToken, ModelVersion
+from models_app.registry.bundles.manifest import Manifest
+from models_app.registry.models import ModelVersion
 from models_app.registry.run_record import run_recorded
-from models_app.registry.services.importing import (
-    SEAL,
-    version_import_complete,
-    version_import_fail,
-)
+from models_app.registry.services.bundles import base_stored
+from models_app.registry.services.importing import version_import_complete, version_import_fail
 from models_app.registry.services.scans import scan_record
 from models_app.registry.states import VersionState
 from workers.importing.errors import ImportRefused, SourceAway, SourceLies
 from workers.importing.intake import Intake, Stopped, TooLarge
+from workers.importing.looking import Look
+from workers.importing.sources import bundle_manifest, source_inputs, stored_place
 from workers.scanning.limits import MIB, Limits
 from workers.scanning.names import Gate
 from workers.scanning.report import Report
-from workers.scanning.scan import scan_folder
-from workers.scanning.stored import base_from, base_inputs
+from workers.scanning.stored import base_inputs
 
-#: Versions of the team whose files need not be transferred again.
-KNOWN_VERSIONS = 300
 SAY_EVERY_S = 0.2
 
 
@@ -72,16 +67,18 @@ class ModelImport(JobKind):
             connections=settings.IMPORT_CONNECTIONS,
         )
         try:
-            source = _source(version, folder)
+            source = source_inputs(version, folder)
         except FieldError as error:
             raise JobFailed(
                 error.errors[error.field][0], reason="config_invalid", field=error.field
             ) from error
+        base = version.base_version or _base_named(version, bundle_manifest(source))
         return {
             "source": source,
             "limits": limits.to_dict(),
             "leave_out": version.source.get("leave_out", []),
-            "base": base_inputs(version.base_version, folder / "base"),
+            "base": base_inputs(base, folder / "base"),
+            "base_digest": base.digest if base else "",
         }
 
     def run(
@@ -93,25 +90,20 @@ class ModelImport(JobKind):
             ctx.work_dir / "import", gate, stopping=ctx.should_stop, progress=_Said(ctx).transfer
         )
         origin = _transfer(intake, inputs["source"], ctx)
-        folder, facts = ctx.output_dir / "model", {}
+        listing = origin.pop("listing", None)
         ctx.log(f"{len(intake.files)} files, {intake.received:,} bytes transferred.")
+        seen: dict[str, Any] = {"facts": {}, "files": {}}
         if not report.blocked:
-            strip = intake.common_folder()
-            intake.lay_out(folder, strip)
-            base = base_from(inputs["base"])
-            facts = scan_folder(folder, report, base=base, progress=_Said(ctx).scan)
-            files = {
-                name.removeprefix(strip): {"sha256": whole.sha256, "size": whole.size,
-                                           **({"etag": whole.etag} if whole.etag else {})}
-                for name, whole in intake.files.items()
-            }  # fmt: skip
+            look = Look(intake, inputs, ctx.output_dir, _Said(ctx).scan)
+            seen = look.bundle(listing) if listing else look.plain()
         said = report.summary() if report.blocked else ""
         _say_findings(report, ctx)
         return {
             "report": report.to_dict(),
             "blocked": said,
-            "facts": facts,
-            "files": {} if report.blocked else files,
+            "facts": seen["facts"],
+            "files": {} if report.blocked else seen["files"],
+            "bundle": seen.get("bundle"),
             "origin": origin,
             "transferred_bytes": intake.received,
         }
@@ -122,11 +114,12 @@ class ModelImport(JobKind):
         if result["blocked"]:
             scan_record(version_id=params.model_version, job=job, report=result["report"])
             raise JobFailed(result["blocked"], reason="config_invalid")
-        manifest = tree_put(output_dir / "model")
-        scanned = {name: entry["sha256"] for name, entry in result["files"].items()}
-        if {name: entry["sha256"] for name, entry in manifest.items()} != scanned:
-            raise JobFailed("The files changed after they were scanned.", reason="integrity")
+        bundle = result.get("bundle")
+        if bundle and bundle["base"]:
+            base = {**bundle["base"], "manifest": _put(output_dir / "base", bundle["base"])}
+            result = {**result, "bundle": {**bundle, "base": base}}
         version = ModelVersion.objects.select_related("produced_by").get(pk=params.model_version)
+        manifest = _put(output_dir / "model", result)
         return {**result, "manifest": manifest, **run_recorded(version)}
 
     def apply(self, params: ModelImportParams, job: Any, result: dict[str, Any]) -> dict[str, Any]:
@@ -150,51 +143,20 @@ class ModelImport(JobKind):
             version_import_fail(version_id=params.model_version, job=job)
 
 
-def _source(version: ModelVersion, folder: Path) -> dict[str, Any]:
-    """The source with what only the worker may know: places on disk, the token."""
-    source = version.source
-    if source["kind"] == "path":
-        found = import_folder(source["path"], source.get("revision", ""))
-        return {
-            "kind": "path",
-            "root": str(found.root),
-            "blobs": str(found.blobs) if found.blobs else "",
-            "commit": found.commit,
-        }
-    if source["kind"] == "push":
-        pushed = tree_materialise(source["manifest"], folder / "pushed")
-        return {"kind": "path", "root": str(pushed), "blobs": "", "commit": ""}
-    if source["kind"] == "upload":
-        archive = source["files"][0]
-        tree_materialise({"archive": archive}, folder)
-        return {"kind": "upload", "archive": str(folder / "archive"), "stamp": archive["sha256"]}
-    row = ImportToken.objects.filter(version=version).first()
-    return {
-        "kind": "hub",
-        "url": check_hub(source["url"]),
-        "repo": source["repo"],
-        "revision": source["revision"],
-        "token": unseal(row.sealed, SEAL) if row else "",
-        "allowed": list(settings.IMPORT_HUBS),
-        "known": _known(version),
-    }
+def _base_named(version: ModelVersion, manifest: Manifest | None) -> ModelVersion | None:
+    """The team's version that the bundle of an adapter names as its base, by its files."""
+    if manifest is None or manifest.base is None:
+        return None
+    return base_stored(team_id=version.team_id, digest=manifest.base.version.digest)
 
 
-def _known(version: ModelVersion) -> dict[str, Any]:
-    """Files of the team's own versions; those of others are transferred, for who asks for a digest
-    need not have a right to the file."""
-    sizes: dict[str, int] = {}
-    etags: dict[str, Any] = {}
-    rows = ModelVersion.objects.filter(model__team=version.model.team, state=VersionState.READY)
-    for manifest, source in rows.values_list("manifest", "source")[:KNOWN_VERSIONS]:
-        sizes |= {entry["sha256"]: entry["size"] for entry in manifest.values()}
-        if source.get("url") == version.source["url"]:
-            etags |= {
-                entry["etag"]: {"sha256": entry["sha256"], "size": entry["size"]}
-                for entry in source.get("files", {}).values()
-                if "etag" in entry
-            }
-    return {"sha256": sizes, "etags": etags}
+def _put(folder: Path, seen: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Store what was looked at, and nothing else."""
+    manifest = tree_put(folder)
+    scanned = {name: entry["sha256"] for name, entry in seen["files"].items()}
+    if {name: entry["sha256"] for name, entry in manifest.items()} != scanned:
+        raise JobFailed("The files changed after they were scanned.", reason="integrity")
+    return manifest
 
 
 def _transfer(intake: Intake, source: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
@@ -223,11 +185,13 @@ def _take_path(intake: Intake, source: dict[str, Any]) -> dict[str, Any]:
     return {"commit": source["commit"], "cache": True} if blobs else {}
 
 
-def _take_upload(intake: Intake, source: dict[str, Any]) -> dict[str, Any]:
+def _take_archive(intake: Intake, source: dict[str, Any]) -> dict[str, Any]:
     from workers.importing.archive import take_archive
+    from workers.importing.bundle import Stored
 
-    take_archive(intake, Path(source["archive"]), source["stamp"])
-    return {}
+    stored = Stored(sizes=source["known"], place=stored_place)
+    listing = take_archive(intake, Path(source["archive"]), source["stamp"], stored)
+    return {"listing": listing, "bundle": listing.named()} if listing else {}
 
 
 def _take_hub(intake: Intake, source: dict[str, Any]) -> dict[str, Any]:
@@ -236,17 +200,12 @@ def _take_hub(intake: Intake, source: dict[str, Any]) -> dict[str, Any]:
 
     web = Web(source["url"], source["token"], tuple(source["allowed"]))
     hub = Hub(web, source["repo"], source["revision"])
-    take_hub(intake, hub, Known(**source["known"], place=_stored))
+    take_hub(intake, hub, Known(**source["known"], place=stored_place))
     return {"commit": hub.commit}
 
 
-def _stored(sha256: str) -> Path | None:
-    path = blob_path(sha256)
-    return path if path.exists() else None
-
-
 TAKE: dict[str, Callable[[Intake, dict[str, Any]], dict[str, Any]]] = {
-    "path": _take_path, "upload": _take_upload, "hub": _take_hub,
+    "path": _take_path, "archive": _take_archive, "hub": _take_hub,
 }  # fmt: skip
 
 

@@ -40,6 +40,7 @@ urlpatterns = [
     path(f"{VERSION}tags/", catalogue.version_tags, name="model_version_tags"),
     path(VERSION, views.model_version, name="model_version"),
     path(f"{VERSION}files/<path:path>", views.model_version_file, name="model_version_file"),
+    path(f"{VERSION}bundle/", views.model_version_bundle, name="model_version_bundle"),
     path(f"{VERSION}notes/", actions.notes, name="model_version_notes"),
     path(f"{VERSION}quarantine/", actions.quarantine, name="model_version_quarantine"),
     path(f"{VERSION}scan/", importing.scan, name="model_version_scan"),

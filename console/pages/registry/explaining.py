@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 
 from console.pages.forms import add_errors
 from console.pages.markdown import markdown
+from console.pages.registry.origin import origin_shown
 from console.pages.registry.picture import picture
 from models_app.core.errors import InvalidInput
 from models_app.core.permission import require
@@ -52,6 +53,7 @@ def _provenance(request: HttpRequest, version: ModelVersion) -> dict[str, Any]:
         "digests": provenance_digests(version),
         "checked": checked,
         "run": run_facts(run) if run else None,
+        "origin": origin_shown(version),
     }
 
 

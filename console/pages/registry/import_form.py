@@ -26,7 +26,7 @@ MOST_CHOICES = 400
 #: The choice of a model that does not exist yet.
 NEW = "new"
 SOURCES = (
-    ("path", _("A folder on the server")),
+    ("path", _("A folder or an archive on the server")),
     ("cache", _("A cache of the Hugging Face Hub on the server")),
     ("upload", _("An archive from your computer")),
     ("hub", _("Another console or hub")),
@@ -54,7 +54,7 @@ class ImportForm(forms.Form):
         label=_("Where it comes from"), widget=forms.RadioSelect, initial="path", choices=SOURCES
     )
     path = forms.CharField(
-        label=_("Folder"),
+        label=_("Folder or archive"),
         required=False,
         max_length=1000,
         help_text=_("Inside the import directory of the server; in a cache: models--team--name."),
@@ -62,7 +62,7 @@ class ImportForm(forms.Form):
     files = FilesField(  # type: ignore[assignment]
         label=_("Archive"),
         required=False,
-        help_text=_("The folder of the model as .zip, .tar, .tar.gz or .tar.zst."),
+        help_text=_("The folder of the model as .zip, .tar, .tar.gz or .tar.zst, or a bundle."),
     )
     url = forms.ChoiceField(label=_("Hub"), required=False)
     repo = forms.CharField(
@@ -87,7 +87,7 @@ class ImportForm(forms.Form):
     base_version = forms.ChoiceField(
         label=_("Base version"),
         required=False,
-        help_text=_("Of an adapter (LoRA): the version that it was trained on."),
+        help_text=_("Of an adapter (LoRA): what it was trained on. A bundle names it by itself."),
     )
     leave_out = forms.CharField(
         label=_("Leave out"),

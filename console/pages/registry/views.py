@@ -19,10 +19,12 @@ from models_app.core.blobs import blob_open
 from models_app.core.errors import FieldError, NotFound
 from models_app.core.teams import team_rows, teams_where
 from models_app.registry import selectors
+from models_app.registry.api.bundles import bundle_response
 from models_app.registry.comparison import version_compare
 from models_app.registry.drill_selectors import proven_at
 from models_app.registry.formats import ABILITIES, formats_for
 from models_app.registry.models import Model, ModelVersion
+from models_app.registry.services.bundles import is_bundled
 from models_app.registry.states import Stage, VersionState
 from models_app.registry.use import version_uses
 
@@ -148,6 +150,7 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
                 "deployment__team", "deployment__environment"
             ),
             "files": sorted(version.manifest.items()),
+            "bundled": is_bundled(version),
             "settings": _settings(version),
             "lineage": lineage(version),
             "scan": scan_shown(version),
@@ -183,6 +186,14 @@ def model_version_file(
         filename=path.rsplit("/", 1)[-1],
         content_type="application/octet-stream",
     )
+
+
+@login_required
+def model_version_bundle(request: HttpRequest, team: str, name: str, number: int) -> Any:
+    """The version as one file, which another console can import."""
+    actor: Any = request.user
+    version = selectors.version_numbered(actor=actor, team=team, name=name, number=number)
+    return bundle_response(request, version)
 
 
 @login_required

@@ -2,6 +2,13 @@
 
 from models_app.registry.services.aliases import ANYWHERE, alias_delete, alias_set
 from models_app.registry.services.attacks import attack_complete, attack_start
+from models_app.registry.services.bundles import (
+    base_stored,
+    bundle_base,
+    origin_record,
+    version_bundle,
+    version_exported,
+)
 from models_app.registry.services.cards import card_write
 from models_app.registry.services.continuing import checkpoint_version, training_continue
 from models_app.registry.services.conversions import (
@@ -56,6 +63,8 @@ __all__ = [
     "alias_set",
     "attack_complete",
     "attack_start",
+    "base_stored",
+    "bundle_base",
     "card_write",
     "checkpoint_version",
     "conversion_complete",
@@ -69,6 +78,7 @@ __all__ = [
     "model_create",
     "model_create_imported",
     "model_describe",
+    "origin_record",
     "reproduction_complete",
     "reproduction_fail",
     "reproduction_plan",
@@ -84,7 +94,9 @@ __all__ = [
     "training_plan",
     "training_rerun",
     "training_start",
+    "version_bundle",
     "version_complete",
+    "version_exported",
     "version_fail",
     "version_give_up",
     "version_import",

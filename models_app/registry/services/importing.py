@@ -16,10 +16,12 @@ from models_app.core.sealing import seal
 from models_app.core.states import state_word
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_submit
-from models_app.registry.importing import HubSource, Source, check_source
+from models_app.registry.bundles.manifest import manifest_read
+from models_app.registry.importing import HubSource, Source, check_source, is_bundle
 from models_app.registry.models import ImportToken, Model, ModelVersion
+from models_app.registry.services.bundles import bundle_base, origin_record
 from models_app.registry.services.filling import version_awaited
-from models_app.registry.services.models import announce, model_create
+from models_app.registry.services.models import announce, model_create, quarantined_refuse
 from models_app.registry.services.scans import scan_record
 from models_app.registry.services.training import version_complete, version_fail
 from models_app.registry.states import Family, VersionState
@@ -55,7 +57,7 @@ def version_import(
         if earlier is not None:
             return earlier
     check_source(source)
-    _check_base(actor, model, base_version)
+    _check_base(actor, model, base_version, bundle=is_bundle(source))
     # The lock puts writers of one model into a line, so that numbers have no gap.
     Model.objects.select_for_update().get(pk=model.pk)
     if version is None:
@@ -118,16 +120,16 @@ def model_create_imported(
 def version_import_complete(*, version_id: int, job: Job, result: dict[str, Any]) -> ModelVersion:
     """The files are here and the scan let them pass: the version becomes visible as a whole.
 
-    Raises Conflict where it does not belong into its model, its files are quarantined, or it does
-    not wait for this job any more.
+    Raises Conflict where it does not belong into its model, its files are quarantined, it does not
+    wait for this job any more, or the base that its bundle names cannot be had.
     """
     version = ModelVersion.objects.select_related("model").get(pk=version_id)
     model = Model.objects.select_for_update().get(pk=version.model_id)
-    facts = result["facts"]
     _check_open(version, job)
-    _check_family(model, version, facts["family"])
+    _check_family(model, version, result["facts"]["family"])
+    _take_bundle(version, job, result.get("bundle"))
     version = version_complete(version_id=version_id, job=job, result={"metrics": {}, **result})
-    _check_quarantine(version)
+    quarantined_refuse(version)
     same = _same_files(version)
     version.source = {
         **_without_upload(version.source),
@@ -180,9 +182,28 @@ def _check_open(version: ModelVersion, job: Job) -> None:
         raise Conflict(said % words)
 
 
-def _check_base(actor: Actor, model: Model, base: ModelVersion | None) -> None:
+def _take_bundle(version: ModelVersion, job: Job, bundle: dict[str, Any] | None) -> None:
+    """What came in a bundle keeps its origin, and an adapter gets the base that it names."""
+    if bundle is None:
+        return
+    manifest = manifest_read(bundle["manifest"].encode())
+    chosen, named = version.base_version, manifest.base
+    if chosen is not None and named is not None and chosen.digest == named.version.digest:
+        base: ModelVersion | None = chosen
+    else:
+        base = bundle_base(version=version, job=job, manifest=manifest, brought=bundle["base"])
+    if base is not None:
+        version.base_version = base
+        version.save(update_fields=["base_version"])
+    origin_record(version=version, content=manifest, base=manifest.base)
+
+
+def _check_base(
+    actor: Actor, model: Model, base: ModelVersion | None, *, bundle: bool = False
+) -> None:
+    """An adapter needs its base, which a bundle names by itself."""
     if base is None:
-        if model.family == Family.ADAPTER:
+        if model.family == Family.ADAPTER and not bundle:
             said = _("%(model)s holds adapters: choose the version that this one was trained on.")
             raise FieldError("base_version", said % {"model": model.name})
         return
@@ -203,17 +224,6 @@ def _check_family(model: Model, version: ModelVersion, family: str) -> None:
         raise Conflict(said % {"model": model.name, "family": model.get_family_display()})
     model.family = family
     model.save(update_fields=["family"])
-
-
-def _check_quarantine(version: ModelVersion) -> None:
-    """What was quarantined does not come back through the door as something new."""
-    rows = ModelVersion.objects.filter(
-        model__team_id=version.team_id, digest=version.digest, state=VersionState.QUARANTINED
-    ).select_related("model")
-    found = rows.first()
-    if found is not None:
-        said = _("These are the files of %(version)s, which is quarantined: %(why)s")
-        raise Conflict(said % {"version": found, "why": found.error})
 
 
 def _same_files(version: ModelVersion) -> ModelVersion | None:

@@ -106,6 +106,17 @@ def version_restore(*, actor: Actor, version: ModelVersion, reason: str) -> Mode
     return version
 
 
+def quarantined_refuse(version: ModelVersion) -> None:
+    """What was quarantined does not come back through the door as something new: Conflict."""
+    rows = ModelVersion.objects.filter(
+        model__team_id=version.team_id, digest=version.digest, state=VersionState.QUARANTINED
+    ).select_related("model")
+    found = rows.first()
+    if found is not None:
+        said = _("These are the files of %(version)s, which is quarantined: %(why)s")
+        raise Conflict(said % {"version": found, "why": found.error})
+
+
 def _record(actor: Actor, action: str, version: ModelVersion, reason: str, **more: Any) -> None:
     changes = {"reason": reason, "digest": version.digest, **more}
     audit_record(actor=actor, action=action, obj=version, changes=changes)

@@ -38,8 +38,8 @@ def scan_record(*, version_id: int, job: Job, report: dict[str, Any]) -> Version
     """Keep what a scan found; a repeated attempt of the same job replaces it."""
     scan, _made = VersionScan.objects.update_or_create(
         produced_by=job,
+        version_id=version_id,
         defaults={
-            "version_id": version_id,
             "ruleset": report["ruleset"],
             "scanner": code_version(),
             "verdict": report["verdict"],

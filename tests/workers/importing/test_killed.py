@@ -1,15 +1,19 @@
-"""A worker that imports is killed in the middle of a file: the next one fetches only the rest."""
+"""A worker that imports is killed in the middle of a file: the next one takes only the rest."""
 
+import json
 import os
 import threading
+import time
 
 import numpy
 import pytest
 
-from models_app.registry.importing import HubSource
+from models_app.registry.importing import HubSource, PathSource
 from models_app.registry.services import model_create, version_import
+from tests.factories.bundles import bundle_bytes
 from tests.factories.imports import change_json, model_folder, read_tensors, safetensors_bytes
 from tests.fakes.hub import FakeHub
+from tests.fakes.jobs import run_job
 from tests.workers.conftest import WorkerProcess, wait_for
 from workers.spool import job_folder
 
@@ -20,16 +24,22 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def hub(tmp_path):
-    """Stops in the middle of the weights until `go` is set; says `half` when it is there."""
-    folder = model_folder(tmp_path / "served", tied=True)
+def wide_model(folder, words):
+    """A model with so many rows of 128 bytes in its embedding."""
+    model_folder(folder, tied=True)
     tensors = read_tensors(folder / "model.safetensors")
-    rows = numpy.zeros((4000, 32), "float32")
+    rows = numpy.zeros((words, 32), "float32")
     rows[: len(tensors["model.embed_tokens.weight"])] = tensors["model.embed_tokens.weight"]
     tensors["model.embed_tokens.weight"] = rows
     (folder / "model.safetensors").write_bytes(safetensors_bytes(tensors))
-    change_json(folder / "config.json", vocab_size=4000)
+    change_json(folder / "config.json", vocab_size=words)
+    return folder
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """Stops in the middle of the weights until `go` is set; says `half` when it is there."""
+    folder = wide_model(tmp_path / "served", 4000)
     hub = FakeHub.of(folder)
     hub.half, hub.go = threading.Event(), threading.Event()
 
@@ -76,3 +86,52 @@ def test_it_goes_on_where_it_was(ana, team, tmp_path, settings, hub):
     assert not job_folder(version.produced_by_id).exists(), "temporary files are gone"
     log = (tmp_path / "worker.log").read_text()
     assert "SecretSecret" not in log
+
+
+def test_a_bundle_goes_on_with_the_file_in_which_it_was(
+    ana, team, cai, other_team, tmp_path, settings
+):
+    settings.DATA_DIR, settings.IMPORT_DIR = tmp_path, tmp_path / "inbox"
+    wide_model(tmp_path / "inbox" / "wide", 262_144)
+    poet = model_create(actor=ana, team=team, name="poet")
+    first = version_import(actor=ana, model=poet, source=PathSource(path="wide"))
+    run_job(first.produced_by, tmp_path / "here")
+    first.refresh_from_db()
+    assert first.state == "ready", first.error
+    (tmp_path / "inbox" / "poet.tar").write_bytes(bundle_bytes(first))
+    theirs = model_create(actor=cai, team=other_team, name="theirs")
+    worker = WorkerProcess(tmp_path, SLIPWAY_IMPORT_DIR=str(settings.IMPORT_DIR))
+    worker.start()
+    try:
+        version = version_import(actor=cai, model=theirs, source=PathSource(path="poet.tar"))
+        folder = job_folder(version.produced_by_id) / "work" / "import"
+        _wait_for_half(folder / "parts")
+        worker.kill()
+        taken = (folder / "whole.jsonl").read_text().splitlines()
+        assert 1 <= len(taken) < len(first.manifest)
+        worker.start()
+
+        def ended():
+            version.refresh_from_db()
+            return version.state != "pending"
+
+        wait_for(ended, "the import ends", timeout_s=180)
+    finally:
+        worker.stop()
+
+    assert version.state == "ready", version.error
+    assert version.digest == first.digest and version.origin.model == "poet"
+    assert version.produced_by.attempts.count() == 2
+    kept = sum(json.loads(line)["size"] for line in taken)
+    assert version.source["transferred_bytes"] == first.size_bytes - kept
+    assert not job_folder(version.produced_by_id).exists(), "temporary files are gone"
+
+
+def _wait_for_half(parts):
+    """Some of the weights lie in their part."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if parts.is_dir() and sum(path.stat().st_size for path in parts.iterdir()) > 1 << 20:
+            return
+        time.sleep(0.002)
+    raise AssertionError("no bytes came")

@@ -352,9 +352,9 @@ class TestHub:
 
         version = version_import(actor=cai, model=theirs, source=hub_source(hub))
         job = Job.objects.get(pk=version.produced_by_id)
-        from workers.jobs.model_import import _known
+        from workers.importing.sources import known_files
 
-        assert _known(version) == {"sha256": {}, "etags": {}} and job.team == other_team
+        assert known_files(version) == {"sha256": {}, "etags": {}} and job.team == other_team
 
     def test_a_token_is_sent_and_stands_nowhere(self, imported, hub, caplog):
         hub.token = SECRET

@@ -1,0 +1,1 @@
+"""Bundles: one file that carries a version, with its record, from one console to another."""
