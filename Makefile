@@ -9,7 +9,7 @@
 #   make chaos-crashes   kill -9 every kind of process, and move jobs between machines
 #   make formats   a trained model in every format, with sizes, perplexity and agreement
 #   make chaos-mutants   take safeguards out and see that chaos notices
-#   make proofs  slow proofs: killed imports and preparations, every generation of Hub clients
+#   make proofs  slow proofs: killed imports and preparations, all nonsense in every parameter
 #   make migrate · make messages · make format · make lock · make browser
 
 PYTHON ?= python3
@@ -59,7 +59,7 @@ chaos-mutants: env-dev
 proofs: env-dev
 	@CHAOS=full $(PY) manage.py services --temporary -- $(PY) -m pytest -q \
 		tests/workers/jobs/test_dataset_prepare_for_real.py tests/workers/importing/test_killed.py \
-		tests/console/hf $(ARGS)
+		tests/flows/test_fuzz.py $(ARGS)
 
 looks: env-dev
 	@LOOKS=full $(PY) manage.py services --temporary -- $(PY) -m pytest -n 3 --dist loadfile \

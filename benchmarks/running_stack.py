@@ -61,6 +61,21 @@ class Stack:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(60)
 
+    def manage(self, *commands: list[str]) -> list[str]:
+        """What management commands say, all run by one process: starting it is most of the work."""
+        code = (
+            "import io, json; from django.core.management import call_command\n"
+            f"told = [io.StringIO() for _ in {commands!r}]\n"
+            f"[call_command(*c, stdout=out) for c, out in zip({commands!r}, told)]\n"
+            "print(json.dumps([out.getvalue().strip() for out in told]))"
+        )
+        done = subprocess.run(
+            [sys.executable, "manage.py", "shell", "--verbosity", "0", "-c", code],
+            cwd=ROOT, env=self.environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return list(json.loads(done.stdout.splitlines()[-1]))
+
     def addresses(self) -> dict[str, str]:
         """DATABASE_URL and the others of the running stack."""
         found = json.loads((self.data_dir / "run" / "stack.json").read_text())

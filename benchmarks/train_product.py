@@ -57,11 +57,13 @@ class Product:
 
     def __init__(self, stack: Stack, text: str, steps: int) -> None:
         self.stack, self.steps = stack, steps
-        self._manage("team_create", TEAM)
-        person = ("--email", "bench@example.com", "--name", "Bench")
-        self._manage("user_create", *person, "--team", TEAM, "--role", "developer")
-        words = ("--user", "bench@example.com", "--scope", "read,write", "--name", "bench")
-        self.api = Client(stack.url, self._manage("token_create", *words))
+        person = ["--email", "bench@example.com", "--name", "Bench"]
+        *_, token = stack.manage(
+            ["team_create", TEAM],
+            ["user_create", *person, "--team", TEAM, "--role", "developer"],
+            ["token_create", "--user", person[1], "--scope", "read,write", "--name", "bench"],
+        )
+        self.api = Client(stack.url, token)
         self.dataset = self._dataset(text)
         self.api.post("models", {"team": TEAM, "name": "bench"})
         children = json.loads((stack.data_dir / "run" / "children.json").read_text())
@@ -69,13 +71,6 @@ class Product:
         before = cpu_s(self.worker)
         time.sleep(10)  # the worker at rest: beats, polls, ticks
         self.idle = (cpu_s(self.worker) - before) / 10
-
-    def _manage(self, *words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *words],
-            cwd=ROOT, env=self.stack.environment(), capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        return done.stdout.strip()
 
     def _dataset(self, text: str) -> int:
         rows = [text[at : at + DOCUMENT] for at in range(0, len(text), DOCUMENT)]

@@ -3,19 +3,18 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.running_stack import ROOT, Stack
+from benchmarks.running_stack import Stack
 from console.demo.client import Client
 
 TEAM = "flows"
 OVER = {"succeeded", "failed", "canceled", "timed_out"}
 SCOPES = "read,infer,write,deploy"
+ANA = ["--email", "ana@example.com"]
 
 
 def until(check: Callable[[], Any], what: str, timeout_s: float = 120) -> Any:
@@ -34,20 +33,13 @@ class Site:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self._manage("team_create", TEAM)
-        person = ["--email", "ana@example.com", "--name", "Ana"]
-        self._manage("user_create", *person, "--team", TEAM, "--role", "admin")
-        words = ["--user", "ana@example.com", "--scope", SCOPES, "--name", "flows"]
-        self.token = self._manage("token_create", *words)
+        words = ["--scope", SCOPES, "--name", "flows"]
+        *_, self.token = stack.manage(
+            ["team_create", TEAM],
+            ["user_create", *ANA, "--name", "Ana", "--team", TEAM, "--role", "admin"],
+            ["token_create", "--user", ANA[1], *words],
+        )
         self.api = Client(stack.url, self.token)
-
-    def _manage(self, *words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *words],
-            cwd=ROOT, env=self.stack.environment(), capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
 
     def dataset(self) -> dict[str, Any]:
         """A small dataset, uploaded and imported."""

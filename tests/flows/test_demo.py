@@ -23,11 +23,14 @@ from tests.workers.conftest import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
+#: About as few as teach it more than how often each token comes.
+STEPS = 100
+
 
 @pytest.mark.usefixtures("clock", "environments")
 def test_the_demo_runs_through_and_finds_its_work_when_run_again(console_url, capsys, tmp_path):
     said = io.StringIO()
-    call_command("demo", base_url=console_url, steps=100, stdout=said)
+    call_command("demo", base_url=console_url, steps=STEPS, stdout=said)
 
     assert "The demonstration ran through." in said.getvalue()
     version = ModelVersion.objects.get()
@@ -38,7 +41,7 @@ def test_the_demo_runs_through_and_finds_its_work_when_run_again(console_url, ca
     wait_for(lambda: RequestRecord.objects.filter(completion_tokens__gt=0).exists(), "a record")
     one_version_is_told_pulled_and_answers(console_url, version, tmp_path)
 
-    call_command("demo", base_url=console_url, steps=100, stdout=io.StringIO())
+    call_command("demo", base_url=console_url, steps=STEPS, stdout=io.StringIO())
 
     assert "holds exactly this already" in capsys.readouterr().out
     assert (ModelVersion.objects.count(), ApprovalRequest.objects.count()) == (1, 1)

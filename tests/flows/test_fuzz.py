@@ -1,7 +1,11 @@
-"""Every route of the API with nonsense in every parameter: deterministic, and never a 500."""
+"""Every route of the API with nonsense in every parameter: deterministic, and never a 500.
+
+Each parameter takes some of the values, the next one others; CHAOS=full gives every value to each.
+"""
 
 import itertools
 import json
+import os
 import time
 from urllib.parse import quote, urlencode
 
@@ -26,7 +30,8 @@ from tests.workers.jobs.test_train import TINY
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
-LIMIT_S = 60
+#: One value of so many for each parameter.
+SHARE = 1 if os.environ.get("CHAOS") == "full" else 4
 RUBBISH = "\U0001f4a5' OR 1=1 --"
 IN_PATHS = [
     "0", "-1", "9" * 30, "1e5", "1.5", "abc", "%00", "%ED%A0%80", "%FF%FE", "..%2F..%2Fetc",
@@ -164,9 +169,9 @@ class Fuzzer:
             self.faults.append(f"{said} -> {answer.status_code} without {PROBLEM}")
 
     def some(self, values):
-        """Every second value, and the other ones at the next operation."""
+        """A part of the values, and another one at the next call."""
         self.turn += 1
-        return values[self.turn % 2 :: 2]
+        return values[self.turn % SHARE :: SHARE]
 
     def walk(self, method, path, in_path, in_query, fields, has_body):
         valid = filled(self.world, path, in_path)
@@ -189,7 +194,7 @@ class Fuzzer:
         for name in good:
             rest = {other: value for other, value in good.items() if other != name}
             head = json.dumps(rest)[:-1]
-            for text in IN_BODIES:
+            for text in self.some(IN_BODIES):
                 join = ", " if rest else ""
                 self.send(method, right, f'{head}{join}"{name}": {text}}}'.encode())
         for raw in self.some(BODIES):
@@ -214,7 +219,6 @@ def test_no_route_answers_500(world, api_for, ana):
 
     assert not fuzzer.faults, f"{len(fuzzer.faults)} faults:\n" + "\n".join(fuzzer.faults[:40])
     assert fuzzer.sent > 2000
-    assert took < LIMIT_S
 
 
 def test_methods_that_are_not_there_are_refused(world, api_for, ana):

@@ -87,7 +87,7 @@ class Cluster:
             env=stack.environment(), input=PASSWORD, capture_output=True, text=True,
         )  # fmt: skip
         words = ["--user", "r@example.com", "--scope", "read,admin", "--name", "flow"]
-        self.admin = Client(stack.url, self.site._manage("token_create", *words))
+        self.admin = Client(stack.url, *stack.manage(["token_create", *words]))
         self.machines = {
             name: Machine(name, number, folder / name / "data", stack)
             for number, name in enumerate(("east", "west"), 2)

@@ -116,9 +116,10 @@ class TestSpool:
         assert seen == ["a", "b"]
         assert len(outcome["value"]["x"]) == 5_000_000
 
-    def test_a_million_lines_come_in_bounded_batches_once_each(self, spool):
+    def test_many_lines_come_in_bounded_batches_once_each(self, spool):
+        lines = 200_000
         with spool.path.open("wb") as file:
-            for start in range(0, 1_000_000, 10_000):
+            for start in range(0, lines, 10_000):
                 file.write(b"".join(b"%d\n" % n for n in range(start, start + 10_000)))
         largest, expected = 0, 0
         while batch := spool.read():
@@ -127,7 +128,7 @@ class TestSpool:
             expected += len(batch.lines)
             spool.done(batch)
 
-        assert (expected, largest <= MAX_LINES) == (1_000_000, True)
+        assert (expected, largest <= MAX_LINES) == (lines, True)
 
     @pytest.mark.parametrize(
         "row",

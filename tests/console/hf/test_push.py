@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from models_app.core.clock import now
-from models_app.datasets.models import DatasetVersion
 from models_app.jobs.services import job_cancel
 from models_app.registry.models import Draft, Model, ModelVersion
 from models_app.registry.services import run_begin, version_register
@@ -21,58 +20,6 @@ from tests.factories.access import ApiTokenFactory
 from tests.workers.conftest import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture(params=HUB_GENERATIONS)
-def generation(request, client_of, ben):
-    return client_of(ben, path=client_path(request.param))
-
-
-class TestPushToHub:
-    def test_model_and_tokenizer_become_versions(self, generation, worker, team, tmp_path):
-        laid(tmp_path / "tiny", tiny_model(tmp_path / "made"))
-        found = generation.run(
-            """
-            import json, sys
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-            model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
-            tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
-            model.push_to_hub("research/tiny")
-            tokenizer.push_to_hub("research/tiny")
-            again = AutoModelForCausalLM.from_pretrained("research/tiny", revision="v1")
-            ids = AutoTokenizer.from_pretrained("research/tiny")("a b", return_tensors="pt")
-            same = all((a == b).all() for a, b in zip(model.parameters(), again.parameters()))
-            print(json.dumps([bool(same), ids.input_ids.tolist()]))
-            """,
-            str(tmp_path / "tiny"),
-        )
-
-        assert found == [True, [[1, 2]]]
-        versions = Model.objects.get(team=team, name="tiny").versions.all()
-        assert [version.number for version in versions] == [1]
-        assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(versions[0].manifest)
-
-    def test_a_dataset_is_imported_with_its_splits(self, generation, worker, team):
-        if "hub-2.4" not in generation.path and "CHAOS" not in os.environ:
-            pytest.skip("older generations take half a minute: run `make proofs`")
-        found = generation.run(
-            """
-            import json, os
-            os.environ["HF_HUB_DISABLE_XET"] = "1"
-            from datasets import Dataset, DatasetDict, load_dataset
-            def rows(*texts):
-                return Dataset.from_dict({"text": list(texts), "mood": ["sad"] * len(texts)})
-            made = DatasetDict({"train": rows("one", "two"), "validation": rows("three")})
-            made.push_to_hub("research/songs")
-            again = load_dataset("research/songs", revision="v1")
-            print(json.dumps({name: list(part["text"]) for name, part in again.items()}))
-            """
-        )
-
-        assert found == {"train": ["one", "two"], "validation": ["three"]}
-        version = DatasetVersion.objects.get(dataset__team=team, dataset__name="songs")
-        assert version.state == "ready"
-        assert all(file["name"].endswith(".parquet") for file in version.source["files"])
 
 
 class TestUploads:
