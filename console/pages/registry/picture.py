@@ -40,6 +40,12 @@ class Box:
     here: bool = False
     width: int = WIDTH
 
+    def __post_init__(self) -> None:
+        self.title, self.sub = (
+            _short(self.title, self.width // 7),
+            _short(self.sub, self.width // 6),
+        )
+
     @property
     def text_x(self) -> float:
         return self.x + 12
@@ -73,7 +79,7 @@ def picture(graph: Graph, *, unfold: bool = False) -> dict[str, Any]:
     pairs = {(place[start], place[end]) for start, end in graph.edges}
     return {
         "boxes": list(boxes.values()),
-        "lines": [_line(boxes[a], boxes[b]) for a, b in sorted(pairs) if a != b],
+        "lines": [line(boxes[a], boxes[b]) for a, b in sorted(pairs) if a != b],
         "width": 2 * EDGE + len(columns) * (WIDTH + GAP_X) - GAP_X,
         "height": round(height),
         "folded": folded,
@@ -127,8 +133,8 @@ def _box(graph: Graph, node: Node) -> Box:
     if "state" in node.facts:
         words.append(str(look_of(node.facts["state"], node.kind).label))
     return Box(
-        title=_short(node.title, 26),
-        sub=_short(" · ".join(words), 32),
+        title=node.title,
+        sub=" · ".join(words),
         href="" if here else node_href(node),
         here=here,
     )
@@ -159,8 +165,9 @@ def node_href(node: Node) -> str:
     return found or f"{reverse('lineage')}?{urlencode({'node': node.id})}"
 
 
-def _line(start: Box, end: Box) -> str:
-    x1, x2 = start.x + WIDTH, end.x
+def line(start: Box, end: Box) -> str:
+    """The path from one box to another, for an SVG."""
+    x1, x2 = start.x + start.width, end.x
     bend = (x1 + x2) / 2
     y1, y2 = start.middle, end.middle
     return f"M{x1:g} {y1:g} C{bend:g} {y1:g} {bend:g} {y2:g} {x2:g} {y2:g}"
