@@ -37,7 +37,7 @@ worker: env-worker
 	@exec $(PY) manage.py worker
 
 test: env-dev
-	@exec $(PY) manage.py services --temporary -- $(PY) -m pytest $(if $(ARGS),$(ARGS),-n 3 --dist loadfile)
+	@exec $(PY) manage.py services --temporary -- $(PY) -m pytest $(if $(ARGS),$(ARGS),-n 3 --dist loadfile --no-loadscope-reorder)
 
 chaos: env-dev
 	@$(NOWHERE) $(PY) -m tests.chaos --seeds $(or $(SEEDS),20) --first $(or $(FIRST),1) \

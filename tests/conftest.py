@@ -11,6 +11,12 @@ from tests.factories.access import ApiTokenFactory, MembershipFactory, TeamFacto
 from tests.s3.server import S3Server, use_bucket
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with long tests first, so that at the end no process works alone."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(autouse=True)
 def source_language():
     """A test in which somebody reads Chinese leaves no language behind for the next one."""

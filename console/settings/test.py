@@ -12,7 +12,11 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         (root, int(base)) if base.isdecimal() else (os.environ["REDIS_URL"].rstrip("/"), 0)
     )
     os.environ["REDIS_URL"] = f"{redis}/{number + 4 * (int(worker.removeprefix('gw')) + 1)}"
-os.environ.setdefault("SLIPWAY_DATA_DIR", tempfile.mkdtemp(prefix="slipway-test-"))
+if "SLIPWAY_DATA_DIR" not in os.environ:
+    os.environ["SLIPWAY_DATA_DIR"] = tempfile.mkdtemp(prefix="slipway-test-")
+if worker and Path(os.environ["SLIPWAY_DATA_DIR"]).name != worker:
+    # And a store of its own: what one test puts there is not what another one leaves behind.
+    os.environ["SLIPWAY_DATA_DIR"] = str(Path(os.environ["SLIPWAY_DATA_DIR"]) / worker)
 
 from console.settings.web import *  # noqa: F403
 from console.settings.web import DATA_DIR, DATABASES, STORAGES
