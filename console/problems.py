@@ -83,10 +83,12 @@ def _translate(error: Exception) -> dict[str, Any] | None:
             errors=errors,
         )
     if isinstance(error, exceptions.APIException):
+        title = str(error.default_detail)
         return problem(
             status=error.status_code,
             code=str(error.default_code),
-            title=str(error.default_detail),
+            # Some are a sentence with a place for the method or the media type.
+            title=str(error.detail) if "{" in title else title,
             detail=str(error.detail),
         )
     if isinstance(error, OperationalError | InterfaceError):

@@ -11,7 +11,7 @@ from console.pages.states import look_of
 from models_app.registry.models import ModelVersion
 
 #: Left edge and width of the four columns, distance of two boxes in one.
-COLUMNS = ((10, 190), (250, 170), (470, 170), (700, 190))
+COLUMNS = ((2, 150), (180, 118), (326, 150), (504, 154))
 STEP = 66
 
 
