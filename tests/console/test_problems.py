@@ -24,3 +24,9 @@ def test_a_database_that_is_away_is_told_as_a_wait_not_as_an_error(team, ben, ap
 
     assert (answer.status_code, answer.json()["code"]) == (503, "database_away")
     assert answer["Retry-After"] == "5"
+
+
+def test_a_method_that_is_not_there_is_named_in_the_title(ben, api_for):
+    said = api_for(ben).delete("/api/v1/jobs").json()
+
+    assert (said["status"], said["title"]) == (405, 'Method "DELETE" not allowed.')
