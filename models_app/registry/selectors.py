@@ -47,9 +47,8 @@ def model_list(*, actor: Actor, team: str = "", name: str = "", stage: str = "")
 
 
 def model_get(*, actor: Actor, model_id: int) -> Model:
-    """One model with its aliases, or NotFound."""
-    rows = Model.objects.select_related("team", "created_by")
-    return rows.prefetch_related(ALIASES).get_visible(actor, pk=model_id)
+    """One model, or NotFound."""
+    return Model.objects.select_related("team", "created_by").get_visible(actor, pk=model_id)
 
 
 def model_alone(*, actor: Actor, model_id: int) -> Model:

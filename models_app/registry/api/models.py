@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import prefetch_related_objects
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +19,7 @@ from models_app.core.teams import team_named
 from models_app.core.validation import parse
 from models_app.registry import selectors
 from models_app.registry.models import Model
+from models_app.registry.selectors import ALIASES
 from models_app.registry.services import model_create, model_describe
 
 
@@ -53,6 +55,8 @@ class ModelOutput(serializers.ModelSerializer[Model]):
         ]  # fmt: skip
 
     def get_aliases(self, row: Model) -> dict[str, int]:
+        # Of a list they are there already; of one model they come now, in one query.
+        prefetch_related_objects([row], ALIASES)
         return {alias.name: alias.version.number for alias in row.aliases.all()}
 
     def get_url(self, row: Model) -> str:
