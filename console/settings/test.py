@@ -14,8 +14,9 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["REDIS_URL"] = f"{redis}/{number + 4 * (int(worker.removeprefix('gw')) + 1)}"
 if "SLIPWAY_DATA_DIR" not in os.environ:
     os.environ["SLIPWAY_DATA_DIR"] = tempfile.mkdtemp(prefix="slipway-test-")
-if worker and Path(os.environ["SLIPWAY_DATA_DIR"]).name != worker:
+if worker and os.environ.get("TEST_STORE") != worker:
     # And a store of its own: what one test puts there is not what another one leaves behind.
+    os.environ["TEST_STORE"] = worker  # processes that it starts take the folder they are told
     os.environ["SLIPWAY_DATA_DIR"] = str(Path(os.environ["SLIPWAY_DATA_DIR"]) / worker)
 
 from console.settings.web import *  # noqa: F403
