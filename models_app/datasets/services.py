@@ -28,6 +28,7 @@ from models_app.datasets.importing import (
 from models_app.datasets.models import Dataset, DatasetVersion
 from models_app.datasets.states import ALLOWED, VersionState
 from models_app.events.publish import publish_on_commit
+from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_submit
 from models_app.storage.uploads import uploads_known, uploads_use
@@ -216,12 +217,9 @@ def _version_start(
     rerun_of: Job | None = None,
 ) -> DatasetVersion:
     """The pending row and the job that fills it, in one transaction."""
-    if idempotency_key:
-        earlier = DatasetVersion.objects.filter(
-            produced_by__team_id=dataset.team_id, produced_by__idempotency_key=idempotency_key
-        ).first()
-        if earlier is not None:
-            return earlier
+    earlier = job_with_key(team=dataset.team_id, key=idempotency_key, kind="dataset_import")
+    if earlier is not None:
+        return DatasetVersion.objects.get(produced_by=earlier)
     options = options or ImportOptions()
     # The lock puts writers of one dataset into a line, so that numbers have no gap.
     Dataset.objects.select_for_update().get(pk=dataset.pk)

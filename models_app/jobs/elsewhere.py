@@ -19,6 +19,7 @@ from models_app.core.errors import FieldError, StaleEpoch, WrongState
 from models_app.core.names import clean_title, one_of
 from models_app.events.publish import publish_on_commit
 from models_app.jobs.attempts import job_fail, job_finish, job_stopped, lock_held
+from models_app.jobs.idempotency import job_with_key, key_clean
 from models_app.jobs.kind import kind_of
 from models_app.jobs.metrics import metrics_append
 from models_app.jobs.models import Job
@@ -60,7 +61,7 @@ def job_begin_elsewhere(
         max_attempts=1,
         started_at=now(),
         lease_until=now() + LEASE,
-        idempotency_key=idempotency_key,
+        idempotency_key=key_clean(idempotency_key),
     )
     kind_of(job)
     earlier = _insert(job)
@@ -76,14 +77,15 @@ def _insert(job: Job) -> Job | None:
     if job.idempotency_key is None:
         job.save(force_insert=True)
         return None
-    rows = Job.objects.filter(team=job.team, idempotency_key=job.idempotency_key)
-    earlier = rows.first()
+    asked: dict[str, Any] = {"team": job.team, "key": job.idempotency_key, "kind": job.kind}
+    earlier = job_with_key(**asked)
     if earlier is None:
         try:
             with transaction.atomic():
                 job.save(force_insert=True)
         except IntegrityError:
-            earlier = rows.get()  # two requests with the same key at once: the other one won
+            # Two requests with the same key at once: the other one won.
+            earlier = job_with_key(**asked)
     return earlier
 
 

@@ -15,6 +15,7 @@ from models_app.core.permission import require
 from models_app.core.states import advance
 from models_app.core.validation import parse
 from models_app.jobs.attempts import job_stopped
+from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.inputs import inputs_recorded
 from models_app.jobs.kind import job_kinds, kind_of
 from models_app.jobs.models import Job
@@ -45,16 +46,17 @@ def job_submit(
 ) -> Job:
     """Validate, store and announce a job; the go signal follows the commit.
 
-    The same `idempotency_key` in the same team returns the job that exists. Raises InvalidInput
-    with the path of each wrong field, also for resources that no node of the pool has.
+    The same `idempotency_key` in the same team returns the job that exists, and is a Conflict with
+    another kind or other parameters. Raises InvalidInput with the path of each wrong field, also
+    for resources that no node of the pool has.
     """
     require(actor, "jobs.submit_job", team)
-    if idempotency_key:
-        earlier = Job.objects.filter(team=team, idempotency_key=idempotency_key).first()
-        if earlier:
-            return earlier
     job_kind = job_kinds.get(kind)
     checked = parse(job_kind.Params, params, prefix="params")
+    digest = digest_json(checked.model_dump(mode="json"))
+    earlier = job_with_key(team=team, key=idempotency_key, kind=kind, params_digest=digest)
+    if earlier is not None:
+        return earlier
     job_kind.check(checked, actor=actor, team=team)
     check_priority(actor, team, priority)
     home = pool_for(team=team, name=pool)
@@ -67,12 +69,12 @@ def job_submit(
         kind=kind,
         title=clean_title(title or job_kind.title(checked)),
         params=checked.model_dump(mode="json"),
-        params_digest=digest_json(checked.model_dump(mode="json")),
+        params_digest=digest,
         inputs=inputs_recorded(job_kind, checked),
         priority=priority,
         max_attempts=job_kind.max_attempts,
         timeout_s=timeout_s,
-        idempotency_key=idempotency_key,
+        idempotency_key=idempotency_key or None,
         rerun_of=rerun_of,
         state=JobState.PENDING,
     )
@@ -105,7 +107,11 @@ def _insert(job: Job) -> Job:
             return job
     except IntegrityError:
         # Two requests with the same key at once: the other one won.
-        return Job.objects.get(team=job.team, idempotency_key=job.idempotency_key)
+        earlier = job_with_key(
+            team=job.team, key=job.idempotency_key, kind=job.kind, params_digest=job.params_digest
+        )
+        assert earlier is not None
+        return earlier
 
 
 @transaction.atomic

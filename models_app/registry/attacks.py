@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 from models_app.core.clock import now
 from models_app.core.errors import FieldError
 from models_app.core.models import TeamQuerySet
+from models_app.core.states import state_word
 from models_app.datasets.models import DatasetVersion
 from models_app.datasets.states import VersionState as DatasetState
 from models_app.registry.formats import format_check, is_adapter
@@ -118,7 +119,8 @@ def attack_check(version: "ModelVersion", field: str = "version") -> None:
     """
     if version.state != VersionState.READY:
         said = _("%(version)s is not ready: %(state)s.")
-        raise FieldError(field, said % {"version": version, "state": version.state})
+        words = {"version": version, "state": state_word(version, version.state)}
+        raise FieldError(field, said % words)
     if version.model.family not in SPEAKING:
         said = _(
             "%(version)s is of the family %(family)s, which generates no text, so it cannot be"

@@ -2,7 +2,6 @@
 
 import io
 import re
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
@@ -84,12 +83,15 @@ class ImportFolder:
     commit: str = ""
 
 
-def check_source(source: Source) -> None:
-    """FieldError where it cannot work; nothing is asked over the network."""
+def check_source(source: Source) -> bool:
+    """FieldError where it cannot work; nothing is asked over the network.
+
+    True for a bundle, which names its own base; a packed one is found to be one later.
+    """
     if isinstance(source, PathSource):
-        import_folder(source.path, source.revision)
-        _check_bundle(source, "path")
-    elif isinstance(source, HubSource):
+        root = import_folder(source.path, source.revision).root
+        return _is_bundle(source, "path", root.open("rb") if root.is_file() else None)
+    if isinstance(source, HubSource):
         check_hub(source.url)
         if not _REPO.fullmatch(source.repo) or ".." in source.repo:
             raise FieldError("repo", _("Name the model as the hub does: team/model."))
@@ -100,43 +102,28 @@ def check_source(source: Source) -> None:
             raise FieldError("token", _("A token is one line without spaces."))
     elif isinstance(source, UploadSource):
         _check_upload(source.files)
-        _check_bundle(source, "files")
+        return _is_bundle(source, "files", blob_reader(source.files[0]["sha256"]))
+    return False
 
 
-def is_bundle(source: Source) -> bool:
-    """Whether it is a bundle that names its own base; a packed one is found to be one later."""
-    with closing(_archive(source)) as stream:
-        return manifest_peek(stream) is not None
-
-
-def _check_bundle(source: Source, field: str) -> None:
-    """A bundle whose list is unusable is refused before a version exists."""
-    try:
-        found = is_bundle(source)
-    except BundleRefused as error:
-        raise FieldError(field, error.sentence(), code=error.rule) from None
-    if not found and _is_called_bundle(source):
-        refused = BundleRefused("bundle.manifest", str(_("It is not its first entry.")))
-        raise FieldError(field, refused.sentence(), code=refused.rule)
+def _is_bundle(source: PathSource | UploadSource, field: str, archive: BinaryIO | None) -> bool:
+    """Whether the archive begins as a bundle. One whose list is unusable is refused: FieldError."""
+    with archive or io.BytesIO() as stream:
+        try:
+            found = manifest_peek(stream) is not None
+            if not found and _is_called_bundle(source):
+                raise BundleRefused("bundle.manifest", str(_("It is not its first entry.")))
+        except BundleRefused as error:
+            raise FieldError(field, error.sentence(), code=error.rule) from None
     if found and source.leave_out:
         raise FieldError("leave_out", _("A bundle is imported whole: leave this empty."))
+    return found
 
 
-def _is_called_bundle(source: Source) -> bool:
+def _is_called_bundle(source: PathSource | UploadSource) -> bool:
     if isinstance(source, UploadSource):
         return str(source.files[0]["name"]).endswith(SUFFIX)
-    return isinstance(source, PathSource) and source.path.strip().endswith(SUFFIX)
-
-
-def _archive(source: Source) -> BinaryIO:
-    """The archive of a source from its beginning; empty where there is none."""
-    if isinstance(source, UploadSource):
-        return blob_reader(source.files[0]["sha256"])
-    if isinstance(source, PathSource):
-        place = import_folder(source.path, source.revision).root
-        if place.is_file():
-            return place.open("rb")
-    return io.BytesIO()
+    return source.path.strip().endswith(SUFFIX)
 
 
 def _check_upload(files: list[dict[str, Any]]) -> None:

@@ -7,11 +7,13 @@ import pytest
 
 from models_app.deployments.models import Deployment
 from models_app.registry.models import ModelVersion
+from models_app.registry.services import drill_start
 from tests.browser.conftest import overflow
 from tests.browser.looks import in_looks
 from tests.factories.deployments import deployment_of, ready_version, revision_of, settle
 from tests.fakes.jobs import run_job
 from tests.models_app.registry.conftest import data, evaluated, model, trained, version
+from tests.models_app.registry.test_attacks import attacked
 
 
 def test_a_training_is_estimated_and_started(page, sign_in, ana, data, screenshot):
@@ -71,8 +73,13 @@ def test_a_version_turns_ready_without_a_reload(page, sign_in, ana, trained, dat
 
 
 @in_looks
-def test_pages_fit(new_page, sign_in, ana, version, evaluated, screenshot, theme, phone, language):
+def test_pages_fit(
+    new_page, sign_in, ana, team, version, evaluated, attacked, violations, screenshot,
+    theme, phone, language,
+):  # fmt: skip
     evaluation = evaluated(version)
+    attacked()
+    drill_start(team=team)
     page = sign_in(new_page(phone=phone, theme=theme, language=language), ana)
     one = "/models/research/poet/"
     paths = {
@@ -80,10 +87,11 @@ def test_pages_fit(new_page, sign_in, ana, version, evaluated, screenshot, theme
         "provenance": f"{one}versions/1/?tab=provenance", "training": "/training/new/",
         "files": f"{one}versions/1/?tab=files", "evaluation": f"/evaluations/{evaluation.pk}/",
         "evaluate": "/evaluations/new/", "new": "/models/new/",
+        "evaluations": f"{one}versions/1/?tab=evaluations", "drills": "/models/drills/",
     }  # fmt: skip
     for name, path in paths.items():
         assert page.open(path).status == 200
-        assert page.evaluate("document.documentElement.scrollWidth <= screen.width"), name
+        assert [*overflow(page), *violations(page)] == [], name
         screenshot(page, f"{name}-{theme}-{'phone' if phone else 'wide'}")
 
 

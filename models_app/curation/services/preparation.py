@@ -18,6 +18,7 @@ from models_app.core.validation import parse
 from models_app.datasets.models import Dataset, DatasetVersion
 from models_app.datasets.states import VersionState
 from models_app.events.publish import publish_on_commit
+from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_submit
 from models_app.registry.models import ModelVersion
@@ -47,12 +48,9 @@ def dataset_prepare(
     home = dataset or parent.dataset
     require(actor, "datasets.change_dataset", parent)
     require(actor, "datasets.change_dataset", home)
-    if idempotency_key:
-        earlier = DatasetVersion.objects.select_related("dataset__team").filter(
-            produced_by__team_id=home.team_id, produced_by__idempotency_key=idempotency_key
-        )
-        if (found := earlier.first()) is not None:
-            return found
+    earlier = job_with_key(team=home.team_id, key=idempotency_key, kind="dataset_prepare")
+    if earlier is not None:
+        return DatasetVersion.objects.select_related("dataset__team").get(produced_by=earlier)
     checked = _checked(actor, parent, spec, prefix)
     if home.team_id != parent.team_id:
         raise FieldError("dataset", _("Choose a dataset of the same team."))

@@ -4,6 +4,7 @@ import secrets
 from typing import Any
 
 from django.db import transaction
+from django.utils.crypto import salted_hmac
 
 from models_app.audit.services import audit_record
 from models_app.core.actor import SYSTEM, Actor
@@ -13,6 +14,8 @@ from models_app.jobs.services import job_submit
 from models_app.registry.attacks import AttackRun
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.models import announce
+
+SALT = "slipway.attack.seed"
 
 
 @transaction.atomic
@@ -28,16 +31,20 @@ def attack_start(
 ) -> Job:
     """Submit the attack suite against `version`; the job kind checks that it can be asked.
 
-    Without a `seed` one is drawn, so that the secret words of no two runs are the same.
+    Without a `seed` one is drawn, so that the secret words of no two runs are the same; a repeated
+    request (same `idempotency_key`) draws the same one.
     """
     require(actor, "registry.evaluate_version", version)
+    if seed is None:
+        drawn = salted_hmac(SALT, idempotency_key or secrets.token_hex(16), algorithm="sha256")
+        seed = int.from_bytes(drawn.digest()[:4]) >> 1
     return job_submit(
         actor=actor,
         team=version.model.team,
         kind="attack",
         params={
             "version": version.pk,
-            "seed": secrets.randbelow(1 << 31) if seed is None else seed,
+            "seed": seed,
             "tokens": tokens,
             "rows": rows,
             "threads": threads,

@@ -15,6 +15,7 @@ from models_app.core.permission import can_see, require
 from models_app.core.states import advance, state_word
 from models_app.datasets.models import DatasetVersion
 from models_app.datasets.states import VersionState as DatasetState
+from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_submit
 from models_app.registry.formats import Target, format_check, is_adapter, target_get
@@ -53,8 +54,9 @@ def conversion_start(
     base's model.
     """
     require(actor, "registry.convert_version", version)
-    if idempotency_key and (earlier := _earlier(version.model.team, idempotency_key)):
-        return earlier
+    earlier = job_with_key(team=version.model.team, key=idempotency_key, kind="convert")
+    if earlier is not None:
+        return Conversion.objects.select_related("output__model", "source__model").get(job=earlier)
     target = target_get(format)
     chosen = target.precision(precision)
     home = _check_source(version, target)
@@ -141,11 +143,6 @@ def conversion_fail(*, conversion_id: int, job: Job) -> None:
 def _locked(conversion_id: int) -> Conversion:
     rows = Conversion.objects.select_for_update(of=("self",))
     return rows.select_related("output__model").get(pk=conversion_id)
-
-
-def _earlier(team: Any, key: str) -> Conversion | None:
-    rows = Conversion.objects.select_related("output__model", "source__model")
-    return rows.filter(job__team=team, job__idempotency_key=key).first()
 
 
 def _check_source(version: ModelVersion, target: Target) -> Model:

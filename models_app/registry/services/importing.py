@@ -14,10 +14,11 @@ from models_app.core.names import clean_text
 from models_app.core.permission import can_see, require
 from models_app.core.sealing import seal
 from models_app.core.states import state_word
+from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_submit
 from models_app.registry.bundles.manifest import manifest_read
-from models_app.registry.importing import HubSource, Source, check_source, is_bundle
+from models_app.registry.importing import HubSource, Source, check_source
 from models_app.registry.models import ImportToken, Model, ModelVersion
 from models_app.registry.services.bundles import bundle_base, origin_record
 from models_app.registry.services.filling import version_awaited
@@ -52,12 +53,10 @@ def version_import(
     files: WrongState, or Conflict where another import brings them already.
     """
     require(actor, "registry.add_version", model)
-    if idempotency_key:
-        earlier = _earlier(model.team_id, idempotency_key)
-        if earlier is not None:
-            return earlier
-    check_source(source)
-    _check_base(actor, model, base_version, bundle=is_bundle(source))
+    earlier = _earlier(model.team_id, idempotency_key)
+    if earlier is not None:
+        return earlier
+    _check_base(actor, model, base_version, bundle=check_source(source))
     # The lock puts writers of one model into a line, so that numbers have no gap.
     Model.objects.select_for_update().get(pk=model.pk)
     if version is None:
@@ -104,11 +103,10 @@ def model_create_imported(
     idempotency_key: str | None = None,
 ) -> ModelVersion:
     """A new model with its first version on the way: both or none."""
-    if idempotency_key:
-        require(actor, "registry.add_version", team)
-        earlier = _earlier(team.pk, idempotency_key)
-        if earlier is not None:
-            return earlier
+    require(actor, "registry.add_version", team)
+    earlier = _earlier(team.pk, idempotency_key)
+    if earlier is not None:
+        return earlier
     model = model_create(actor=actor, team=team, name=name, description=description)
     return version_import(
         actor=actor, model=model, source=source, base_version=base_version, notes=notes,
@@ -163,13 +161,12 @@ def version_import_fail(*, version_id: int, job: Job) -> None:
     ImportToken.objects.filter(version_id=version_id).delete()
 
 
-def _earlier(team_id: int, key: str) -> ModelVersion | None:
+def _earlier(team_id: int, key: str | None) -> ModelVersion | None:
+    job = job_with_key(team=team_id, key=key, kind="model_import")
+    if job is None:
+        return None
     rows = ModelVersion.objects.select_related("model__team")
-    made = rows.filter(produced_by__team_id=team_id, produced_by__idempotency_key=key).first()
-    if made is not None:
-        return made
-    job = Job.objects.filter(team=team_id, idempotency_key=key, kind="model_import").first()
-    return rows.filter(pk=job.params["model_version"]).first() if job else None
+    return rows.get(pk=job.params["model_version"])
 
 
 def _check_open(version: ModelVersion, job: Job) -> None:

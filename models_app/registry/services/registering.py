@@ -15,12 +15,10 @@ from models_app.core.names import clean_text
 from models_app.core.permission import require
 from models_app.core.states import state_word
 from models_app.jobs.elsewhere import is_elsewhere
+from models_app.jobs.idempotency import KEY, key_clean
 from models_app.jobs.states import TERMINAL, JobState
 from models_app.registry.models import Model, ModelVersion, TrainingRun
 from models_app.registry.services.models import announce
-
-#: The most characters of an Idempotency-Key.
-LONGEST_KEY = 200
 
 
 @transaction.atomic
@@ -43,7 +41,7 @@ def version_register(
         said = _("Choose a run of the same team that works elsewhere.")
         raise FieldError("run", said)
     notes = clean_text(notes, "notes")
-    key, asked = _clean_key(idempotency_key), {"run": run.pk, "notes": notes}
+    key, asked = key_clean(idempotency_key), {"run": run.pk, "notes": notes}
     # The lock puts writers of one model into a line, so that numbers have no gap.
     Model.objects.select_for_update(no_key=True).values("pk").get(pk=model.pk)
     earlier = model.versions.filter(request_key=key).first() if key else None
@@ -67,20 +65,11 @@ def version_register(
     return version
 
 
-def _clean_key(key: str | None) -> str | None:
-    if not key:
-        return None
-    if len(key) > LONGEST_KEY or not key.isprintable():
-        said = _("Use a printable key of at most %(most)s characters.")
-        raise FieldError("Idempotency-Key", said % {"most": LONGEST_KEY})
-    return key
-
-
 def _same(earlier: ModelVersion, asked: Mapping[str, Any]) -> ModelVersion:
     """The version that the key made before, if exactly this was asked then."""
     if earlier.request_digest != digest_json(asked):
         said = _(
             "This key has made %(version)s with other values. Use a new key for a new version."
         )
-        raise Conflict(said % {"version": earlier}, field="Idempotency-Key", version=earlier.number)
+        raise Conflict(said % {"version": earlier}, field=KEY, version=earlier.number)
     return earlier

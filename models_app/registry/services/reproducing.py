@@ -10,6 +10,7 @@ from models_app.audit.services import audit_record
 from models_app.core.actor import SYSTEM, Actor
 from models_app.core.errors import WrongState
 from models_app.core.permission import require
+from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.models import Job, JobAttempt
 from models_app.jobs.services import job_submit
 from models_app.registry.environments import environment_diff, environment_of_nodes
@@ -42,10 +43,9 @@ def reproduction_start(
     """
     require(actor, "registry.reproduce_version", version)
     team = version.model.team
-    if idempotency_key:
-        rows = Reproduction.objects.filter(job__team=team, job__idempotency_key=idempotency_key)
-        if (earlier := rows.first()) is not None:
-            return earlier
+    earlier = job_with_key(team=team, key=idempotency_key, kind="reproduce")
+    if earlier is not None:
+        return Reproduction.objects.get(job=earlier)
     job = version.produced_by
     if job is None or version.config_revision is None or version.dataset_version is None:
         said = _("%(version)s was not trained here, so there is no record to rebuild it from.")

@@ -19,6 +19,7 @@ from models_app.core.permission import can_see, require
 from models_app.core.states import advance
 from models_app.core.validation import parse
 from models_app.datasets.models import DatasetVersion
+from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.metrics import metrics_conclude
 from models_app.jobs.models import Job, JobAttempt
 from models_app.jobs.services import job_submit
@@ -61,10 +62,9 @@ def training_start(
     require(actor, "registry.add_version", team)
     if model.team_id != team.pk:
         raise FieldError("model", _("Choose a model of the same team."))
-    if idempotency_key:
-        earlier = _earlier(team, idempotency_key)
-        if earlier is not None:
-            return earlier
+    earlier = job_with_key(team=team, key=idempotency_key, kind="train")
+    if earlier is not None:
+        return ModelVersion.objects.select_related("model").get(produced_by=earlier)
     plan = training_plan(
         actor=actor, team=team, dataset_version=dataset_version, spec=spec,
         base_version=base_version,
@@ -212,8 +212,3 @@ def _settings(
 def _is_exactly(actor: Actor, team: Any, revision: ConfigRevision, spec: TrainingSpec) -> bool:
     mine = can_see(actor, revision) and revision.config.team_id == team.pk
     return mine and revision.config.kind == "training" and revision.spec == spec.plain()
-
-
-def _earlier(team: Any, key: str) -> ModelVersion | None:
-    rows = ModelVersion.objects.select_related("model")
-    return rows.filter(produced_by__team=team, produced_by__idempotency_key=key).first()

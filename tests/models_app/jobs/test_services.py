@@ -3,7 +3,7 @@
 import pytest
 
 from models_app.audit.models import AuditEvent
-from models_app.core.errors import InvalidInput, NotFound, PermissionDenied, WrongState
+from models_app.core.errors import Conflict, InvalidInput, NotFound, PermissionDenied, WrongState
 from models_app.jobs.control import job_set_priority
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_cancel, job_rerun, job_submit
@@ -37,6 +37,25 @@ class TestJobSubmit:
 
         assert submitted(team, actor=ben, idempotency_key="k").pk == first.pk
         assert Job.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        "other", [{"params": {"steps": 7}}, {"kind": "ping", "params": {"text": "a"}}]
+    )
+    def test_the_same_key_for_another_job_is_a_conflict(self, ben, team, other):
+        first = submitted(team, actor=ben, idempotency_key="k")
+
+        with pytest.raises(Conflict, match="Use a new key") as caught:
+            submitted(team, actor=ben, idempotency_key="k", **other)
+
+        assert caught.value.extra == {"field": "Idempotency-Key", "job": first.pk}
+        assert Job.objects.count() == 1
+
+    @pytest.mark.parametrize("key", ["x" * 201, "a\nb"])
+    def test_a_key_that_cannot_be_kept_is_named(self, ben, team, key):
+        with pytest.raises(InvalidInput) as caught:
+            submitted(team, actor=ben, idempotency_key=key)
+
+        assert list(caught.value.errors) == ["Idempotency-Key"]
 
     def test_is_refused_to_a_viewer_and_hidden_from_an_outsider(self, eve, cai, team):
         with pytest.raises(PermissionDenied):

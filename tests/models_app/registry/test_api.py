@@ -7,6 +7,7 @@ import pytest
 from models_app.jobs.models import Job
 from models_app.registry.models import ModelVersion
 from tests.factories.deployments import serving
+from tests.factories.jobs import submitted
 from tests.factories.nodes import pool_of, ready_node
 from tests.fakes.jobs import run_job
 from tests.workers.jobs.test_train import TINY
@@ -68,6 +69,15 @@ class TestTrainings:
         assert first["Location"] == f"{V1}/model-versions/{first.json()['id']}"
         assert first.json()["state"] == "pending"
         assert Job.objects.filter(kind="train").count() == 1
+
+    def test_a_key_of_another_kind_of_job_makes_nothing(self, ben, team, model, data, api_for):
+        earlier = submitted(team, idempotency_key="k1")
+        body = {"team": "research", "model": "poet", "dataset_version": data.pk, "config": TINY}
+
+        answer = api_for(ben).post(f"{V1}/training-runs", body, headers={"Idempotency-Key": "k1"})
+
+        assert (answer.status_code, answer.json()["job"]) == (409, earlier.pk)
+        assert not model.versions.exists()
 
     def test_run_where_they_are_told(self, ben, model, data, api_for):
         pool_of("fast", selector={"zone": "a"})

@@ -54,13 +54,15 @@ class TestApi:
         api, url = api_for(ben), f"{V1}/model-versions/{version.pk}/attacks"
 
         made = api.post(url, {"tokens": 32}, headers={"Idempotency-Key": "k"})
-        again = api.post(url, headers={"Idempotency-Key": "k"})
+        again = api.post(url, {"tokens": 32}, headers={"Idempotency-Key": "k"})
+        other = api.post(url, {"tokens": 64}, headers={"Idempotency-Key": "k"})
         run = attacked()
         listed = api.get(url).json()["results"]
         read = api.get(listed[0]["url"]).json()
 
         assert made.status_code == again.status_code == 202
-        assert made.json()["job"] == again.json()["job"]
+        assert made.json()["job"] == again.json()["job"] == other.json()["job"]
+        assert other.status_code == 409
         job = Job.objects.get(pk=made.json()["job"])
         assert (job.kind, job.params["tokens"], job.params["rows"]) == ("attack", 32, 20)
         assert [row["id"] for row in listed] == [run.pk]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ class Asked:
         """End the process that renders the template."""
         self._renderer.close()
 
-    @property
+    @cached_property
     def _ends(self) -> set[int]:
         found: set[Any] = {self.end}
         for source in (self._model.generation_config, self._model.config.get_text_config()):
