@@ -6,7 +6,7 @@ import io
 import os
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connections
@@ -81,19 +81,16 @@ class TestBlob:
 
     @pytest.mark.django_db(transaction=True)
     def test_many_may_put_the_same_at_once(self):
-        data, found = os.urandom(300_000), []
+        data = os.urandom(300_000)
 
-        def put():
+        def put(_turn):
             try:
-                found.append(blobs.blob_put(io.BytesIO(data)))
+                return blobs.blob_put(io.BytesIO(data))
             finally:
                 connections.close_all()
 
-        threads = [threading.Thread(target=put) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(put, range(8)))
 
         assert found == [(hashlib.sha256(data).hexdigest(), len(data))] * 8
         assert blobs.blob_open(found[0][0]).read() == data

@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import threading
+from functools import partial
 
 import pytest
 from django.db import connections
@@ -14,6 +15,7 @@ from models_app.core.reading import blob_reader
 from models_app.core.storage import s3_client, s3_upload
 from models_app.core.storage.errors import BlobMissing, StoreUnavailable
 from models_app.core.storage.partials import Partial
+from tests.s3.server import BUCKET
 
 pytestmark = pytest.mark.django_db
 BIG = os.urandom(5_300_000)
@@ -90,6 +92,19 @@ class TestPutting:
         digest = put(BIG)
 
         assert storage.home().size(digest) == len(BIG)
+
+    def test_takes_what_somebody_else_has_sent_when_it_is_refused(self, bucket, s3_server):
+        key = storage.home().key("blobs", sha(b"weights"))
+        other = partial(s3_server.client().put_object, Bucket=BUCKET, Key=key, Body=b"weights")
+        bucket.add("PUT", "blobs", "409", then=other)
+
+        assert put(b"weights") == sha(b"weights")
+
+    def test_says_so_when_it_is_refused_and_nobody_has_sent_it(self, bucket):
+        bucket.add("PUT", "blobs", "409")
+
+        with pytest.raises(StoreUnavailable, match="409"):
+            put(b"weights")
 
     @pytest.mark.django_db(transaction=True)
     def test_many_may_put_the_same_at_once(self, bucket, small_parts):
