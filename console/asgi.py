@@ -6,6 +6,7 @@ it out of this process.
 """
 
 import os
+from importlib import import_module
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "console.settings.web")
@@ -21,12 +22,16 @@ from console.hf.app import PREFIX as HF_PREFIX  # noqa: E402
 from console.hf.app import Hub  # noqa: E402
 from console.internal.app import PREFIX, Internal  # noqa: E402
 from console.live.routing import websocket_application  # noqa: E402
+from console.memory import startup_kept  # noqa: E402
 from console.one_hop import OneHopHandler, Receive, Scope, Send  # noqa: E402
 
 pages = OneHopHandler(settings.HTTP_THREADS)
 internal = Internal()
 hub = Hub()
 gateway = None if settings.SPLIT_GATEWAY else Gateway()
+
+import_module(settings.ROOT_URLCONF)  # else the first request loads the pages
+startup_kept()
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> Any:

@@ -11,8 +11,11 @@ django.setup(set_prefix=False)
 from console.gateway import errors  # noqa: E402
 from console.gateway.app import Gateway  # noqa: E402
 from console.gateway.http import HttpCall, Receive, Scope, Send  # noqa: E402
+from console.memory import startup_kept  # noqa: E402
 
 gateway = Gateway()
+
+startup_kept()
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:

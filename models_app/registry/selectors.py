@@ -71,16 +71,9 @@ def version_rows(
     stage: str = "",
 ) -> QuerySet[ModelVersion]:
     """Versions by themselves, newest first."""
+    given = {"model": model, "state": state, "model__team__slug": team, "stage": stage}
     rows: QuerySet[ModelVersion] = ModelVersion.objects.visible_to(actor)
-    if model is not None:
-        rows = rows.filter(model=model)
-    if state:
-        rows = rows.filter(state=state)
-    if team:
-        rows = rows.filter(model__team__slug=team)
-    if stage:
-        rows = rows.filter(stage=stage)
-    return rows.order_by("-id")
+    return rows.filter(**{name: value for name, value in given.items() if value}).order_by("-id")
 
 
 def with_aliases(rows: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:

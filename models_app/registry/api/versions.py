@@ -91,13 +91,17 @@ class ModelVersionOutput(RowSerializer[ModelVersion]):
 
 
 class ModelVersionRow(ModelVersionOutput):
-    """A version in a list: without its manifest, which may name thousands of files."""
+    """A version in a list: without its manifest, which may name thousands of files, and without
+    what takes another table to tell.
+    """
 
-    manifest = None  # type: ignore[assignment]
+    manifest = job_kind = None  # type: ignore[assignment]
     also = ("alias_names",)
 
     class Meta(ModelVersionOutput.Meta):
-        fields = [name for name in ModelVersionOutput.Meta.fields if name != "manifest"]
+        fields = [
+            name for name in ModelVersionOutput.Meta.fields if name not in ("manifest", "job_kind")
+        ]
 
     @classmethod
     def select(cls, rows: Any) -> Any:
