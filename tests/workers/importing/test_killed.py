@@ -1,5 +1,6 @@
 """A worker that imports is killed in the middle of a file: the next one takes only the rest."""
 
+import contextlib
 import json
 import os
 import threading
@@ -64,8 +65,7 @@ def test_it_goes_on_where_it_was(ana, team, tmp_path, settings, hub):
         version = version_import(actor=ana, model=model, source=source)
         assert hub.half.wait(60)
         parts = job_folder(version.produced_by_id) / "work" / "import" / "parts"
-        wait_for(lambda: sum(path.stat().st_size for path in parts.iterdir()) > 200_000,
-                 "bytes lie in the part")  # fmt: skip
+        wait_for_bytes(parts, 200_000)
         worker.kill()
         hub.go.set()
         worker.start()
@@ -79,7 +79,7 @@ def test_it_goes_on_where_it_was(ana, team, tmp_path, settings, hub):
         worker.stop()
 
     assert version.state == "ready", version.error
-    assert version.produced_by.epoch == 0 or version.produced_by.attempts.count() == 2
+    assert version.produced_by.attempts.count() == 2
     begins = [begin for name, begin, _token in hub.asked if name == "model.safetensors"]
     assert begins[0] == 0 and begins[1] > 200_000
     assert len([name for name, _b, _t in hub.asked if name == "tokenizer.json"]) == 1
@@ -105,7 +105,7 @@ def test_a_bundle_goes_on_with_the_file_in_which_it_was(
     try:
         version = version_import(actor=cai, model=theirs, source=PathSource(path="poet.tar"))
         folder = job_folder(version.produced_by_id) / "work" / "import"
-        _wait_for_half(folder / "parts")
+        wait_for_bytes(folder / "parts", 1 << 20)
         worker.kill()
         taken = (folder / "whole.jsonl").read_text().splitlines()
         assert 1 <= len(taken) < len(first.manifest)
@@ -127,11 +127,15 @@ def test_a_bundle_goes_on_with_the_file_in_which_it_was(
     assert not job_folder(version.produced_by_id).exists(), "temporary files are gone"
 
 
-def _wait_for_half(parts):
-    """Some of the weights lie in their part."""
+def wait_for_bytes(parts, least):
+    """More than so many bytes lie in files that are not whole yet."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if parts.is_dir() and sum(path.stat().st_size for path in parts.iterdir()) > 1 << 20:
+        found = 0
+        for path in parts.glob("*"):
+            with contextlib.suppress(FileNotFoundError):  # it has become whole at this moment
+                found += path.stat().st_size
+        if found > least:
             return
         time.sleep(0.002)
     raise AssertionError("no bytes came")
