@@ -262,7 +262,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["console.access.permissions.SignedIn"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["models_app.core.renderers.FastJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["models_app.core.parsers.StrictJSONParser"],
     # `format` is a parameter like any other: the lineage gives several.
     "URL_FORMAT_OVERRIDE": None,

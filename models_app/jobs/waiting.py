@@ -51,7 +51,7 @@ def refusals(*, job: Job) -> list[Refusal]:
 
 
 def _why_later(job: Job) -> str:
-    if job.run_after <= now():
+    if job.run_after <= now() or not _starts_later(job):
         return ""
     at = date_format(localtime(job.run_after), "H:i:s")
     if job.hold_until is not None:
@@ -60,6 +60,11 @@ def _why_later(job: Job) -> str:
             " Resume it to start it elsewhere at once."
         ) % {"node": job.node_name, "time": at}
     return _("It is tried again at %(time)s, after the last attempt failed.") % {"time": at}
+
+
+def _starts_later(job: Job) -> bool:
+    # Jobs are placed by the database's clock, which need not agree with ours.
+    return Job.objects.filter(pk=job.pk, run_after__gt=Now()).exists()
 
 
 def _why_no_room(job: Job, room: Room) -> str:

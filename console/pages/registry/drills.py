@@ -11,10 +11,11 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from models_app.core.errors import FieldError, InvalidInput
+from models_app.core.errors import InvalidInput
 from models_app.core.teams import team_named
 from models_app.registry.drill_selectors import drill_list, drill_plans
 from models_app.registry.services import drill_plan_set
+from models_app.registry.services.drilling import period_refused
 
 PERM = "registry.plan_drills"
 MOST_TOPICS = 50
@@ -64,5 +65,5 @@ def _days(text: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) < 9):
-        raise FieldError("days", _("Use a whole number from 0."))
+        raise period_refused()
     return int(text)

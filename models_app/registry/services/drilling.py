@@ -43,8 +43,7 @@ def drill_plan_set(*, actor: Actor, team: Any, is_on: bool, days: int | None = N
     """
     require(actor, "registry.plan_drills", team)
     if days is not None and not 1 <= days <= LONGEST_PERIOD:
-        said = _("Use a number from 1 to %(most)s.") % {"most": LONGEST_PERIOD}
-        raise FieldError("days", said)
+        raise period_refused()
     DrillPlan.objects.get_or_create(team=team)
     plan = DrillPlan.objects.select_for_update().get(team=team)
     before = {"is_on": plan.is_on, "days": plan.days}
@@ -55,6 +54,11 @@ def drill_plan_set(*, actor: Actor, team: Any, is_on: bool, days: int | None = N
     audit_record(actor=actor, action="drill.planned", obj=plan, changes=changes)
     _announce(plan.team_id)
     return plan
+
+
+def period_refused() -> FieldError:
+    """What is no number of days between drills."""
+    return FieldError("days", _("Use a number from 1 to %(most)s.") % {"most": LONGEST_PERIOD})
 
 
 def drills_due() -> list[Drill]:

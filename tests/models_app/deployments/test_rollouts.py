@@ -5,6 +5,7 @@ import threading
 
 import pytest
 from django.db import connections
+from django.db.models.functions import Now
 
 from models_app.audit.models import AuditEvent
 from models_app.core.clock import now
@@ -220,7 +221,7 @@ class TestRollOut:
         revision = revision_of(ana, deployment)
         reconcile_deployment(deployment.pk)
         for _ in range(HOPELESS_ATTEMPTS):
-            Job.objects.update(run_after=now())
+            Job.objects.update(run_after=Now())
             job = claim(live(deployment)[0])
             attempts.job_fail(
                 job=job, code="killed", message="SIGKILL", permanent=False, attempt={}
@@ -407,7 +408,7 @@ class TestKeepingUp:
         assert replica.state == ReplicaState.CRASHED
         assert routed(deployment) == []
         assert status(ana, deployment) == "out_of_service"
-        Job.objects.update(run_after=now())
+        Job.objects.update(run_after=Now())
         again = make_ready(replica)
         assert again.epoch == 2
         assert routed(deployment) == [replica.pk]

@@ -222,7 +222,7 @@ class TestPages:
         assert "No drill yet" in empty
         assert "Drills of Research are on." in said and "One version every 14 days." in said
         assert "Nothing to rebuild" in text and "Passed over poet v2" in text
-        assert "Use a whole number" in wrong
+        assert "Use a number from 1 to" in wrong
 
     def test_versions_say_when_they_were_proven(self, eve, proud, client_for):
         url = "/models/research/poet/versions/1/"
