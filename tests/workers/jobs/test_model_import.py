@@ -221,7 +221,8 @@ def zipped(files, **options):
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, **options) as archive:
         for name, data in files:
             # Without a time of its own: names of tests follow from the bytes.
-            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+            info = zipfile.ZipInfo(name) if isinstance(name, str) else name
+            archive.writestr(info, data, zipfile.ZIP_DEFLATED)
     return out.getvalue()
 
 
