@@ -1,6 +1,7 @@
 """What the kinds that train have in common: from the rows of a version to the files of a model."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,14 @@ from models_app.configs.services import revision_spec
 from models_app.core.blobs import tree_materialise, tree_verify
 from models_app.core.digests import canonical_json
 from models_app.jobs.kind import JobContext, JobFailed, JobStopped
+from models_app.registry.families import is_markov
 from models_app.registry.models import ModelVersion
+from workers.lm.compute.memory import read_shape
 
 #: Folders under the output of a training: the model, and what it was made with.
 MODEL, RECORD = "model", "record"
 ENVIRONMENT, CODE = "environment.json", "code.tar"
+_NOT_METRICS = {"output_dir", "files"}
 
 
 def training_inputs(version: ModelVersion, folder: Path) -> dict[str, Any]:
@@ -24,6 +28,7 @@ def training_inputs(version: ModelVersion, folder: Path) -> dict[str, Any]:
     if base is not None:
         tree_verify(base.manifest, tree_materialise(base.manifest, folder / "base"))
     return {
+        "family": version.model.family,
         "spec": revision_spec(version.config_revision).plain(),
         "train_files": _files(data / "train"),
         "validation_files": _files(data / "validation"),
@@ -46,12 +51,19 @@ def _start(version: ModelVersion, folder: Path) -> dict[str, str] | None:
     return {"path": str(folder / begun["name"]), "digest": begun["digest"]}
 
 
-def training_run(inputs: dict[str, Any], ctx: JobContext) -> Any:
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """Figures of a finished training and the facts of its model; the files lie in the folder."""
+
+    metrics: dict[str, Any]
+    facts: dict[str, Any]
+
+
+def training_run(inputs: dict[str, Any], ctx: JobContext) -> Trained:
     """Train in this process, into the output folder; the record of how lies beside the model.
 
-    Returns the figures. Raises JobFailed or JobStopped.
+    Raises JobFailed or JobStopped.
     """
-    from workers.lm.compute.threads import use_threads
     from workers.lm.errors import (
         CorruptCheckpoint,
         InvalidWork,
@@ -59,26 +71,10 @@ def training_run(inputs: dict[str, Any], ctx: JobContext) -> Any:
         TrainingDiverged,
         UnusableModel,
     )
-    from workers.lm.training.run import train
-    from workers.lm.training.spec import TrainSpec
 
+    run = _markov if is_markov(inputs["family"]) else _transformer
     try:
-        spec = TrainSpec.from_dict(inputs["spec"])
-        use_threads(spec.threads)
-        write_record(ctx)
-        return train(
-            spec,
-            inputs["train_files"],
-            inputs["validation_files"],
-            ctx.work_dir,
-            ctx.checkpoint_dir,
-            ctx.output_dir / MODEL,
-            ctx,  # type: ignore[arg-type]
-            base_dir=inputs["base_dir"],
-            resume_from=ctx.checkpoint_dir,
-            start=inputs["start"],
-            attempt=ctx.epoch,
-        )
+        return run(inputs, ctx)
     except InvalidWork as error:
         raise JobFailed(error.message, reason="config_invalid", field=error.field) from error
     except TrainingDiverged as error:
@@ -87,6 +83,71 @@ def training_run(inputs: dict[str, Any], ctx: JobContext) -> Any:
         raise JobFailed(str(error), reason="integrity") from error
     except Stopped as error:
         raise JobStopped(str(error)) from error
+
+
+def _transformer(inputs: dict[str, Any], ctx: JobContext) -> Trained:
+    from workers.lm.compute.threads import use_threads
+    from workers.lm.training.run import train
+    from workers.lm.training.spec import TrainSpec
+
+    spec = TrainSpec.from_dict(inputs["spec"])
+    use_threads(spec.threads)
+    write_record(ctx)
+    result = train(
+        spec,
+        inputs["train_files"],
+        inputs["validation_files"],
+        ctx.work_dir,
+        ctx.checkpoint_dir,
+        ctx.output_dir / MODEL,
+        ctx,  # type: ignore[arg-type]
+        base_dir=inputs["base_dir"],
+        resume_from=ctx.checkpoint_dir,
+        start=inputs["start"],
+        attempt=ctx.epoch,
+    )
+    metrics = {key: value for key, value in result.to_dict().items() if key not in _NOT_METRICS}
+    tokenizer = inputs["base_tokenizer"] or inputs["spec"]["tokenizer"]
+    facts = _facts(ctx.output_dir / MODEL, tokenizer, result.parameters)
+    return Trained(metrics=metrics, facts=facts)
+
+
+def _markov(inputs: dict[str, Any], ctx: JobContext) -> Trained:
+    from workers.lm.compute.threads import use_threads
+    from workers.lm.training.markov import train_markov
+
+    use_threads(1)
+    write_record(ctx)
+    result = train_markov(
+        inputs["family"],
+        inputs["spec"],
+        inputs["train_files"],
+        inputs["validation_files"],
+        ctx.work_dir,
+        ctx.checkpoint_dir,
+        ctx.output_dir / MODEL,
+        ctx,  # type: ignore[arg-type]
+        attempt=ctx.epoch,
+    )
+    return Trained(metrics=result.figures, facts=result.facts)
+
+
+def _facts(folder: Path, tokenizer: str, parameters: int) -> dict[str, Any]:
+    """The shape of the finished model, as its own configuration tells it."""
+    architecture = json.loads((folder / "config.json").read_text())
+    shape = read_shape(architecture)
+    return {
+        "model_type": architecture.get("model_type"),
+        "parameters": parameters,
+        "layers": shape.layers,
+        "width": shape.hidden,
+        "heads": shape.heads,
+        "context": shape.context,
+        "vocab_size": shape.vocabulary,
+        "tokenizer": tokenizer,
+        "chat": (folder / "chat_template.jinja").exists(),
+        "architecture": architecture,
+    }
 
 
 def write_record(ctx: JobContext) -> None:

@@ -9,7 +9,7 @@ from models_app.core.models import TeamOwned, TeamQuerySet
 
 
 class Config(TeamOwned):
-    """A named configuration of one kind (`training`, `serving`, `data`, `alerts`)."""
+    """A named configuration of one kind (`training`, `ngram`, …)."""
 
     kind = models.CharField(max_length=20)
     name = models.CharField(max_length=63)

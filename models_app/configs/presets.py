@@ -28,7 +28,8 @@ class Preset:
 class Need:
     """What a training of some settings takes: parameters, and bytes of memory by purpose."""
 
-    parameters: int
+    #: None where only the data decides it.
+    parameters: int | None
     bytes: Mapping[str, int]
 
     @property

@@ -24,6 +24,8 @@ ADAPTER_FILE = "adapter_config.json"
 ABILITIES: dict[str, set[str]] = {
     "safetensors": {"train", "evaluate", "attack", "serve", "convert"},
     "int8": {"evaluate", "attack", "serve"},
+    "ngram": {"evaluate", "serve"},
+    "hmm": {"evaluate", "serve"},
     "gguf": set(),
     "onnx": set(),
     "openvino": set(),

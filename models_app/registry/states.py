@@ -34,6 +34,8 @@ class Family(models.TextChoices):
 
     TRANSFORMER = "transformer", _("Transformer")
     ADAPTER = "adapter", _("Adapter (LoRA)")
+    NGRAM = "ngram", _("N-gram")
+    HMM = "hmm", _("Hidden Markov")
 
 
 class Stage(models.TextChoices):

@@ -1,6 +1,5 @@
 """Trains a new model version, and offers the model shapes that forms show."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,13 +71,8 @@ class Train(JobKind):
         return training_inputs(version, folder)
 
     def run(self, params: TrainParams, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
-        result = training_run(inputs, ctx)
-        figures = {key: value for key, value in result.to_dict().items() if key not in NOT_METRICS}
-        tokenizer = inputs["base_tokenizer"] or inputs["spec"]["tokenizer"]
-        return {
-            "metrics": figures,
-            "facts": _facts(ctx.output_dir / MODEL, tokenizer, result.parameters),
-        }
+        trained = training_run(inputs, ctx)
+        return {"metrics": trained.metrics, "facts": trained.facts}
 
     def store(
         self, params: TrainParams, job: Any, result: dict[str, Any], output_dir: Path
@@ -96,27 +90,6 @@ class Train(JobKind):
         # A lost attempt is followed by another one; only the end of the job is a failure.
         if job.state in TERMINAL:
             version_fail(version_id=params.model_version, job=job)
-
-
-NOT_METRICS = {"output_dir", "files"}
-
-
-def _facts(folder: Path, tokenizer: str, parameters: int) -> dict[str, Any]:
-    """The shape of the finished model, as its own configuration tells it."""
-    architecture = json.loads((folder / "config.json").read_text())
-    shape = read_shape(architecture)
-    return {
-        "model_type": architecture.get("model_type"),
-        "parameters": parameters,
-        "layers": shape.layers,
-        "width": shape.hidden,
-        "heads": shape.heads,
-        "context": shape.context,
-        "vocab_size": shape.vocabulary,
-        "tokenizer": tokenizer,
-        "chat": (folder / "chat_template.jinja").exists(),
-        "architecture": architecture,
-    }
 
 
 def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:

@@ -8,6 +8,7 @@ from console.pages.navigation import url_or_none
 from models_app.configs.models import ConfigRevision
 from models_app.configs.selectors import overlay_newest
 from models_app.deployments.selectors import deployment_list
+from models_app.registry.families import SPEC_KINDS
 
 MOST = 12
 
@@ -37,7 +38,7 @@ def ways_to_use(actor: Any, revision: ConfigRevision) -> list[dict[str, str]]:
     config = revision.config
     query = f"?config={revision.pk}"
     found: list[dict[str, str]] = []
-    if config.kind == "training" and actor.has_perm("registry.add_version", config.team):
+    if config.kind in SPEC_KINDS.values() and actor.has_perm("registry.add_version", config.team):
         href = url_or_none("training_new")
         if href:
             found.append(_way("bolt", _("Start a training"), "", href + query))

@@ -16,6 +16,8 @@ from models_app.configs.specs import SPECS, spec_class
 
 KINDS = {
     "training": gettext_lazy("Training"),
+    "ngram": gettext_lazy("N-gram training"),
+    "hmm": gettext_lazy("HMM training"),
     "serving": gettext_lazy("Serving"),
     "data": gettext_lazy("Data"),
     "alerts": gettext_lazy("Alerts"),

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from pydantic import BaseModel
 
 from models_app.configs.comparison import SpecChange, model_changes, spec_changes
-from models_app.configs.specs import TrainingSpec
+from models_app.configs.specs import spec_class
 from models_app.core.errors import InvalidInput
 from models_app.core.permission import require
 from models_app.core.validation import parse
@@ -21,6 +21,7 @@ from models_app.datasets.services import version_reimport
 from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_rerun
+from models_app.registry.families import is_markov, spec_kind
 from models_app.registry.models import ModelVersion
 from models_app.registry.services import training_rerun
 
@@ -37,6 +38,11 @@ class Run:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+
+    @property
+    def continues(self) -> bool:
+        """Whether another run can begin with a checkpoint of this one."""
+        return False
 
     @property
     def model(self) -> type[BaseModel]:
@@ -100,7 +106,15 @@ class TrainingRun(Run):
 
     @property
     def model(self) -> type[BaseModel]:
-        return TrainingSpec
+        return spec_class(self.kind)
+
+    @property
+    def continues(self) -> bool:
+        return not is_markov(self.version.model.family)
+
+    @property
+    def kind(self) -> str:
+        return spec_kind(self.version.model.family)
 
     def values(self) -> dict[str, Any]:
         revision = self.version.config_revision
@@ -118,7 +132,7 @@ class TrainingRun(Run):
         return again.produced_by
 
     def _value_changes(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[SpecChange]:
-        return spec_changes("training", old, new)
+        return spec_changes(self.kind, old, new)
 
 
 class ImportRun(Run):

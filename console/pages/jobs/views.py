@@ -131,6 +131,7 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
     )
     kind = job_kinds.get(job.kind)
     actor: Any = request.user
+    run = run_of(job)
     return render(
         request,
         "jobs/detail.html",
@@ -161,7 +162,8 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "produced": produced_by(job),
             **run_tagging(actor, job),
             "inputs": inputs_of(job),
-            "may_change": bool((run := run_of(job)) and run.may(actor)),
+            "may_change": bool(run and run.may(actor)),
+            "may_continue": bool(run and run.continues and run.may(actor)),
             "repeats": job.rerun_of,
             "repeat_changes": changes_since(job),
             "repeat_labels": (f"#{job.rerun_of_id}", f"#{job.pk}"),

@@ -12,6 +12,7 @@ from console.pages.registry import (
     explaining,
     filling,
     importing,
+    markov,
     training,
     views,
 )
@@ -60,6 +61,8 @@ urlpatterns = [
     path("conversions/<int:pk>/", conversions.conversion_detail, name="conversion_detail"),
     path("training/new/", training.training_new, name="training_new"),
     path("training/plan/", training.training_plan_view, name="training_plan"),
+    path("training/new/<slug:family>/", markov.markov_new, name="markov_new"),
+    path("training/plan/<slug:family>/", markov.markov_plan, name="markov_plan"),
     path("evaluations/new/", evaluations.evaluation_new, name="evaluation_new"),
     path("evaluations/<int:pk>/", evaluations.evaluation_detail, name="evaluation_detail"),
 ]

@@ -8,18 +8,12 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from console.pages.figures import count
-from console.pages.jobs.placing import PlacingForm
+from console.pages.registry.version_form import MOST_CHOICES, NewVersionForm
 from models_app.configs.presets import preset_list
 from models_app.configs.specs import TrainingSpec
-from models_app.core.teams import teams_where
-from models_app.datasets.selectors import versions_ready as data_ready
 from models_app.registry import selectors
-from models_app.registry.models import Model
+from models_app.registry.states import Family
 
-PERM = "registry.add_version"
-MOST_CHOICES = 400
-#: The choice of a model that does not exist yet.
-NEW = "new"
 #: What most trainings are decided by; everything else is under "Advanced".
 BASIC = ("sequence_length", "batch_size", "steps", "learning_rate")
 ADVANCED = TrainingSpec.folded
@@ -73,21 +67,11 @@ CHOICES: dict[str, dict[str, Any]] = {
 }
 
 
-class TrainingForm(PlacingForm):
+class TrainingForm(NewVersionForm):
     """Model, data, shape and settings. `spec()` is what the service takes."""
 
-    #: A field that another one makes needless is not asked for (see `_asked`).
-    use_required_attribute = False
+    families = (Family.TRANSFORMER, Family.ADAPTER)
 
-    model = forms.ChoiceField(label=_("Model"))
-    name = forms.CharField(
-        label=_("Name of the new model"),
-        max_length=63,
-        help_text=_("Lower-case letters, digits, dots and dashes."),
-    )
-    dataset_version = forms.ChoiceField(
-        label=_("Dataset version"), help_text=_("Its team owns what comes out.")
-    )
     base_version = forms.ChoiceField(
         label=_("Train a version further"),
         required=False,
@@ -104,14 +88,6 @@ class TrainingForm(PlacingForm):
         label=_("Tokenizer"),
         choices=[("bpe", _("Pieces of words (BPE)")), ("char", _("Characters"))],
     )
-    #: The configuration that filled it in; used as it is while nothing of it was changed.
-    config = forms.CharField(required=False, widget=forms.HiddenInput)
-    reason = forms.CharField(
-        label=_("Why"),
-        required=False,
-        max_length=200,
-        help_text=_("One line, kept with the settings."),
-    )
 
     def __init__(self, *args: Any, actor: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -119,45 +95,28 @@ class TrainingForm(PlacingForm):
         for name in ("vocab_size", *BASIC, *ADVANCED):
             self.fields[name] = _setting(name, schema[name])
         self.add_placing(actor)
-        self._rows(actor)
-        self._choices()
+        self.add_rows(actor)
+        self._choices(actor)
         self._asked()
 
     def _asked(self) -> None:
         """What a chosen model or base version decides need not be sent."""
         if not self.is_bound:
             return
-        self.fields["name"].required = self.data.get("model") in ("", NEW, None)
         for name in ("preset", "tokenizer", "vocab_size"):
             self.fields[name].required = not self.data.get("base_version")
         self.fields["architecture"].required = (
             not self.data.get("base_version") and self.data.get("preset") == "own"
         )
 
-    def _rows(self, actor: Any) -> None:
-        teams = {team.pk for team in teams_where(actor, PERM)}
-        models = Model.objects.filter(team__in=teams).select_related("team")
-        self.models = {str(row.pk): row for row in models.order_by("team__slug", "name")}
-        self.data_versions = {
-            str(row.pk): row
-            for row in data_ready(actor=actor).filter(dataset__team__in=teams)[:MOST_CHOICES]
-        }
+    def _choices(self, actor: Any) -> None:
         self.bases = {
             str(row.pk): row
             for row in selectors.versions_ready(actor=actor, ability="train").filter(
-                model__team__in=teams
+                model__team__in=self.teams
             )[:MOST_CHOICES]
         }
-
-    def _choices(self) -> None:
         fields: Any = self.fields
-        fields["model"].choices = [
-            (NEW, gettext("A new model")),
-            *((key, f"{row.team.slug}/{row.name}") for key, row in self.models.items()),
-        ]
-        fields["dataset_version"].choices = [
-            (key, f"{row.dataset.team.slug}/{row}") for key, row in self.data_versions.items()
-        ]
         fields["base_version"].choices = [
             ("", gettext("No, begin anew")),
             *((key, f"{row.model.team.slug}/{row}") for key, row in self.bases.items()),

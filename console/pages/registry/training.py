@@ -1,7 +1,6 @@
 """The page that starts a training, and what it shows of it beforehand."""
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,17 +9,20 @@ from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from console.pages.forms import add_errors
 from console.pages.jobs.control import too_high
-from console.pages.registry.forms import NEW, PERM, TrainingForm
+from console.pages.registry.forms import TrainingForm
+from console.pages.registry.version_form import NEW, PERM
 from models_app.configs.models import ConfigRevision
 from models_app.configs.selectors import revision_get
 from models_app.core.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from models_app.core.permission import require
 from models_app.registry import selectors
+from models_app.registry.families import MARKOV, is_markov, spec_kind
 from models_app.registry.models import Model, ModelVersion
 from models_app.registry.services import model_create, training_plan, training_start
 
@@ -33,6 +35,9 @@ def training_new(request: HttpRequest) -> HttpResponse:
     """
     actor: Any = request.user
     require(actor, PERM)
+    elsewhere = _other_family(request)
+    if elsewhere and request.method == "GET":
+        return redirect(f"{reverse('markov_new', args=[elsewhere])}?{request.GET.urlencode()}")
     form = TrainingForm(request.POST or None, actor=actor, initial=_initial(request))
     if request.method == "POST" and form.is_valid():
         try:
@@ -54,15 +59,44 @@ def training_new(request: HttpRequest) -> HttpResponse:
     return render(request, "models/training_new.html", context, status=status)
 
 
-def config_asked(actor: Any, key: str) -> ConfigRevision | None:
-    """The training configuration of an address or a form; None for what is none or is hidden."""
+def _other_family(request: HttpRequest) -> str:
+    """The family that has a page of its own, if what the address asks for is of it."""
+    actor: Any = request.user
+    for family in MARKOV:
+        if config_asked(actor, request.GET.get("config", ""), spec_kind(family)):
+            return family
+    for name, find in (("model", _family_of_model), ("from", _family_of_version)):
+        key = request.GET.get(name, "")
+        if key.isascii() and key.isdecimal() and len(key) < 18:
+            family = find(actor, int(key))
+            if is_markov(family):
+                return family
+    return ""
+
+
+def _family_of_model(actor: Any, key: int) -> str:
+    try:
+        return selectors.model_get(actor=actor, model_id=key).family
+    except NotFound:
+        return ""
+
+
+def _family_of_version(actor: Any, key: int) -> str:
+    try:
+        return selectors.version_get(actor=actor, version_id=key).model.family
+    except NotFound:
+        return ""
+
+
+def config_asked(actor: Any, key: str, kind: str = "training") -> ConfigRevision | None:
+    """The configuration of an address or a form; None for what is of another kind or hidden."""
     if not (key.isascii() and key.isdecimal() and len(key) < 18):
         return None
     try:
         revision = revision_get(actor=actor, revision_id=int(key))
     except NotFound:
         return None
-    return revision if revision.config.kind == "training" else None
+    return revision if revision.config.kind == kind else None
 
 
 @transaction.atomic
@@ -113,7 +147,6 @@ def training_plan_view(request: HttpRequest) -> HttpResponse:
             context["problems"] = [text for texts in error.errors.values() for text in texts]
         else:
             context["plan"] = plan
-            context["random_loss"] = math.log(max(2, plan.spec.vocab_size))
     return render(request, "models/_plan.html", context)
 
 

@@ -5,18 +5,24 @@ from django.utils.translation import gettext as _
 from models_app.configs.specs.alerts import AlertsSpec
 from models_app.configs.specs.base import Spec
 from models_app.configs.specs.data import DataSpec
+from models_app.configs.specs.markov import HmmSpec, NgramSpec
 from models_app.configs.specs.serving import ServingSpec
 from models_app.configs.specs.training import TrainingSpec
 from models_app.core.errors import FieldError
 
 SPECS: dict[str, type[Spec]] = {
     "training": TrainingSpec,
+    "ngram": NgramSpec,
+    "hmm": HmmSpec,
     "serving": ServingSpec,
     "data": DataSpec,
     "alerts": AlertsSpec,
 }
 
-__all__ = ["SPECS", "AlertsSpec", "DataSpec", "ServingSpec", "Spec", "TrainingSpec", "spec_class"]
+__all__ = [
+    "SPECS", "AlertsSpec", "DataSpec", "HmmSpec", "NgramSpec", "ServingSpec", "Spec",
+    "TrainingSpec", "spec_class",
+]  # fmt: skip
 
 
 def spec_class(kind: str) -> type[Spec]:

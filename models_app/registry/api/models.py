@@ -21,6 +21,7 @@ from models_app.registry import selectors
 from models_app.registry.models import Model
 from models_app.registry.selectors import ALIASES
 from models_app.registry.services import model_create, model_describe
+from models_app.registry.states import Family
 
 
 class ModelInput(BaseModel):
@@ -29,6 +30,7 @@ class ModelInput(BaseModel):
     model_config = ConfigDict(extra="forbid")
     team: str = Field(description="Name of the team")
     name: str
+    family: str = Field(Family.TRANSFORMER, description="transformer, adapter, ngram or hmm")
     description: str = ""
 
 
@@ -87,7 +89,7 @@ class ModelListApi(ListAPIView[Model]):
         given = parse(ModelInput, request.data)
         model = model_create(
             actor=actor, team=team_named(actor, given.team), name=given.name,
-            description=given.description,
+            description=given.description, family=given.family,
         )  # fmt: skip
         return created(ModelOutput(model).data)
 

@@ -1,6 +1,6 @@
 """Trainings: estimate, start, start again."""
 
-from typing import Any
+from typing import Any, Literal
 
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -19,6 +19,7 @@ from models_app.datasets.selectors import version_get as dataset_version_get
 from models_app.registry import selectors
 from models_app.registry.api.runs import LIST, SEARCHED, runs_answer
 from models_app.registry.api.versions import ModelVersionOutput
+from models_app.registry.families import spec_kind
 from models_app.registry.services import training_plan, training_rerun, training_start
 
 
@@ -33,6 +34,12 @@ class PlanInput(BaseModel):
         None, ge=1, le=1 << 62, description="A training configuration's revision instead"
     )
     base_version: int | None = None
+
+
+class EstimateInput(PlanInput):
+    """What a training would be made of, and of which family the model would be."""
+
+    family: Literal["transformer", "adapter", "ngram", "hmm"] = "transformer"
 
 
 class TrainingInput(PlanInput):
@@ -60,7 +67,7 @@ class EstimateApi(APIView):
     """Parameters, memory and tokens of a training, without starting it."""
 
     @extend_schema(
-        request=request_schema(PlanInput),
+        request=request_schema(EstimateInput),
         responses=object_schema(
             "What it would take",
             parameters="integer",
@@ -73,9 +80,10 @@ class EstimateApi(APIView):
         ),
     )
     def post(self, request: Request) -> Response:
-        parts = _made_of(request.user, parse(PlanInput, request.data))
+        given = parse(EstimateInput, request.data)
+        parts = _made_of(request.user, given, given.family)
         parts.pop("config_revision", None)
-        return Response(training_plan(**parts).to_dict())
+        return Response(training_plan(**parts, family=given.family).to_dict())
 
 
 class TrainingListApi(APIView):
@@ -103,10 +111,10 @@ class TrainingListApi(APIView):
         """Start a training. Answers the same for a repeated key."""
         actor: Any = request.user
         given = parse(TrainingInput, request.data)
-        parts = _made_of(actor, given)
+        model = _model(actor, team_named(actor, given.team), given.model)
         version = training_start(
-            **parts,
-            model=_model(actor, parts["team"], given.model),
+            **_made_of(actor, given, model.family),
+            model=model,
             reason=given.reason,
             priority=given.priority,
             pool=given.pool,
@@ -135,12 +143,12 @@ class TrainingRerunApi(APIView):
         return accepted(ModelVersionOutput(again).data)
 
 
-def _made_of(actor: Any, given: PlanInput) -> dict[str, Any]:
+def _made_of(actor: Any, given: PlanInput, family: str) -> dict[str, Any]:
     """The rows that ids of the request name; what is hidden counts as missing."""
     return {
         "actor": actor,
         "team": team_named(actor, given.team),
-        **_settings(actor, given),
+        **_settings(actor, given, spec_kind(family)),
         "dataset_version": _data(actor, given.dataset_version),
         "base_version": None
         if given.base_version is None
@@ -155,7 +163,7 @@ def _data(actor: Any, key: int) -> Any:
     return _row("dataset_version", lambda: dataset_version_get(actor=actor, version_id=key))
 
 
-def _settings(actor: Any, given: PlanInput) -> dict[str, Any]:
+def _settings(actor: Any, given: PlanInput, kind: str) -> dict[str, Any]:
     """What decides the training: given here, or by a revision that it then belongs to."""
     if (given.config is None) == (given.config_revision is None):
         said = _("Send the settings as “config” or as “config_revision”, not as both.")
@@ -164,8 +172,9 @@ def _settings(actor: Any, given: PlanInput) -> dict[str, Any]:
         return {"spec": given.config}
     key = given.config_revision or 0
     revision = _row("config_revision", lambda: revision_get(actor=actor, revision_id=key))
-    if revision.config.kind != "training":
-        raise FieldError("config_revision", _("Choose a configuration of the kind “training”."))
+    if revision.config.kind != kind:
+        said = _("Choose a configuration of the kind “%(kind)s”.") % {"kind": kind}
+        raise FieldError("config_revision", said)
     return {"spec": revision.spec, "config_revision": revision}
 
 

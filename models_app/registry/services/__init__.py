@@ -32,7 +32,7 @@ from models_app.registry.services.models import (
     version_quarantine,
     version_restore,
 )
-from models_app.registry.services.planning import TrainingPlan, training_plan
+from models_app.registry.services.planning import training_plan
 from models_app.registry.services.registering import version_register
 from models_app.registry.services.reproducing import (
     reproduction_complete,
@@ -58,7 +58,6 @@ from models_app.registry.services.training import (
 
 __all__ = [
     "ANYWHERE",
-    "TrainingPlan",
     "alias_delete",
     "alias_set",
     "attack_complete",

@@ -22,6 +22,7 @@ from models_app.core.permission import require
 from models_app.core.validation import parse
 from models_app.jobs.models import Checkpoint
 from models_app.jobs.pinning import checkpoint_stored
+from models_app.registry.families import is_markov
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.training import training_start
 
@@ -82,6 +83,9 @@ def checkpoint_version(checkpoint: Checkpoint) -> ModelVersion:
     version = rows.filter(produced_by=checkpoint.job_id).first()
     if version is None or version.config_revision is None or version.dataset_version is None:
         raise WrongState(_("Only the training of a version can be continued from a checkpoint."))
+    if is_markov(version.model.family):
+        said = _("A training of this family cannot begin with a checkpoint of another run.")
+        raise WrongState(said)
     return version
 
 

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from models_app.configs.presets import Need, training_need
-from models_app.configs.specs import TrainingSpec
+from models_app.configs.specs import Spec, TrainingSpec, spec_class
 from models_app.core.actor import Actor
 from models_app.core.errors import FieldError, InvalidInput
 from models_app.core.permission import can_see, require
@@ -18,36 +17,15 @@ from models_app.datasets.models import DatasetVersion
 from models_app.datasets.quality import training_refusal
 from models_app.datasets.states import VersionState as DatasetState
 from models_app.pools.selectors import node_list
+from models_app.registry.families import is_markov, spec_kind
 from models_app.registry.formats import format_check
 from models_app.registry.models import ModelVersion
-from models_app.registry.states import VersionState
+from models_app.registry.services.planning_markov import markov_errors, markov_need, markov_tokens
+from models_app.registry.states import Family, VersionState
+from models_app.registry.training_plans import TrainingPlan
 from models_app.registry.use import version_whole
 
 GIB = 1 << 30
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingPlan:
-    """The checked settings with their consequences; `node_bytes` is None while no node is there."""
-
-    spec: TrainingSpec
-    need: Need
-    tokens_seen: int
-    dataset_tokens: int
-    epochs: float
-    node_bytes: int | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return {
-            "parameters": self.need.parameters,
-            "memory_bytes": self.need.total,
-            "memory": dict(self.need.bytes),
-            "node_memory_bytes": self.node_bytes,
-            "tokens_seen": self.tokens_seen,
-            "dataset_tokens": self.dataset_tokens,
-            "epochs": round(self.epochs, 3),
-        }
 
 
 def training_plan(
@@ -55,15 +33,55 @@ def training_plan(
     actor: Actor,
     team: Any,
     dataset_version: DatasetVersion,
-    spec: TrainingSpec | Mapping[str, Any],
+    spec: Spec | Mapping[str, Any],
     base_version: ModelVersion | None = None,
+    family: str = Family.TRANSFORMER,
     prefix: str = "config",
 ) -> TrainingPlan:
     """Check everything that can be known beforehand. Raises InvalidInput naming every bad field."""
     require(actor, "registry.add_version", team)
     _check_inputs(actor, team, dataset_version, base_version)
-    if not isinstance(spec, TrainingSpec):
-        spec = parse(TrainingSpec, dict(spec), prefix=prefix)
+    checked = spec_of_family(family, spec, prefix)
+    if is_markov(family):
+        return _markov_plan(family, checked, dataset_version, base_version, prefix)
+    assert isinstance(checked, TrainingSpec)
+    return _transformer_plan(checked, dataset_version, base_version, prefix)
+
+
+def spec_of_family(family: str, spec: Spec | Mapping[str, Any], prefix: str = "config") -> Spec:
+    """The settings, checked as those of a training of this family."""
+    wanted = spec_class(spec_kind(family))
+    return spec if isinstance(spec, wanted) else parse(wanted, _plain(spec), prefix=prefix)
+
+
+def _plain(spec: Spec | Mapping[str, Any]) -> dict[str, Any]:
+    return spec.plain() if isinstance(spec, Spec) else dict(spec)
+
+
+def _markov_plan(
+    family: str, spec: Spec, data: DatasetVersion, base: ModelVersion | None, prefix: str
+) -> TrainingPlan:
+    if base is not None:
+        said = _("A model of this family is always trained anew. Leave the base version empty.")
+        raise FieldError("base_version", said)
+    _check_held_out(data)
+    errors = markov_errors(spec, data)
+    if errors:
+        raise InvalidInput({f"{prefix}.{name}": text for name, text in errors.items()})
+    tokens, passes = markov_tokens(spec, data), getattr(spec, "iterations", 1)
+    need, node = markov_need(family, spec, tokens), _largest_node()
+    if node is not None and need.total > node:
+        raise FieldError(f"{prefix}.vocab_size", _too_much(need, node, _("Use less data.")))
+    return TrainingPlan(
+        spec=spec, need=need, tokens_seen=tokens * passes, dataset_tokens=tokens,
+        epochs=float(passes), node_bytes=node,
+    )  # fmt: skip
+
+
+def _transformer_plan(
+    spec: TrainingSpec, dataset_version: DatasetVersion, base_version: ModelVersion | None,
+    prefix: str,
+) -> TrainingPlan:  # fmt: skip
     errors = _check_base(spec, base_version) | _check_data(spec, dataset_version)
     if errors:
         raise InvalidInput({f"{prefix}.{name}": text for name, text in errors.items()})
@@ -128,13 +146,9 @@ def _check_base(spec: TrainingSpec, base: ModelVersion | None) -> dict[str, str]
 
 
 def _check_data(spec: TrainingSpec, version: DatasetVersion) -> dict[str, str]:
-    train, held_out = version.counts.get("train", {}), version.counts.get("validation", {})
+    train = version.counts.get("train", {})
     errors: dict[str, str] = {}
-    if not held_out.get("characters"):
-        text = _(
-            "%(version)s holds out nothing for validation. Import it again with a validation share."
-        )
-        raise FieldError("dataset_version", text % {"version": version})
+    _check_held_out(version)
     characters, size = train.get("characters", 0), train.get("bytes", 0)
     if characters <= spec.sequence_length:
         errors["sequence_length"] = _(
@@ -146,6 +160,14 @@ def _check_data(spec: TrainingSpec, version: DatasetVersion) -> dict[str, str]:
             "%(tokens)s tokens cannot be learned from %(bytes)s bytes. Use fewer."
         ) % {"tokens": f"{spec.vocab_size:,}", "bytes": f"{size:,}"}
     return errors
+
+
+def _check_held_out(version: DatasetVersion) -> None:
+    if not version.counts.get("validation", {}).get("characters"):
+        text = _(
+            "%(version)s holds out nothing for validation. Import it again with a validation share."
+        )
+        raise FieldError("dataset_version", text % {"version": version})
 
 
 def _largest_node() -> int | None:
@@ -160,18 +182,16 @@ def _largest_node() -> int | None:
 
 def _too_large(need: Need, node: int, prefix: str) -> FieldError:
     fixed = need.total - need.bytes.get("activations", 0)
-    sizes = {"need": f"{need.total / GIB:.1f}", "node": f"{node / GIB:.1f}"}
     if fixed < node:
-        text = _(
-            "This needs about %(need)s GiB of memory, the largest node has %(node)s. "
-            "Use a smaller batch, a shorter sequence or more gradient accumulation."
-        )
-        return FieldError(f"{prefix}.batch_size", text % sizes)
-    text = _(
-        "This needs about %(need)s GiB of memory, the largest node has %(node)s. "
-        "Choose a smaller model."
-    )
-    return FieldError(f"{prefix}.preset", text % sizes)
+        remedy = _("Use a smaller batch, a shorter sequence or more gradient accumulation.")
+        return FieldError(f"{prefix}.batch_size", _too_much(need, node, remedy))
+    return FieldError(f"{prefix}.preset", _too_much(need, node, _("Choose a smaller model.")))
+
+
+def _too_much(need: Need, node: int, remedy: str) -> str:
+    said = _("This needs about %(need)s GiB of memory, the largest node has %(node)s. %(remedy)s")
+    sizes = {"need": f"{need.total / GIB:.1f}", "node": f"{node / GIB:.1f}"}
+    return said % {**sizes, "remedy": remedy}
 
 
 def _tokens(spec: TrainingSpec, version: DatasetVersion, base: ModelVersion | None) -> int:

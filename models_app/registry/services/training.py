@@ -11,23 +11,23 @@ from django.utils.translation import gettext as _
 from models_app.audit.services import audit_record
 from models_app.configs.models import ConfigRevision
 from models_app.configs.services import config_revise, revision_spec
-from models_app.configs.specs import TrainingSpec
+from models_app.configs.specs import Spec
 from models_app.core.actor import SYSTEM, Actor
 from models_app.core.digests import tree_digest
-from models_app.core.errors import FieldError, InvalidInput, WrongState
+from models_app.core.errors import FieldError, WrongState
 from models_app.core.permission import can_see, require
 from models_app.core.states import advance
-from models_app.core.validation import parse
 from models_app.datasets.models import DatasetVersion
 from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.metrics import metrics_conclude
 from models_app.jobs.models import Job, JobAttempt
 from models_app.jobs.services import job_submit
 from models_app.registry.code_version import code_version
+from models_app.registry.families import is_markov, spec_kind, trained_format
 from models_app.registry.models import Draft, Model, ModelVersion, VersionRecord
 from models_app.registry.recording import LOG
 from models_app.registry.services.models import announce
-from models_app.registry.services.planning import training_plan
+from models_app.registry.services.planning import spec_of_family, training_plan
 from models_app.registry.services.runs import run_note
 from models_app.registry.states import ALLOWED, VersionState
 
@@ -39,7 +39,7 @@ def training_start(
     team: Any,
     model: Model,
     dataset_version: DatasetVersion,
-    spec: TrainingSpec | Mapping[str, Any],
+    spec: Spec | Mapping[str, Any],
     base_version: ModelVersion | None = None,
     reason: str = "",
     priority: int = 0,
@@ -67,7 +67,7 @@ def training_start(
         return ModelVersion.objects.select_related("model").get(produced_by=earlier)
     plan = training_plan(
         actor=actor, team=team, dataset_version=dataset_version, spec=spec,
-        base_version=base_version,
+        base_version=base_version, family=model.family,
     )  # fmt: skip
     revision = _settings(actor, model, plan.spec, config_revision, reason)
     # The lock puts writers of one model into a line, so that numbers have no gap.
@@ -78,7 +78,8 @@ def training_start(
         dataset_version=dataset_version,
         config_revision=revision,
         base_version=base_version,
-        seed=plan.spec.seed,
+        seed=getattr(plan.spec, "seed", None),
+        format=trained_format(model.family),
     )
     if continued_from:
         VersionRecord.objects.create(version=version, continued_from=dict(continued_from))
@@ -97,7 +98,7 @@ def training_start(
         title=f"Train {model.name} v{version.number}",
         priority=priority,
         pool=pool,
-        resources=resources,
+        resources=_resources(model, resources),
         idempotency_key=idempotency_key,
         rerun_of=rerun_of,
     )
@@ -129,10 +130,7 @@ def training_rerun(
         said = _("%(version)s was not trained here, so it cannot be trained again.")
         raise WrongState(said % {"version": version})
     spec = {**revision_spec(revision).plain(), **(changes or {})}
-    try:
-        checked = parse(TrainingSpec, spec, prefix="config")
-    except InvalidInput as error:
-        raise InvalidInput(error.errors) from None
+    checked = spec_of_family(version.model.family, spec)
     earlier = version.produced_by
     return training_start(
         actor=actor,
@@ -197,18 +195,24 @@ def version_fail(*, version_id: int, job: Job) -> None:
     announce(version.model)
 
 
+def _resources(model: Model, asked: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Counting needs no GPU, though trainings get one where there is any."""
+    return {"gpus": 0, **(asked or {})} if is_markov(model.family) else asked
+
+
 def _settings(
-    actor: Actor, model: Model, spec: TrainingSpec, given: ConfigRevision | None, reason: str
+    actor: Actor, model: Model, spec: Spec, given: ConfigRevision | None, reason: str
 ) -> ConfigRevision:
     """The revision that was chosen, if it says exactly this; else a new one."""
     team = model.team
-    if given is not None and _is_exactly(actor, team, given, spec):
+    kind = spec_kind(model.family)
+    if given is not None and _is_exactly(actor, team, given, kind, spec):
         return given
     return config_revise(
-        actor=actor, team=team, kind="training", name=model.name, spec=spec, reason=reason
+        actor=actor, team=team, kind=kind, name=model.name, spec=spec, reason=reason
     )
 
 
-def _is_exactly(actor: Actor, team: Any, revision: ConfigRevision, spec: TrainingSpec) -> bool:
+def _is_exactly(actor: Actor, team: Any, revision: ConfigRevision, kind: str, spec: Spec) -> bool:
     mine = can_see(actor, revision) and revision.config.team_id == team.pk
-    return mine and revision.config.kind == "training" and revision.spec == spec.plain()
+    return mine and revision.config.kind == kind and revision.spec == spec.plain()

@@ -30,20 +30,22 @@ def tokenise(
     tokenizer: PreTrainedTokenizerFast,
     scratch: Path,
     on_progress: Progress | None = None,
+    by_line: bool = False,
 ) -> TokenStore:
     """The tokens of `files`, from the scratch folder's cache if they were made before.
 
-    `on_progress` hears the share done; it may raise to end the work, which leaves nothing.
+    With `by_line` each line that is not empty counts as a document. `on_progress` hears the share
+    done; it may raise to end the work, which leaves nothing.
     """
     documents = Documents(files)
-    fingerprint = _fingerprint(documents.files, tokenizer)
+    fingerprint = _fingerprint(documents.files, tokenizer, by_line)
     folder = scratch / "tokens" / fingerprint
     if (known := open_store(folder)) is not None:
         return known
     if folder.exists():  # damaged: what it says of itself does not hold
         remove_folder(folder)
     with folder_published(folder) as aside:
-        _write(documents, tokenizer, aside, fingerprint, on_progress)
+        _write(documents, tokenizer, aside, fingerprint, on_progress, by_line)
     store = open_store(folder)
     if store is None:
         raise OSError(f"The token file in {folder} changed while it was written.")
@@ -108,6 +110,7 @@ def _write(
     folder: Path,
     fingerprint: str,
     on_progress: Progress | None,
+    by_line: bool,
 ) -> None:
     def tell() -> None:
         if on_progress is not None:
@@ -116,8 +119,9 @@ def _write(
     writer = _Writer(tokenizer, folder, tell)
     try:
         for document in documents:
-            if document.text:
-                writer.add(document.text)
+            for text in lines_of(document.text) if by_line else (document.text,):
+                if text:
+                    writer.add(text)
         writer.flush()
     finally:
         writer.close()
@@ -131,9 +135,14 @@ def _write(
     (folder / FACTS).write_text(json.dumps(facts))
 
 
-def _fingerprint(files: Sequence[Path], tokenizer: PreTrainedTokenizerFast) -> str:
+def lines_of(text: str) -> list[str]:
+    """The lines of a text that hold more than white space."""
+    return [line for line in text.split("\n") if line.strip()]
+
+
+def _fingerprint(files: Sequence[Path], tokenizer: PreTrainedTokenizerFast, by_line: bool) -> str:
     """What the tokens follow from: the tokenizer and the files' contents in their order."""
-    digest = hashlib.sha256(b"tokens-1")
+    digest = hashlib.sha256(b"tokens-1 by line" if by_line else b"tokens-1")
     digest.update(tokenizer_digest(tokenizer).encode())
     for file in files:
         digest.update(file.suffix.encode() + file_digest(file).encode())

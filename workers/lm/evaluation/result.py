@@ -19,6 +19,8 @@ class EvaluationResult:
     bytes: int
     nats: float
     unknown_tokens: int
+    #: Whether the text can be told again from the tokens; else bytes say nothing of it.
+    lossless: bool
     sequence_length: int
     seconds: float
     scores_file: Path

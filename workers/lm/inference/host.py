@@ -14,8 +14,7 @@ from .detokenize import TokenizerText
 from .engine import Engine
 from .errors import ModelRefused
 from .exchange import RequestEndHook
-from .loading import LoadedModel, load
-from .probe import choose_runner
+from .preparing import Prepared, prepare
 from .prompts import PromptBuilder
 from .templates import TemplateRenderer
 
@@ -95,45 +94,32 @@ class EngineHost:
         options = self._options
         torch.set_num_threads(options.threads)
         disable_progress_bar()  # type: ignore[no-untyped-call]
-        loaded = load(
-            options.model_dir,
-            dtype=options.dtype,
-            device=options.device,
-            max_context=options.max_context,
-        )
-        runner, why = choose_runner(
-            loaded.model,
-            context_length=loaded.context_length,
-            max_slots=options.max_slots,
-            prefill_chunk=options.prefill_chunk,
-        )
-        renderer = self._renderer = TemplateRenderer(loaded.tokenizer)
+        ready = prepare(options)
+        renderer = self._renderer = TemplateRenderer(ready.tokenizer)
         self.builder = PromptBuilder(
-            loaded.tokenizer,
+            ready.tokenizer,
             renderer,
-            vocabulary=runner.vocab_size,
-            context_length=loaded.context_length,
+            vocabulary=ready.runner.vocab_size,
+            context_length=ready.runner.context_length,
         )
         self.engine = Engine(
-            runner,
-            TokenizerText(loaded.tokenizer),
-            loaded.eos_ids,
+            ready.runner,
+            TokenizerText(ready.tokenizer),
+            ready.eos_ids,
             max_waiting=options.max_waiting,
             log=self._log,
         )
         self.engine.prove()
-        self._about = self._describe(loaded, why, renderer)
+        self._about = self._describe(ready, renderer)
 
-    def _describe(
-        self, loaded: LoadedModel, why: str, renderer: TemplateRenderer
-    ) -> dict[str, Any]:
+    def _describe(self, ready: Prepared, renderer: TemplateRenderer) -> dict[str, Any]:
         return {
-            "architecture": loaded.model.config.model_type,
-            "parameters": loaded.parameters,
+            "architecture": ready.architecture,
+            "parameters": ready.parameters,
             "dtype": self._options.dtype,
             "device": self._options.device,
             "threads": self._options.threads,
-            "mode_reason": why,
+            "mode_reason": ready.why,
             "cache_bytes": getattr(getattr(self.engine.runner, "cache", None), "bytes", 0),
             "chat_template": "own" if renderer.own_template else "plain lines",
         }

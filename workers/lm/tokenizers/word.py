@@ -1,0 +1,33 @@
+"""One token for each word and each sign; what lies between them is not kept."""
+
+from collections.abc import Iterable
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from workers.lm.tokenizers.character import SPECIALS
+from workers.lm.tokenizers.markers import UNKNOWN
+from workers.lm.tokenizers.saved import wrap
+
+#: A word with its apostrophes, or a single sign or digit.
+WORD = r"\p{L}+(?:'\p{L}+)*|[^\s\p{L}]"
+
+
+def learn_words(
+    texts: Iterable[str], vocab_size: int, lowercase: bool = False
+) -> PreTrainedTokenizerFast:
+    """Take the words of the texts, the most frequent ones if there are too many.
+
+    Any other word is read as `<unk>`; in answers words are parted by one space.
+    """
+    tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "removed", invert=True)
+    if lowercase:
+        tokenizer.normalizer = normalizers.Lowercase()
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=vocab_size, min_frequency=0, special_tokens=list(SPECIALS), show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer=trainer)
+    # Takes away the spaces before full stops and commas.
+    tokenizer.decoder = decoders.WordPiece(prefix=UNKNOWN * 2, cleanup=True)
+    return wrap(tokenizer, unknown=UNKNOWN)
