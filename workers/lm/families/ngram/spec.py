@@ -111,8 +111,8 @@ def _check_fallback(fallback: Any) -> None:
             "discount_fallback", "Must be three numbers, for 1, 2 and 3 or more occurrences."
         )
     for times, value in enumerate(fallback, start=1):
-        if type(value) not in (int, float) or not 0 <= value <= times:
+        if type(value) not in (int, float) or not 0 < value <= times:
             raise InvalidTraining(
                 "discount_fallback",
-                f"The discount for {times} must be a number from 0 to {times}; got {value}.",
+                f"The discount for {times} must be more than 0, up to {times}; got {value}.",
             )
