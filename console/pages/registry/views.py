@@ -22,6 +22,7 @@ from models_app.registry import selectors
 from models_app.registry.api.bundles import bundle_response
 from models_app.registry.comparison import version_compare
 from models_app.registry.drill_selectors import proven_at
+from models_app.registry.families import MARKOV
 from models_app.registry.formats import ABILITIES, formats_for
 from models_app.registry.models import Model, ModelVersion
 from models_app.registry.services.bundles import is_bundled
@@ -157,6 +158,7 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
             "formats": list(selectors.conversion_list(actor=actor, version=version.pk)[:50]),
             "conversion": getattr(version, "conversion", None),
             "able": able,
+            "markov": MARKOV,
             "proven_at": proven_at(version),
             "others": _others(actor, version),
             "may": may,

@@ -21,7 +21,7 @@ from workers.lm.families.hmm.progress import HmmProgress
 from workers.lm.families.hmm.spec import HmmSpec
 from workers.lm.families.hmm.training import train_hmm
 from workers.lm.families.markov import MarkovModel
-from workers.lm.families.markov_folder import save_markov
+from workers.lm.families.markov_folder import parameters_of, save_markov
 from workers.lm.families.ngram.spec import NgramSpec, Vocabulary
 from workers.lm.families.ngram.training import train_ngram
 from workers.lm.tokenizers.saved import end_token, load_tokenizer, save_tokenizer
@@ -245,7 +245,7 @@ def _figures(model: MarkovModel, data: _Data, report: Report, begun: float) -> d
     report.log(f"validation loss {validation_loss:.4f} nats per unit")
     seconds = time.perf_counter() - begun
     return {
-        "parameters": model.facts()["parameters"],
+        "parameters": parameters_of(model),
         "vocab_size": model.vocab_size,
         "train_tokens": len(data.train),
         "validation_tokens": len(data.validation),
@@ -288,6 +288,7 @@ def _publish(
     }
     facts = {
         **model.facts(),
+        "parameters": figures["parameters"],
         "model_type": family,
         "vocab_size": model.vocab_size,
         "context": model.context_length,
