@@ -28,7 +28,7 @@ NGRAM = {"unit": "char", "order": 4, "sentences": "document", "vocab_size": 100}
 HMM = {"unit": "letter", "states": 2, "iterations": 6, "tolerance": 0, "vocab_size": 29,
        "checkpoint_every": 2}  # fmt: skip
 SETTINGS = {"ngram": NGRAM, "hmm": HMM}
-FILES = {"ngram": "ngram.json", "hmm": "states.json"}
+FILES = {"ngram": "ngram.json", "hmm": "picture.json"}
 
 
 @pytest.fixture

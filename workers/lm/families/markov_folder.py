@@ -64,4 +64,7 @@ def load_markov(folder: Path) -> LoadedMarkov:
 def parameters_of(model: MarkovModel) -> int:
     """How many numbers make the model: its n-grams, or the probabilities of its states."""
     facts = model.facts()
-    return int(sum(facts["ngrams"]) if "ngrams" in facts else facts["parameters"])
+    if "ngrams" in facts:
+        return int(sum(facts["ngrams"]))
+    states = int(facts["states"])
+    return states * (1 + states + model.vocab_size)
