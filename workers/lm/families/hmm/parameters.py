@@ -39,12 +39,16 @@ class Parameters:
 
     @classmethod
     def drawn(cls, spec: HmmSpec, restart: int, tokens: IntArray, vocab_size: int) -> Self:
-        """Where a restart begins: random, with emissions around how often the tokens occur."""
+        """Where a restart begins: random, with emissions around how often the tokens occur.
+
+        Moves begin more alike than emissions: of the ways of drawing that were tried on letters of
+        English, this one led to the best likelihood most often.
+        """
         generator = np.random.default_rng([spec.seed, restart])
         often = np.bincount(tokens, minlength=vocab_size) / tokens.size
         return cls.floored(
-            generator.standard_exponential(spec.states),
-            generator.standard_exponential((spec.states, spec.states)),
+            1.0 + generator.random(spec.states),
+            1.0 + generator.random((spec.states, spec.states)),
             generator.standard_exponential((spec.states, vocab_size)) * often,
             spec.floor,
         )
