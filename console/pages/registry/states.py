@@ -114,7 +114,7 @@ def _nodes(states: list[dict[str, Any]]) -> list[Node]:
                 loop=100 * stay if stay >= LEAST_DRAWN else None,
                 loop_x=round(x + out * math.cos(away), 1),
                 loop_y=round(y + out * math.sin(away), 1),
-            )  # fmt: skip
+            )
         )
     return found
 
