@@ -75,9 +75,7 @@ def _next(spec: HmmSpec, progress: HmmProgress | None) -> tuple[int, Parameters 
     return (progress.restart + 1, None) if progress.restart + 1 < spec.restarts else None
 
 
-def _expect(
-    spec: HmmSpec, tokens: IntArray, offsets: IntArray, parameters: Parameters
-) -> Expected:
+def _expect(spec: HmmSpec, tokens: IntArray, offsets: IntArray, parameters: Parameters) -> Expected:
     expected = Expected.none(parameters.states, parameters.vocab_size)
     width = parameters.states ** (2 if spec.space == "log" else 1)
     for block in blocks(tokens, *cut(offsets, spec.chunk_length), width):
