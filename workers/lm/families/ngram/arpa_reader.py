@@ -89,9 +89,7 @@ def _read_sizes(lines: _Lines) -> list[int]:
             raise lines.refusal(f"Expected “ngram {len(sizes) + 1}=NUMBER”, found {_shown(line)}.")
         sizes.append(int(size))
     if not 1 <= len(sizes) <= LARGEST_ORDER:
-        raise lines.refusal(
-            f"The order is {len(sizes)}; it must lie between 1 and {LARGEST_ORDER}."
-        )
+        raise lines.refusal(f"The order is {len(sizes)}; it must be 1 to {LARGEST_ORDER}.")
     if not 1 <= sizes[0] <= LARGEST_VOCABULARY:
         raise lines.refusal(f"{sizes[0]} tokens; there must be 1 to {LARGEST_VOCABULARY:,}.")
     return sizes

@@ -155,7 +155,7 @@ def test_progress_of_another_training_is_refused(tmp_path):
     with pytest.raises(InvalidTraining, match="resume: It was begun with other"):
         train_hmm(HmmSpec(states=3), *whole(letters()[:300]), 27, resume=progress)
     (tmp_path / "progress.json").write_text("{}")
-    with pytest.raises(CorruptCheckpoint, match="histories|best_restart"):
+    with pytest.raises(CorruptCheckpoint, match="best_restart"):
         HmmProgress.load(tmp_path)
 
 
@@ -164,7 +164,8 @@ def test_progress_of_another_training_is_refused(tmp_path):
     [
         ({"states": 0}, "states"), ({"states": 2.5}, "states"), ({"states": True}, "states"),
         ({"iterations": 0}, "iterations"), ({"tolerance": float("nan")}, "tolerance"),
-        ({"restarts": 0}, "restarts"), ({"seed": -1}, "seed"), ({"chunk_length": 1}, "chunk_length"),
+        ({"restarts": 0}, "restarts"), ({"seed": -1}, "seed"),
+        ({"chunk_length": 1}, "chunk_length"),
         ({"floor": 0.0}, "floor"), ({"floor": 1e-2, "states": 60}, "floor"),
         ({"floor": 1e-2}, "floor"), ({"space": "linear"}, "space"), ({"stats": 3}, "stats"),
     ],

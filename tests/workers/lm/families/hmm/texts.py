@@ -15,7 +15,7 @@ def letters() -> np.ndarray:
 
 
 def spellings() -> np.ndarray:
-    """Every word of the prose once, so that the commonest few do not outweigh how words are spelt."""
+    """Every word of the prose once, lest the commonest few outweigh how words are spelt."""
     words = "".join(NAMES[letter] for letter in letters()).split()
     return np.array([NAMES.index(character) for character in " ".join(dict.fromkeys(words))])
 

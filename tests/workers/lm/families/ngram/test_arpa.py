@@ -1,4 +1,4 @@
-"""ARPA files are written as KenLM does, read back the same, and refused by line where they are bad."""
+"""ARPA files are written as by KenLM, read back the same, and refused by line if they are bad."""
 
 import re
 from pathlib import Path
@@ -19,8 +19,8 @@ TEXT = Encoded(LEARNED)
 #: What `lmplz -o 3 --discount_fallback` of KenLM 4cb443e made of the sentences below.
 TINY = Path(__file__).with_name("tiny.arpa")
 SENTENCES = [
-    "the cat saw the dog".split(), "a dog saw the cat run".split(), "the cat ran".split(),
-]  # fmt: skip
+    sentence.split() for sentence in ("the cat saw the dog", "a dog saw the cat run", "the cat ran")
+]
 
 
 def parsed(path):
@@ -102,7 +102,6 @@ GOOD = TINY.read_text()
     ("old", "new", "reason"),
     [
         ("\\data\\", "\\date\\", r"Line 1: Expected \\data\\, found “\\date\\”"),
-        ("\\data\\", "\x1f\x8b", "Line 1: .*"),
         ("ngram 2=13", "ngram 3=13", "Line 3: Expected “ngram 2=NUMBER”, found “ngram 3=13”"),
         ("ngram 2=13", "ngram 2=many", "Line 3: Expected “ngram 2=NUMBER”"),
         ("ngram 1=10", "ngram 1=0", "Line 5: 0 tokens"),
@@ -155,7 +154,7 @@ def test_compressed_files_and_foreign_encodings_are_named(tmp_path):
     with pytest.raises(InvalidWork, match="Line 1: The file is compressed"):
         read_arpa(path)
     path.write_bytes(GOOD.replace("\tsaw\t", "\tsaß\t", 1).encode("latin-1"))
-    with pytest.raises(InvalidWork, match="Line 12: “sa.” is not UTF-8"):
+    with pytest.raises(InvalidWork, match=r"Line 12: “sa.” is not UTF-8"):
         read_arpa(path)
 
 

@@ -61,7 +61,7 @@ def test_text_without_rare_words_takes_the_fallback_and_says_so():
     assert [warning[:28] for warning in facts["warnings"]] == [
         "Discounts for 1-grams were t", "Discounts for 2-grams were t",
     ]  # fmt: skip
-    with pytest.raises(InvalidTraining, match="discount_fallback: .* no 1-gram counts 2, 3"):
+    with pytest.raises(InvalidTraining, match=r"discount_fallback: .* no 1-gram counts 2, 3"):
         train_ngram(NgramSpec(order=2, discount_fallback=None), tokens, offsets, vocabulary)
 
 
