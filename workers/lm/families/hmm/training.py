@@ -105,7 +105,7 @@ def _advance(
 
 
 def _best_model(spec: HmmSpec, progress: HmmProgress, tokens: int) -> HmmModel:
-    assert progress.best is not None and progress.best_restart is not None  # noqa: PT018
+    assert progress.best is not None and progress.best_restart is not None  # all have ended
     histories = progress.histories
     history = histories[progress.best_restart]
     record = {
