@@ -10,6 +10,7 @@ from models_app.core.errors import FieldError, InvalidInput
 from models_app.jobs.claims import job_claim
 from models_app.jobs.kind import JobStopped, kind_of
 from models_app.registry.services import (
+    conversion_start,
     evaluation_start,
     model_create,
     training_plan,
@@ -154,6 +155,25 @@ class TestNgram:
             with pytest.raises(InvalidInput) as caught:
                 plan(**changes)
             assert list(caught.value.errors) == [field], changes
+
+    @pytest.mark.parametrize("unit", ["char", "word", "bpe"])
+    def test_is_written_as_arpa_text_that_says_the_same(self, begun, ana, unit, tmp_path):
+        size = {"bpe": 300}.get(unit, 100)
+        version = begun("ngram", unit=unit, order=3, vocab_size=size)
+        run_job(version.produced_by, tmp_path)
+        version.refresh_from_db()
+
+        conversion = conversion_start(actor=ana, version=version, format="arpa")
+        run_job(conversion.job, tmp_path)
+
+        conversion.refresh_from_db()
+        output = conversion.output
+        assert (output.state, output.format) == ("ready", "arpa"), conversion.report
+        assert conversion.report["divergence"]["mean"] < 1e-6
+        with blob_open(output.manifest["model.arpa"]["sha256"]) as stream:
+            assert stream.readline() == b"\\data\\\n"
+        with pytest.raises(FieldError, match="ARPA text"):
+            conversion_start(actor=ana, version=version, format="gguf")
 
     def test_longer_contexts_predict_better(self, begun, tmp_path):
         losses = []
