@@ -4,9 +4,10 @@
 
 The text becomes 27 letters, a to z and space; the first 100,000 train, the last 50,000 are held
 out. Both run the same number of iterations from the same parameters over the same chunks, so that
-their likelihoods must agree. `ratio` compares the CPU seconds of an iteration. Then the best of some
-restarts with two states is to tell the vowels, and the space with them, from the consonants. Without
-`--hmmlearn` only our own figures come out. Prints JSON lines; ends with 1 where a goal is missed.
+their likelihoods must agree. `ratio` compares the CPU seconds of an iteration. Then the best of
+some restarts with two states is to tell the vowels, and the space with them, from the consonants.
+Without `--hmmlearn` only our own figures come out. Prints JSON lines; ends with 1 where a goal is
+missed.
 """
 
 import argparse

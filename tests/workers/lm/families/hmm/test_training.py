@@ -154,8 +154,28 @@ def test_progress_of_another_training_is_refused(tmp_path):
         train_hmm(spec, *whole(letters()[:301]), 27, resume=progress)
     with pytest.raises(InvalidTraining, match="resume: It was begun with other"):
         train_hmm(HmmSpec(states=3), *whole(letters()[:300]), 27, resume=progress)
-    (tmp_path / "progress.json").write_text("{}")
-    with pytest.raises(CorruptCheckpoint, match="best_restart"):
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"histories": []}, "has no iteration"),
+        ({"histories": [[-3.0], []]}, "has no iteration"),
+        ({"histories": [["x"]]}, "cannot be read"),
+        ({"best_restart": 0}, "cannot be read"),
+        ({"task": {"spec": {"states": 3}, "vocab_size": 27}}, "not of the sizes"),
+        ({"task": {"spec": {"states": 2}, "vocab_size": 28}}, "not of the sizes"),
+        ({"task": {}}, "cannot be read"),
+    ],
+)
+def test_damaged_progress_is_refused(tmp_path, changes, reason):
+    kept = []
+    spec = HmmSpec(states=2, iterations=2, restarts=1)
+    train_hmm(spec, *whole(letters()[:300]), 27, on_iteration=kept.append)
+    kept[0].save(tmp_path)
+    path = tmp_path / "progress.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(CorruptCheckpoint, match=reason):
         HmmProgress.load(tmp_path)
 
 
