@@ -140,7 +140,7 @@ class HmmSpec(MarkovSpec):
         description=gettext_noop("It ends when a pass gains less than this, in nats per unit."),
     )
     restarts: int = Field(
-        1,
+        3,
         ge=1,
         le=100,
         title=gettext_noop("Starts"),

@@ -342,7 +342,8 @@ class TestArpa:
         assert (version.model.family, version.facts["order"]) == ("ngram", 2)
         assert "model.arpa" not in version.manifest
         job = evaluation_start(actor=ana, version=version, dataset_version=data)
-        assert run_job(job, tmp_path).state == "succeeded"
+        job = run_job(job, tmp_path)
+        assert job.state == "succeeded", job.reason
 
     def test_what_is_wrong_is_told_with_its_line(self, imported):
         broken = self.TEXT.replace(b"-0.6\tboat", b"0.6\tboat")

@@ -13,12 +13,14 @@ from workers.lm.tokenizers.markers import END_OF_TEXT
 TEMPLATE_LIMIT = 64 * 1024
 
 
-def wrap(tokenizer: Tokenizer, unknown: str | None = None) -> PreTrainedTokenizerFast:
-    """Give a bare tokenizer the names of its special tokens."""
+def wrap(
+    tokenizer: Tokenizer, unknown: str | None = None, end: str = END_OF_TEXT
+) -> PreTrainedTokenizerFast:
+    """Give a bare tokenizer the names of its special tokens; `end` also stands for the begin."""
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
-        bos_token=END_OF_TEXT,
-        eos_token=END_OF_TEXT,
+        bos_token=end,
+        eos_token=end,
         unk_token=unknown,
         clean_up_tokenization_spaces=False,
     )

@@ -49,6 +49,4 @@ def known_words(
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.decoder = decoders.WordPiece(prefix=words[unknown] * 2, cleanup=False)
     tokenizer.add_special_tokens([words[end], words[unknown]])
-    wrapped = wrap(tokenizer, unknown=words[unknown])
-    wrapped.bos_token = wrapped.eos_token = words[end]
-    return wrapped
+    return wrap(tokenizer, unknown=words[unknown], end=words[end])
