@@ -20,7 +20,7 @@ from workers.lm.corpus.sources import (
     decode,
     read_lines,
 )
-from workers.lm.tokenizers.markers import conversation_text
+from workers.lm.tokenizers.markers import SPEAKERS, conversation_text
 
 #: With `auto`, so many text files are taken for one document each.
 MANY_FILES = 20
@@ -262,9 +262,10 @@ def _paragraph(lines: list[str], number: int) -> Found:
 def _conversation(messages: list[Any], where: str) -> tuple[dict[str, Any], str]:
     try:
         text = conversation_text(messages)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError) as error:
         raise InvalidSource(
-            f"{where}: every message needs a role (system, user, assistant) and a text as content."
+            f"{where}: every message needs a role ({', '.join(SPEAKERS)}) and a text as content;"
+            f" {error}."
         ) from None
     kept = [{"role": item["role"], "content": item["content"]} for item in messages]
     return {"messages": kept}, text
