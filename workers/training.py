@@ -29,8 +29,18 @@ def training_inputs(version: ModelVersion, folder: Path) -> dict[str, Any]:
         "validation_files": _files(data / "validation"),
         "base_dir": str(folder / "base") if base is not None else None,
         "base_tokenizer": base.facts.get("tokenizer") if base is not None else None,
+        "base_facts": base.facts if base is not None else {},
+        "base_name": _named(base),
         "start": _start(version, folder / "start"),
     }
+
+
+def _named(base: ModelVersion | None) -> dict[str, str]:
+    """The base as clients of the Hub ask this console for it."""
+    if base is None:
+        return {}
+    model = base.model
+    return {"model": f"{model.team.slug}/{model.name}", "revision": f"v{base.number}"}
 
 
 def _files(folder: Path) -> list[str]:
@@ -75,6 +85,7 @@ def training_run(inputs: dict[str, Any], ctx: JobContext) -> Any:
             ctx.output_dir / MODEL,
             ctx,  # type: ignore[arg-type]
             base_dir=inputs["base_dir"],
+            base_name=inputs["base_name"],
             resume_from=ctx.checkpoint_dir,
             start=inputs["start"],
             attempt=ctx.epoch,

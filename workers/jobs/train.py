@@ -17,7 +17,7 @@ from models_app.registry.models import ModelVersion
 from models_app.registry.recording import record_files
 from models_app.registry.services.training import version_complete, version_fail
 from models_app.registry.states import VersionState
-from workers.lm.compute.memory import count_parameters, estimate, read_shape
+from workers.lm.compute.memory import count_adapter, count_parameters, estimate, read_shape
 from workers.lm.families.presets import PRESETS
 from workers.training import MODEL, RECORD, training_inputs, training_run
 
@@ -77,7 +77,9 @@ class Train(JobKind):
         tokenizer = inputs["base_tokenizer"] or inputs["spec"]["tokenizer"]
         return {
             "metrics": figures,
-            "facts": _facts(ctx.output_dir / MODEL, tokenizer, result.parameters),
+            "facts": _adapter(ctx.output_dir / MODEL, inputs["base_facts"], tokenizer)
+            if inputs["spec"].get("lora_rank")
+            else _facts(ctx.output_dir / MODEL, tokenizer, result.parameters),
         }
 
     def store(
@@ -119,6 +121,19 @@ def _facts(folder: Path, tokenizer: str, parameters: int) -> dict[str, Any]:
     }
 
 
+def _adapter(folder: Path, base: Mapping[str, Any], tokenizer: str) -> dict[str, Any]:
+    """What the finished adapter is; its shape is that of its base."""
+    from workers.lm.families.lora import adapter_facts
+
+    shape = ("model_type", "layers", "width", "heads", "context", "vocab_size")
+    return {
+        **{name: base.get(name) for name in shape},
+        **adapter_facts(folder),
+        "tokenizer": tokenizer,
+        "chat": (folder / "chat_template.jinja").exists(),
+    }
+
+
 def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:
     """Memory of a training of these settings; a base version's own shape goes first."""
     shape = _shape(spec) if base is None else dict(base)
@@ -129,6 +144,7 @@ def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:
         spec["gradient_accumulation"],
         spec["precision"],
         dropout=spec["dropout"],
+        trained=count_adapter(shape, spec["lora_rank"]) if spec["lora_rank"] else None,
     )
     purposes = ("weights", "gradients", "optimizer", "activations", "overhead")
     return Need(

@@ -23,13 +23,14 @@ from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.metrics import metrics_conclude
 from models_app.jobs.models import Job, JobAttempt
 from models_app.jobs.services import job_submit
+from models_app.registry.adapters import family_check
 from models_app.registry.code_version import code_version
 from models_app.registry.models import Draft, Model, ModelVersion, VersionRecord
 from models_app.registry.recording import LOG
 from models_app.registry.services.models import announce
 from models_app.registry.services.planning import training_plan
 from models_app.registry.services.runs import run_note
-from models_app.registry.states import ALLOWED, VersionState
+from models_app.registry.states import ALLOWED, Family, VersionState
 
 
 @transaction.atomic
@@ -69,9 +70,10 @@ def training_start(
         actor=actor, team=team, dataset_version=dataset_version, spec=spec,
         base_version=base_version,
     )  # fmt: skip
-    revision = _settings(actor, model, plan.spec, config_revision, reason)
     # The lock puts writers of one model into a line, so that numbers have no gap.
-    Model.objects.select_for_update().get(pk=model.pk)
+    model = Model.objects.select_for_update().select_related("team").get(pk=model.pk)
+    family_check(model, Family.ADAPTER if plan.spec.lora_rank else Family.TRANSFORMER)
+    revision = _settings(actor, model, plan.spec, config_revision, reason)
     version = ModelVersion.objects.create(
         model=model,
         number=(model.versions.aggregate(top=Max("number"))["top"] or 0) + 1,

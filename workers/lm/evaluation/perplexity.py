@@ -19,7 +19,8 @@ from workers.lm.errors import InvalidEvaluation, Stopped, UnusableModel
 from workers.lm.evaluation.result import EvaluationResult
 from workers.lm.evaluation.scoring import Scorer
 from workers.lm.events import Events
-from workers.lm.families.transformer import context_of, load_model, move
+from workers.lm.families.transformer import context_of, move
+from workers.lm.formats.merged import load_version, tokenizer_folder
 from workers.lm.tokenizers.saved import end_token, load_tokenizer
 
 SCORES = "scores.jsonl"
@@ -56,8 +57,7 @@ def evaluate(
         raise InvalidEvaluation("max_documents", "Must be at least 1.")
     use_threads(threads)
     folder, work = Path(model_dir), Path(work_dir)
-    tokenizer = load_tokenizer(folder)
-    model = load_model(folder)
+    tokenizer, model = load_tokenizer(tokenizer_folder(folder)), load_version(folder)
     if model.config.get_text_config().vocab_size < len(tokenizer):
         raise UnusableModel("The tokenizer knows more tokens than the model.")
     length = _length(context_of(model.config), sequence_length)
