@@ -19,7 +19,9 @@ def revision_digest(revision: Revision) -> str:
     return digest_json(
         {
             "version": [version.pk, version.digest, tree_digest(version.manifest)],
-            **({} if base is None else {"base": [base.pk, base.digest, tree_digest(base.manifest)]}),
+            **(
+                {} if base is None else {"base": [base.pk, base.digest, tree_digest(base.manifest)]}
+            ),
             "config": [config.config.kind, revision.spec_in_effect],
             "deployment": revision.deployment_id,
             "environment": revision.deployment.environment_id,

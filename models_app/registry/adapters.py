@@ -53,9 +53,9 @@ def family_check(model: "Model", wanted: Family) -> None:
 
     A model without versions becomes what it is trained to be, unless it was made for adapters.
     """
-    if model.family == wanted:
+    if model.family == wanted or Family.ADAPTER not in (model.family, wanted):
         return
-    if wanted == Family.TRANSFORMER:
+    if model.family == Family.ADAPTER:
         said = _("%(model)s holds adapters. Give them a rank above 0, or choose another model.")
         raise FieldError("config.lora_rank", said % {"model": model.name})
     busy = model.versions.filter(state__in=(*_WHOLE, VersionState.PENDING))

@@ -49,7 +49,9 @@ class Serve(JobKind):
         """Refuses what is not exactly the revision that was rolled out."""
         replica_loading(replica_id=params.replica, job=job)
         revision = Revision.objects.select_related(
-            "deployment__team", "model_version__model", "model_version__base_version__model",
+            "deployment__team",
+            "model_version__model",
+            "model_version__base_version__model",
             "config_revision__config",
         ).get(pk=params.revision)
         version = revision.model_version

@@ -25,6 +25,7 @@ from models_app.registry.services import (
     version_quarantine,
     version_restore,
 )
+from models_app.registry.states import Family
 
 
 class ModelForm(forms.Form):
@@ -35,6 +36,13 @@ class ModelForm(forms.Form):
         label=gettext_lazy("Name"),
         max_length=63,
         help_text=gettext_lazy("Lower-case letters, digits, dots and dashes."),
+    )
+    family = forms.ChoiceField(
+        label=gettext_lazy("Family"),
+        choices=Family.choices,
+        initial=Family.TRANSFORMER,
+        required=False,
+        help_text=gettext_lazy("An adapter is small and changes a base version, which it needs."),
     )
     description = forms.CharField(
         label=gettext_lazy("Description"),
@@ -63,6 +71,7 @@ def model_new(request: HttpRequest) -> HttpResponse:
                 team=form.teams[form.cleaned_data["team"]],
                 name=form.cleaned_data["name"],
                 description=form.cleaned_data["description"],
+                family=form.cleaned_data["family"] or Family.TRANSFORMER,
             )
         except InvalidInput as error:
             add_errors(form, error)

@@ -30,6 +30,7 @@ class ModelInput(BaseModel):
     team: str = Field(description="Name of the team")
     name: str
     description: str = ""
+    family: str = Field("transformer", description="transformer, or adapter (LoRA)")
 
 
 class ModelChange(BaseModel):
@@ -87,7 +88,7 @@ class ModelListApi(ListAPIView[Model]):
         given = parse(ModelInput, request.data)
         model = model_create(
             actor=actor, team=team_named(actor, given.team), name=given.name,
-            description=given.description,
+            description=given.description, family=given.family,
         )  # fmt: skip
         return created(ModelOutput(model).data)
 

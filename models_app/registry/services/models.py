@@ -7,18 +7,25 @@ from django.utils.translation import gettext as _
 
 from models_app.audit.services import audit_record
 from models_app.core.actor import Actor
-from models_app.core.errors import Conflict, WrongState
-from models_app.core.names import clean_slug, clean_text, clean_title
+from models_app.core.errors import Conflict, FieldError, WrongState
+from models_app.core.names import clean_slug, clean_text, clean_title, one_of
 from models_app.core.permission import require
 from models_app.core.states import advance
 from models_app.events.publish import publish_on_commit
 from models_app.registry.models import Model, ModelVersion
-from models_app.registry.states import ALLOWED, VersionState
+from models_app.registry.states import ALLOWED, Family, VersionState
 from models_app.registry.use import Use, version_hold, version_uses, version_uses_end
 
 
 @transaction.atomic
-def model_create(*, actor: Actor, team: Any, name: str, description: str = "") -> Model:
+def model_create(
+    *,
+    actor: Actor,
+    team: Any,
+    name: str,
+    description: str = "",
+    family: str = Family.TRANSFORMER,
+) -> Model:
     """A new model without versions. Raises FieldError for a bad name, Conflict for a taken one."""
     require(actor, "registry.add_model", team)
     name = clean_slug(name)
@@ -27,6 +34,7 @@ def model_create(*, actor: Actor, team: Any, name: str, description: str = "") -
             model = Model.objects.create(
                 team=team,
                 name=name,
+                family=_family(family),
                 description=clean_text(description, "description"),
                 created_by_id=actor.pk,
             )
@@ -36,6 +44,12 @@ def model_create(*, actor: Actor, team: Any, name: str, description: str = "") -
     audit_record(actor=actor, action="model.created", obj=model, changes={"name": name})
     announce(model)
     return model
+
+
+def _family(given: str) -> str:
+    if given not in Family.values:
+        raise FieldError("family", one_of(Family.values))
+    return given
 
 
 @transaction.atomic

@@ -1,4 +1,4 @@
-"""Adapters (LoRA): two small trained matrices beside each chosen layer of a base that stays as it is.
+"""Adapters (LoRA): two small trained matrices beside each chosen layer of a base that stays.
 
 y = W x + (alpha / rank) · B A x, with A (rank, in) drawn at random and B (out, rank) zero at first
 (Hu et al. 2021, arXiv:2106.09685). The files are those of the library `peft`.
@@ -35,7 +35,7 @@ def with_adapter(
     base does not have, UnusableModel for a checkpoint of another adapter.
     """
     logging.getLogger("peft").setLevel(logging.ERROR)
-    from peft import LoraConfig, get_peft_model, set_peft_model_state_dict
+    from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
         r=spec.lora_rank,
@@ -52,12 +52,21 @@ def with_adapter(
     config.base_model_name_or_path = name.get("model", "")
     config.revision = name.get("revision") or None
     if checkpoint is not None:
-        found = set_peft_model_state_dict(model, load_file(checkpoint / WEIGHTS))
-        lacking = [key for key in found.missing_keys if "lora_" in key]
-        if lacking or found.unexpected_keys:
-            raise UnusableModel(f"{checkpoint.name} holds another adapter than the settings say.")
+        _restore(model, checkpoint)
     whole: PreTrainedModel = model
     return whole
+
+
+def _restore(model: Any, checkpoint: Path) -> None:
+    from peft import set_peft_model_state_dict
+
+    said = f"{checkpoint.name} holds another adapter than the settings say."
+    try:
+        found = set_peft_model_state_dict(model, load_file(checkpoint / WEIGHTS))
+    except (OSError, RuntimeError) as error:  # no such file, or matrices of another rank
+        raise UnusableModel(said) from error
+    if found.unexpected_keys or any("lora_" in key for key in found.missing_keys):
+        raise UnusableModel(said)
 
 
 def is_adapted(model: nn.Module) -> bool:
