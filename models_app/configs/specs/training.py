@@ -312,15 +312,23 @@ def _cross_checks(spec: TrainingSpec) -> list[tuple[str, PydanticCustomError]]:
     if spec.steps > 1 and spec.warmup_steps >= spec.steps:
         text = _("Use fewer than the %(n)s steps of the training.") % {"n": spec.steps}
         say("warmup_steps", text)
-    if spec.loss_on == "answers" and spec.tokenizer == "char":
-        text = _("A tokenizer of characters has no marks of roles: choose bpe or a base version.")
-        say("tokenizer", text)
-    if spec.sampling == "documents" and spec.loss_on != "answers":
-        say("sampling", _("One conversation in each sequence needs the loss on answers."))
-    if spec.lora_rank and spec.tokenizer != "base":
-        say("lora_rank", _("An adapter needs a base version, whose tokenizer is kept."))
     smallest = {"bpe": 260, "char": 3}.get(spec.tokenizer, 0)
     if spec.vocab_size < smallest:
         text = _("The %(name)s tokenizer needs at least %(n)s tokens.")
         say("vocab_size", text % {"name": spec.tokenizer, "n": smallest})
+    return found + _tuning_checks(spec)
+
+
+def _tuning_checks(spec: TrainingSpec) -> list[tuple[str, PydanticCustomError]]:
+    """Of conversations and adapters."""
+    found: list[tuple[str, PydanticCustomError]] = []
+    if spec.loss_on == "answers" and spec.tokenizer == "char":
+        text = _("A tokenizer of characters has no marks of roles: choose bpe or a base version.")
+        found.append(("tokenizer", refuse(text)))
+    if spec.sampling == "documents" and spec.loss_on != "answers":
+        text = _("One conversation in each sequence needs the loss on answers.")
+        found.append(("sampling", refuse(text)))
+    if spec.lora_rank and spec.tokenizer != "base":
+        text = _("An adapter needs a base version, whose tokenizer is kept.")
+        found.append(("lora_rank", refuse(text)))
     return found

@@ -148,7 +148,7 @@ class TestServing:
         path.chmod(0o644)
         path.write_bytes(whole[:-1] + b"x")
         try:
-            with pytest.raises(JobFailed, match="model.safetensors"):
+            with pytest.raises(JobFailed, match=r"model\.safetensors"):
                 kind.load(params, job, tmp_path)
         finally:  # other tests train the very same base
             path.write_bytes(whole)
