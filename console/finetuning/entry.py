@@ -12,7 +12,6 @@ from console.access.tokens import token_find
 from console.finetuning.errors import refused, translated
 from console.gateway import errors
 from console.gateway.errors import GatewayError
-from models_app.core.errors import FieldError
 from models_app.core.teams import team_named, teams_where
 
 logger = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ def answered(data: dict[str, Any]) -> JsonResponse:
 def team_of(request: HttpRequest, perm: str) -> Any:
     """The team for which something is made: of the request, of its key, or the only one.
 
-    Raises FieldError where that is not said.
+    Raises GatewayError where that is not said.
     """
     actor: Any = request.user
     for header in HEADERS:
@@ -72,9 +71,8 @@ def team_of(request: HttpRequest, perm: str) -> Any:
             kind="permission_error",
         )  # fmt: skip
     names = ", ".join(team.slug for team in teams[:20])
-    raise FieldError(
-        "project", f"Say for which team: OpenAI(project=…) with one of {names}.", code="no_team"
-    )
+    said = f"Say for which team: OpenAI(project=…) with one of {names}."
+    raise GatewayError(400, "missing_project", said, param="project")
 
 
 def _user(request: HttpRequest) -> Any:

@@ -8,7 +8,7 @@ from django.http import HttpResponse
 
 from console.gateway import errors
 from console.gateway.errors import GatewayError
-from models_app.core.errors import FieldError, InvalidInput, NotFound, SlipwayError
+from models_app.core.errors import FieldError, InvalidInput, SlipwayError
 
 AWAY = (OperationalError, InterfaceError)
 _KINDS = {401: "authentication_error", 403: "permission_error"}
@@ -42,9 +42,9 @@ def translated(error: Exception) -> GatewayError:
     return GatewayError(status, error.code, error.message, kind=kind)
 
 
-def missing(what: str, key: str) -> NotFound:
+def missing(what: str, key: str) -> GatewayError:
     """Said of what is not there and of what is not yours."""
-    return NotFound(f"No such {what}: '{key[:80]}'.")
+    return GatewayError(404, "not_found", f"No such {what}: '{key[:80]}'.")
 
 
 def wrong(param: str, message: str) -> GatewayError:

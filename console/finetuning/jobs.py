@@ -66,7 +66,7 @@ def list_jobs(request: HttpRequest) -> HttpResponseBase:
     actor: Any = request.user
     require(actor, "registry.view_model")
     pairs = {
-        name[9:-1]: value
+        name[9:-1]: str(value)
         for name, value in request.GET.items()
         if name.startswith("metadata[") and name.endswith("]")
     }
@@ -162,7 +162,7 @@ def _asked(request: HttpRequest) -> Asked:
 def _file(request: HttpRequest, key: str, param: str) -> TuningFile:
     try:
         return file_named(request, key)
-    except NotFound as error:
+    except GatewayError as error:
         raise GatewayError(400, "file_not_found", error.message, param=param) from None
 
 

@@ -9,7 +9,7 @@ from models_app.jobs.models import Checkpoint, Job
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import VersionState
 
-FILE_STATUS = {DataState.READY: "processed", DataState.FAILED: "error"}
+FILE_STATUS: dict[str, str] = {DataState.READY: "processed", DataState.FAILED: "error"}
 #: OpenAI's three; the rank of the adapter is told beside them.
 OURS = ("n_epochs", "batch_size", "learning_rate_multiplier", "lora_rank")
 

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from models_app.core.errors import FieldError
 
 #: Problems that are told at once, the first ones.
@@ -21,14 +23,14 @@ def rows_check(lines: Iterable[bytes]) -> int:
         count += 1
         problem = row_problem(line)
         if problem:
-            problems.append(f"Line {number}: {problem}")
+            problems.append(_("Line %(n)s: %(problem)s") % {"n": number, "problem": problem})
             if len(problems) == MOST_TOLD:
                 break
     if problems:
         raise FieldError("file", " ".join(problems), code="invalid_file_format")
     if count < 2:
-        said = f"The file has {count} example(s); at least 2 are needed, one to train on and one"
-        raise FieldError("file", f"{said} to be held out.", code="invalid_n_examples")
+        said = _("At least 2 examples are needed, one to train on and one to be held out.")
+        raise FieldError("file", said, code="invalid_n_examples")
     return count
 
 
@@ -37,28 +39,29 @@ def row_problem(line: bytes) -> str:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
-        return "It is not valid JSON."
+        return _("It is not valid JSON.")
     if not isinstance(row, dict):
-        return "It is not a JSON object."
+        return _("It is not a JSON object.")
     messages = row.get("messages")
     if not isinstance(messages, list) or not messages:
-        return "It has no list 'messages'."
+        return _("It has no list 'messages'.")
     for number, message in enumerate(messages, 1):
         if problem := _message_problem(message):
-            return f"Message {number} {problem}"
+            return _("Message %(n)s: %(problem)s") % {"n": number, "problem": problem}
     if messages[-1]["role"] != "assistant":
-        return "Its last message must be from the assistant."
-    return "It has a 'text' beside its messages; remove that." if "text" in row else ""
+        return _("Its last message must be from the assistant.")
+    return _("It has a 'text' beside its messages; remove that.") if "text" in row else ""
 
 
 def _message_problem(message: Any) -> str:
     if not isinstance(message, Mapping):
-        return "is not an object."
+        return _("It is not an object.")
     role = message.get("role")
     if role not in ROLES:
-        return f"has the role {str(role)[:40]!r}; roles are {', '.join(ROLES)}."
+        said = _("The role %(role)r is unknown; roles are %(roles)s.")
+        return said % {"role": str(role)[:40], "roles": ", ".join(ROLES)}
     if not isinstance(message.get("content"), str):
-        return "has no text as 'content'. Calls of tools and pictures are not trained."
+        return _("It has no text as 'content'. Calls of tools and pictures are not trained.")
     if message.get("weight", 1) != 1:
-        return "has a 'weight' other than 1, which is not supported."
+        return _("It has a 'weight' other than 1, which is not supported.")
     return ""

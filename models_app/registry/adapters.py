@@ -19,7 +19,9 @@ _WHOLE = (VersionState.READY, VersionState.QUARANTINED)
 
 def adapter_base(version: "ModelVersion") -> "ModelVersion | None":
     """The base of an adapter; None for a version that is whole by itself."""
-    adapted = version.model.family == Family.ADAPTER or is_adapter(version)
+    if version.base_version_id is None:
+        return None
+    adapted = is_adapter(version) or version.model.family == Family.ADAPTER
     return version.base_version if adapted else None
 
 

@@ -155,7 +155,7 @@ class TrainingForm(PlacingForm):
         for name in ("preset", "tokenizer", "vocab_size"):
             self.fields[name].required = not self.data.get("base_version")
         for name in ADAPTER:
-            self.fields[name].required = bool(self.data.get("base_version"))
+            self.fields[name].required = False
         self.fields["architecture"].required = (
             not self.data.get("base_version") and self.data.get("preset") == "own"
         )
@@ -219,7 +219,8 @@ class TrainingForm(PlacingForm):
         given = self.cleaned_data
         spec = {name: given[name] for name in (*BASIC, *ADVANCED)}
         if given.get("base_version"):
-            adapter = {name: given[name] for name in ADAPTER}
+            sent = {name: given[name] for name in ADAPTER}
+            adapter = {name: value for name, value in sent.items() if value not in (None, "")}
             return {**spec, **adapter, "tokenizer": "base"}
         preset = given["preset"]
         return {

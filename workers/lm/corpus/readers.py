@@ -20,7 +20,7 @@ from workers.lm.corpus.sources import (
     decode,
     read_lines,
 )
-from workers.lm.tokenizers.markers import SPEAKERS, conversation_text
+from workers.lm.tokenizers.markers import conversation_text
 
 #: With `auto`, so many text files are taken for one document each.
 MANY_FILES = 20
@@ -263,10 +263,7 @@ def _conversation(messages: list[Any], where: str) -> tuple[dict[str, Any], str]
     try:
         text = conversation_text(messages)
     except (ValueError, AttributeError) as error:
-        raise InvalidSource(
-            f"{where}: every message needs a role ({', '.join(SPEAKERS)}) and a text as content;"
-            f" {error}."
-        ) from None
+        raise InvalidSource(f"{where}: {error}.") from None
     kept = [{"role": item["role"], "content": item["content"]} for item in messages]
     return {"messages": kept}, text
 

@@ -68,7 +68,7 @@ class Writer:
         """The whole text with its answers; raises BadConversation."""
         for number, message in enumerate(messages, 1):
             if problem := message_problem(message):
-                raise BadConversation(f"message {number} {problem}")
+                raise BadConversation(f"is no conversation: message {number} {problem}")
         whole = self._render(messages, asking=False)
         answers, closed = [], False
         for place, message in enumerate(messages):

@@ -62,7 +62,7 @@ def _restore(model: Any, checkpoint: Path) -> None:
 
     said = f"{checkpoint.name} holds another adapter than the settings say."
     try:
-        found = set_peft_model_state_dict(model, load_file(checkpoint / WEIGHTS))
+        found: Any = set_peft_model_state_dict(model, load_file(checkpoint / WEIGHTS))
     except (OSError, RuntimeError) as error:  # no such file, or matrices of another rank
         raise UnusableModel(said) from error
     if found.unexpected_keys or any("lora_" in key for key in found.missing_keys):
@@ -130,7 +130,7 @@ def trainable(model: nn.Module) -> int:
 
 def _targets(base: PreTrainedModel, spec: TrainSpec) -> list[str]:
     """Last parts of the names of modules that the adapter is for."""
-    head = base.get_output_embeddings()
+    head = base.get_output_embeddings()  # type: ignore[no-untyped-call]
     known = sorted(
         {
             name.rpartition(".")[2]

@@ -173,7 +173,7 @@ def _load_merged(directory: Path, dtype: torch.dtype, device: str) -> PreTrained
             raise ModelRefused(f"The weight {name} holds numbers that are not finite.")
     model.eval()  # type: ignore[no-untyped-call]
     model.requires_grad_(False)
-    placed: PreTrainedModel = model.to(device=device, dtype=dtype)  # type: ignore[call-overload]
+    placed: PreTrainedModel = model.to(device, dtype)  # type: ignore[arg-type]
     return placed
 
 

@@ -29,7 +29,11 @@ def conversation_text(messages: Sequence[Mapping[str, Any]]) -> str:
     for number, message in enumerate(messages, 1):
         role, content = message.get("role"), message.get("content")
         if problem := message_problem(message):
-            raise ValueError(f"message {number} {problem}")
+            known = ", ".join(SPEAKERS)
+            raise ValueError(
+                f"every message needs a role ({known}) and a text as content; message {number} "
+                f"{problem}"
+            )
         parts.append(f"<|{role}|>{content}")
         if role == "assistant":
             parts.append(END_OF_TEXT)
@@ -38,13 +42,12 @@ def conversation_text(messages: Sequence[Mapping[str, Any]]) -> str:
 
 def message_problem(message: Any) -> str:
     """What is wrong with a message of a conversation, such as `has the unknown role 'bot'`."""
-    known = ", ".join(SPEAKERS)
     if not isinstance(message, Mapping):
         return "is no object with role and content"
     role = message.get("role")
     if not isinstance(role, str) or role not in SPEAKERS:
         said = "no role" if role is None else f"the unknown role {str(role)[:40]!r}"
-        return f"has {said}; roles are {known}"
+        return f"has {said}"
     if not isinstance(message.get("content"), str):
         return "has no text as content"
     return ""
