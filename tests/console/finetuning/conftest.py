@@ -10,8 +10,10 @@ from django.test import Client
 
 from models_app.core.blobs import tree_put
 from models_app.core.digests import tree_digest
+from models_app.finetuning.models import TuningFile
 from models_app.registry.models import Model, ModelVersion
 from tests.factories.access import ApiTokenFactory
+from tests.factories.data import finished
 from tests.workers.lm.recording import Recorder
 from tests.workers.lm.training.conversations import answering_spec, run_on, sums
 
@@ -80,3 +82,33 @@ def base_version(team, folder: Path) -> ModelVersion:
 @pytest.fixture
 def base(team, base_folder):
     return base_version(team, base_folder)
+
+
+def error(answer, status: int = 400):
+    """The error object of a refused request."""
+    assert answer.status_code == status, answer.content
+    found = answer.json()["error"]
+    assert set(found) == {"message", "type", "param", "code"}
+    return found
+
+
+@pytest.fixture
+def uploaded(asking):
+    """The name of a file that has come and is not imported yet."""
+    return asking.upload(lines(sums(20, 1))).json()["id"]
+
+
+@pytest.fixture
+def imported(uploaded, tmp_path):
+    finished(TuningFile.objects.get(key=uploaded).version, tmp_path)
+    return uploaded
+
+
+@pytest.fixture
+def started(asking, imported, base):
+    """A fine-tuning whose training is queued."""
+    answer = asking.post(
+        "fine_tuning/jobs", {"model": "research/talker", "training_file": imported}
+    )
+    assert answer.status_code == 200, answer.content
+    return answer.json()

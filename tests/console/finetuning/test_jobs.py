@@ -1,141 +1,19 @@
-"""OpenAI's files and fine-tuning as programs meet them: objects, errors, and who may see what."""
+"""Fine-tunings as programs ask for them, watch them, and end them."""
 
 import pytest
 
 from models_app.finetuning.models import Tuning, TuningFile
 from models_app.finetuning.services import tunings_advance
 from models_app.jobs.models import Job
+from models_app.pools.services.registration import node_register
 from models_app.registry.models import ModelVersion
-from tests.console.finetuning.conftest import Asking, lines
-from tests.factories.access import MembershipFactory
+from tests.console.finetuning.conftest import error, lines
 from tests.factories.data import finished
 from tests.fakes.jobs import run_job
-from tests.workers.lm.training.conversations import sums, talk
+from tests.workers.lm.training.conversations import sums
+from workers.capacity import capacity
 
 pytestmark = pytest.mark.django_db
-
-
-def error(answer, status: int = 400):
-    assert answer.status_code == status, answer.content
-    found = answer.json()["error"]
-    assert set(found) == {"message", "type", "param", "code"}
-    return found
-
-
-@pytest.fixture
-def uploaded(asking):
-    """The name of a file that has come and is not imported yet."""
-    return asking.upload(lines(sums(20, 1))).json()["id"]
-
-
-@pytest.fixture
-def imported(uploaded, tmp_path):
-    finished(TuningFile.objects.get(key=uploaded).version, tmp_path)
-    return uploaded
-
-
-@pytest.fixture
-def started(asking, imported, base):
-    """A fine-tuning whose training is queued."""
-    answer = asking.post(
-        "fine_tuning/jobs", {"model": "research/talker", "training_file": imported}
-    )
-    assert answer.status_code == 200, answer.content
-    return answer.json()
-
-
-class TestFiles:
-    def test_a_file_becomes_a_dataset(self, asking, uploaded, tmp_path):
-        before = asking.get(f"files/{uploaded}").json()
-        version = finished(TuningFile.objects.get(key=uploaded).version, tmp_path)
-        after = asking.get(f"files/{uploaded}").json()
-
-        assert (before["object"], before["status"]) == ("file", "uploaded")
-        assert (before["filename"], before["purpose"]) == ("chats.jsonl", "fine-tune")
-        assert after["status"] == "processed" and after["bytes"] == len(lines(sums(20, 1)))
-        assert version.dataset.name == "finetune-chats"
-        assert version.counts["train"]["documents"] > 10
-
-    def test_its_bytes_come_back(self, asking, uploaded):
-        answer = asking.get(f"files/{uploaded}/content")
-
-        assert b"".join(answer.streaming_content) == lines(sums(20, 1))
-
-    def test_a_deleted_one_is_gone_but_its_data_is_kept(self, asking, imported):
-        said = asking.delete(f"files/{imported}").json()
-
-        assert said == {"id": imported, "object": "file", "deleted": True}
-        assert error(asking.get(f"files/{imported}"), 404)["code"] == "not_found"
-        assert asking.get("files").json()["data"] == []
-        assert TuningFile.objects.get().version.state == "ready"
-
-    def test_lists_turn_pages(self, asking):
-        names = [asking.upload(lines(sums(3, n)), f"f{n}.jsonl").json()["id"] for n in range(3)]
-
-        first = asking.get("files", limit=2).json()
-        second = asking.get("files", limit=2, after=first["last_id"]).json()
-        ascending = asking.get("files", order="asc").json()
-
-        assert [row["id"] for row in first["data"]] == names[:0:-1] and first["has_more"]
-        assert [row["id"] for row in second["data"]] == names[:1] and not second["has_more"]
-        assert [row["id"] for row in ascending["data"]] == names
-        assert asking.get("files", purpose="batch").json()["data"] == []
-
-    @pytest.mark.parametrize(
-        ("data", "words"),
-        [
-            (b"no json\n{}\n", "Line 1: It is not valid JSON. Line 2: It has no list 'messages'."),
-            (lines([{"messages": [{"role": "bot", "content": "Hi"}]}]), "The role 'bot' is unknown"),
-            (lines([talk("Hi", "Ho"), {"messages": talk("a", "b")["messages"][:1]}]),
-             "Line 2: Its last message must be from the assistant."),
-            (lines([{"messages": [{"role": "assistant", "content": None}]}]), "no text as 'content'"),
-            (lines([{"messages": [{"role": "assistant", "content": "x", "weight": 0}]}]), "'weight'"),
-            (lines([talk("Only", "one")]), "At least 2 examples"),
-            (b"", "At least 2 examples"),
-        ],
-    )  # fmt: skip
-    def test_what_is_no_conversation_is_refused_by_its_line(self, asking, data, words):
-        found = error(asking.upload(data))
-
-        assert words in found["message"]
-        assert found["param"] == "file" and found["type"] == "invalid_request_error"
-        assert not TuningFile.objects.exists()
-
-    @pytest.mark.parametrize(
-        ("name", "purpose", "param"),
-        [("a.txt", "fine-tune", "file"), ("a.pdf", "fine-tune", "file"), ("a.jsonl", "", "purpose"),
-         ("a.jsonl", "batch", "purpose")],
-    )  # fmt: skip
-    def test_other_names_and_purposes_are_refused(self, asking, name, purpose, param):
-        assert error(asking.upload(lines(sums(3, 1)), name, purpose))["param"] == param
-
-    def test_without_a_file_it_says_how_to_send_one(self, asking):
-        assert error(asking.post("files", {"purpose": "fine-tune"}))["param"] == "file"
-
-
-class TestTeams:
-    def test_of_several_teams_one_must_be_named(self, ana, other_team):
-        MembershipFactory(user=ana, team=other_team, role="developer")
-        asking = Asking(ana)
-
-        found = error(asking.upload(lines(sums(3, 1))))
-        named = asking.upload(lines(sums(3, 1)), openai_project="legal")
-
-        assert found["param"] == "project" and "legal, research" in found["message"]
-        assert named.status_code == 200
-        assert TuningFile.objects.get().team == other_team
-
-    def test_a_key_of_one_team_needs_no_name(self, ana, other_team):
-        MembershipFactory(user=ana, team=other_team, role="developer")
-        asking = Asking(ana, team=other_team)
-
-        assert asking.upload(lines(sums(3, 1))).status_code == 200
-        assert TuningFile.objects.get().team == other_team
-
-    def test_a_foreign_team_is_like_a_missing_one(self, asking, other_team):
-        for name in ("legal", "nowhere"):
-            found = error(asking.upload(lines(sums(3, 1)), openai_project=name))
-            assert found["param"] == "project"
 
 
 class TestJobs:
@@ -194,7 +72,6 @@ class TestJobs:
     def test_a_file_that_cannot_be_imported_fails_it(self, asking, uploaded, base):
         body = {"model": "research/talker", "training_file": uploaded}
         row = asking.post("fine_tuning/jobs", body).json()
-        TuningFile.objects.get().version
         version = TuningFile.objects.get().version
         type(version).objects.filter(pk=version.pk).update(state="failed", error="Line 9 is odd.")
 
@@ -211,9 +88,6 @@ class TestJobs:
     def test_what_the_plan_refuses_fails_it_with_the_setting(self, asking, imported, base):
         base.facts = {**base.facts, "architecture": {**base.facts["architecture"], "n_embd": 10**6}}
         base.save()
-        from models_app.pools.services.registration import node_register
-        from workers.capacity import capacity
-
         node_register(name="small", incarnation="1", slots=1, capacity=capacity())
         body = {"model": "research/talker", "training_file": imported}
 
@@ -248,7 +122,7 @@ class TestJobs:
             ({"suffix": "Too Loud"}, "suffix", "invalid_value"),
             ({"seed": -1}, "seed", "invalid_value"),
             ({"hyperparameters": {"n_epochs": 0}}, "hyperparameters.n_epochs", "invalid_value"),
-            ({"hyperparameters": {"n_epochs": "many"}}, "hyperparameters.n_epochs", "invalid_value"),
+            ({"hyperparameters": {"n_epochs": "x"}}, "hyperparameters.n_epochs", "invalid_value"),
             ({"hyperparameters": {"beta": 1}}, "hyperparameters.beta", "unknown_parameter"),
             ({"method": {"type": "dpo"}}, "method.type", "invalid_value"),
             ({"metadata": {"x": "y" * 600}}, "metadata", "invalid_value"),
@@ -334,51 +208,3 @@ class TestWatching:
 
         assert pages == whole
         assert error(asking.get(f"{done}/events", after="ftevent-0-1"), 404)
-
-
-class TestKeys:
-    ADDRESSES = ("files", "files/file-1", "files/file-1/content", "fine_tuning/jobs",
-                 "fine_tuning/jobs/ftjob-1", "fine_tuning/jobs/ftjob-1/events",
-                 "fine_tuning/jobs/ftjob-1/checkpoints")  # fmt: skip
-
-    @pytest.mark.parametrize("path", ADDRESSES)
-    def test_without_a_key_there_is_nothing_to_see(self, client, path, db):
-        for headers in ({}, {"authorization": "Bearer slip_wrong"}):
-            answer = client.get(f"/v1/{path}", headers=headers)
-            assert error(answer, 401)["code"] == "invalid_api_key"
-
-    def test_a_cookie_is_no_key(self, ana, client_for):
-        assert client_for(ana).get("/v1/files").status_code == 401
-
-    def test_outsiders_find_nothing(self, asking, started, imported, cai):
-        other = Asking(cai)
-        key = started["id"]
-
-        assert other.get("files").json()["data"] == []
-        assert other.get("fine_tuning/jobs").json()["data"] == []
-        for path in (f"files/{imported}", f"files/{imported}/content", f"fine_tuning/jobs/{key}",
-                     f"fine_tuning/jobs/{key}/events", f"fine_tuning/jobs/{key}/checkpoints"):  # fmt: skip
-            error(other.get(path), 404)
-        for path in ("cancel", "pause", "resume"):
-            error(other.post(f"fine_tuning/jobs/{key}/{path}"), 404)
-        error(other.delete(f"files/{imported}"), 404)
-        body = {"model": "research/talker", "training_file": imported}
-        assert error(other.post("fine_tuning/jobs", body), 404)["code"] == "model_not_found"
-
-    def test_readers_look_and_change_nothing(self, eve, started, imported):
-        reading = Asking(eve)
-
-        assert reading.get(f"fine_tuning/jobs/{started['id']}").status_code == 200
-        assert error(reading.upload(lines(sums(3, 1))), 403)["type"] == "permission_error"
-        error(reading.delete(f"files/{imported}"), 403)
-        error(reading.post(f"fine_tuning/jobs/{started['id']}/cancel"), 403)
-
-    def test_a_key_that_may_only_ask_models_sees_nothing_of_it(self, ana, started):
-        asking = Asking(ana, "infer")
-
-        error(asking.get("files"), 403)
-        error(asking.get("fine_tuning/jobs"), 403)
-
-    def test_other_methods_and_addresses_are_told(self, asking):
-        assert error(asking.delete("files"), 405)["code"] == "method_not_allowed"
-        assert error(asking.get("fine_tuning/models"), 404)["code"] == "unknown_url"
