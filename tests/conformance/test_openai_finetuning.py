@@ -12,7 +12,7 @@ from tests.console.internal.conftest import console_process
 from tests.factories.access import ApiTokenFactory
 from tests.factories.data import finished
 from tests.fakes.jobs import run_job
-from tests.workers.lm.training.conversations import sums
+from tests.workers.lm.training.conversations import sums, talk
 
 __all__ = ["base_folder", "console_process"]
 
@@ -31,7 +31,7 @@ def client(console_process, ana, settings):
 
 def test_a_file_becomes_a_tuned_model(client, team, base_folder, tmp_path):
     base_version(team, base_folder)
-    data = lines(sums(60, 5))
+    data = lines([talk(f"What is {n}?", "Aye aye, captain.") for n in range(60)])
     file = client.files.create(file=("chats.jsonl", data), purpose="fine-tune")
     assert client.files.retrieve(file.id).status == "uploaded"
     assert client.files.content(file.id).read() == data
@@ -56,9 +56,8 @@ def test_a_file_becomes_a_tuned_model(client, team, base_folder, tmp_path):
     assert done.trained_tokens > 0 and done.seed == 3 and done.metadata == {"ticket": "7"}
     assert done.created_at <= done.finished_at <= time.time() + 60
     events = list(client.fine_tuning.jobs.list_events(job.id, limit=5))
-    losses = [
-        e.data["train_loss"] for e in events if e.type == "metrics" and "train_loss" in e.data
-    ]
+    figures = [event.data for event in events if event.type == "metrics"]
+    losses = [data["train_loss"] for data in figures if "train_loss" in data]
     assert len(losses) == 14 and losses[0] < losses[-1], "newest first, and it has learned"
     points = list(client.fine_tuning.jobs.checkpoints.list(job.id, limit=1))
     assert [point.step_number for point in points] == [14, 7]

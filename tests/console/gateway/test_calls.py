@@ -210,7 +210,7 @@ class TestVersions:
 
         answer = gateway.call(key_of(ana), asked)
 
-        assert answer.status == 200
-        assert answer.json["model"] == "research/chat"
+        assert answer.json["choices"][0]["message"]["content"] == TEXT
+        assert record_of(answer.request_id).deployment_id == chat.deployment.pk
         assert gateway.call(key_of(cai), asked).code == "model_not_found"
         assert gateway.call(key_of(ana), {**asked, "model": "research/tiny:v2"}).status == 404
