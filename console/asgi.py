@@ -1,5 +1,6 @@
-"""The entry of the web process: `/v1` to the gateway, `/ws` to Channels, `/internal` to the store
-of joined nodes, `/hf` to clients of the Hub, everything else to pages.
+"""The entry of the web process: `/v1` to the gateway (but files and fine-tuning to pages), `/ws` to
+Channels, `/internal` to the store of joined nodes, `/hf` to clients of the Hub, everything else to
+pages.
 
 The gateway can also run apart (`console.gateway.asgi`), and then `SLIPWAY_SPLIT_GATEWAY=1` keeps
 it out of this process.
@@ -17,6 +18,7 @@ django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402
 
+from console.finetuning.paths import is_tuning  # noqa: E402
 from console.gateway.app import Gateway  # noqa: E402
 from console.hf.app import PREFIX as HF_PREFIX  # noqa: E402
 from console.hf.app import Hub  # noqa: E402
@@ -42,7 +44,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> Any:
         return await socket(scope, receive, send)
     if kind == "lifespan":
         return await _lifespan(receive, send)
-    if gateway is not None and scope["path"].startswith("/v1/"):
+    if gateway is not None and scope["path"].startswith("/v1/") and not is_tuning(scope["path"]):
         return await gateway(scope, receive, send)
     if scope["path"].startswith(PREFIX):
         return await internal(scope, receive, send)

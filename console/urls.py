@@ -1,4 +1,4 @@
-"""Every URL prefix on one screen; `/v1` (gateway) and `/ws` are dispatched in asgi.py."""
+"""Every URL prefix on one screen; `/ws`, and what models answer of `/v1`, `asgi.py` dispatches."""
 
 from django.urls import include, path
 from django.views.i18n import set_language
@@ -14,6 +14,7 @@ urlpatterns = [
     path("api/v1/", include("console.access.api_urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api_docs"),
+    path("v1/", include("console.finetuning.urls")),
     path("", include("console.access.urls")),
     path("", include("console.pages.urls")),
 ]

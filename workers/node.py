@@ -18,6 +18,7 @@ from django.db import OperationalError, close_old_connections, connections
 
 from models_app.alerts.evaluation import alerts_evaluate
 from models_app.deployments.reconcile import reconcile_all
+from models_app.finetuning.services import tunings_advance
 from models_app.jobs.checkpoints import files_collect
 from models_app.jobs.claims import jobs_claim
 from models_app.jobs.models import Job
@@ -49,6 +50,7 @@ TICKS: dict[str, tuple[float, Callable[[], object]]] = {
     "alerts": (15.0, alerts_evaluate),
     "tidy": (600.0, files_collect),
     "store": (10.0, runs_advance),
+    "finetuning": (3.0, tunings_advance),
     "drill": (600.0, drills_due),
 }
 #: What only a node can do that sees the store of files.

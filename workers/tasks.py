@@ -47,6 +47,12 @@ def store(**_: object) -> None:
     current_node().tick("store")
 
 
+@shared_task(name="workers.finetuning")
+def finetuning(**_: object) -> None:
+    """Begin the fine-tunings whose data is ready."""
+    current_node().tick("finetuning")
+
+
 @shared_task(name="workers.drill")
 def drill(**_: object) -> None:
     """Begin the reproduction drills whose time has come."""

@@ -1,6 +1,7 @@
 """What the kinds that train have in common: from the rows of a version to the files of a model."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,18 @@ def training_inputs(version: ModelVersion, folder: Path) -> dict[str, Any]:
         "validation_files": _files(data / "validation"),
         "base_dir": str(folder / "base") if base is not None else None,
         "base_tokenizer": base.facts.get("tokenizer") if base is not None else None,
+        "base_facts": base.facts if base is not None else {},
+        "base_name": _named(base),
         "start": _start(version, folder / "start"),
     }
+
+
+def _named(base: ModelVersion | None) -> dict[str, str]:
+    """The base as clients of the Hub ask this console for it."""
+    if base is None:
+        return {}
+    model = base.model
+    return {"model": f"{model.team.slug}/{model.name}", "revision": f"v{base.number}"}
 
 
 def _files(folder: Path) -> list[str]:
@@ -102,13 +113,18 @@ def _transformer(inputs: dict[str, Any], ctx: JobContext) -> Trained:
         ctx.output_dir / MODEL,
         ctx,  # type: ignore[arg-type]
         base_dir=inputs["base_dir"],
+        base_name=inputs["base_name"],
         resume_from=ctx.checkpoint_dir,
         start=inputs["start"],
         attempt=ctx.epoch,
     )
     metrics = {key: value for key, value in result.to_dict().items() if key not in _NOT_METRICS}
     tokenizer = inputs["base_tokenizer"] or inputs["spec"]["tokenizer"]
-    facts = _facts(ctx.output_dir / MODEL, tokenizer, result.parameters)
+    facts = (
+        _adapter(ctx.output_dir / MODEL, inputs["base_facts"], tokenizer)
+        if inputs["spec"].get("lora_rank")
+        else _facts(ctx.output_dir / MODEL, tokenizer, result.parameters)
+    )
     return Trained(metrics=metrics, facts=facts)
 
 
@@ -147,6 +163,19 @@ def _facts(folder: Path, tokenizer: str, parameters: int) -> dict[str, Any]:
         "tokenizer": tokenizer,
         "chat": (folder / "chat_template.jinja").exists(),
         "architecture": architecture,
+    }
+
+
+def _adapter(folder: Path, base: Mapping[str, Any], tokenizer: str) -> dict[str, Any]:
+    """What the finished adapter is; its shape is that of its base."""
+    from workers.lm.families.lora import adapter_facts
+
+    shape = ("model_type", "layers", "width", "heads", "context", "vocab_size")
+    return {
+        **{name: base.get(name) for name in shape},
+        **adapter_facts(folder),
+        "tokenizer": tokenizer,
+        "chat": (folder / "chat_template.jinja").exists(),
     }
 
 

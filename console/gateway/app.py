@@ -94,7 +94,7 @@ class Gateway:
             await call.answer(200, json.dumps(_model(route)).encode())
 
     def _route(self, key: Key, model: str) -> Route:
-        route = self.tables.routes.by_name.get(model)
+        route = self.tables.routes.find(model)
         if route is None or not key.may_ask(route.team_id):
             raise errors.model_not_found(model)
         return route

@@ -69,6 +69,8 @@ class Routes:
 
     def __init__(self) -> None:
         self.by_name: dict[str, Route] = {}
+        #: By the version that is served, `team/model:v3`; of several deployments the first one.
+        self.by_version: dict[str, Route] = {}
         self.loaded = False
         #: Requests that wait for a replica, by deployment.
         self.waiting: Counter[int] = Counter()
@@ -82,14 +84,20 @@ class Routes:
             for replica in route.replicas
         }
         fresh: dict[str, Route] = {}
-        for row in rows:
+        versions: dict[str, Route] = {}
+        for row in sorted(rows, key=lambda row: str(row["name"])):
             replicas = [Replica(item) for item in row["replicas"]]
             kept = [known.get((r.id, r.epoch, r.address), r) for r in replicas]
             fresh[row["name"]] = Route(row, kept)
-        self.by_name = fresh
+            versions.setdefault(row["version"], fresh[row["name"]])
+        self.by_name, self.by_version = fresh, versions
         self.loaded = True
         self._changed.set()
         self._changed = asyncio.Event()
+
+    def find(self, model: str) -> Route | None:
+        """What a request names: a deployment, or a version that one of them serves."""
+        return self.by_name.get(model) or self.by_version.get(model)
 
     async def changed(self, seconds: float) -> None:
         """Return after the next `apply`, or when the time is over."""

@@ -9,6 +9,7 @@ from models_app.approvals.subject import Change, Description, Evidence, Link
 from models_app.configs.specs import ServingSpec
 from models_app.deployments.models import Deployment, Revision
 from models_app.deployments.services.rollouts import warm_replicas
+from models_app.registry.adapters import adapter_base
 from models_app.registry.models import Evaluation, ModelVersion
 
 MIB = 1 << 20
@@ -22,8 +23,9 @@ def replica_bytes(version: ModelVersion, spec: dict[str, Any]) -> int:
     Files are stored in 32 bit; bf16 halves what is loaded. An estimate, said to be one.
     """
     width = 2 if spec.get("dtype") == "bf16" else 4
-    weights = version.size_bytes * width // 4
-    facts = version.facts or {}
+    whole = adapter_base(version) or version  # an adapter is merged into its base
+    weights = whole.size_bytes * width // 4
+    facts = whole.facts or {}
     layers, hidden = _number(facts, "layers"), _key_width(facts)
     context = spec.get("max_context") or _number(facts, "context")
     cache = 2 * layers * hidden * context * int(spec.get("max_slots") or 1) * width

@@ -2,6 +2,7 @@
 
 from models_app.core.digests import digest_json, tree_digest
 from models_app.deployments.models import Revision
+from models_app.registry.adapters import adapter_base
 
 #: How many characters of the digest model servers report and pages show.
 SHORT = 12
@@ -10,13 +11,17 @@ SHORT = 12
 def revision_digest(revision: Revision) -> str:
     """Computed from the rows as they are now, not from the digests that they claim to have.
 
-    It binds the files of the version, the settings with the overlay applied, the deployment, its
-    environment and the number of replicas: if any of them changes, no approval fits any more.
+    It binds the files of the version and of the base of an adapter, the settings with the overlay
+    applied, the deployment, its environment and the number of replicas: if any of them changes, no
+    approval fits any more.
     """
     version, config = revision.model_version, revision.config_revision
+    base = adapter_base(version)
+    below = {} if base is None else {"base": [base.pk, base.digest, tree_digest(base.manifest)]}
     return digest_json(
         {
             "version": [version.pk, version.digest, tree_digest(version.manifest)],
+            **below,
             "config": [config.config.kind, revision.spec_in_effect],
             "deployment": revision.deployment_id,
             "environment": revision.deployment.environment_id,

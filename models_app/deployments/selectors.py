@@ -162,6 +162,8 @@ def route_table() -> list[dict[str, Any]]:
         "created_at",
         "active_revision_id",
         "active_revision__digest",
+        "active_revision__model_version__model__name",
+        "active_revision__model_version__number",
     )
     table = {
         revision_id: {
@@ -171,9 +173,10 @@ def route_table() -> list[dict[str, Any]]:
             "created": int(created_at.timestamp()),
             "revision_id": revision_id,
             "fingerprint": digest[:SHORT],
+            "version": f"{team}/{model}:v{number}",
             "replicas": [],
         }
-        for pk, team_id, team, name, created_at, revision_id, digest in active
+        for pk, team_id, team, name, created_at, revision_id, digest, model, number in active
     }
     ready = Replica.objects.filter(state=ReplicaState.READY, revision_id__in=table).exclude(
         revision__model_version__state=VersionState.QUARANTINED

@@ -1,5 +1,6 @@
 """Deployments as what runs on model versions: which do, and how they are made to stop."""
 
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from models_app.core.actor import Actor
@@ -8,10 +9,14 @@ from models_app.deployments.services.deployments import deployment_stop
 from models_app.deployments.services.rollouts import rollout_abort
 from models_app.deployments.states import RevisionState
 from models_app.registry.models import ModelVersion
+from models_app.registry.states import Family
 from models_app.registry.use import Use, VersionUser, version_users
 
 #: Revisions that answer, or are about to.
 SERVING = (RevisionState.ACTIVE, RevisionState.ROLLING_OUT)
+
+#: Whoever serves an adapter serves its base, too.
+_adapter = Q(model_version__model__family=Family.ADAPTER)
 
 
 @version_users.register
@@ -27,7 +32,9 @@ class ServingDeployments(VersionUser):
         rows = Revision.objects.filter(
             model_version__model__team=team_id, state__in=SERVING, deployment__stopped_at=None
         )
-        return list(rows.values_list("model_version_id", flat=True).distinct())
+        versions = rows.values_list("model_version_id", flat=True)
+        bases = rows.filter(_adapter).values_list("model_version__base_version_id", flat=True)
+        return list({*versions, *(pk for pk in bases if pk is not None)})
 
     def end(self, *, actor: Actor, version: ModelVersion, reason: str) -> list[Use]:
         """Stops what serves it; a roll-out is only aborted, for what serves meanwhile is sound."""
@@ -46,7 +53,7 @@ def _revisions(version: ModelVersion) -> list[Revision]:
     the one that is coming in.
     """
     rows = Revision.objects.filter(
-        model_version=version,
+        Q(model_version=version) | Q(_adapter, model_version__base_version=version),
         state__in=SERVING,
         deployment__stopped_at=None,
     ).select_related("deployment__environment")

@@ -14,7 +14,8 @@ from models_app.core.models import TeamQuerySet
 from models_app.core.states import state_word
 from models_app.datasets.models import DatasetVersion
 from models_app.datasets.states import VersionState as DatasetState
-from models_app.registry.formats import format_check, is_adapter
+from models_app.registry.adapters import adapter_check
+from models_app.registry.formats import format_check
 from models_app.registry.states import Family, VersionState
 
 if TYPE_CHECKING:
@@ -129,19 +130,7 @@ def attack_check(version: "ModelVersion", field: str = "version") -> None:
         words = {"version": version, "family": version.model.get_family_display()}
         raise FieldError(field, said % words)
     format_check(version, "attack", field)
-    if version.model.family == Family.ADAPTER or is_adapter(version):
-        _check_base(version, field)
-
-
-def _check_base(version: "ModelVersion", field: str) -> None:
-    base = version.base_version
-    if base is None or base.state != VersionState.READY:
-        said = _(
-            "%(version)s is an adapter, and its base %(base)s is not ready. Make the base ready"
-            " first, or merge the adapter into another one."
-        )
-        raise FieldError(field, said % {"version": version, "base": base or "–"})
-    format_check(base, "attack", field)
+    adapter_check(version, "attack", field)
 
 
 def training_data(version: "ModelVersion") -> DatasetVersion | None:

@@ -149,11 +149,16 @@ def version_numbered(*, actor: Actor, team: str, name: str, number: int) -> Mode
 
 
 def versions_ready(*, actor: Actor, team: Any = None, ability: str = "") -> QuerySet[ModelVersion]:
-    """What can be used: whole models, no adapters.
+    """What can be used: whole models; and adapters whose base is ready, where they can be loaded.
 
     `ability` narrows it to formats for that, see `formats.ABILITIES`.
     """
-    rows = version_list(actor=actor, state=VersionState.READY).exclude(model__family=Family.ADAPTER)
+    rows = version_list(actor=actor, state=VersionState.READY)
+    adapters = Q(model__family=Family.ADAPTER)
+    if ability == "evaluate":
+        rows = rows.exclude(~Q(base_version__state=VersionState.READY), adapters)
+    else:
+        rows = rows.exclude(adapters)
     if ability:
         rows = rows.filter(format__in=formats_for(ability))
     return rows if team is None else rows.filter(model__team=team)

@@ -95,13 +95,15 @@
     const form = event.target.closest("form[data-filter]");
     if (form && event.target.matches("select, input[type=checkbox], input[type=radio]")) form.requestSubmit();
   });
-  // data-picks="name": the form fields inside [data-when="name:value"] follow a choice.
+  // data-picks="name": the form fields inside [data-when="name:value"] follow a choice; "name:!value"
+  // shows them for any other.
   function followChoice(root = document) {
     $$("[data-when]", root).forEach((part) => {
       const [name, value] = part.dataset.when.split(":");
       const form = part.closest("form");
       const chosen = form && new FormData(form).getAll(name);
-      const shown = Boolean(chosen?.some((c) => value.split("|").includes(c)));
+      const values = value.replace("!", "").split("|");
+      const shown = Boolean(chosen?.some((c) => values.includes(c) !== value.startsWith("!")));
       part.hidden = !shown;
       $$("input, select, textarea", part).forEach((field) => { field.disabled = !shown; });
     });

@@ -18,8 +18,8 @@ from models_app.jobs.kind import (
     Params,
     job_kinds,
 )
+from models_app.registry.adapters import adapter_base, files_to_load
 from models_app.registry.attacks import attack_check, training_data
-from models_app.registry.formats import is_adapter
 from models_app.registry.inputs import data_input, version_input
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.attacks import attack_complete
@@ -65,17 +65,14 @@ class Attack(JobKind):
     def inputs(self, params: AttackParams) -> list[Input]:
         version = _version(params)
         data, found = training_data(version), [version_input(version)]
-        if is_adapter(version) and version.base_version is not None:
-            found.append(version_input(version.base_version, "base version"))
+        if (base := adapter_base(version)) is not None:
+            found.append(version_input(base, "base version"))
         return [*found, data_input(data)] if data is not None and params.rows else found
 
     def load(self, params: AttackParams, job: Any, folder: Path) -> dict[str, Any]:
         version = _version(params)
-        model = tree_materialise(version.manifest, folder / "model")
-        tree_verify(version.manifest, model)
-        if is_adapter(version) and version.base_version is not None:
-            base = version.base_version.manifest
-            tree_verify(base, tree_materialise(base, model / "base"))
+        files = files_to_load(version)
+        tree_verify(files, tree_materialise(files, folder / "model"))
         data = training_data(version) if params.rows else None
         shards = _shards(data.manifest) if data is not None else {}
         if shards:

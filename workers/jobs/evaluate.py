@@ -19,12 +19,12 @@ from models_app.jobs.kind import (
     Params,
     job_kinds,
 )
+from models_app.registry.adapters import adapter_base, adapter_check, files_to_load
 from models_app.registry.formats import format_check
 from models_app.registry.inputs import data_input, version_input
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.evaluations import evaluation_complete
 from models_app.registry.states import VersionState
-from models_app.registry.use import version_whole
 
 
 class EvaluateParams(Params):
@@ -49,7 +49,8 @@ class Evaluate(JobKind):
     uses_gpu = True
 
     def check(self, params: EvaluateParams, *, actor: Any, team: Any) -> None:
-        version = ModelVersion.objects.filter(pk=params.version, model__team=team).first()
+        rows = ModelVersion.objects.select_related("model", "base_version__model")
+        version = rows.filter(pk=params.version, model__team=team).first()
         if version is None:
             raise FieldError("version", _("Choose a model version of the same team."))
         if version.state != VersionState.READY:
@@ -58,8 +59,8 @@ class Evaluate(JobKind):
                 _("%(version)s is not ready: %(state)s.")
                 % {"version": version, "state": version.state},
             )
-        version_whole(version, "version")
         format_check(version, "evaluate", "version")
+        adapter_check(version, "evaluate", "version")
         data = DatasetVersion.objects.filter(pk=params.dataset_version, dataset__team=team).first()
         if data is None:
             raise FieldError("dataset_version", _("Choose a dataset version of the same team."))
@@ -81,19 +82,21 @@ class Evaluate(JobKind):
         return f"Evaluate {version} on {data}"
 
     def inputs(self, params: EvaluateParams) -> list[Input]:
-        version = ModelVersion.objects.select_related("model").get(pk=params.version)
+        version = _version(params)
         data = DatasetVersion.objects.select_related("dataset").get(pk=params.dataset_version)
-        return [version_input(version), data_input(data)]
+        base = adapter_base(version)
+        bases = [] if base is None else [version_input(base, "base version")]
+        return [version_input(version), *bases, data_input(data)]
 
     def load(self, params: EvaluateParams, job: Any, folder: Path) -> dict[str, Any]:
-        version = ModelVersion.objects.get(pk=params.version)
+        files = files_to_load(_version(params))
         data = DatasetVersion.objects.get(pk=params.dataset_version)
         shards = {
             path: entry
             for path, entry in data.manifest.items()
             if path.startswith(f"{params.split}/")
         }
-        tree_verify(version.manifest, tree_materialise(version.manifest, folder / "model"))
+        tree_verify(files, tree_materialise(files, folder / "model"))
         tree_verify(shards, tree_materialise(shards, folder / "dataset"))
         return {
             "model_dir": str(folder / "model"),
@@ -144,3 +147,8 @@ class Evaluate(JobKind):
             scores_sha256=result["scores_sha256"],
         )
         return {"evaluation": evaluation.pk, "metrics": metrics}
+
+
+def _version(params: EvaluateParams) -> ModelVersion:
+    rows = ModelVersion.objects.select_related("model", "base_version__model")
+    return rows.get(pk=params.version)

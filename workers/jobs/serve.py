@@ -18,6 +18,7 @@ from models_app.deployments.services.replicas import (
 )
 from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
 from models_app.jobs.states import ReasonCode
+from models_app.registry.adapters import base_not_ready, files_to_load
 from models_app.registry.states import VersionState
 
 
@@ -48,15 +49,21 @@ class Serve(JobKind):
         """Refuses what is not exactly the revision that was rolled out."""
         replica_loading(replica_id=params.replica, job=job)
         revision = Revision.objects.select_related(
-            "deployment__team", "model_version__model", "config_revision__config"
+            "deployment__team",
+            "model_version__model",
+            "model_version__base_version__model",
+            "config_revision__config",
         ).get(pk=params.revision)
         version = revision.model_version
         if revision_digest(revision) != revision.digest:
             raise JobFailed("The revision has changed since it was made.", reason="integrity")
         if version.state != VersionState.READY:
             raise JobFailed(f"{version} is {version.get_state_display()}.", reason="integrity")
-        model_dir = tree_materialise(version.manifest, folder / "model")
-        _verify(version.manifest, model_dir)
+        if problem := base_not_ready(version):
+            raise JobFailed(problem, reason="integrity")
+        files = files_to_load(version)
+        model_dir = tree_materialise(files, folder / "model")
+        _verify(files, model_dir)
         spec = revision.spec_in_effect
         deployment = revision.deployment
         return {

@@ -16,7 +16,7 @@ from models_app.registry.models import ModelVersion
 from models_app.registry.recording import record_files
 from models_app.registry.services.training import version_complete, version_fail
 from models_app.registry.states import VersionState
-from workers.lm.compute.memory import count_parameters, estimate, read_shape
+from workers.lm.compute.memory import count_adapter, count_parameters, estimate, read_shape
 from workers.lm.families.presets import PRESETS
 from workers.training import MODEL, RECORD, training_inputs, training_run
 
@@ -102,6 +102,7 @@ def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:
         spec["gradient_accumulation"],
         spec["precision"],
         dropout=spec["dropout"],
+        trained=count_adapter(shape, spec["lora_rank"]) if spec["lora_rank"] else None,
     )
     purposes = ("weights", "gradients", "optimizer", "activations", "overhead")
     return Need(

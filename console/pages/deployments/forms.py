@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.db.models import Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -39,7 +40,7 @@ def deployable(actor: Actor, perm: str, team: Any = None) -> list[ModelVersion]:
     rows = ModelVersion.objects.filter(
         state=VersionState.READY, model__team__in=teams, format__in=formats_for("serve")
     )
-    rows = rows.exclude(model__family=Family.ADAPTER)
+    rows = rows.exclude(~Q(base_version__state=VersionState.READY), model__family=Family.ADAPTER)
     ordered = rows.order_by("model__team__slug", "model__name", "-number")
     return list(ordered.select_related("model__team")[:MOST_VERSIONS])
 

@@ -15,8 +15,10 @@ from models_app.registry import selectors
 from models_app.registry.states import Family
 
 #: What most trainings are decided by; everything else is under "Advanced".
-BASIC = ("sequence_length", "batch_size", "steps", "learning_rate")
-ADVANCED = TrainingSpec.folded
+BASIC = ("sequence_length", "batch_size", "steps", "learning_rate", "loss_on")
+#: Of an adapter, which only a training from a base version makes.
+ADAPTER = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
+ADVANCED = tuple(name for name in TrainingSpec.folded if name not in ADAPTER)
 LABELS: dict[str, tuple[Any, Any]] = {
     "sequence_length": (
         _("Sequence length"),
@@ -44,7 +46,24 @@ LABELS: dict[str, tuple[Any, Any]] = {
     "dropout": (_("Dropout"), _("Share of activations left out in training.")),
     "sampling": (
         _("Sampling"),
-        _("Random windows of the text, or each window once per epoch in a seeded order."),
+        _("Random windows of the text, or each once per epoch in a seeded order."),
+    ),
+    "loss_on": (
+        _("Loss on"),
+        _("Of conversations only the answers can be learned, as it is done for instructions."),
+    ),
+    "lora_rank": (
+        _("Adapter rank (LoRA)"),
+        _("0 trains the whole model; 8 to 64 learns a small adapter and leaves the base as it is."),
+    ),
+    "lora_alpha": (
+        _("Adapter scale (alpha)"),
+        _("The adapter's part is multiplied by this divided by the rank."),
+    ),
+    "lora_dropout": (_("Adapter dropout"), _("Share of the adapter's inputs left out.")),
+    "lora_targets": (
+        _("Adapted layers"),
+        _("all-linear, or names of layers separated by commas, such as q_proj, v_proj."),
     ),
     "precision": (_("Precision"), _("bf16 is faster only where the processor has it.")),
     "evaluate_every": (
@@ -62,7 +81,12 @@ LABELS: dict[str, tuple[Any, Any]] = {
 }
 CHOICES: dict[str, dict[str, Any]] = {
     "schedule": {"cosine": _("Cosine"), "linear": _("Linear"), "constant": _("Constant")},
-    "sampling": {"windows": _("Random windows"), "epochs": _("Whole epochs")},
+    "sampling": {
+        "windows": _("Random windows"),
+        "epochs": _("Whole epochs"),
+        "documents": _("Whole epochs, a conversation at a time"),
+    },
+    "loss_on": {"all": _("All tokens"), "answers": _("Answers only")},
     "precision": {"fp32": "fp32", "bf16": "bf16"},
 }
 
@@ -92,7 +116,7 @@ class TrainingForm(NewVersionForm):
     def __init__(self, *args: Any, actor: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         schema = TrainingSpec.model_json_schema()["properties"]
-        for name in ("vocab_size", *BASIC, *ADVANCED):
+        for name in ("vocab_size", *BASIC, *ADAPTER, *ADVANCED):
             self.fields[name] = _setting(name, schema[name])
         self.add_placing(actor)
         self.add_rows(actor)
@@ -105,6 +129,8 @@ class TrainingForm(NewVersionForm):
             return
         for name in ("preset", "tokenizer", "vocab_size"):
             self.fields[name].required = not self.data.get("base_version")
+        for name in ADAPTER:
+            self.fields[name].required = False
         self.fields["architecture"].required = (
             not self.data.get("base_version") and self.data.get("preset") == "own"
         )
@@ -152,7 +178,9 @@ class TrainingForm(NewVersionForm):
         given = self.cleaned_data
         spec = {name: given[name] for name in (*BASIC, *ADVANCED)}
         if given.get("base_version"):
-            return {**spec, "tokenizer": "base"}
+            sent = {name: given[name] for name in ADAPTER}
+            adapter = {name: value for name, value in sent.items() if value not in (None, "")}
+            return {**spec, **adapter, "tokenizer": "base"}
         preset = given["preset"]
         return {
             **spec,
@@ -164,6 +192,9 @@ class TrainingForm(NewVersionForm):
 
     def basic(self) -> list[forms.BoundField]:
         return [self[name] for name in BASIC]
+
+    def adapter(self) -> list[forms.BoundField]:
+        return [self[name] for name in ADAPTER]
 
     def advanced(self) -> list[forms.BoundField]:
         return [self[name] for name in ADVANCED]
@@ -180,6 +211,8 @@ def _setting(name: str, schema: dict[str, Any]) -> forms.Field:
     }  # fmt: skip
     if "enum" in schema:
         return forms.ChoiceField(choices=list(CHOICES[name].items()), **shared)
+    if schema["type"] == "string":
+        return forms.CharField(max_length=schema["maxLength"], **shared)
     bounds = {"min_value": schema["minimum"], "max_value": schema["maximum"]}
     if schema["type"] == "integer":
         return forms.IntegerField(**shared, **bounds)

@@ -32,6 +32,11 @@ def training_warnings(spec: Any) -> dict[str, str]:
         and spec.vocab_size != type(spec).model_fields["vocab_size"].default
     ):
         found["vocab_size"] = _("The base's tokenizer decides; this is not used.")
+    if not spec.lora_rank:
+        fields = type(spec).model_fields
+        for name in ("lora_alpha", "lora_dropout", "lora_targets"):
+            if getattr(spec, name) != fields[name].default:
+                found[name] = _("Without an adapter (rank 0) this is not used.")
     return {name: text for name, text in found.items() if text}
 
 

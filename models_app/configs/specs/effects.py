@@ -9,7 +9,8 @@ SHAPE = ("preset", "architecture", "tokenizer", "vocab_size")
 REPORTED = ("evaluate_every", "evaluation_batches", "checkpoint_every", "keep_checkpoints",
             "log_every")  # fmt: skip
 LEARNT = ("learning_rate", "min_learning_rate", "warmup_steps", "schedule", "weight_decay", "beta1",
-          "beta2", "gradient_clip", "dropout", "sampling")  # fmt: skip
+          "beta2", "gradient_clip", "dropout", "sampling", "lora_alpha", "lora_dropout",
+          "lora_targets")  # fmt: skip
 LENGTH = ("steps", "batch_size", "sequence_length")
 
 
@@ -25,6 +26,8 @@ def training_effects(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
             old.get("gradient_accumulation"), new.get("gradient_accumulation"), inverse=True
         ),
         "threads": _("The same weights at another speed."),
+        "loss_on": _learnt(new.get("loss_on")),
+        "lora_rank": _adapted(old.get("lora_rank"), new.get("lora_rank")),
         "precision": _("Other rounding, another speed and amount of memory."),
     }
     return {name: text for name, text in words.items() if old.get(name) != new.get(name) and text}
@@ -43,6 +46,20 @@ def serving_effects(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str,
         "keep_warm_s": _warm(old.get("keep_warm_s"), new.get("keep_warm_s")),
     }
     return {name: text for name, text in words.items() if old.get(name) != new.get(name) and text}
+
+
+def _learnt(what: Any) -> str:
+    if what == "answers":
+        return _("Only answers are learned; questions and instructions are read.")
+    return _("Every token is learned, questions as well as answers.")
+
+
+def _adapted(old: Any, new: Any) -> str:
+    if bool(old) == bool(new):
+        return _("Another size of adapter: memory, file and what it can learn.")
+    if new:
+        return _("A small adapter of the base instead of a whole model; far less memory.")
+    return _("A whole model instead of an adapter; far more memory.")
 
 
 def _seen(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ class TrainingSpec(Spec):
         "seed", "warmup_steps", "schedule", "min_learning_rate", "gradient_accumulation",
         "weight_decay", "beta1", "beta2", "gradient_clip", "dropout", "sampling", "precision",
         "evaluate_every", "evaluation_batches", "checkpoint_every", "keep_checkpoints",
-        "log_every", "threads",
+        "log_every", "threads", "lora_alpha", "lora_dropout", "lora_targets",
     )  # fmt: skip
 
     preset: str | None = Field(
@@ -211,11 +211,53 @@ class TrainingSpec(Spec):
         title=gettext_noop("Precision"),
         description=gettext_noop("bf16 is faster only where the processor has it."),
     )
-    sampling: Literal["windows", "epochs"] = Field(
+    sampling: Literal["windows", "epochs", "documents"] = Field(
         "windows",
         title=gettext_noop("Sampling"),
         description=gettext_noop(
-            "Random windows of the text, or each window once per epoch in a seeded order."
+            "Random windows of the text, or each window once per epoch in a seeded order. With "
+            "documents a sequence is one conversation, each once per epoch."
+        ),
+    )
+    loss_on: Literal["all", "answers"] = Field(
+        "all",
+        title=gettext_noop("Loss on"),
+        description=gettext_noop(
+            "all learns every token; answers learns only what assistants say in conversations, "
+            "as it is done for instructions."
+        ),
+    )
+    lora_rank: int = Field(
+        0,
+        ge=0,
+        le=4096,
+        title=gettext_noop("Adapter rank (LoRA)"),
+        description=gettext_noop(
+            "0 trains the whole model. Above 0 the base version stays as it is and two small "
+            "matrices of this rank are learned for each of its layers; 8 to 64 is usual."
+        ),
+    )
+    lora_alpha: float = Field(
+        16.0,
+        ge=1e-3,
+        le=1e5,
+        title=gettext_noop("Adapter scale (alpha)"),
+        description=gettext_noop("The adapter's part is multiplied by this divided by the rank."),
+    )
+    lora_dropout: float = Field(
+        0.0,
+        ge=0.0,
+        le=0.9,
+        title=gettext_noop("Adapter dropout"),
+        description=gettext_noop("Share of the adapter's inputs left out."),
+    )
+    lora_targets: str = Field(
+        "all-linear",
+        min_length=1,
+        max_length=500,
+        title=gettext_noop("Adapted layers"),
+        description=gettext_noop(
+            "all-linear, or names of layers separated by commas, such as q_proj, v_proj."
         ),
     )
 
@@ -274,4 +316,19 @@ def _cross_checks(spec: TrainingSpec) -> list[tuple[str, PydanticCustomError]]:
     if spec.vocab_size < smallest:
         text = _("The %(name)s tokenizer needs at least %(n)s tokens.")
         say("vocab_size", text % {"name": spec.tokenizer, "n": smallest})
+    return found + _tuning_checks(spec)
+
+
+def _tuning_checks(spec: TrainingSpec) -> list[tuple[str, PydanticCustomError]]:
+    """Of conversations and adapters."""
+    found: list[tuple[str, PydanticCustomError]] = []
+    if spec.loss_on == "answers" and spec.tokenizer == "char":
+        text = _("A tokenizer of characters has no marks of roles: choose bpe or a base version.")
+        found.append(("tokenizer", refuse(text)))
+    if spec.sampling == "documents" and spec.loss_on != "answers":
+        text = _("One conversation in each sequence needs the loss on answers.")
+        found.append(("sampling", refuse(text)))
+    if spec.lora_rank and spec.tokenizer != "base":
+        text = _("An adapter needs a base version, whose tokenizer is kept.")
+        found.append(("lora_rank", refuse(text)))
     return found

@@ -29,10 +29,10 @@ from models_app.deployments.services.rollouts import begin_rollout
 from models_app.deployments.services.settings import chosen_settings
 from models_app.deployments.services.standing import ask_again
 from models_app.deployments.states import ALLOWED, RevisionState
+from models_app.registry.adapters import adapter_check
 from models_app.registry.formats import format_check
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import VersionState
-from models_app.registry.use import version_whole
 
 
 @transaction.atomic
@@ -140,8 +140,8 @@ def _check_version(
         said = _("%(version)s is “%(state)s”; only a ready version can be deployed.")
         words = {"version": version, "state": version.get_state_display()}
         raise FieldError("model_version", said % words)
-    version_whole(version, "model_version")
     format_check(version, "serve", "model_version")
+    adapter_check(version, "serve", "model_version")
     if version.format == "int8" and spec.dtype != "fp32":
         raise FieldError("spec.dtype", _("8-bit weights are served with fp32. Choose that."))
 

@@ -14,6 +14,7 @@ from models_app.registry.run_comparison import runs_compare
 from models_app.registry.run_selectors import run_views, runs_visible
 
 MOST_COMPARED = 5
+LINES: dict[str, Any] = {"type": "array", "items": {"type": "object"}}
 
 
 class RunCompareApi(APIView):
@@ -24,10 +25,9 @@ class RunCompareApi(APIView):
         responses=object_schema(
             "Lines of `name`, `values` in the order asked for, and `differs`",
             runs={"type": "array", "items": {"type": "integer"}},
-            **{
-                name: {"type": "array", "items": {"type": "object"}}
-                for name in ("params", "metrics", "environment")
-            },
+            params=LINES,
+            metrics=LINES,
+            environment=LINES,
         ),
     )
     def get(self, request: Request) -> Response:

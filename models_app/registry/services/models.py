@@ -29,14 +29,12 @@ def model_create(
     """A new model without versions. Raises FieldError for a bad name, Conflict for a taken one."""
     require(actor, "registry.add_model", team)
     name = clean_slug(name)
-    if family not in Family.values:
-        raise FieldError("family", one_of(Family.values))
     try:
         with transaction.atomic():
             model = Model.objects.create(
                 team=team,
                 name=name,
-                family=family,
+                family=_family(family),
                 description=clean_text(description, "description"),
                 created_by_id=actor.pk,
             )
@@ -48,6 +46,12 @@ def model_create(
     )
     announce(model)
     return model
+
+
+def _family(given: str) -> str:
+    if given not in Family.values:
+        raise FieldError("family", one_of(Family.values))
+    return given
 
 
 @transaction.atomic

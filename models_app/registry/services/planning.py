@@ -150,7 +150,7 @@ def _check_data(spec: TrainingSpec, version: DatasetVersion) -> dict[str, str]:
     errors: dict[str, str] = {}
     _check_held_out(version)
     characters, size = train.get("characters", 0), train.get("bytes", 0)
-    if characters <= spec.sequence_length:
+    if spec.loss_on == "all" and characters <= spec.sequence_length:
         errors["sequence_length"] = _(
             "The training split has %(characters)s characters, too few for sequences of "
             "%(tokens)s tokens. Shorten the sequence or choose more data."

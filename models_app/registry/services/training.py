@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from models_app.audit.services import audit_record
 from models_app.configs.models import ConfigRevision
 from models_app.configs.services import config_revise, revision_spec
-from models_app.configs.specs import Spec
+from models_app.configs.specs import Spec, TrainingSpec
 from models_app.core.actor import SYSTEM, Actor
 from models_app.core.digests import tree_digest
 from models_app.core.errors import FieldError, WrongState
@@ -22,6 +22,7 @@ from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.metrics import metrics_conclude
 from models_app.jobs.models import Job, JobAttempt
 from models_app.jobs.services import job_submit
+from models_app.registry.adapters import family_check
 from models_app.registry.code_version import code_version
 from models_app.registry.families import is_markov, spec_kind, trained_format
 from models_app.registry.models import Draft, Model, ModelVersion, VersionRecord
@@ -29,7 +30,7 @@ from models_app.registry.recording import LOG
 from models_app.registry.services.models import announce
 from models_app.registry.services.planning import spec_of_family, training_plan
 from models_app.registry.services.runs import run_note
-from models_app.registry.states import ALLOWED, VersionState
+from models_app.registry.states import ALLOWED, Family, VersionState
 
 
 @transaction.atomic
@@ -69,9 +70,10 @@ def training_start(
         actor=actor, team=team, dataset_version=dataset_version, spec=spec,
         base_version=base_version, family=model.family,
     )  # fmt: skip
-    revision = _settings(actor, model, plan.spec, config_revision, reason)
     # The lock puts writers of one model into a line, so that numbers have no gap.
-    Model.objects.select_for_update().get(pk=model.pk)
+    model = Model.objects.select_for_update().select_related("team").get(pk=model.pk)
+    family_check(model, _family_made(model, plan.spec))
+    revision = _settings(actor, model, plan.spec, config_revision, reason)
     version = ModelVersion.objects.create(
         model=model,
         number=(model.versions.aggregate(top=Max("number"))["top"] or 0) + 1,
@@ -193,6 +195,13 @@ def version_fail(*, version_id: int, job: Job) -> None:
     changes = {"job": job.pk, "reason": job.reason_code}
     audit_record(actor=SYSTEM, action="model_version.failed", obj=version, changes=changes)
     announce(version.model)
+
+
+def _family_made(model: Model, spec: Spec) -> str:
+    """The family of what comes out of a training of these settings."""
+    if isinstance(spec, TrainingSpec):
+        return Family.ADAPTER if spec.lora_rank else Family.TRANSFORMER
+    return model.family
 
 
 def _resources(model: Model, asked: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -202,3 +202,15 @@ class TestRefusals:
         gateway.gateway.tables._marked = 0.0
 
         eventually(lambda: ApiToken.objects.get().last_used_at)
+
+
+class TestVersions:
+    def test_a_version_that_is_served_is_asked_by_its_own_name(self, gateway, chat, ana, cai):
+        asked = {**CHAT, "model": "research/tiny:v1"}
+
+        answer = gateway.call(key_of(ana), asked)
+
+        assert answer.json["choices"][0]["message"]["content"] == TEXT
+        assert record_of(answer.request_id).deployment_id == chat.deployment.pk
+        assert gateway.call(key_of(cai), asked).code == "model_not_found"
+        assert gateway.call(key_of(ana), {**asked, "model": "research/tiny:v2"}).status == 404

@@ -26,7 +26,6 @@ from models_app.registry.services import (
 from models_app.storage.collecting import blobs_collect
 from tests.factories.data import ready_version as ready_data
 from tests.factories.data import stored
-from tests.factories.deployments import deployment_of, revision_of
 from tests.factories.imports import adapter_folder, change_json, model_folder
 from tests.fakes.hub import COMMIT, FakeHub
 from tests.fakes.jobs import run_job
@@ -553,10 +552,8 @@ class TestAdapters:
         from tests.workers.jobs.test_train import TINY
 
         for attempt in (
-            lambda: evaluation_start(actor=ana, version=adapter, dataset_version=data),
             lambda: training_plan(actor=ana, team=team, dataset_version=data, base_version=adapter,
                                   spec={**TINY, "tokenizer": "base"}),
-            lambda: revision_of(ana, deployment_of(ana, team), version=adapter),
             lambda: version_import(actor=ana, model=lora, source=PathSource(path="lora"),
                                    base_version=adapter),
         ):  # fmt: skip

@@ -12,8 +12,8 @@ import torch
 from workers.lm.compute.devices import best_device
 from workers.lm.errors import Stopped, UnusableModel
 from workers.lm.events import Events
-from workers.lm.families.transformer import context_of, load_model, move
-from workers.lm.formats.merged import BASE, CONFIG, adapted_model
+from workers.lm.families.transformer import context_of, move
+from workers.lm.formats.merged import load_version, tokenizer_folder
 from workers.lm.inference.errors import ServingError
 from workers.lm.inference.templates import TemplateRenderer
 from workers.lm.tokenizers.saved import end_token, load_tokenizer
@@ -25,10 +25,8 @@ class Asked:
     """A loaded model with its tokenizer; `close` it."""
 
     def __init__(self, folder: Path, events: Events) -> None:
-        adapter = (folder / CONFIG).is_file()
-        own = (folder / "tokenizer.json").is_file()
-        self.tokenizer = load_tokenizer(folder if own or not adapter else folder / BASE)
-        self._model: Any = adapted_model(folder) if adapter else load_model(folder)
+        self.tokenizer = load_tokenizer(tokenizer_folder(folder))
+        self._model: Any = load_version(folder)
         if self._model.config.get_text_config().vocab_size < len(self.tokenizer):
             raise UnusableModel("The tokenizer knows more tokens than the model.")
         self._model.eval()

@@ -96,6 +96,20 @@ def count_parameters(architecture: Mapping[str, Any]) -> int:
     )  # fmt: skip
 
 
+def count_adapter(architecture: Mapping[str, Any], rank: int) -> int:
+    """Parameters of an adapter of that rank beside every linear layer of the decoder's blocks."""
+    shape = read_shape(architecture)
+    inner_product = shape.heads * shape.head_width
+    key_value = shape.key_value_heads * shape.head_width
+    if shape.gated or architecture.get("model_type") == "opt":
+        taken = 3 * shape.hidden + inner_product  # queries, keys and values, and the way out
+    else:
+        taken = shape.hidden + inner_product  # queries, keys and values are one layer
+    attention = taken + inner_product + 2 * key_value + shape.hidden
+    feed_forward = (3 if shape.gated else 2) * (shape.hidden + shape.inner)
+    return rank * shape.layers * (attention + feed_forward)
+
+
 def estimate(
     architecture: Mapping[str, Any],
     batch_size: int,
@@ -104,8 +118,13 @@ def estimate(
     precision: str = "fp32",
     training: bool = True,
     dropout: float = 0.0,
+    trained: int | None = None,
 ) -> MemoryEstimate:
-    """Estimate the memory of a training (or, with `training=False`, of scoring)."""
+    """Estimate the memory of a training (or, with `training=False`, of scoring).
+
+    `trained` are the parameters of an adapter: only they have gradients and moments, the base
+    beside them does not.
+    """
     shape = read_shape(architecture)
     parameters = count_parameters(architecture)
     tokens = max(1, batch_size // gradient_accumulation) * sequence_length
@@ -118,11 +137,12 @@ def estimate(
             parameters=parameters, weights=weights, gradients=0, optimizer=0,
             activations=activations, overhead=PROCESS_OVERHEAD,
         )  # fmt: skip
+    changed = parameters if trained is None else trained
     return MemoryEstimate(
         parameters=parameters,
-        weights=weights,
-        gradients=4 * parameters,
-        optimizer=8 * parameters,
+        weights=weights + (0 if trained is None else 4 * trained),
+        gradients=4 * changed,
+        optimizer=8 * changed,
         activations=_activations(shape, tokens, width, sequence_length if dropout else 0),
         overhead=PROCESS_OVERHEAD,
     )

@@ -262,10 +262,8 @@ def _paragraph(lines: list[str], number: int) -> Found:
 def _conversation(messages: list[Any], where: str) -> tuple[dict[str, Any], str]:
     try:
         text = conversation_text(messages)
-    except (ValueError, AttributeError):
-        raise InvalidSource(
-            f"{where}: every message needs a role (system, user, assistant) and a text as content."
-        ) from None
+    except (ValueError, AttributeError) as error:
+        raise InvalidSource(f"{where}: {error}.") from None
     kept = [{"role": item["role"], "content": item["content"]} for item in messages]
     return {"messages": kept}, text
 

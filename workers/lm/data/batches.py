@@ -45,12 +45,16 @@ class Batches:
         """Where the sequences of a step begin, for all ranks together."""
         if self._sampling == "epochs":
             return self._from_epochs(step)
-        generator = _generator(self._seed, step)
-        return generator.integers(0, len(self._store) - self._length, size=self._batch)
+        drawn = generator(self._seed, step)
+        return drawn.integers(0, len(self._store) - self._length, size=self._batch)
 
     def batch(self, step: int) -> Batch:
         """Inputs and targets of a step, each (sequences, sequence length)."""
         return windows(self._store, self.starts(step)[self._mine], self._length)
+
+    def counted(self, step: int) -> int | None:
+        """How many targets of a step count; None where all do."""
+        return None
 
     def _from_epochs(self, step: int) -> npt.NDArray[np.int64]:
         per_epoch = (len(self._store) - 1) // self._length
@@ -59,21 +63,22 @@ class Batches:
         starts = np.empty(self._batch, dtype=np.int64)
         for epoch in np.unique(epochs):
             chosen = epochs == epoch
-            order = _epoch_order(self._seed, int(epoch), per_epoch)
+            order = epoch_order(self._seed, int(epoch), per_epoch)
             starts[chosen] = order[places[chosen]] * self._length
         return starts
 
 
-def _generator(seed: int, number: int) -> np.random.Generator:
+def generator(seed: int, number: int) -> np.random.Generator:
     """Counter-based random numbers, so that any step's are at hand without those before it."""
     key = np.array([seed, number], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))
 
 
 @lru_cache(maxsize=2)
-def _epoch_order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
-    generator = _generator(seed, 2**63 + epoch)
-    return generator.permutation(count)
+def epoch_order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
+    """The order in which an epoch takes `count` sequences."""
+    drawn = generator(seed, 2**63 + epoch)
+    return drawn.permutation(count)
 
 
 def windows(store: TokenStore, starts: npt.NDArray[np.int64], length: int) -> Batch:

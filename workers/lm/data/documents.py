@@ -23,6 +23,26 @@ class Document:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """One line of JSON and where it stands, counted from one."""
+
+    line: bytes
+    file: Path
+    number: int
+
+    def record(self) -> Any:
+        """What the line says; raises InvalidWork where it is no JSON."""
+        try:
+            return json.loads(self.line)
+        except ValueError as error:  # includes text that is not UTF-8
+            raise self.refused("is not JSON") from error
+
+    def refused(self, what: str) -> InvalidWork:
+        """The error that names this line: `Line 3 of train.jsonl is not JSON.`"""
+        return InvalidWork("dataset", f"Line {self.number} of {self.file.name} {what}.")
+
+
 class Documents:
     """Reads the documents of some files in order; `share_read` tells how far it has come."""
 
@@ -44,15 +64,17 @@ class Documents:
         return min(1.0, (self._done + here) / max(1, self.total_bytes))
 
     def __iter__(self) -> Iterator[Document]:
-        index = 0
+        for index, row in enumerate(self.rows()):
+            yield Document(index, _text_of(row))
+
+    def rows(self) -> Iterator[DocumentRow]:
+        """The lines of all files in order, as they stand there; empty ones are left out."""
         self._done = 0
         for file, size in zip(self.files, self._sizes, strict=True):
-            for text in self._texts(file):
-                yield Document(index, text)
-                index += 1
+            yield from self._rows(file)
             self._done += size
 
-    def _texts(self, file: Path) -> Iterator[str]:
+    def _rows(self, file: Path) -> Iterator[DocumentRow]:
         with file.open("rb") as raw:
             self._raw = raw
             lines: Any = raw
@@ -63,9 +85,10 @@ class Documents:
             while line := lines.readline(LONGEST_LINE + 1):
                 number += 1
                 if len(line) > LONGEST_LINE:
-                    raise _bad_line(file, number, "is longer than 256 MiB; split the document")
+                    row = DocumentRow(b"", file, number)
+                    raise row.refused("is longer than 256 MiB; split the document")
                 if line.strip():
-                    yield _text_of(line, file, number)
+                    yield DocumentRow(line, file, number)
             self._raw = None
 
     @staticmethod
@@ -76,29 +99,22 @@ class Documents:
             raise InvalidWork("dataset", f"The file {file.name} cannot be read.") from error
 
 
-def _text_of(line: bytes, file: Path, number: int) -> str:
-    try:
-        record = json.loads(line)
-    except ValueError as error:  # includes text that is not UTF-8
-        raise _bad_line(file, number, "is not JSON") from error
+def _text_of(row: DocumentRow) -> str:
+    record = row.record()
     if isinstance(record, dict):
         if isinstance(text := record.get("text"), str):
-            return _clean(text) if b"\\u" in line else text
+            return clean(text) if b"\\u" in row.line else text
         if isinstance(messages := record.get("messages"), list):
             try:
-                return _clean(conversation_text(messages))
+                return clean(conversation_text(messages))
             except (ValueError, AttributeError) as error:
-                raise _bad_line(file, number, "holds a message without role or text") from error
-    raise _bad_line(file, number, 'has no "text"')
+                raise row.refused("holds a message without role or text") from error
+    raise row.refused('has no "text"')
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Replace halves of surrogate pairs, which an escape in JSON can spell but no text holds."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _bad_line(file: Path, number: int, what: str) -> InvalidWork:
-    return InvalidWork("dataset", f"Line {number} of {file.name} {what}.")
 
 
 def pieces(text: str, longest: int = 65_536) -> Iterator[str]:

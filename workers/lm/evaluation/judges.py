@@ -14,7 +14,8 @@ from workers.lm.data.tokenising import lines_of
 from workers.lm.errors import InvalidEvaluation, UnusableModel
 from workers.lm.evaluation.scoring import Scorer
 from workers.lm.families.markov_folder import LoadedMarkov, is_markov, load_markov
-from workers.lm.families.transformer import context_of, load_model, move
+from workers.lm.families.transformer import context_of, move
+from workers.lm.formats.merged import load_version, tokenizer_folder
 from workers.lm.tokenizers.saved import end_token, load_tokenizer
 
 _UNLIMITED_CONTEXT = 2048
@@ -60,8 +61,8 @@ class TransformerJudge:
     lossless = True
 
     def __init__(self, folder: Path, sequence_length: int | None) -> None:
-        tokenizer = load_tokenizer(folder)
-        self._model = load_model(folder)
+        tokenizer = load_tokenizer(tokenizer_folder(folder))
+        self._model = load_version(folder)
         if self._model.config.get_text_config().vocab_size < len(tokenizer):
             raise UnusableModel("The tokenizer knows more tokens than the model.")
         self.length = _length(context_of(self._model.config), sequence_length)

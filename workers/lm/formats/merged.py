@@ -51,6 +51,19 @@ def adapted_model(source: Path) -> Any:
     return _with_adapter(source).merge_and_unload(safe_merge=True)
 
 
+def load_version(source: Path) -> Any:
+    """The model of a folder in fp32: as it lies there, or an adapter merged into the base below."""
+    from workers.lm.families.transformer import load_model
+
+    return adapted_model(source) if (source / CONFIG).is_file() else load_model(source)
+
+
+def tokenizer_folder(source: Path) -> Path:
+    """Where the tokenizer of a model folder lies: an adapter's own goes before its base's."""
+    own = (source / "tokenizer.json").is_file() or not (source / CONFIG).is_file()
+    return source if own else source / BASE
+
+
 def _with_adapter(source: Path) -> Any:
     from workers.lm.errors import InvalidWork, UnusableModel
     from workers.lm.families.transformer import load_model

@@ -16,8 +16,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from workers.lm.errors import UnusableModel
+from workers.lm.errors import InvalidWork, UnusableModel
 from workers.lm.formats.int8 import is_int8
+from workers.lm.formats.merged import BASE, CONFIG, load_version, tokenizer_folder
 from workers.lm.int8 import load_int8
 
 from .errors import ModelRefused
@@ -51,14 +52,23 @@ class LoadedModel:
 def load(
     directory: Path, *, dtype: str = "fp32", device: str = "cpu", max_context: int | None = None
 ) -> LoadedModel:
-    """Load from a directory of safetensors; raises `ModelRefused` with the reason."""
+    """Load from a directory of safetensors; raises `ModelRefused` with the reason.
+
+    An adapter is merged into the base that lies below it, in memory.
+    """
     _check_files(directory)
-    config = _load_config(directory)
-    if is_int8(directory):
+    adapted = (directory / CONFIG).is_file()
+    whole = directory / BASE if adapted else directory
+    if adapted:
+        _check_files(whole)
+    config = _load_config(whole)
+    if adapted:
+        model = _load_merged(directory, DTYPES[dtype], device)
+    elif is_int8(directory):
         model = _load_int8(directory, dtype, device)
     else:
         model = _load_weights(directory, config, DTYPES[dtype], device)
-    tokenizer = _load_tokenizer(directory)
+    tokenizer = _load_tokenizer(tokenizer_folder(directory))
     width = vocabulary_width(model)
     if len(tokenizer) > width:
         raise ModelRefused(
@@ -149,6 +159,21 @@ def _load_weights(directory: Path, config: Any, dtype: torch.dtype, device: str)
     model.eval()  # type: ignore[no-untyped-call]
     model.requires_grad_(False)
     placed: PreTrainedModel = model.to(device)  # type: ignore[arg-type]
+    return placed
+
+
+def _load_merged(directory: Path, dtype: torch.dtype, device: str) -> PreTrainedModel:
+    """Merged in fp32, whatever the server computes in: the sum is rounded once."""
+    try:
+        model: PreTrainedModel = load_version(directory)
+    except (UnusableModel, InvalidWork) as error:
+        raise ModelRefused(str(error)) from error
+    for name, parameter in model.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            raise ModelRefused(f"The weight {name} holds numbers that are not finite.")
+    model.eval()  # type: ignore[no-untyped-call]
+    model.requires_grad_(False)
+    placed: PreTrainedModel = model.to(device, dtype)  # type: ignore[arg-type]
     return placed
 
 

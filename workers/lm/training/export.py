@@ -7,6 +7,7 @@ from typing import Any
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from workers.lm.durable import file_digest, folder_published
+from workers.lm.families.lora import is_adapted, save_weights, write_card
 from workers.lm.families.transformer import check_finite, context_of
 from workers.lm.tokenizers.saved import end_token, save_tokenizer
 
@@ -24,11 +25,14 @@ def export_model(
     if (context := context_of(model.config)) is not None:
         tokenizer.model_max_length = context
     end = end_token(tokenizer)
-    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
-        bos_token_id=end, eos_token_id=end, pad_token_id=end
-    )
+    if not is_adapted(model):
+        model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+            bos_token_id=end, eos_token_id=end, pad_token_id=end
+        )
     with folder_published(output_dir) as aside:
-        model.save_pretrained(aside)
+        save_weights(model, aside)
+        if is_adapted(model):
+            write_card(model, aside)
         save_tokenizer(tokenizer, aside)
         (aside / FACTS).write_text(json.dumps(facts, indent=1, sort_keys=True))
     return {

@@ -10,22 +10,31 @@ from workers.lm.compute.precision import autocast
 from workers.lm.data.batches import Batch
 
 
-def batch_loss(model: PreTrainedModel, batch: Batch, precision: str = "fp32") -> torch.Tensor:
-    """Mean nats per token of one batch, ready for the backward pass."""
+def batch_loss(
+    model: PreTrainedModel, batch: Batch, precision: str = "fp32", shared_by: int | None = None
+) -> torch.Tensor:
+    """Mean nats per token of one batch, ready for the backward pass.
+
+    With `shared_by` the sum over the targets that count, divided by that number: parts of a batch
+    then add up to the mean over all that counts in it, however it lies in the parts.
+    """
     inputs, targets = (part.to(model.device, non_blocking=True) for part in batch)
     with autocast(model.device, precision):
         scores = model(input_ids=inputs, use_cache=False).logits
-    return functional.cross_entropy(scores.flatten(0, 1).float(), targets.flatten())
+    scores, wanted = scores.flatten(0, 1).float(), targets.flatten()
+    if shared_by is None:
+        return functional.cross_entropy(scores, wanted)
+    return functional.cross_entropy(scores, wanted, reduction="sum") / shared_by
 
 
 @torch.no_grad()
 def validation_loss(model: PreTrainedModel, batches: Iterable[Batch], precision: str) -> float:
-    """Mean nats per token over all batches, each token counting the same."""
+    """Mean nats per token over all batches, each token that counts counting the same."""
     was_training = model.training
     model.train(False)
     total, tokens = 0.0, 0
     for batch in batches:
-        count = batch[1].numel()
+        count = int((batch[1] >= 0).sum())
         total += float(batch_loss(model, batch, precision)) * count
         tokens += count
     model.train(was_training)

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from transformers import PreTrainedTokenizerFast
 
+from workers.lm.data.answers import tokenise_answers
 from workers.lm.data.documents import Documents
 from workers.lm.data.token_store import TokenStore
 from workers.lm.data.tokenising import tokenise
@@ -43,7 +45,7 @@ def check_files(
         raise InvalidTraining(
             "dataset", "The validation set is empty; give a dataset with held-out documents."
         )
-    if _plain(train_files) and train_bytes <= spec.sequence_length:
+    if spec.loss_on == "all" and _plain(train_files) and train_bytes <= spec.sequence_length:
         raise _too_short(spec, train_bytes, "bytes")
     smallest = {
         "bpe": bytepair.SMALLEST_VOCABULARY, "char": character.SMALLEST_VOCABULARY
@@ -74,8 +76,9 @@ def prepare(
     else:
         tokenizer = _learned(spec, train_files, work_dir, report)
     report.stage("tokenizing")
-    train = tokenise(train_files, tokenizer, work_dir, lambda share: report.share(share * 0.9))
-    validation = tokenise(
+    read = tokenise_answers if spec.loss_on == "answers" else tokenise
+    train = read(train_files, tokenizer, work_dir, lambda share: report.share(share * 0.9))
+    validation = read(
         validation_files, tokenizer, work_dir, lambda share: report.share(0.9 + share * 0.1)
     )
     report.log(
@@ -83,7 +86,11 @@ def prepare(
         f"validating on {len(validation):,} of {validation.documents:,}; "
         f"{len(tokenizer):,} tokens in the vocabulary."
     )
-    if len(train) <= spec.sequence_length:
+    if train.counted is not None:
+        report.log(
+            f"Learning {int(np.count_nonzero(train.counted)):,} of these tokens, those of answers."
+        )
+    elif len(train) <= spec.sequence_length:
         raise _too_short(spec, len(train), "tokens")
     if len(validation) < 2:
         raise InvalidTraining("dataset", "The validation set holds no text.")

@@ -16,6 +16,7 @@ from workers.lm.compute.threads import use_threads
 from workers.lm.durable import remove_folder
 from workers.lm.errors import CorruptCheckpoint, InvalidTraining, UnusableModel
 from workers.lm.events import Events
+from workers.lm.families.lora import trainable, with_adapter
 from workers.lm.families.transformer import (
     architecture_of,
     build_config,
@@ -53,12 +54,14 @@ def train(
     resume_from: PathLike | None = None,
     attempt: int = 1,
     start: Mapping[str, str] | None = None,
+    base_name: Mapping[str, str] | None = None,
 ) -> TrainResult:
     """Train as `spec` says and publish the model in `output_dir`.
 
     `resume_from` is one checkpoint, or a folder of them: then the newest whole one is taken,
     torn ones are reported and passed over, and an empty folder means a start from the beginning,
-    or from `start`: the path and the digest of a checkpoint of another run.
+    or from `start`: the path and the digest of a checkpoint of another run. `base_name` (model and
+    revision) is what an adapter says of its base.
     Raises InvalidTraining before any work, Stopped when asked to stop, TrainingDiverged.
     """
     work, checkpoints = Path(work_dir), Path(checkpoint_dir)
@@ -76,7 +79,12 @@ def train(
     known = resumed.path if resumed else base
     data = prepare(spec, train_paths, validation_paths, work, report, known)
     report.metric({"unigram_entropy": data.unigram_entropy})
-    model = _model(spec, architecture, data, known)
+    if spec.lora_rank:
+        assert base is not None
+        frozen = _model(spec, architecture, data, base)
+        model = with_adapter(frozen, spec, base_name or {}, resumed.path if resumed else None)
+    else:
+        model = _model(spec, architecture, data, known)
     _check_fit(spec, model, checkpoints, report)
     move(model, best_device())
     trainer = Trainer(spec, model, data, checkpoints, attempt, events, report)
@@ -134,6 +142,7 @@ def _check_fit(spec: TrainSpec, model: PreTrainedModel, checkpoints: Path, repor
         spec.gradient_accumulation,
         spec.precision,
         dropout=spec.dropout,
+        trained=trainable(model) if spec.lora_rank else None,
     )
     device = best_device()
     free = available_bytes() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
@@ -146,7 +155,7 @@ def _check_fit(spec: TrainSpec, model: PreTrainedModel, checkpoints: Path, repor
     if spec.precision == "bf16" and not bf16_pays(device):
         report.log("bf16 is slower than fp32 on this processor.", "warning")
     checkpoints.mkdir(parents=True, exist_ok=True)
-    checkpoint_bytes = needed.weights + needed.optimizer
+    checkpoint_bytes = needed.gradients + needed.optimizer  # as many weights as gradients
     if spec.checkpoint_every and shutil.disk_usage(checkpoints).free < 2 * checkpoint_bytes:
         raise OSError(
             errno.ENOSPC,
@@ -201,7 +210,11 @@ def _finish(
     seen = spec.steps * spec.batch_size * spec.sequence_length
     figures: dict[str, Any] = {
         "steps": spec.steps,
-        "parameters": sum(weight.numel() for weight in trainer.model.parameters()),
+        "parameters": (
+            trainable(trainer.model)
+            if spec.lora_rank
+            else sum(weight.numel() for weight in trainer.model.parameters())
+        ),
         "vocab_size": len(trainer.data.tokenizer),
         "train_tokens": len(trainer.data.train),
         "validation_tokens": len(trainer.data.validation),

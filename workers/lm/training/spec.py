@@ -9,7 +9,11 @@ from workers.lm.errors import InvalidTraining
 TokenizerChoice = Literal["bpe", "char", "base"]
 ScheduleChoice = Literal["cosine", "linear", "constant"]
 PrecisionChoice = Literal["fp32", "bf16"]
-SamplingChoice = Literal["windows", "epochs"]
+SamplingChoice = Literal["windows", "epochs", "documents"]
+LossChoice = Literal["all", "answers"]
+
+#: Modules that an adapter changes: every linear layer but the last.
+ALL_LINEAR = "all-linear"
 
 LARGEST_VOCABULARY = 262_144
 LONGEST_SEQUENCE = 131_072
@@ -24,7 +28,12 @@ class TrainSpec:
     into that many equal parts, so that it changes the memory needed and not the result.
     `schedule_steps` is how many steps the schedule of the learning rate takes, all of them unless
     it is given; steps behind its end run at the lowest rate.
-    `sampling` draws random windows of the text, or each window once per epoch in a seeded order.
+    `sampling` draws random windows of the text, or each window once per epoch in a seeded order;
+    with "documents" a sequence is one conversation, which needs `loss_on` "answers".
+    `loss_on` "answers" learns only what assistants say in conversations; all else is read.
+    `lora_rank` above 0 trains two small matrices of that rank beside each of the `lora_targets`
+    (names of modules, separated by commas) and leaves the base as it is. Their product is scaled
+    by `lora_alpha` / `lora_rank`.
     """
 
     preset: str | None = None
@@ -54,6 +63,11 @@ class TrainSpec:
     threads: int = 1
     precision: PrecisionChoice = "fp32"
     sampling: SamplingChoice = "windows"
+    loss_on: LossChoice = "all"
+    lora_rank: int = 0
+    lora_alpha: float = 16.0
+    lora_dropout: float = 0.0
+    lora_targets: str = ALL_LINEAR
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainSpec":
@@ -78,6 +92,7 @@ class TrainSpec:
         _check_choices(self)
         _check_numbers(self)
         _check_source(self, has_base=has_base)
+        _check_tuning(self, has_base=has_base)
         if self.batch_size % self.gradient_accumulation:
             raise InvalidTraining(
                 "gradient_accumulation",
@@ -97,6 +112,7 @@ _CHOICES = {
     "schedule": get_args(ScheduleChoice),
     "precision": get_args(PrecisionChoice),
     "sampling": get_args(SamplingChoice),
+    "loss_on": get_args(LossChoice),
 }
 
 _BOUNDS: dict[str, tuple[float, float]] = {
@@ -121,11 +137,14 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "keep_checkpoints": (1, 1_000),
     "log_every": (1, MOST_STEPS),
     "threads": (1, 1_024),
+    "lora_rank": (0, 4_096),
+    "lora_alpha": (1e-3, 1e5),
+    "lora_dropout": (0.0, 0.9),
 }
 
 _FRACTIONS = {
     "learning_rate", "min_learning_rate", "weight_decay", "beta1", "beta2", "gradient_clip",
-    "dropout",
+    "dropout", "lora_alpha", "lora_dropout",
 }  # fmt: skip
 
 
@@ -166,3 +185,25 @@ def _check_source(spec: TrainSpec, *, has_base: bool) -> None:
         raise InvalidTraining("preset", "Choose a preset, an architecture or a base version.")
     if spec.tokenizer == "base":
         raise InvalidTraining("tokenizer", "Choosing base needs a base version to start from.")
+
+
+def _check_tuning(spec: TrainSpec, *, has_base: bool) -> None:
+    if spec.loss_on == "answers" and spec.tokenizer == "char":
+        raise InvalidTraining(
+            "tokenizer", "A tokenizer of characters has no marks of roles. Choose bpe or a base."
+        )
+    if spec.sampling == "documents" and spec.loss_on != "answers":
+        raise InvalidTraining(
+            "sampling", "Sequences of one conversation each need loss_on to be answers."
+        )
+    if spec.lora_rank and not has_base:
+        raise InvalidTraining("lora_rank", "An adapter needs a base version that it changes.")
+    if not isinstance(spec.lora_targets, str) or not target_names(spec.lora_targets):
+        raise InvalidTraining(
+            "lora_targets", f"Give {ALL_LINEAR} or names of modules, separated by commas."
+        )
+
+
+def target_names(targets: str) -> list[str]:
+    """The names in `lora_targets`, each once, in order."""
+    return sorted({name.strip() for name in targets.split(",") if name.strip()})

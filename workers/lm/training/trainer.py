@@ -12,9 +12,9 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import PreTrainedModel
 
 from workers.lm.compute.devices import memory_in_use
-from workers.lm.data.batches import Batches, FixedWindows
 from workers.lm.errors import Stopped, TrainingDiverged
 from workers.lm.events import Events
+from workers.lm.families.lora import save_weights
 from workers.lm.tokenizers.saved import save_tokenizer
 from workers.lm.training.checkpoints import (
     Checkpoint,
@@ -22,6 +22,7 @@ from workers.lm.training.checkpoints import (
     write_checkpoint,
 )
 from workers.lm.training.losses import batch_loss, validation_loss
+from workers.lm.training.masking import batches_for
 from workers.lm.training.optimizer import build_optimizer, optimizer_tensors, restore_optimizer
 from workers.lm.training.preparation import Prepared
 from workers.lm.training.report import Report
@@ -77,12 +78,7 @@ class Trainer:
         self._events, self._report = events, report
         self._parameters = [weight for weight in model.parameters() if weight.requires_grad]
         self._optimizer = build_optimizer(model, spec)
-        self._batches = Batches(
-            data.train, spec.sequence_length, spec.batch_size, spec.seed, spec.sampling
-        )
-        self._validation = FixedWindows(
-            data.validation, spec.sequence_length, spec.batch_size, spec.evaluation_batches
-        )
+        self._batches, self._validation = batches_for(spec, data)
         self._pending = _Pending()
         self._saved: Checkpoint | None = None
         self._norm = math.nan
@@ -123,11 +119,12 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         inputs, targets = self._batches.batch(step)
+        counted = self._batches.counted(step)
         total = torch.zeros((), device=self.model.device)
         for part in range(spec.gradient_accumulation):
             rows = slice(part * spec.micro_batch, (part + 1) * spec.micro_batch)
-            loss = batch_loss(self.model, (inputs[rows], targets[rows]), spec.precision)
-            loss = loss / spec.gradient_accumulation
+            loss = batch_loss(self.model, (inputs[rows], targets[rows]), spec.precision, counted)
+            loss = loss if counted else loss / spec.gradient_accumulation
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         norm = clip_grad_norm_(self._parameters, spec.gradient_clip or math.inf)
@@ -219,7 +216,7 @@ class Trainer:
         rng_tensors, rng_rest = capture_rng()
 
         def fill(folder: Path) -> None:
-            self.model.save_pretrained(folder)
+            save_weights(self.model, folder)
             save_tokenizer(self.data.tokenizer, folder)
             save_file(optimizer_tensors(self.model, self._optimizer), folder / OPTIMIZER)
             save_file(rng_tensors, folder / RNG)

@@ -26,6 +26,7 @@ FORM = {
     "seed": 1, "schedule": "cosine", "min_learning_rate": 0, "gradient_accumulation": 1,
     "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.99, "gradient_clip": 1, "dropout": 0,
     "sampling": "windows", "precision": "fp32", "keep_checkpoints": 1, "threads": 1,
+    "loss_on": "all",
 }  # fmt: skip
 
 

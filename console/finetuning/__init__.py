@@ -1,0 +1,1 @@
+"""OpenAI's files and fine-tuning below `/v1`, for stock clients."""

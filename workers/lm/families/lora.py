@@ -1,0 +1,156 @@
+"""Adapters (LoRA): two small trained matrices beside each chosen layer of a base that stays.
+
+y = W x + (alpha / rank) · B A x, with A (rank, in) drawn at random and B (out, rank) zero at first
+(Hu et al. 2021, arXiv:2106.09685). The files are those of the library `peft`.
+"""
+
+import json
+import logging
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from workers.lm.errors import InvalidTraining, UnusableModel
+from workers.lm.formats.merged import CONFIG, WEIGHTS
+from workers.lm.training.spec import ALL_LINEAR, TrainSpec, target_names
+
+#: Model and revision of the base, as one would ask this console for it.
+BaseName = Mapping[str, str]
+_KINDS = (nn.Linear, Conv1D)
+
+
+def with_adapter(
+    base: PreTrainedModel, spec: TrainSpec, name: BaseName, checkpoint: Path | None = None
+) -> PreTrainedModel:
+    """The base, frozen, with a new adapter, or with that of a checkpoint.
+
+    What is random in a new one follows from the seed. Raises InvalidTraining for modules that the
+    base does not have, UnusableModel for a checkpoint of another adapter.
+    """
+    logging.getLogger("peft").setLevel(logging.ERROR)
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=spec.lora_rank,
+        lora_alpha=spec.lora_alpha,  # type: ignore[arg-type]
+        lora_dropout=spec.lora_dropout,
+        target_modules=_targets(base, spec),
+        task_type="CAUSAL_LM",
+    )
+    torch.manual_seed(spec.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says which way round the weights of GPT-2 lie
+        model: Any = get_peft_model(base, config)
+    # Set afterwards, for the library writes the folder of the base there.
+    config.base_model_name_or_path = name.get("model", "")
+    config.revision = name.get("revision") or None
+    if checkpoint is not None:
+        _restore(model, checkpoint)
+    whole: PreTrainedModel = model
+    return whole
+
+
+def _restore(model: Any, checkpoint: Path) -> None:
+    from peft import set_peft_model_state_dict
+
+    said = f"{checkpoint.name} holds another adapter than the settings say."
+    try:
+        found: Any = set_peft_model_state_dict(model, load_file(checkpoint / WEIGHTS))
+    except (OSError, RuntimeError) as error:  # no such file, or matrices of another rank
+        raise UnusableModel(said) from error
+    if found.unexpected_keys or any("lora_" in key for key in found.missing_keys):
+        raise UnusableModel(said)
+
+
+def is_adapted(model: nn.Module) -> bool:
+    """Whether only an adapter of this model is trained."""
+    return hasattr(model, "peft_config")
+
+
+def save_weights(model: PreTrainedModel, folder: Path) -> None:
+    """Write what was trained: the whole model, or the adapter alone with its configuration."""
+    if not is_adapted(model):
+        model.save_pretrained(folder)
+        return
+    from peft import get_peft_model_state_dict
+
+    tuned: Any = model
+    weights = get_peft_model_state_dict(tuned, save_embedding_layers=False)
+    tensors = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    config = tuned.peft_config["default"]
+    values = {**config.to_dict(), "inference_mode": True}
+    plain = {name: _plain(value) for name, value in values.items()}
+    (folder / CONFIG).write_text(json.dumps(plain, indent=2, sort_keys=True))
+
+
+def write_card(model: PreTrainedModel, folder: Path) -> None:
+    """A README that names the base, as tools of the Hub read it."""
+    tuned: Any = model
+    config = tuned.peft_config["default"]
+    base = config.base_model_name_or_path
+    lines = [
+        "---", "library_name: peft", *([f"base_model: {base}"] if base else []),
+        "pipeline_tag: text-generation", "tags:", "- lora", "- transformers", "---", "",
+        f"# Adapter of {base or 'a base version'}", "",
+        f"LoRA of rank {config.r}, alpha {config.lora_alpha:g}. It changes "
+        f"{', '.join(sorted(config.target_modules))} and needs its base"
+        f"{f', revision {config.revision}' if config.revision else ''}.", "",
+    ]  # fmt: skip
+    (folder / "README.md").write_text("\n".join(lines))
+
+
+def adapter_facts(folder: Path) -> dict[str, Any]:
+    """What a finished adapter is, as its files tell it; the names are those of an imported one."""
+    config = json.loads((folder / CONFIG).read_text())
+    tensors = load_file(folder / WEIGHTS)
+    return {
+        "family": "adapter",
+        "peft_type": "LORA",
+        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "rank": config["r"],
+        "ranks": [config["r"]],
+        "alpha": config["lora_alpha"],
+        "target_modules": sorted(config["target_modules"]),
+        "modules": len(tensors) // 2,
+    }
+
+
+def trainable(model: nn.Module) -> int:
+    """Numbers that a training changes."""
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+
+
+def _targets(base: PreTrainedModel, spec: TrainSpec) -> list[str]:
+    """Last parts of the names of modules that the adapter is for."""
+    head = base.get_output_embeddings()  # type: ignore[no-untyped-call]
+    known = sorted(
+        {
+            name.rpartition(".")[2]
+            for name, module in base.named_modules()
+            if isinstance(module, _KINDS) and module is not head
+        }
+    )
+    if spec.lora_targets == ALL_LINEAR:
+        return known
+    names = target_names(spec.lora_targets)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InvalidTraining(
+            "lora_targets", f"The base has no layer {unknown[0]}. It has {', '.join(known)}."
+        )
+    return names
+
+
+def _plain(value: Any) -> Any:
+    """JSON with an order that does not change from run to run."""
+    if isinstance(value, set):
+        return sorted(value)
+    return getattr(value, "value", value) if not isinstance(value, list) else sorted(value)
