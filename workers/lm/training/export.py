@@ -1,6 +1,7 @@
 """The finished model as a folder that transformers loads, with the facts of its training."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ def export_model(
     tokenizer: PreTrainedTokenizerFast,
     facts: dict[str, Any],
     output_dir: Path,
+    save: Callable[[PreTrainedModel, Path], None],
 ) -> dict[str, dict[str, Any]]:
-    """Write everything aside, then publish it; tells size and SHA-256 of every file."""
+    """Write everything aside, the model by `save`, then publish it; tells size and SHA-256 of
+    every file."""
     check_finite(model)
     if (context := context_of(model.config)) is not None:
         tokenizer.model_max_length = context
@@ -28,7 +31,7 @@ def export_model(
         bos_token_id=end, eos_token_id=end, pad_token_id=end
     )
     with folder_published(output_dir) as aside:
-        model.save_pretrained(aside)
+        save(model, aside)
         save_tokenizer(tokenizer, aside)
         (aside / FACTS).write_text(json.dumps(facts, indent=1, sort_keys=True))
     return {

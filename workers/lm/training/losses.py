@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from workers.lm.compute.precision import autocast
 from workers.lm.data.batches import Batch
+from workers.lm.training.parallel import Alone
 
 
 def batch_loss(model: PreTrainedModel, batch: Batch, precision: str = "fp32") -> torch.Tensor:
@@ -19,14 +20,21 @@ def batch_loss(model: PreTrainedModel, batch: Batch, precision: str = "fp32") ->
 
 
 @torch.no_grad()
-def validation_loss(model: PreTrainedModel, batches: Iterable[Batch], precision: str) -> float:
-    """Mean nats per token over all batches, each token counting the same."""
+def validation_loss(
+    model: PreTrainedModel, batches: Iterable[Batch], precision: str, parallel: Alone
+) -> float:
+    """Mean nats per token over all batches, each token counting the same.
+
+    Several processes share each batch; all get the same result.
+    """
     was_training = model.training
     model.train(False)
     total, tokens = 0.0, 0
     for batch in batches:
-        count = batch[1].numel()
-        total += float(batch_loss(model, batch, precision)) * count
+        mine, counts = parallel.share(batch)
+        count = mine[1].numel() * counts
+        total += float(batch_loss(model, mine, precision)) * count
         tokens += count
     model.train(was_training)
-    return total / tokens
+    total, seen = parallel.total(total, tokens)
+    return total / seen

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from workers.lm.compute.devices import best_device
 from workers.lm.compute.memory import MemoryEstimate, available_bytes, estimate
 from workers.lm.compute.precision import bf16_pays
 from workers.lm.compute.threads import use_threads
@@ -19,6 +18,7 @@ from workers.lm.events import Events
 from workers.lm.families.transformer import (
     architecture_of,
     build_config,
+    check_finite,
     context_of,
     load_model,
     move,
@@ -31,6 +31,7 @@ from workers.lm.training.checkpoints import (
     verify_checkpoint,
 )
 from workers.lm.training.export import export_model
+from workers.lm.training.parallel import Alone
 from workers.lm.training.preparation import Prepared, check_files, prepare
 from workers.lm.training.report import Report
 from workers.lm.training.result import TrainResult
@@ -53,12 +54,15 @@ def train(
     resume_from: PathLike | None = None,
     attempt: int = 1,
     start: Mapping[str, str] | None = None,
+    parallel: Alone | None = None,
 ) -> TrainResult:
     """Train as `spec` says and publish the model in `output_dir`.
 
     `resume_from` is one checkpoint, or a folder of them: then the newest whole one is taken,
     torn ones are reported and passed over, and an empty folder means a start from the beginning,
     or from `start`: the path and the digest of a checkpoint of another run.
+    Where `spec` asks for several processes, each calls this with `parallel`, how it is joined to
+    the others; see `distributed.training`.
     Raises InvalidTraining before any work, Stopped when asked to stop, TrainingDiverged.
     """
     work, checkpoints = Path(work_dir), Path(checkpoint_dir)
@@ -67,19 +71,26 @@ def train(
     spec.check(has_base=base is not None)
     check_files(spec, train_paths, validation_paths)
     architecture = architecture_of(spec) if base is None else None
+    parallel = parallel or Alone()
+    if parallel.world != spec.processes:
+        raise ValueError(f"{spec.processes} processes were asked for, {parallel.world} are here")
     use_threads(spec.threads)
-    sweep_unfinished(checkpoints, attempt)
-    resumed = _find_checkpoint(resume_from, events) or _start(start)
+    resumed = None
+    if parallel.is_main:
+        sweep_unfinished(checkpoints, attempt)
+        resumed = _find_checkpoint(resume_from, events) or _start(start)
+    parallel.after_main()
+    resumed = parallel.of_main(resumed)
     report = Report(
         events, spec.steps, resumed.step if resumed else 0, resumed.path if resumed else None
     )
     known = resumed.path if resumed else base
-    data = prepare(spec, train_paths, validation_paths, work, report, known)
-    report.metric({"unigram_entropy": data.unigram_entropy})
+    data = _prepared(spec, train_paths, validation_paths, work, report, known, parallel)
     model = _model(spec, architecture, data, known)
-    _check_fit(spec, model, checkpoints, report)
-    move(model, best_device())
-    trainer = Trainer(spec, model, data, checkpoints, attempt, events, report)
+    parallel.check(model)
+    _check_fit(spec, model, checkpoints, report, parallel)
+    move(model, parallel.device())
+    trainer = Trainer(spec, model, data, checkpoints, attempt, events, report, parallel)
     if resumed is not None:
         _resume(trainer, resumed, report)
         _check_data(data, resumed, report, strict=start is not None)
@@ -90,6 +101,25 @@ def train(
 
 def _paths(files: Sequence[PathLike]) -> list[Path]:
     return [Path(file) for file in files]
+
+
+def _prepared(
+    spec: TrainSpec,
+    train_files: Sequence[Path],
+    validation_files: Sequence[Path],
+    work: Path,
+    report: Report,
+    known: Path | None,
+    parallel: Alone,
+) -> Prepared:
+    """The tokens; of several processes the main one makes them, and the others find them made."""
+    if not parallel.is_main:
+        parallel.after_main()
+        return prepare(spec, train_files, validation_files, work, report, known)
+    data = prepare(spec, train_files, validation_files, work, report, known)
+    report.metric({"unigram_entropy": data.unigram_entropy})
+    parallel.after_main()
+    return data
 
 
 def _find_checkpoint(resume_from: PathLike | None, events: Events) -> Checkpoint | None:
@@ -125,8 +155,11 @@ def _model(
     return model
 
 
-def _check_fit(spec: TrainSpec, model: PreTrainedModel, checkpoints: Path, report: Report) -> None:
+def _check_fit(
+    spec: TrainSpec, model: PreTrainedModel, checkpoints: Path, report: Report, parallel: Alone
+) -> None:
     """Refuse what memory or disk cannot hold while it still costs nothing."""
+    device = parallel.device()
     needed = estimate(
         model.config.to_dict(),
         spec.batch_size,
@@ -134,8 +167,7 @@ def _check_fit(spec: TrainSpec, model: PreTrainedModel, checkpoints: Path, repor
         spec.gradient_accumulation,
         spec.precision,
         dropout=spec.dropout,
-    )
-    device = best_device()
+    ).shared(parallel.world, parallel.copies, each=device.type == "cuda")
     free = available_bytes() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
     report.log(
         f"The model has {needed.parameters:,} parameters; training needs about "
@@ -145,8 +177,10 @@ def _check_fit(spec: TrainSpec, model: PreTrainedModel, checkpoints: Path, repor
         raise _too_large(needed, free)
     if spec.precision == "bf16" and not bf16_pays(device):
         report.log("bf16 is slower than fp32 on this processor.", "warning")
+    if not parallel.is_main:
+        return
     checkpoints.mkdir(parents=True, exist_ok=True)
-    checkpoint_bytes = needed.weights + needed.optimizer
+    checkpoint_bytes = 12 * needed.parameters
     if spec.checkpoint_every and shutil.disk_usage(checkpoints).free < 2 * checkpoint_bytes:
         raise OSError(
             errno.ENOSPC,
@@ -201,7 +235,7 @@ def _finish(
     seen = spec.steps * spec.batch_size * spec.sequence_length
     figures: dict[str, Any] = {
         "steps": spec.steps,
-        "parameters": sum(weight.numel() for weight in trainer.model.parameters()),
+        "parameters": trainer.parameters,
         "vocab_size": len(trainer.data.tokenizer),
         "train_tokens": len(trainer.data.train),
         "validation_tokens": len(trainer.data.validation),
@@ -224,7 +258,22 @@ def _finish(
             "validation": trainer.data.validation.fingerprint,
         },
     }
+    files = _publish(trainer, facts, output_dir)
+    return TrainResult(output_dir=output_dir, files=files, **figures)
+
+
+def _publish(
+    trainer: Trainer, facts: dict[str, Any], output_dir: Path
+) -> dict[str, dict[str, Any]]:
+    """Write the model; of several processes the main one does, and the others give their parts."""
+    parallel, tokenizer = trainer.parallel, trainer.data.tokenizer
+    if not parallel.is_main:
+        check_finite(trainer.model)
+        parallel.give_model(trainer.model)
+        parallel.after_main()
+        return {}
     if output_dir.exists() and any(output_dir.iterdir()):
         remove_folder(output_dir)  # left by an attempt that died after publishing
-    files = export_model(trainer.model, trainer.data.tokenizer, facts, output_dir)
-    return TrainResult(output_dir=output_dir, files=files, **figures)
+    files = export_model(trainer.model, tokenizer, facts, output_dir, parallel.save_model)
+    parallel.after_main()
+    return files

@@ -10,6 +10,7 @@ TokenizerChoice = Literal["bpe", "char", "base"]
 ScheduleChoice = Literal["cosine", "linear", "constant"]
 PrecisionChoice = Literal["fp32", "bf16"]
 SamplingChoice = Literal["windows", "epochs"]
+ParallelChoice = Literal["ddp", "fsdp", "tensor"]
 
 LARGEST_VOCABULARY = 262_144
 LONGEST_SEQUENCE = 131_072
@@ -25,6 +26,8 @@ class TrainSpec:
     `schedule_steps` is how many steps the schedule of the learning rate takes, all of them unless
     it is given; steps behind its end run at the lowest rate.
     `sampling` draws random windows of the text, or each window once per epoch in a seeded order.
+    `processes` train together, each with its own `threads`; `parallel` says what they share: the
+    batch with a whole model each (ddp), the batch and the weights (fsdp), every layer (tensor).
     """
 
     preset: str | None = None
@@ -54,6 +57,8 @@ class TrainSpec:
     threads: int = 1
     precision: PrecisionChoice = "fp32"
     sampling: SamplingChoice = "windows"
+    processes: int = 1
+    parallel: ParallelChoice = "ddp"
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainSpec":
@@ -73,6 +78,11 @@ class TrainSpec:
         """Sequences in one forward pass."""
         return self.batch_size // self.gradient_accumulation
 
+    @property
+    def data_processes(self) -> int:
+        """Processes that share the sequences of a batch; those of `tensor` all see every one."""
+        return 1 if self.parallel == "tensor" else self.processes
+
     def check(self, *, has_base: bool = False) -> None:
         """Refuse what cannot work, naming the field; needs neither data nor torch."""
         _check_choices(self)
@@ -84,6 +94,11 @@ class TrainSpec:
                 f"The batch of {self.batch_size} sequences cannot be cut into "
                 f"{self.gradient_accumulation} equal parts; choose a divisor of batch_size.",
             )
+        if self.micro_batch % self.data_processes:
+            raise InvalidTraining(
+                "processes", cannot_share(f"micro-batch of {self.micro_batch} sequences",
+                                          self.micro_batch, self.processes),
+            )  # fmt: skip
         if self.min_learning_rate > self.learning_rate:
             raise InvalidTraining("min_learning_rate", "Must not be larger than learning_rate.")
         if self.steps > 1 and self.warmup_steps >= self.steps:
@@ -97,6 +112,7 @@ _CHOICES = {
     "schedule": get_args(ScheduleChoice),
     "precision": get_args(PrecisionChoice),
     "sampling": get_args(SamplingChoice),
+    "parallel": get_args(ParallelChoice),
 }
 
 _BOUNDS: dict[str, tuple[float, float]] = {
@@ -121,12 +137,22 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "keep_checkpoints": (1, 1_000),
     "log_every": (1, MOST_STEPS),
     "threads": (1, 1_024),
+    "processes": (1, 1_024),
 }
 
 _FRACTIONS = {
     "learning_rate", "min_learning_rate", "weight_decay", "beta1", "beta2", "gradient_clip",
     "dropout",
 }  # fmt: skip
+
+
+def cannot_share(what: str, amount: int, processes: int) -> str:
+    """`The micro-batch of 12 sequences cannot be shared by 5 processes. Use 1, 2, 3, 4, 6 or 12.`"""
+    fitting = [number for number in range(1, amount + 1) if amount % number == 0]
+    nearest = sorted(sorted(fitting, key=lambda number: abs(number - processes))[:8])
+    *some, last = map(str, nearest)
+    remedy = f"{', '.join(some)} or {last}" if some else last
+    return f"The {what} cannot be shared by {processes} processes. Use {remedy}."
 
 
 def _check_choices(spec: TrainSpec) -> None:
