@@ -1,6 +1,7 @@
 """What the kinds that train have in common: from the rows of a version to the files of a model."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,38 +48,24 @@ def _start(version: ModelVersion, folder: Path) -> dict[str, str] | None:
 
 
 def training_run(inputs: dict[str, Any], ctx: JobContext) -> Any:
-    """Train in this process, into the output folder; the record of how lies beside the model.
+    """Train in this process or in several, into the output folder; the record of how lies beside
+    the model.
 
     Returns the figures. Raises JobFailed or JobStopped.
     """
-    from workers.lm.compute.threads import use_threads
     from workers.lm.errors import (
         CorruptCheckpoint,
         InvalidWork,
+        RankLost,
         Stopped,
         TrainingDiverged,
         UnusableModel,
     )
-    from workers.lm.training.run import train
-    from workers.lm.training.spec import TrainSpec
 
     try:
-        spec = TrainSpec.from_dict(inputs["spec"])
-        use_threads(spec.threads)
-        write_record(ctx)
-        return train(
-            spec,
-            inputs["train_files"],
-            inputs["validation_files"],
-            ctx.work_dir,
-            ctx.checkpoint_dir,
-            ctx.output_dir / MODEL,
-            ctx,  # type: ignore[arg-type]
-            base_dir=inputs["base_dir"],
-            resume_from=ctx.checkpoint_dir,
-            start=inputs["start"],
-            attempt=ctx.epoch,
-        )
+        return _trained(inputs, ctx)
+    except RankLost as error:
+        raise JobFailed(str(error), reason="killed", permanent=False) from error
     except InvalidWork as error:
         raise JobFailed(error.message, reason="config_invalid", field=error.field) from error
     except TrainingDiverged as error:
@@ -87,6 +74,39 @@ def training_run(inputs: dict[str, Any], ctx: JobContext) -> Any:
         raise JobFailed(str(error), reason="integrity") from error
     except Stopped as error:
         raise JobStopped(str(error)) from error
+
+
+def _trained(inputs: dict[str, Any], ctx: JobContext) -> Any:
+    from workers.lm.compute.threads import use_threads
+    from workers.lm.training.distributed.training import train_together
+    from workers.lm.training.run import train
+    from workers.lm.training.spec import TrainSpec
+
+    spec = TrainSpec.from_dict(inputs["spec"])
+    files = (inputs["train_files"], inputs["validation_files"])
+    folders = (ctx.work_dir, ctx.checkpoint_dir, ctx.output_dir / MODEL)
+    events: Any = ctx
+    options = {
+        "base_dir": inputs["base_dir"],
+        "resume_from": ctx.checkpoint_dir,
+        "start": inputs["start"],
+        "attempt": ctx.epoch,
+    }
+    use_threads(spec.threads)
+    if spec.processes == 1:
+        write_record(ctx)
+        return train(spec, *files, *folders, events, **options)
+    # The record asks for the accelerators, after which a process must not fork any more.
+    with train_together(spec, *files, *folders, events=events, settled=_speak, **options) as ranks:
+        write_record(ctx)
+        return ranks.result()
+
+
+def _speak(events: Any) -> None:
+    """In one process of several: what it prints is said by its events, which name it."""
+    from workers.context import Tee
+
+    sys.stdout, sys.stderr = Tee(events, "stdout"), Tee(events, "stderr")
 
 
 def write_record(ctx: JobContext) -> None:

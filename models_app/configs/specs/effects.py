@@ -25,6 +25,8 @@ def training_effects(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
             old.get("gradient_accumulation"), new.get("gradient_accumulation"), inverse=True
         ),
         "threads": _("The same weights at another speed."),
+        "processes": _("The same weights but for rounding, at another speed."),
+        "parallel": _("The same weights but for rounding, another amount of memory and speed."),
         "precision": _("Other rounding, another speed and amount of memory."),
     }
     return {name: text for name, text in words.items() if old.get(name) != new.get(name) and text}

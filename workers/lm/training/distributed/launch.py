@@ -56,9 +56,9 @@ class RankEvents:
         self._events, self._rank = events, rank
         self._stop = False
 
-    def log(self, text: str, level: str = "info") -> None:
+    def log(self, text: str, level: str = "info", **where: Any) -> None:
         quiet = self._rank > 0 and level == "info"  # rank 0 says the same
-        self._events.log(f"[rank {self._rank}] {text}", "debug" if quiet else level)
+        self._events.log(f"[rank {self._rank}] {text}", "debug" if quiet else level, **where)
 
     def metric(self, step: int, values: dict[str, float]) -> None:
         self._events.metric(step, values)
