@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from models_app.configs.models import ConfigRevision
 from models_app.configs.services import revision_spec
 from models_app.core.blobs import tree_materialise, tree_verify
 from models_app.core.digests import canonical_json
@@ -14,6 +15,17 @@ from models_app.registry.models import ModelVersion
 #: Folders under the output of a training: the model, and what it was made with.
 MODEL, RECORD = "model", "record"
 ENVIRONMENT, CODE = "environment.json", "code.tar"
+
+
+def training_processes(revision: ConfigRevision) -> int:
+    """How many processes a training of these settings has."""
+    return int(revision_spec(revision).plain()["processes"])
+
+
+def training_resources(revision: ConfigRevision) -> dict[str, Any]:
+    """What the job of such a training asks for: processors for all of several processes."""
+    spec = revision_spec(revision).plain()
+    return {"cpus": spec["processes"] * spec["threads"]} if spec["processes"] > 1 else {}
 
 
 def training_inputs(version: ModelVersion, folder: Path) -> dict[str, Any]:

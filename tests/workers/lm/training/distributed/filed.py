@@ -1,9 +1,7 @@
-"""Events that several processes write into one file, and trainings in several processes."""
+"""Events that several processes write into one file."""
 
 import json
 import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from tests.workers.lm.recording import Recorder
 class FiledEvents:
     """Appends what it is told to a file, whole lines at a time, as a job's events are."""
 
-    def __init__(self, path: Path, at_step: Callable[[int], None] | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
