@@ -85,12 +85,13 @@ class Stored(Mapping[str, torch.Tensor]):
 
     def __init__(self, path: Path) -> None:
         self._file = safetensors.safe_open(path, "pt")
-        self._names = frozenset(self._file.keys())
+        self._names = frozenset(self._file.keys())  # type: ignore[no-untyped-call]
 
     def __getitem__(self, name: str) -> torch.Tensor:
         if name not in self._names:
             raise KeyError(name)
-        return self._file.get_tensor(name)  # type: ignore[no-any-return]
+        tensor: torch.Tensor = self._file.get_tensor(name)  # type: ignore[no-untyped-call]
+        return tensor
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._names))

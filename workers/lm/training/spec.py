@@ -147,7 +147,7 @@ _FRACTIONS = {
 
 
 def cannot_share(what: str, amount: int, processes: int) -> str:
-    """`The micro-batch of 12 sequences cannot be shared by 5 processes. Use 1, 2, 3, 4, 6 or 12.`"""
+    """Such as `The micro-batch of 4 sequences cannot be shared by 3 processes. Use 1, 2 or 4.`"""
     fitting = [number for number in range(1, amount + 1) if amount % number == 0]
     nearest = sorted(sorted(fitting, key=lambda number: abs(number - processes))[:8])
     *some, last = map(str, nearest)

@@ -1,7 +1,7 @@
-"""What the ways that divide the weights have in common: a whole model is put together to save it."""
+"""What the ways that divide the weights have in common: a whole model is put together to save."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -91,6 +91,14 @@ class Divided(Group):
     def _coming(self, name: str, tensor: torch.Tensor) -> Part:
         whole: Callable[[], torch.Tensor] = partial(self.whole, name, tensor)
         return Part(self.whole_shape(name, tensor), tensor.dtype, whole)
+
+
+def square_sum(tensors: Iterable[torch.Tensor], device: torch.device) -> torch.Tensor:
+    """The sum of the squares of all elements."""
+    found = list(tensors)
+    if not found:
+        return torch.zeros((), device=device)
+    return torch.stack(torch._foreach_norm(found)).square().sum()
 
 
 def _stored(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:

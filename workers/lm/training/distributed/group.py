@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 from workers.lm.data.batches import Batch
 from workers.lm.errors import InvalidTraining
@@ -31,7 +32,7 @@ class Group(Alone):
         self._waits = 0
         if place.gang.on_one_node and "lo" in {name for _, name in socket.if_nameindex()}:
             os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-        self._store = dist.TCPStore(
+        self._store = TCPStore(
             place.gang.host,
             place.gang.port,
             world_size=self.world,
@@ -43,7 +44,7 @@ class Group(Alone):
         backend = "cpu:gloo,cuda:nccl" if self._device.type == "cuda" else "gloo"
         dist.init_process_group(
             backend,
-            store=dist.PrefixStore("group", self._store),
+            store=PrefixStore("group", self._store),
             rank=self.rank,
             world_size=self.world,
             timeout=ANSWER_WITHIN,

@@ -46,7 +46,7 @@ class _Child:
     @property
     def outcome(self) -> Any:
         """What its work returned or raised; None if it did not come to that."""
-        return pickle.loads(self.sent) if self.sent and self.status is not None else None  # noqa: S301
+        return pickle.loads(self.sent) if self.sent and self.status is not None else None
 
 
 class RankEvents:

@@ -40,7 +40,7 @@ class _Bucket:
         """Wait for the sum, and put it where the gradients were."""
         assert self.flat is not None
         self.work.wait()
-        parts = self.flat.split([weight.numel() for weight in self.weights])
+        parts = torch.split(self.flat, [weight.numel() for weight in self.weights])
         for weight, part in zip(self.weights, parts, strict=True):
             weight.grad = part.view_as(weight)
         self.flat = self.work = None
@@ -70,7 +70,7 @@ class Replicas(Group):
             self._of[weight] = self._buckets[-1]
             self._buckets[-1].weights.append(weight)
             self._buckets[-1].waiting += 1
-            weight.register_post_accumulate_grad_hook(self._found)
+            weight.register_post_accumulate_grad_hook(self._found)  # type: ignore[no-untyped-call]
         return model
 
     @contextmanager

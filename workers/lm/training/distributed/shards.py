@@ -9,7 +9,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import PreTrainedModel
 
-from workers.lm.training.distributed.divided import Divided
+from workers.lm.training.distributed.divided import Divided, square_sum
 from workers.lm.training.distributed.places import Place
 
 
@@ -33,7 +33,7 @@ class Shards(Divided):
 
     def clip(self, weights: Sequence[torch.nn.Parameter], longest: float) -> torch.Tensor:
         gradients = [_local(weight.grad) for weight in weights if weight.grad is not None]
-        square = _square(gradients, self.device())
+        square = square_sum(gradients, self.device())
         dist.all_reduce(square)
         return self.shorten(gradients, square.sqrt(), longest)
 
@@ -52,10 +52,3 @@ class Shards(Divided):
 
 def _local(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
-
-
-def _square(tensors: Sequence[torch.Tensor], device: torch.device) -> torch.Tensor:
-    """The sum of the squares of all elements."""
-    if not tensors:
-        return torch.zeros((), device=device)
-    return torch.stack(torch._foreach_norm(tensors)).square().sum()

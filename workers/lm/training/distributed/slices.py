@@ -13,10 +13,9 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from workers.lm.compute.memory import read_shape
-from workers.lm.training.distributed.divided import Divided
+from workers.lm.training.distributed.divided import Divided, square_sum
 from workers.lm.training.distributed.places import Place
 from workers.lm.training.distributed.plans import check_cut, plan_of
-from workers.lm.training.parallel import clip_coefficient
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,10 @@ class Slices(Divided):
     def wrap(self, model: PreTrainedModel) -> torch.nn.Module:
         self.remember(model)
         plan = plan_of(model.config.model_type)
-        for name, module in _within_blocks(model, plan.halves):
+        for _name, module in _within_blocks(model, plan.halves):
             module.register_forward_pre_hook(_enter, with_kwargs=True)
+            if hasattr(module, "split_size"):  # GPT-2 splits its fused product by this width
+                module.split_size //= self.world
         for name, module in _within_blocks(model, plan.columns):
             groups = 3 if any(name.endswith(f".{one}") for one in plan.fused) else 1
             self._cut(name, module, "weight", _Cut(_outputs(module), groups))
@@ -65,19 +66,17 @@ class Slices(Divided):
         for name, module in _within_blocks(model, plan.rows):
             self._cut(name, module, "weight", _Cut(1 - _outputs(module)))
             module.forward = partial(_rows_forward, module)
-        for module in model.modules():
-            if hasattr(module, "split_size"):  # GPT-2 splits its fused product by this width
-                module.split_size //= self.world
         return model
 
     def clip(self, weights: Sequence[nn.Parameter], longest: float) -> torch.Tensor:
-        gradients = [weight.grad for weight in weights if weight.grad is not None]
-        cut = [one.grad for one in weights if one.grad is not None and one in self._cut_weights]
-        whole = [one.grad for one in weights
-                 if one.grad is not None and one not in self._cut_weights]  # fmt: skip
-        square = _square(cut, self.device())
+        cut, kept = [], []
+        for weight in weights:
+            if weight.grad is not None:
+                (cut if weight in self._cut_weights else kept).append(weight.grad)
+        square = square_sum(cut, self.device())
         dist.all_reduce(square)
-        return self.shorten(gradients, (square + _square(whole, self.device())).sqrt(), longest)
+        norm = (square + square_sum(kept, self.device())).sqrt()
+        return self.shorten([*cut, *kept], norm, longest)
 
     def whole(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         if name not in self._cuts:
@@ -127,7 +126,7 @@ class _Enter(torch.autograd.Function):
         return states.view_as(states)
 
     @staticmethod
-    def backward(_ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def backward(_ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         gradient = gradient.contiguous().clone()
         dist.all_reduce(gradient)
         return gradient
@@ -143,27 +142,21 @@ class _Leave(torch.autograd.Function):
         return states
 
     @staticmethod
-    def backward(_ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def backward(_ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
         return gradient
 
 
 def _enter(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Before half a block: its input is the first argument, by place or by name."""
+    enter: Any = _Enter.apply
     if args:
-        return (_Enter.apply(args[0]), *args[1:]), kwargs
-    return args, {**kwargs, "hidden_states": _Enter.apply(kwargs["hidden_states"])}
+        return (enter(args[0]), *args[1:]), kwargs
+    return args, {**kwargs, "hidden_states": enter(kwargs["hidden_states"])}
 
 
 def _rows_forward(module: Any, states: torch.Tensor) -> torch.Tensor:
     """A product cut by its inputs: the sum of all slices' products, and the bias once."""
     weight = module.weight.t() if isinstance(module, Conv1D) else module.weight
-    product: torch.Tensor = _Leave.apply(functional.linear(states, weight))
+    leave: Any = _Leave.apply
+    product: torch.Tensor = leave(functional.linear(states, weight))
     return product if module.bias is None else product + module.bias
-
-
-def _square(tensors: Sequence[torch.Tensor | None], device: torch.device) -> torch.Tensor:
-    """The sum of the squares of all elements."""
-    found = [tensor for tensor in tensors if tensor is not None]
-    if not found:
-        return torch.zeros((), device=device)
-    return torch.stack(torch._foreach_norm(found)).square().sum()

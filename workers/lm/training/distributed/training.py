@@ -28,7 +28,7 @@ def train_together(
 
 def _work(
     spec: TrainSpec,
-    inputs: tuple[Any, ...],
+    inputs: Any,
     options: dict[str, Any],
     settled: Callable[[Events], None] | None,
     place: Place,
@@ -37,6 +37,6 @@ def _work(
     if settled is not None:
         settled(events)
     group = join(place, spec.parallel)
-    result = train(spec, *inputs, events, parallel=group, **options)
+    result = train(spec, *inputs, events=events, parallel=group, **options)
     group.leave()
     return result

@@ -159,7 +159,7 @@ def test_two_then_one_then_two_see_each_sample_once(tmp_path, monkeypatch, way):
     monkeypatch.setattr(Batches, "batch", noted)
     first = stopped(tmp_path, spec_of(2, way, **spec), 1, 11)
     second = stopped(tmp_path, spec_of(1, way, **spec), 2, 27)
-    result, heard = run(
+    _, heard = run(
         tmp_path, spec_of(2, way, **spec), resume_from=tmp_path / "checkpoints", attempt=3
     )
 
