@@ -124,7 +124,7 @@ class Ranks:
             while pipes.get_map() and not self._failed():
                 self._look(pipes, _LOOK_EVERY_S)
             deadline = time.monotonic() + _CAUSE_WITHIN_S
-            while pipes.get_map() and time.monotonic() < deadline:
+            while pipes.get_map() and not self._killed() and time.monotonic() < deadline:
                 self._look(pipes, max(0.0, deadline - time.monotonic()))
         ended = [child for child in self._children if child.status is not None]
         self._kill()
@@ -146,6 +146,10 @@ class Ranks:
 
     def _failed(self) -> bool:
         return any(child.status for child in self._children)
+
+    def _killed(self) -> bool:
+        """Whether a signal ended one of them: then the cause of all that follows is known."""
+        return any(child.status and os.WIFSIGNALED(child.status) for child in self._children)
 
     def _kill(self) -> None:
         _signal(self._children, signal.SIGKILL)

@@ -34,6 +34,8 @@ class _Bucket:
         """Send the sum of these gradients round."""
         found = [torch.zeros_like(one) if one.grad is None else one.grad for one in self.weights]
         self.flat = torch.cat([gradient.flatten() for gradient in found]).div_(world)
+        for weight in self.weights:
+            weight.grad = None  # the copy that travels is enough
         self.work = dist.all_reduce(self.flat, async_op=True)
 
     def finish(self) -> None:

@@ -69,7 +69,8 @@ class Slices(Divided):
         return model
 
     def clip(self, weights: Sequence[nn.Parameter], longest: float) -> torch.Tensor:
-        cut, kept = [], []
+        cut: list[torch.Tensor] = []
+        kept: list[torch.Tensor] = []
         for weight in weights:
             if weight.grad is not None:
                 (cut if weight in self._cut_weights else kept).append(weight.grad)

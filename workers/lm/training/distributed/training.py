@@ -37,6 +37,7 @@ def _work(
     if settled is not None:
         settled(events)
     group = join(place, spec.parallel)
-    result = train(spec, *inputs, events=events, parallel=group, **options)
+    one_of_all: Callable[..., TrainResult] = train
+    result = one_of_all(spec, *inputs, events, parallel=group, **options)
     group.leave()
     return result
