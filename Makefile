@@ -7,6 +7,7 @@
 #   make lint · make types · make contracts · make check (all of these and the tests)
 #   make chaos   break installations by seeds: SEEDS=20 FIRST=1 FAULTS=name,name
 #   make chaos-crashes   kill -9 every kind of process, and move jobs between machines
+#   make parallel-kills   kill -9 processes of trainings that several of them share, sixty times
 #   make formats   a trained model in every format, with sizes, perplexity and agreement
 #   make chaos-mutants   take safeguards out and see that chaos notices
 #   make proofs  slow proofs: killed imports and preparations, all nonsense in every parameter
@@ -21,7 +22,7 @@ NOWHERE := DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://1
 	SECRET_KEY=no-stack-is-running
 
 .DEFAULT_GOAL := up
-.PHONY: up demo worker test chaos chaos-crashes chaos-mutants proofs looks lint types contracts check formats migrate \
+.PHONY: up demo worker test chaos chaos-crashes chaos-mutants parallel-kills proofs looks lint types contracts check formats migrate \
 	messages format lock browser env-run env-worker env-dev
 
 up: env-run
@@ -55,6 +56,11 @@ formats: env-dev
 
 chaos-mutants: env-dev
 	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/chaos/test_mutants.py -q -s $(ARGS)
+
+parallel-kills: env-dev
+	@CHAOS=full $(PY) manage.py services --temporary -- $(PY) -m pytest -q -s \
+		tests/workers/lm/training/distributed/test_going_on.py \
+		tests/workers/jobs/test_train_together.py -k "killed" $(ARGS)
 
 proofs: env-dev
 	@CHAOS=full $(PY) manage.py services --temporary -- $(PY) -m pytest -q \

@@ -43,8 +43,11 @@ logger = logging.getLogger(__name__)
 
 #: Longest wait for the newest checkpoint to be sent to the console.
 SETTLE_S = 120
-#: Reasons of a child that may hide a limit it ran into: "cannot start a thread", "file too large".
-UNEXPLAINED = {None, ReasonCode.USER_CODE, ReasonCode.OOM, ReasonCode.DISK_FULL}
+#: Reasons of a child that may hide a limit it ran into: "cannot start a thread", "file too large",
+#: a process of its own that was killed.
+UNEXPLAINED = {
+    None, ReasonCode.USER_CODE, ReasonCode.OOM, ReasonCode.DISK_FULL, ReasonCode.KILLED,
+}  # fmt: skip
 SHIP_EVERY_S = 0.1
 #: Batches in a row while the spool is ahead, before the lease is looked at again.
 CATCH_UP = 20

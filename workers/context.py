@@ -136,7 +136,7 @@ def _classify(error: BaseException) -> dict[str, Any]:
 class Tee(io.TextIOBase):
     """Stands for sys.stdout or sys.stderr in a child: whole lines go into the log."""
 
-    def __init__(self, ctx: Context, stream: str) -> None:
+    def __init__(self, ctx: Any, stream: str) -> None:
         self.ctx, self.stream, self._rest = ctx, stream, ""
         self._lock = threading.Lock()
 

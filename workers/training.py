@@ -1,11 +1,13 @@
 """What the kinds that train have in common: from the rows of a version to the files of a model."""
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models_app.configs.models import ConfigRevision
 from models_app.configs.services import revision_spec
 from models_app.core.blobs import tree_materialise, tree_verify
 from models_app.core.digests import canonical_json
@@ -18,6 +20,18 @@ from workers.lm.compute.memory import read_shape
 MODEL, RECORD = "model", "record"
 ENVIRONMENT, CODE = "environment.json", "code.tar"
 _NOT_METRICS = {"output_dir", "files"}
+
+
+def training_processes(revision: ConfigRevision) -> int:
+    """How many processes a training of these settings has."""
+    return int(revision_spec(revision).plain().get("processes", 1))
+
+
+def training_resources(revision: ConfigRevision) -> dict[str, Any]:
+    """What the job of such a training asks for: processors for all of several processes."""
+    spec = revision_spec(revision).plain()
+    together = spec.get("processes", 1) > 1
+    return {"cpus": spec["processes"] * spec["threads"]} if together else {}
 
 
 def training_inputs(version: ModelVersion, folder: Path) -> dict[str, Any]:
@@ -71,13 +85,15 @@ class Trained:
 
 
 def training_run(inputs: dict[str, Any], ctx: JobContext) -> Trained:
-    """Train in this process, into the output folder; the record of how lies beside the model.
+    """Train in this process or in several, into the output folder; the record of how lies beside
+    the model.
 
     Raises JobFailed or JobStopped.
     """
     from workers.lm.errors import (
         CorruptCheckpoint,
         InvalidWork,
+        RankLost,
         Stopped,
         TrainingDiverged,
         UnusableModel,
@@ -86,6 +102,8 @@ def training_run(inputs: dict[str, Any], ctx: JobContext) -> Trained:
     run = _markov if is_markov(inputs["family"]) else _transformer
     try:
         return run(inputs, ctx)
+    except RankLost as error:
+        raise JobFailed(str(error), reason="killed", permanent=False) from error
     except InvalidWork as error:
         raise JobFailed(error.message, reason="config_invalid", field=error.field) from error
     except TrainingDiverged as error:
@@ -97,27 +115,7 @@ def training_run(inputs: dict[str, Any], ctx: JobContext) -> Trained:
 
 
 def _transformer(inputs: dict[str, Any], ctx: JobContext) -> Trained:
-    from workers.lm.compute.threads import use_threads
-    from workers.lm.training.run import train
-    from workers.lm.training.spec import TrainSpec
-
-    spec = TrainSpec.from_dict(inputs["spec"])
-    use_threads(spec.threads)
-    write_record(ctx)
-    result = train(
-        spec,
-        inputs["train_files"],
-        inputs["validation_files"],
-        ctx.work_dir,
-        ctx.checkpoint_dir,
-        ctx.output_dir / MODEL,
-        ctx,  # type: ignore[arg-type]
-        base_dir=inputs["base_dir"],
-        base_name=inputs["base_name"],
-        resume_from=ctx.checkpoint_dir,
-        start=inputs["start"],
-        attempt=ctx.epoch,
-    )
+    result = _trained(inputs, ctx)
     metrics = {key: value for key, value in result.to_dict().items() if key not in _NOT_METRICS}
     tokenizer = inputs["base_tokenizer"] or inputs["spec"]["tokenizer"]
     facts = (
@@ -126,6 +124,33 @@ def _transformer(inputs: dict[str, Any], ctx: JobContext) -> Trained:
         else _facts(ctx.output_dir / MODEL, tokenizer, result.parameters)
     )
     return Trained(metrics=metrics, facts=facts)
+
+
+def _trained(inputs: dict[str, Any], ctx: JobContext) -> Any:
+    from workers.lm.compute.threads import use_threads
+    from workers.lm.training.distributed.training import train_together
+    from workers.lm.training.run import train
+    from workers.lm.training.spec import TrainSpec
+
+    spec = TrainSpec.from_dict(inputs["spec"])
+    files = (inputs["train_files"], inputs["validation_files"])
+    folders = (ctx.work_dir, ctx.checkpoint_dir, ctx.output_dir / MODEL)
+    events: Any = ctx
+    options = {
+        "base_dir": inputs["base_dir"],
+        "base_name": inputs["base_name"],
+        "resume_from": ctx.checkpoint_dir,
+        "start": inputs["start"],
+        "attempt": ctx.epoch,
+    }
+    use_threads(spec.threads)
+    if spec.processes == 1:
+        write_record(ctx)
+        return train(spec, *files, *folders, events, **options)
+    # The record asks for the accelerators, after which a process must not fork any more.
+    with train_together(spec, *files, *folders, events=events, settled=_speak, **options) as ranks:
+        write_record(ctx)
+        return ranks.result()
 
 
 def _markov(inputs: dict[str, Any], ctx: JobContext) -> Trained:
@@ -177,6 +202,13 @@ def _adapter(folder: Path, base: Mapping[str, Any], tokenizer: str) -> dict[str,
         "tokenizer": tokenizer,
         "chat": (folder / "chat_template.jinja").exists(),
     }
+
+
+def _speak(events: Any) -> None:
+    """In one process of several: what it prints is said by its events, which name it."""
+    from workers.context import Tee
+
+    sys.stdout, sys.stderr = Tee(events, "stdout"), Tee(events, "stderr")
 
 
 def write_record(ctx: JobContext) -> None:

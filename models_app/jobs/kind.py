@@ -122,6 +122,10 @@ class JobKind:
         """What a job of these parameters asks for if it does not say: `resources.Resources`."""
         return {}
 
+    def gpus(self, params: Any) -> int:
+        """How many GPUs it gets where its pool has any and the request does not say."""
+        return 1 if self.uses_gpu else 0
+
     def inputs(self, params: Any) -> list[Input]:
         """What `run` will read. Recorded when it is submitted, compared when an attempt starts."""
         return []

@@ -74,16 +74,16 @@ def resources_parse(given: dict[str, Any] | None) -> Resources:
     return asked
 
 
-def resources_fields(*, asked: Resources, pool: Pool, uses_gpu: bool) -> dict[str, Any]:
+def resources_fields(*, asked: Resources, pool: Pool, wanted_gpus: int) -> dict[str, Any]:
     """The columns of a job; refuses what no node of the pool has, naming the largest that fits.
 
-    A kind that profits from a GPU gets one where the pool has any and the request does not say.
+    A kind that profits from GPUs gets those where the pool has any and the request does not say.
     """
     asks = asked.cpus or asked.memory_mib or asked.disk_mib or asked.gpus or asked.node_selector
-    nodes = pool_nodes(pool) if asks or uses_gpu else []
+    nodes = pool_nodes(pool) if asks or wanted_gpus else []
     gpus = asked.gpus
     if gpus is None:
-        gpus = 1 if uses_gpu and any(node.gpus for node in nodes) else 0
+        gpus = wanted_gpus if any(node.gpus for node in nodes) else 0
     fields: dict[str, Any] = {
         "cpus": asked.cpus,
         "memory_mib": asked.memory_mib,

@@ -63,7 +63,7 @@ def job_submit(
     asked = resources_parse({**job_kind.resources(checked), **(resources or {})})
     job = Job(
         pool=home,
-        **resources_fields(asked=asked, pool=home, uses_gpu=job_kind.uses_gpu),
+        **resources_fields(asked=asked, pool=home, wanted_gpus=job_kind.gpus(checked)),
         team=team,
         created_by_id=actor.pk,
         kind=kind,

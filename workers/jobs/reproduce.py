@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from models_app.configs.models import ConfigRevision
 from models_app.core.blobs import tree_materialise
 from models_app.core.errors import FieldError
 from models_app.jobs.kind import JobContext, JobKind, Params, job_kinds
@@ -10,7 +11,14 @@ from models_app.jobs.states import TERMINAL
 from models_app.registry.models import ModelVersion, Reproduction
 from models_app.registry.recording import CODE
 from models_app.registry.services.reproducing import reproduction_complete, reproduction_fail
-from workers.training import MODEL, RECORD, training_inputs, training_run
+from workers.training import (
+    MODEL,
+    RECORD,
+    training_inputs,
+    training_processes,
+    training_resources,
+    training_run,
+)
 
 
 class ReproduceParams(Params):
@@ -38,6 +46,12 @@ class Reproduce(JobKind):
 
     def title(self, params: ReproduceParams) -> str:
         return f"Rebuild model version {params.version}"
+
+    def resources(self, params: ReproduceParams) -> dict[str, Any]:
+        return training_resources(_revision(params))
+
+    def gpus(self, params: ReproduceParams) -> int:
+        return training_processes(_revision(params))
 
     def load(self, params: ReproduceParams, job: Any, folder: Path) -> dict[str, Any]:
         version = ModelVersion.objects.select_related(
@@ -79,6 +93,12 @@ class Reproduce(JobKind):
         # A lost attempt is followed by another one; only the end of the job is a failure.
         if job.state in TERMINAL:
             reproduction_fail(reproduction_id=params.reproduction, job=job)
+
+
+def _revision(params: ReproduceParams) -> ConfigRevision:
+    version = ModelVersion.objects.select_related("config_revision__config").get(pk=params.version)
+    assert version.config_revision is not None
+    return version.config_revision
 
 
 def _changed(folder: Path, digests: dict[str, str]) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from models_app.configs.models import ConfigRevision
 from models_app.configs.presets import Need, Preset, register
 from models_app.core.blobs import tree_put
 from models_app.core.errors import FieldError
@@ -16,9 +17,24 @@ from models_app.registry.models import ModelVersion
 from models_app.registry.recording import record_files
 from models_app.registry.services.training import version_complete, version_fail
 from models_app.registry.states import VersionState
-from workers.lm.compute.memory import count_adapter, count_parameters, estimate, read_shape
+from workers.lm.compute.memory import (
+    MemoryEstimate,
+    count_adapter,
+    count_parameters,
+    estimate,
+    read_shape,
+)
+from workers.lm.errors import InvalidWork
 from workers.lm.families.presets import PRESETS
-from workers.training import MODEL, RECORD, training_inputs, training_run
+from workers.lm.training.distributed.plans import check_cut
+from workers.training import (
+    MODEL,
+    RECORD,
+    training_inputs,
+    training_processes,
+    training_resources,
+    training_run,
+)
 
 
 class TrainParams(Params):
@@ -53,6 +69,12 @@ class Train(JobKind):
 
     def title(self, params: TrainParams) -> str:
         return f"Train model version {params.model_version}"
+
+    def resources(self, params: TrainParams) -> dict[str, Any]:
+        return training_resources(_revision(params))
+
+    def gpus(self, params: TrainParams) -> int:
+        return training_processes(_revision(params))
 
     def inputs(self, params: TrainParams) -> list[Input]:
         version = ModelVersion.objects.select_related(
@@ -92,6 +114,10 @@ class Train(JobKind):
             version_fail(version_id=params.model_version, job=job)
 
 
+def _revision(params: TrainParams) -> ConfigRevision:
+    return ConfigRevision.objects.select_related("config").get(pk=params.config_revision)
+
+
 def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:
     """Memory of a training of these settings; a base version's own shape goes first."""
     shape = _shape(spec) if base is None else dict(base)
@@ -104,10 +130,25 @@ def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:
         dropout=spec["dropout"],
         trained=count_adapter(shape, spec["lora_rank"]) if spec["lora_rank"] else None,
     )
+    if spec["processes"] > 1:
+        sizes = _shared(spec, shape, sizes)
     purposes = ("weights", "gradients", "optimizer", "activations", "overhead")
     return Need(
         parameters=sizes.parameters, bytes={name: getattr(sizes, name) for name in purposes}
     )
+
+
+def _shared(
+    spec: Mapping[str, Any], shape: Mapping[str, Any], sizes: MemoryEstimate
+) -> MemoryEstimate:
+    """What several processes need together; refuses layers that they cannot cut."""
+    processes, way = spec["processes"], spec["parallel"]
+    if way == "tensor":
+        try:
+            check_cut(str(shape["model_type"]), read_shape(shape), processes)
+        except InvalidWork as error:
+            raise FieldError(error.field, error.message) from None
+    return sizes.shared(processes, processes if way == "ddp" else 1)
 
 
 def _shape(spec: Mapping[str, Any]) -> dict[str, Any]:

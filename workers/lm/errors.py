@@ -1,6 +1,7 @@
 """What can go wrong in the engine room, in words that a person can act upon."""
 
 from pathlib import Path
+from typing import Any
 
 
 class InvalidWork(ValueError):
@@ -10,6 +11,9 @@ class InvalidWork(ValueError):
         super().__init__(f"{field}: {message}")
         self.field = field
         self.message = message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.field, self.message)
 
 
 class InvalidTraining(InvalidWork):
@@ -29,7 +33,10 @@ class TrainingDiverged(RuntimeError):
             "Lower learning_rate (a third of the present value is a good next try), "
             "lengthen warmup_steps or lower gradient_clip."
         )
-        self.step = step
+        self.step, self.what = step, what
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.step, self.what)
 
 
 class Stopped(Exception):
@@ -40,6 +47,17 @@ class Stopped(Exception):
         super().__init__(f"Stopped at step {step}{kept}.")
         self.step = step
         self.checkpoint = checkpoint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.step, self.checkpoint)
+
+
+class RankLost(RuntimeError):
+    """A process of a parallel training is gone or out of reach; all others were ended with it."""
+
+    def __init__(self, rank: int, world: int, how: str) -> None:
+        super().__init__(f"Process {rank} of {world} {how}.")
+        self.rank = rank
 
 
 class CorruptCheckpoint(RuntimeError):

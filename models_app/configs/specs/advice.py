@@ -21,6 +21,8 @@ def too_many_threads(threads: int) -> str:
 def training_warnings(spec: Any) -> dict[str, str]:
     """Of a training."""
     found = {"threads": too_many_threads(spec.threads)}
+    if spec.processes > 1:
+        found["processes"] = too_many_threads(spec.processes * spec.threads)
     if spec.checkpoint_every == 0:
         found["checkpoint_every"] = _("Without checkpoints a training that breaks begins anew.")
     elif spec.checkpoint_every > spec.steps:

@@ -22,7 +22,8 @@ class TrainingSpec(Spec):
         "seed", "warmup_steps", "schedule", "min_learning_rate", "gradient_accumulation",
         "weight_decay", "beta1", "beta2", "gradient_clip", "dropout", "sampling", "precision",
         "evaluate_every", "evaluation_batches", "checkpoint_every", "keep_checkpoints",
-        "log_every", "threads", "lora_alpha", "lora_dropout", "lora_targets",
+        "log_every", "threads", "processes", "parallel", "lora_alpha", "lora_dropout",
+        "lora_targets",
     )  # fmt: skip
 
     preset: str | None = Field(
@@ -261,6 +262,24 @@ class TrainingSpec(Spec):
         ),
     )
 
+    processes: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        title=gettext_noop("Processes"),
+        description=gettext_noop(
+            "Processes of one node that train together, each with its own threads or GPU."
+        ),
+    )
+    parallel: Literal["ddp", "fsdp", "tensor"] = Field(
+        "ddp",
+        title=gettext_noop("What processes share"),
+        description=gettext_noop(
+            "ddp shares the batch, fsdp the batch and the weights (less memory), tensor every "
+            "layer."
+        ),
+    )
+
     @model_validator(mode="after")
     def _fits_together(self) -> "TrainingSpec":
         problems = list(_cross_checks(self))
@@ -306,6 +325,8 @@ def _cross_checks(spec: TrainingSpec) -> list[tuple[str, PydanticCustomError]]:
             )
             % {"batch": spec.batch_size, "parts": spec.gradient_accumulation},
         )
+    elif said := _not_shared(spec):
+        say("processes", said)
     if spec.min_learning_rate > spec.learning_rate:
         most = f"{spec.learning_rate:g}"
         say("min_learning_rate", _("Use at most the learning rate, %(most)s.") % {"most": most})
@@ -331,4 +352,23 @@ def _tuning_checks(spec: TrainingSpec) -> list[tuple[str, PydanticCustomError]]:
     if spec.lora_rank and spec.tokenizer != "base":
         text = _("An adapter needs a base version, whose tokenizer is kept.")
         found.append(("lora_rank", refuse(text)))
+    if spec.lora_rank and spec.processes > 1 and spec.parallel != "ddp":
+        text = _("An adapter is small: several processes train it with the way ddp.")
+        found.append(("parallel", refuse(text)))
     return found
+
+
+def _not_shared(spec: TrainingSpec) -> str:
+    """Why the sequences of a forward pass cannot be shared by the processes; empty if they can."""
+    rows = spec.batch_size // spec.gradient_accumulation
+    if spec.parallel == "tensor" or rows % spec.processes == 0:
+        return ""
+    fitting = [number for number in range(1, rows + 1) if rows % number == 0]
+    nearest = sorted(sorted(fitting, key=lambda number: abs(number - spec.processes))[:8])
+    said = _(
+        "The micro-batch of %(rows)s sequences cannot be shared by %(n)s processes. "
+        "Use one of %(fitting)s."
+    )
+    return said % {
+        "rows": rows, "n": spec.processes, "fitting": ", ".join(map(str, nearest)),
+    }  # fmt: skip

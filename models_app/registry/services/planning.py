@@ -90,6 +90,8 @@ def _transformer_plan(
         need = training_need(spec.plain(), base_shape)
     except FieldError as error:
         raise FieldError(f"{prefix}.{error.field}", error.errors[error.field][0]) from None
+    if said := _too_many(spec):
+        raise FieldError(f"{prefix}.processes", said)
     node = _largest_node()
     if node is not None and need.total > node:
         raise _too_large(need, node, prefix)
@@ -178,6 +180,22 @@ def _largest_node() -> int | None:
         if node.ready  # type: ignore[attr-defined]
     ]
     return max(sizes, default=0) or None
+
+
+def _too_many(spec: TrainingSpec) -> str:
+    """Said of more processes than any node has processors for; empty while no node is known."""
+    most = max((int(node.cpus) for node in node_list() if node.ready), default=0)  # type: ignore[attr-defined]
+    asked = spec.processes * spec.threads
+    if spec.processes == 1 or not most or asked <= most:
+        return ""
+    text = _(
+        "%(n)s processes with %(threads)s threads each need %(asked)s processors, the largest node "
+        "has %(most)s. Use at most %(fitting)s."
+    )
+    return text % {
+        "n": spec.processes, "threads": spec.threads, "asked": asked, "most": most,
+        "fitting": max(1, most // spec.threads),
+    }  # fmt: skip
 
 
 def _too_large(need: Need, node: int, prefix: str) -> FieldError:

@@ -197,11 +197,11 @@ def version_fail(*, version_id: int, job: Job) -> None:
     announce(version.model)
 
 
-def _family_made(model: Model, spec: Spec) -> str:
+def _family_made(model: Model, spec: Spec) -> Family:
     """The family of what comes out of a training of these settings."""
     if isinstance(spec, TrainingSpec):
         return Family.ADAPTER if spec.lora_rank else Family.TRANSFORMER
-    return model.family
+    return Family(model.family)
 
 
 def _resources(model: Model, asked: dict[str, Any] | None) -> dict[str, Any] | None:

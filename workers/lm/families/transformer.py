@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch.distributed.tensor import DTensor
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -172,7 +173,8 @@ def move(model: PreTrainedModel, device: torch.device) -> None:
 def check_finite(model: PreTrainedModel) -> None:
     """Refuse weights that hold NaN or infinity."""
     for name, weight in model.named_parameters():
-        if not bool(torch.isfinite(weight).all()):
+        here = weight.to_local() if isinstance(weight, DTensor) else weight
+        if not bool(torch.isfinite(here).all()):
             raise UnusableModel(f"The weights of {name} are not all finite numbers.")
 
 

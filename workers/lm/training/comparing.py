@@ -9,6 +9,7 @@ from safetensors import safe_open
 
 from workers.lm.durable import file_digest
 from workers.lm.training.export import FACTS
+from workers.lm.training.spec import TrainSpec
 
 EQUAL, DIFFERENT, MISSING, ADDED = "equal", "different", "missing", "added"
 #: Facts of a training that tell how long it took and where; versions of old have them in a file.
@@ -71,5 +72,5 @@ def _lasting(facts: dict[str, Any]) -> dict[str, Any]:
     figures = lasting.get("result", {})
     lasting["result"] = {key: value for key, value in figures.items() if key not in _PASSING}
     # A setting that did not exist then was as it is when it is left out.
-    lasting["spec"] = {k: v for k, v in lasting.get("spec", {}).items() if v is not None}
+    lasting["spec"] = TrainSpec().to_dict() | lasting.get("spec", {})
     return lasting

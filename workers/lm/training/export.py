@@ -1,13 +1,14 @@
 """The finished model as a folder that transformers loads, with the facts of its training."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from workers.lm.durable import file_digest, folder_published
-from workers.lm.families.lora import is_adapted, save_weights, write_card
+from workers.lm.families.lora import is_adapted, write_card
 from workers.lm.families.transformer import check_finite, context_of
 from workers.lm.tokenizers.saved import end_token, save_tokenizer
 
@@ -19,8 +20,10 @@ def export_model(
     tokenizer: PreTrainedTokenizerFast,
     facts: dict[str, Any],
     output_dir: Path,
+    save: Callable[[PreTrainedModel, Path], None],
 ) -> dict[str, dict[str, Any]]:
-    """Write everything aside, then publish it; tells size and SHA-256 of every file."""
+    """Write everything aside, the model by `save`, then publish it; tells size and SHA-256 of
+    every file."""
     check_finite(model)
     if (context := context_of(model.config)) is not None:
         tokenizer.model_max_length = context
@@ -30,7 +33,7 @@ def export_model(
             bos_token_id=end, eos_token_id=end, pad_token_id=end
         )
     with folder_published(output_dir) as aside:
-        save_weights(model, aside)
+        save(model, aside)
         if is_adapted(model):
             write_card(model, aside)
         save_tokenizer(tokenizer, aside)

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from workers.lm.compute.precision import autocast
 from workers.lm.data.batches import Batch
+from workers.lm.training.parallel import Alone
 
 
 def batch_loss(
@@ -28,14 +29,21 @@ def batch_loss(
 
 
 @torch.no_grad()
-def validation_loss(model: PreTrainedModel, batches: Iterable[Batch], precision: str) -> float:
-    """Mean nats per token over all batches, each token that counts counting the same."""
+def validation_loss(
+    model: PreTrainedModel, batches: Iterable[Batch], precision: str, parallel: Alone
+) -> float:
+    """Mean nats per token over all batches, each token that counts counting the same.
+
+    Several processes share each batch; all get the same result.
+    """
     was_training = model.training
     model.train(False)
     total, tokens = 0.0, 0
     for batch in batches:
-        count = int((batch[1] >= 0).sum())
-        total += float(batch_loss(model, batch, precision)) * count
+        mine, counts = parallel.share(batch)
+        count = int((mine[1] >= 0).sum()) * counts
+        total += float(batch_loss(model, mine, precision)) * count
         tokens += count
     model.train(was_training)
-    return total / tokens
+    total, seen = parallel.total(total, tokens)
+    return total / seen

@@ -6,7 +6,7 @@ from torch import nn
 from workers.lm.training.spec import TrainSpec
 
 Tensors = dict[str, torch.Tensor]
-_PARTS = ("exp_avg", "exp_avg_sq", "step")
+PARTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def build_optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.AdamW:
@@ -31,7 +31,7 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> Ten
         f"{part}.{name}": optimizer.state[weight][part].detach().cpu().contiguous()
         for name, weight in model.named_parameters()
         if weight in optimizer.state
-        for part in _PARTS
+        for part in PARTS
     }
 
 
@@ -42,7 +42,7 @@ def restore_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, tensor
     for name, weight in model.named_parameters():
         if not weight.requires_grad:
             continue
-        state = {part: tensors[f"{part}.{name}"].to(weight.device) for part in _PARTS}
+        state = {part: tensors[f"{part}.{name}"].to(weight.device) for part in PARTS}
         if state["exp_avg"].shape != weight.shape:
             raise KeyError(name)
         optimizer.state[weight] = state

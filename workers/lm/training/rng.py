@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 Tensors = dict[str, torch.Tensor]
+_BETWEEN_RANKS = 1_000_003
 
 
 def seed_everything(seed: int) -> None:
@@ -14,6 +15,16 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def seed_rank(seed: int, rank: int) -> None:
+    """The start of one of several processes that look at different data; 0 is one alone."""
+    seed_everything(seed + 1 if rank == 0 else (seed + 1 + rank * _BETWEEN_RANKS) % 2**63)
+
+
+def rng_file(rank: int) -> str:
+    """Where a checkpoint keeps the arrays of a process."""
+    return "rng.safetensors" if rank == 0 else f"rng-{rank}.safetensors"
 
 
 def capture_rng() -> tuple[Tensors, dict[str, Any]]:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from workers.lm.compute.devices import best_device
 from workers.lm.compute.memory import MemoryEstimate, available_bytes, estimate
 from workers.lm.compute.precision import bf16_pays
 from workers.lm.compute.threads import use_threads
@@ -20,6 +19,7 @@ from workers.lm.families.lora import trainable, with_adapter
 from workers.lm.families.transformer import (
     architecture_of,
     build_config,
+    check_finite,
     context_of,
     load_model,
     move,
@@ -32,6 +32,7 @@ from workers.lm.training.checkpoints import (
     verify_checkpoint,
 )
 from workers.lm.training.export import export_model
+from workers.lm.training.parallel import Alone
 from workers.lm.training.preparation import Prepared, check_files, prepare
 from workers.lm.training.report import Report
 from workers.lm.training.result import TrainResult
@@ -55,6 +56,7 @@ def train(
     attempt: int = 1,
     start: Mapping[str, str] | None = None,
     base_name: Mapping[str, str] | None = None,
+    parallel: Alone | None = None,
 ) -> TrainResult:
     """Train as `spec` says and publish the model in `output_dir`.
 
@@ -62,6 +64,8 @@ def train(
     torn ones are reported and passed over, and an empty folder means a start from the beginning,
     or from `start`: the path and the digest of a checkpoint of another run. `base_name` (model and
     revision) is what an adapter says of its base.
+    Where `spec` asks for several processes, each calls this with `parallel`, how it is joined to
+    the others; see `distributed.training`.
     Raises InvalidTraining before any work, Stopped when asked to stop, TrainingDiverged.
     """
     work, checkpoints = Path(work_dir), Path(checkpoint_dir)
@@ -70,24 +74,31 @@ def train(
     spec.check(has_base=base is not None)
     check_files(spec, train_paths, validation_paths)
     architecture = architecture_of(spec) if base is None else None
+    parallel = parallel or Alone()
+    if parallel.world != spec.processes:
+        raise ValueError(f"{spec.processes} processes were asked for, {parallel.world} are here")
     use_threads(spec.threads)
-    sweep_unfinished(checkpoints, attempt)
-    resumed = _find_checkpoint(resume_from, events) or _start(start)
+    resumed = None
+    if parallel.is_main:
+        sweep_unfinished(checkpoints, attempt)
+        resumed = _find_checkpoint(resume_from, events) or _start(start)
+    parallel.after_main()
+    resumed = parallel.of_main(resumed)
     report = Report(
         events, spec.steps, resumed.step if resumed else 0, resumed.path if resumed else None
     )
     known = resumed.path if resumed else base
-    data = prepare(spec, train_paths, validation_paths, work, report, known)
-    report.metric({"unigram_entropy": data.unigram_entropy})
+    data = _prepared(spec, train_paths, validation_paths, work, report, known, parallel)
     if spec.lora_rank:
         assert base is not None
         frozen = _model(spec, architecture, data, base)
         model = with_adapter(frozen, spec, base_name or {}, resumed.path if resumed else None)
     else:
         model = _model(spec, architecture, data, known)
-    _check_fit(spec, model, checkpoints, report)
-    move(model, best_device())
-    trainer = Trainer(spec, model, data, checkpoints, attempt, events, report)
+    parallel.check(model)
+    _check_fit(spec, model, checkpoints, report, parallel)
+    move(model, parallel.device())
+    trainer = Trainer(spec, model, data, checkpoints, attempt, events, report, parallel)
     if resumed is not None:
         _resume(trainer, resumed, report)
         _check_data(data, resumed, report, strict=start is not None)
@@ -98,6 +109,25 @@ def train(
 
 def _paths(files: Sequence[PathLike]) -> list[Path]:
     return [Path(file) for file in files]
+
+
+def _prepared(
+    spec: TrainSpec,
+    train_files: Sequence[Path],
+    validation_files: Sequence[Path],
+    work: Path,
+    report: Report,
+    known: Path | None,
+    parallel: Alone,
+) -> Prepared:
+    """The tokens; of several processes the main one makes them, and the others find them made."""
+    if not parallel.is_main:
+        parallel.after_main()
+        return prepare(spec, train_files, validation_files, work, report, known)
+    data = prepare(spec, train_files, validation_files, work, report, known)
+    report.metric({"unigram_entropy": data.unigram_entropy})
+    parallel.after_main()
+    return data
 
 
 def _find_checkpoint(resume_from: PathLike | None, events: Events) -> Checkpoint | None:
@@ -133,8 +163,11 @@ def _model(
     return model
 
 
-def _check_fit(spec: TrainSpec, model: PreTrainedModel, checkpoints: Path, report: Report) -> None:
+def _check_fit(
+    spec: TrainSpec, model: PreTrainedModel, checkpoints: Path, report: Report, parallel: Alone
+) -> None:
     """Refuse what memory or disk cannot hold while it still costs nothing."""
+    device = parallel.device()
     needed = estimate(
         model.config.to_dict(),
         spec.batch_size,
@@ -143,8 +176,7 @@ def _check_fit(spec: TrainSpec, model: PreTrainedModel, checkpoints: Path, repor
         spec.precision,
         dropout=spec.dropout,
         trained=trainable(model) if spec.lora_rank else None,
-    )
-    device = best_device()
+    ).shared(parallel.world, parallel.copies, each=device.type == "cuda")
     free = available_bytes() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
     report.log(
         f"The model has {needed.parameters:,} parameters; training needs about "
@@ -154,8 +186,10 @@ def _check_fit(spec: TrainSpec, model: PreTrainedModel, checkpoints: Path, repor
         raise _too_large(needed, free)
     if spec.precision == "bf16" and not bf16_pays(device):
         report.log("bf16 is slower than fp32 on this processor.", "warning")
+    if not parallel.is_main:
+        return
     checkpoints.mkdir(parents=True, exist_ok=True)
-    checkpoint_bytes = needed.gradients + needed.optimizer  # as many weights as gradients
+    checkpoint_bytes = 12 * (trainable(model) if spec.lora_rank else needed.parameters)
     if spec.checkpoint_every and shutil.disk_usage(checkpoints).free < 2 * checkpoint_bytes:
         raise OSError(
             errno.ENOSPC,
@@ -210,11 +244,7 @@ def _finish(
     seen = spec.steps * spec.batch_size * spec.sequence_length
     figures: dict[str, Any] = {
         "steps": spec.steps,
-        "parameters": (
-            trainable(trainer.model)
-            if spec.lora_rank
-            else sum(weight.numel() for weight in trainer.model.parameters())
-        ),
+        "parameters": trainer.parameters,
         "vocab_size": len(trainer.data.tokenizer),
         "train_tokens": len(trainer.data.train),
         "validation_tokens": len(trainer.data.validation),
@@ -237,7 +267,22 @@ def _finish(
             "validation": trainer.data.validation.fingerprint,
         },
     }
+    files = _publish(trainer, facts, output_dir)
+    return TrainResult(output_dir=output_dir, files=files, **figures)
+
+
+def _publish(
+    trainer: Trainer, facts: dict[str, Any], output_dir: Path
+) -> dict[str, dict[str, Any]]:
+    """Write the model; of several processes the main one does, and the others give their parts."""
+    parallel, tokenizer = trainer.parallel, trainer.data.tokenizer
+    if not parallel.is_main:
+        check_finite(trainer.model)
+        parallel.give_model(trainer.model)
+        parallel.after_main()
+        return {}
     if output_dir.exists() and any(output_dir.iterdir()):
         remove_folder(output_dir)  # left by an attempt that died after publishing
-    files = export_model(trainer.model, trainer.data.tokenizer, facts, output_dir)
-    return TrainResult(output_dir=output_dir, files=files, **figures)
+    files = export_model(trainer.model, tokenizer, facts, output_dir, parallel.save_model)
+    parallel.after_main()
+    return files

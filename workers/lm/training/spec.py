@@ -11,6 +11,7 @@ ScheduleChoice = Literal["cosine", "linear", "constant"]
 PrecisionChoice = Literal["fp32", "bf16"]
 SamplingChoice = Literal["windows", "epochs", "documents"]
 LossChoice = Literal["all", "answers"]
+ParallelChoice = Literal["ddp", "fsdp", "tensor"]
 
 #: Modules that an adapter changes: every linear layer but the last.
 ALL_LINEAR = "all-linear"
@@ -34,6 +35,8 @@ class TrainSpec:
     `lora_rank` above 0 trains two small matrices of that rank beside each of the `lora_targets`
     (names of modules, separated by commas) and leaves the base as it is. Their product is scaled
     by `lora_alpha` / `lora_rank`.
+    `processes` train together, each with its own `threads`; `parallel` says what they share: the
+    batch with a whole model each (ddp), the batch and the weights (fsdp), every layer (tensor).
     """
 
     preset: str | None = None
@@ -68,6 +71,8 @@ class TrainSpec:
     lora_alpha: float = 16.0
     lora_dropout: float = 0.0
     lora_targets: str = ALL_LINEAR
+    processes: int = 1
+    parallel: ParallelChoice = "ddp"
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainSpec":
@@ -87,6 +92,11 @@ class TrainSpec:
         """Sequences in one forward pass."""
         return self.batch_size // self.gradient_accumulation
 
+    @property
+    def data_processes(self) -> int:
+        """Processes that share the sequences of a batch; those of `tensor` all see every one."""
+        return 1 if self.parallel == "tensor" else self.processes
+
     def check(self, *, has_base: bool = False) -> None:
         """Refuse what cannot work, naming the field; needs neither data nor torch."""
         _check_choices(self)
@@ -99,6 +109,11 @@ class TrainSpec:
                 f"The batch of {self.batch_size} sequences cannot be cut into "
                 f"{self.gradient_accumulation} equal parts; choose a divisor of batch_size.",
             )
+        if self.micro_batch % self.data_processes:
+            raise InvalidTraining(
+                "processes", cannot_share(f"micro-batch of {self.micro_batch} sequences",
+                                          self.micro_batch, self.processes),
+            )  # fmt: skip
         if self.min_learning_rate > self.learning_rate:
             raise InvalidTraining("min_learning_rate", "Must not be larger than learning_rate.")
         if self.steps > 1 and self.warmup_steps >= self.steps:
@@ -113,6 +128,7 @@ _CHOICES = {
     "precision": get_args(PrecisionChoice),
     "sampling": get_args(SamplingChoice),
     "loss_on": get_args(LossChoice),
+    "parallel": get_args(ParallelChoice),
 }
 
 _BOUNDS: dict[str, tuple[float, float]] = {
@@ -140,12 +156,22 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "lora_rank": (0, 4_096),
     "lora_alpha": (1e-3, 1e5),
     "lora_dropout": (0.0, 0.9),
+    "processes": (1, 1_024),
 }
 
 _FRACTIONS = {
     "learning_rate", "min_learning_rate", "weight_decay", "beta1", "beta2", "gradient_clip",
     "dropout", "lora_alpha", "lora_dropout",
 }  # fmt: skip
+
+
+def cannot_share(what: str, amount: int, processes: int) -> str:
+    """Such as `The micro-batch of 4 sequences cannot be shared by 3 processes. Use 1, 2 or 4.`"""
+    fitting = [number for number in range(1, amount + 1) if amount % number == 0]
+    nearest = sorted(sorted(fitting, key=lambda number: abs(number - processes))[:8])
+    *some, last = map(str, nearest)
+    remedy = f"{', '.join(some)} or {last}" if some else last
+    return f"The {what} cannot be shared by {processes} processes. Use {remedy}."
 
 
 def _check_choices(spec: TrainSpec) -> None:
@@ -198,6 +224,8 @@ def _check_tuning(spec: TrainSpec, *, has_base: bool) -> None:
         )
     if spec.lora_rank and not has_base:
         raise InvalidTraining("lora_rank", "An adapter needs a base version that it changes.")
+    if spec.lora_rank and spec.processes > 1 and spec.parallel != "ddp":
+        raise InvalidTraining("parallel", "Several processes train an adapter with ddp.")
     if not isinstance(spec.lora_targets, str) or not target_names(spec.lora_targets):
         raise InvalidTraining(
             "lora_targets", f"Give {ALL_LINEAR} or names of modules, separated by commas."

@@ -1,0 +1,1 @@
+"""One training in several processes: starting them, joining them, dividing the work."""
