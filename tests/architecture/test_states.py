@@ -18,6 +18,8 @@ from models_app.datasets.states import QUALITY_ALLOWED as QUALITY
 from models_app.deployments.models import Replica, Revision
 from models_app.deployments.states import ALLOWED as REVISION
 from models_app.deployments.states import REPLICA_ALLOWED as REPLICA
+from models_app.finetuning.models import Tuning
+from models_app.finetuning.states import ALLOWED as TUNING
 from models_app.jobs.models import Job
 from models_app.jobs.states import ALLOWED as JOB
 from models_app.jobs.states import HELD
@@ -49,6 +51,17 @@ MACHINES = {
     ),
     Replica: (REPLICA, {"revision_id": 1}),
     StoreRun: (STORE_RUN, {"kind": "verify"}),
+    Tuning: (
+        TUNING,
+        {
+            "team_id": 1,
+            "base_version_id": 1,
+            "training_file_id": 1,
+            "dataset_version_id": 1,
+            "model_name": "x",
+            "seed": 1,
+        },
+    ),
     Upload: (UPLOAD, {"team_id": 1, "name": "x", "size": 1}),
     Alert: (
         ALERT,

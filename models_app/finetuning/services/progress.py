@@ -59,16 +59,24 @@ def tuning_advance(tuning: Tuning) -> bool:
             _train(tuning)
     except InvalidInput as error:
         field, texts = next(iter(error.errors.items()))
-        _fail(tuning, "invalid_hyperparameters", texts[0], PARAMS.get(field, field))
+        param = PARAMS.get(field, field)
+        _fail(tuning, _code(param), texts[0], param)
     except SlipwayError as error:
         _fail(tuning, error.code, error.message, None)
     return True
+
+
+def _code(param: str) -> str:
+    if param == "training_file":
+        return "invalid_training_file"
+    return "invalid_hyperparameters" if param.startswith("hyperparameters.") else "invalid_value"
 
 
 #: Where a setting of ours comes from in a request.
 PARAMS = {
     "dataset_version": "training_file",
     "base_version": "model",
+    "model": "suffix",
     "config.batch_size": "hyperparameters.batch_size",
     "config.steps": "hyperparameters.n_epochs",
     "config.learning_rate": "hyperparameters.learning_rate_multiplier",

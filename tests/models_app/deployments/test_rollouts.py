@@ -151,6 +151,7 @@ class TestRollOut:
             "name": "research/writer",
             "revision_id": revision.pk,
             "fingerprint": revision.digest[:12],
+            "version": "research/poet:v1",
             "replicas": [
                 {
                     "id": live(deployment)[0].pk,

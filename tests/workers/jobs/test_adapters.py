@@ -16,6 +16,7 @@ from models_app.registry.services import (
     conversion_start,
     evaluation_start,
     model_create,
+    reproduction_start,
     training_plan,
     training_start,
     version_quarantine,
@@ -111,6 +112,14 @@ def test_it_is_evaluated_attacked_and_merged_with_its_base(ana, adapter, base, d
 
     run = attack_start(actor=ana, version=adapter, rows=2, tokens=16)
     succeeded(getattr(run, "job", run), tmp_path)
+
+
+def test_it_is_rebuilt_to_the_bit(ana, adapter, tmp_path):
+    reproduction = reproduction_start(actor=ana, version=adapter)
+    succeeded(reproduction.job, tmp_path)
+
+    reproduction.refresh_from_db()
+    assert reproduction.verdict == "equal"
 
 
 class TestServing:
