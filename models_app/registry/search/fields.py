@@ -231,6 +231,12 @@ SIMPLE: dict[str, Callable[..., Sql]] = {
     "model": _text_column("m.name", "SELECT m.id FROM registry_model m", through="r.model_id"),
     "version": _version_number(_MADE, "r.job_id"),
     "team": _text_column("w.slug", "SELECT w.id FROM access_team w", through="r.team_id"),
+    "experiment": _text_column(
+        "e.name",
+        "SELECT l.run_id FROM registry_loggedrun l"
+        " JOIN registry_experiment e ON e.id = l.experiment_id",
+        through="r.job_id",
+    ),
     "author": _author,
     "state": _state,
     "kind": _kind,
