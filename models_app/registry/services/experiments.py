@@ -54,9 +54,7 @@ def experiment_create(
     except IntegrityError:
         said = _("There is an experiment %(name)s already.") % {"name": name}
         raise Conflict(said, field="name") from None
-    audit_record(
-        actor=actor, action="experiment.created", obj=experiment, changes={"name": name}
-    )
+    audit_record(actor=actor, action="experiment.created", obj=experiment, changes={"name": name})
     return experiment
 
 
@@ -209,9 +207,7 @@ def _add_params(logged: LoggedRun, params: Mapping[str, str]) -> None:
     _keep_long(logged, "params", new)
 
 
-def _set_tags(
-    actor: Actor, logged: LoggedRun, job: Job, tags: Mapping[str, str | None]
-) -> None:
+def _set_tags(actor: Actor, logged: LoggedRun, job: Job, tags: Mapping[str, str | None]) -> None:
     short = {name: text if text is None else _shortened(text) for name, text in tags.items()}
     tags_change(actor=actor, thing=job, tags=short)
     _keep_long(logged, "tags", tags)

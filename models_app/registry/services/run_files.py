@@ -36,9 +36,7 @@ def run_file_path(*, actor: Actor, run: TrainingRun, path: str) -> str:
 
 
 @transaction.atomic
-def run_file_keep(
-    *, actor: Actor, run: TrainingRun, path: str, sha256: str, size: int
-) -> RunFile:
+def run_file_keep(*, actor: Actor, run: TrainingRun, path: str, sha256: str, size: int) -> RunFile:
     """A file that lies in the store already belongs to the run, in place of the one before it."""
     # The lock puts writers of one run into a line, so that the limit holds.
     TrainingRun.objects.select_for_update(no_key=True).values("pk").get(pk=run.pk)

@@ -1,0 +1,35 @@
+"""Addresses below `/mlflow/`, as MLflow's own server has them."""
+
+from django.urls import path, re_path
+
+from console.mlflow import artifacts, experiments, reading, runs, writing
+
+API = "api/2.0/mlflow"
+FILES = "api/2.0/mlflow-artifacts/artifacts"
+
+urlpatterns = [
+    path(f"{API}/experiments/get-by-name", experiments.ExperimentByNameApi.as_view()),
+    path(f"{API}/experiments/get", experiments.ExperimentApi.as_view()),
+    path(f"{API}/experiments/create", experiments.ExperimentCreateApi.as_view()),
+    path(f"{API}/experiments/search", experiments.ExperimentSearchApi.as_view()),
+    path(f"{API}/experiments/set-experiment-tag", experiments.ExperimentTagApi.as_view()),
+    path(f"{API}/runs/create", runs.RunCreateApi.as_view()),
+    path(f"{API}/runs/get", runs.RunApi.as_view()),
+    path(f"{API}/runs/update", runs.RunUpdateApi.as_view()),
+    path(f"{API}/runs/search", runs.RunSearchApi.as_view()),
+    path(f"{API}/runs/delete", runs.RunDeleteApi.as_view()),
+    path(f"{API}/runs/restore", runs.RunDeleteApi.as_view()),
+    path(f"{API}/runs/log-batch", writing.BatchApi.as_view()),
+    path(f"{API}/runs/log-metric", writing.MetricApi.as_view()),
+    path(f"{API}/runs/log-parameter", writing.ParamApi.as_view()),
+    path(f"{API}/runs/set-tag", writing.TagApi.as_view()),
+    path(f"{API}/runs/delete-tag", writing.TagDeleteApi.as_view()),
+    path(f"{API}/runs/log-inputs", writing.InputsApi.as_view()),
+    path(f"{API}/metrics/get-history", reading.MetricHistoryApi.as_view()),
+    path(f"{API}/metrics/get-history-bulk-interval", reading.BulkIntervalApi.as_view()),
+    path(f"{API}/logged-models/search", reading.NoModelsApi.as_view()),
+    path("api/3.0/mlflow/server-info", reading.ServerApi.as_view()),
+    path(FILES, artifacts.ArtifactListApi.as_view()),
+    path(f"{FILES}/<path:path>", artifacts.ArtifactApi.as_view()),
+    re_path(r"^", reading.UnknownApi.as_view()),
+]
