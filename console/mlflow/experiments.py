@@ -115,6 +115,7 @@ class ExperimentSearchApi(MlflowApi):
     only_reads = True
 
     def post(self, request: Request) -> Response:
+        actor: Any = request.user
         given = body(Search, request)
         if given.view_type == "DELETED_ONLY":
             return Response({"experiments": []})
@@ -122,13 +123,13 @@ class ExperimentSearchApi(MlflowApi):
             raise FieldError("page_token", _("Take it from the earlier answer."))
         if any(not one.startswith(("creation_time", "last_update")) for one in given.order_by):
             raise FieldError("order_by", _("Experiments come newest first, in no other order."))
-        rows = experiments_visible(request.user).filter(_condition(parse_filter(given.filter)))
+        rows = experiments_visible(actor).filter(_condition(parse_filter(given.filter)))
         if given.page_token:
             rows = rows.filter(pk__lt=int(given.page_token[:18]))
         found = list(rows.order_by("-pk")[: given.max_results + 1])
         shown = found[: given.max_results]
         answer: dict[str, Any] = {
-            "experiments": [experiment_json(request.user, one) for one in shown]
+            "experiments": [experiment_json(actor, one) for one in shown]
         }
         if len(found) > len(shown):
             answer["next_page_token"] = str(shown[-1].pk)

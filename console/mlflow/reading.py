@@ -41,7 +41,7 @@ class MetricHistoryApi(MlflowApi):
     def get(self, request: Request) -> Response:
         actor: Any = request.user
         given = query(History, request)
-        logged = logged_alone(actor=actor, key=given.key)
+        logged = logged_alone(actor=actor, key=given.run)
         first = _step(given.page_token)
         points = metric_history(run_id=logged.pk, name=given.metric_key, first=first, last=None)
         most = given.max_results or len(points)

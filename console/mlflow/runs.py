@@ -51,7 +51,7 @@ class ByRun(Asked):
     run_uuid: str = ""
 
     @property
-    def key(self) -> str:
+    def run(self) -> str:
         """What it is called, or FieldError."""
         key = self.run_id or self.run_uuid
         if not key:
@@ -90,7 +90,7 @@ class Search(Asked):
 def run_of(request: Request, given: ByRun) -> LoggedRun:
     """The run that a request is about, with its job; or NotFound."""
     actor: Any = request.user
-    return logged_get(actor=actor, key=given.key)
+    return logged_get(actor=actor, key=given.run)
 
 
 class RunCreateApi(MlflowApi):

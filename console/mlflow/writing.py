@@ -1,6 +1,7 @@
 """What programs log: metrics, parameters, tags, data. Limits are MLflow's own (3.17.2)."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -163,7 +164,7 @@ class InputsApi(MlflowApi):
     def post(self, request: Request) -> Response:
         actor: Any = request.user
         given = body(Inputs, request)
-        logged = logged_alone(actor=actor, key=given.key)
+        logged = logged_alone(actor=actor, key=given.run)
         inputs = [one.model_dump(by_alias=True, exclude_none=True) for one in given.datasets]
         logged_run_read(actor=actor, logged=logged, inputs=inputs)
         return Response({})
@@ -175,10 +176,10 @@ def _write(
     *,
     points: list[Point] | None = None,
     params: dict[str, str] | None = None,
-    tags: dict[str, str | None] | dict[str, str] | None = None,
+    tags: Mapping[str, str | None] | None = None,
 ) -> Response:
     actor: Any = request.user
-    logged = logged_alone(actor=actor, key=given.key)
+    logged = logged_alone(actor=actor, key=given.run)
     texts: dict[str, str | None] = {**(tags or {})}
     name = texts.pop(NAME_TAG, None)
     logged_run_write(actor=actor, logged=logged, points=points or [], params=params, tags=texts)
