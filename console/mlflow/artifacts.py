@@ -13,8 +13,8 @@ from console.mlflow.problems import Unsupported
 from models_app.core.blobs import blob_put
 from models_app.core.errors import NotFound
 from models_app.core.parsers import BodyTooLarge
-from models_app.core.reading import blob_reader
 from models_app.core.storage.room import require_room
+from models_app.registry.api.run_files import run_file_response
 from models_app.registry.experiment_selectors import logged_get, run_files
 from models_app.registry.models import LoggedRun
 from models_app.registry.services import run_file_keep, run_file_path
@@ -65,15 +65,7 @@ class ArtifactApi(MlflowApi):
 
     def get(self, request: Request, path: str) -> FileResponse:
         logged, name = _found(request, path)
-        file = logged.run.files.filter(path=name).first()
-        if file is None:
-            raise NotFound(_("The run has no file %(path)s.") % {"path": name[:200]})
-        response = FileResponse(
-            blob_reader(file.sha256), as_attachment=True, filename=name.rsplit("/", 1)[-1],
-            content_type="application/octet-stream",
-        )  # fmt: skip
-        response["ETag"] = f'"{file.sha256}"'
-        return response
+        return run_file_response(logged.run, name)
 
     def delete(self, request: Request, path: str) -> Response:
         _found(request, path)

@@ -128,9 +128,7 @@ class ExperimentSearchApi(MlflowApi):
             rows = rows.filter(pk__lt=int(given.page_token[:18]))
         found = list(rows.order_by("-pk")[: given.max_results + 1])
         shown = found[: given.max_results]
-        answer: dict[str, Any] = {
-            "experiments": [experiment_json(actor, one) for one in shown]
-        }
+        answer: dict[str, Any] = {"experiments": [experiment_json(actor, one) for one in shown]}
         if len(found) > len(shown):
             answer["next_page_token"] = str(shown[-1].pk)
         return Response(answer)

@@ -5,7 +5,6 @@ The run itself is a `TrainingRun` like any other; here stands what only they say
 """
 
 import secrets
-from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -122,6 +121,6 @@ class RunFile(models.Model):
         return self.run.team_id
 
 
-def is_shown_tag(tag: Any) -> bool:
-    """Whether people see a tag among theirs: what clients of MLflow note by themselves is not."""
-    return not str(tag).startswith("mlflow.")
+def is_shown_tag(name: str) -> bool:
+    """Whether a tag is shown in lists: what clients of MLflow note by themselves is not."""
+    return not name.startswith("mlflow.")

@@ -17,6 +17,7 @@ from console.pages.forms import add_errors
 from console.pages.jobs.charts import Group, chart_data, groups_of, new_points
 from console.pages.jobs.control import PriorityForm, too_high, ways
 from console.pages.jobs.forms import KindForm
+from console.pages.jobs.logged import logged_with
 from console.pages.jobs.produced import children_of, inputs_of, produced_by
 from console.pages.jobs.rows import attempts_of, flat, settings_of
 from console.pages.jobs.runs import changes_since, run_of
@@ -160,6 +161,7 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "settings": settings_of(job),
             "produced": produced_by(job),
             **run_tagging(actor, job),
+            **logged_with(job),
             "inputs": inputs_of(job),
             "may_change": bool((run := run_of(job)) and run.may(actor)),
             "repeats": job.rerun_of,

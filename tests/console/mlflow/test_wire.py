@@ -405,9 +405,7 @@ def test_runs_are_found_by_id_time_and_page(wire, three):
     ],
 )
 def test_searches_that_mean_nothing_are_refused(wire, three, asked):
-    refused(
-        wire.post("runs/search", experiment_ids=[three[0]], **asked), "INVALID_PARAMETER_VALUE"
-    )
+    refused(wire.post("runs/search", experiment_ids=[three[0]], **asked), "INVALID_PARAMETER_VALUE")
 
 
 def test_our_own_filter_knows_experiments(wire, ben, three):
