@@ -1,5 +1,9 @@
-"""Files of runs under `mlflow-artifacts:/<experiment>/<run>/artifacts/<path>`."""
+"""Files of runs and versions, below `mlflow-artifacts:/`.
 
+`<experiment>/<run>/artifacts/<path>` is a run's, `versions/<model>/<number>/<path>` a version's.
+"""
+
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -10,11 +14,13 @@ from rest_framework.response import Response
 
 from console.mlflow.base import Asked, MlflowApi, query
 from console.mlflow.problems import Unsupported
+from console.mlflow.version_shapes import VERSIONS
+from console.mlflow.versions import version_files
 from models_app.core.blobs import blob_put
-from models_app.core.errors import NotFound
+from models_app.core.errors import NotFound, PermissionDenied
 from models_app.core.parsers import BodyTooLarge
 from models_app.core.storage.room import require_room
-from models_app.registry.api.run_files import run_file_response
+from models_app.registry.api.run_files import file_response
 from models_app.registry.experiment_selectors import logged_get, run_files
 from models_app.registry.models import LoggedRun
 from models_app.registry.services import run_file_keep, run_file_path
@@ -26,21 +32,38 @@ class Listing(Asked):
     path: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A path, and the run or the files of the version in which it lies."""
+
+    inside: str
+    run: LoggedRun | None = None
+    version: dict[str, Any] | None = None
+
+    def files(self) -> dict[str, Any]:
+        """Everything there, by path: digest and size."""
+        if self.run is None:
+            return self.version or {}
+        rows = run_files(self.run.pk)
+        return {row.path: {"sha256": row.sha256, "size": row.size} for row in rows}
+
+
 class ArtifactListApi(MlflowApi):
-    """What lies directly in a folder of a run; a file names itself."""
+    """What lies directly in a folder; a file names itself."""
 
     def get(self, request: Request) -> Response:
-        logged, folder = _found(request, query(Listing, request).path)
+        place = _place(request, query(Listing, request).path)
+        folder = place.inside
         files: dict[str, dict[str, Any]] = {}
-        for file in run_files(logged.pk):
-            if file.path == folder:
+        for path, entry in place.files().items():
+            if path == folder:
                 name = folder.rsplit("/", 1)[-1]
-                files[name] = {"path": name, "is_dir": False, "file_size": file.size}
-            elif not folder or file.path.startswith(f"{folder}/"):
-                rest = file.path[len(folder) + 1 if folder else 0 :]
+                files[name] = {"path": name, "is_dir": False, "file_size": entry["size"]}
+            elif not folder or path.startswith(f"{folder}/"):
+                rest = path[len(folder) + 1 if folder else 0 :]
                 name, is_inside, _rest = rest.partition("/")
                 known = {"path": name, "is_dir": bool(is_inside)}
-                files[name] = known if is_inside else {**known, "file_size": file.size}
+                files[name] = known if is_inside else {**known, "file_size": entry["size"]}
         return Response({"files": [files[name] for name in sorted(files)]})
 
 
@@ -49,36 +72,47 @@ class ArtifactApi(MlflowApi):
 
     def put(self, request: Request, path: str) -> Response:
         actor: Any = request.user
-        logged, name = _found(request, path)
-        name = run_file_path(actor=actor, run=logged.run, path=name)
+        place = _place(request, path)
+        if place.run is None:
+            raise PermissionDenied(_("Files of versions never change. Register another version."))
+        run = place.run.run
+        name = run_file_path(actor=actor, run=run, path=place.inside)
         # Raw: whatever the type of the content says, it is a file.
         stream: Any = request._request
         length = int(request.headers.get("content-length") or 0)
         if length > settings.UPLOAD_LIMIT_MIB << 20:
-            raise BodyTooLarge(
-                _("A file may have at most %(n)s MiB.") % {"n": settings.UPLOAD_LIMIT_MIB}
-            )
+            said = _("A file may have at most %(n)s MiB.")
+            raise BodyTooLarge(said % {"n": settings.UPLOAD_LIMIT_MIB})
         require_room(length)
         sha256, size = blob_put(stream)
-        run_file_keep(actor=actor, run=logged.run, path=name, sha256=sha256, size=size)
+        run_file_keep(actor=actor, run=run, path=name, sha256=sha256, size=size)
         return Response({})
 
     def get(self, request: Request, path: str) -> FileResponse:
-        logged, name = _found(request, path)
-        return run_file_response(logged.run, name)
+        place = _place(request, path)
+        entry = place.files().get(place.inside)
+        if entry is None:
+            raise _missing(path)
+        return file_response(place.inside, entry["sha256"])
 
     def delete(self, request: Request, path: str) -> Response:
-        _found(request, path)
+        _place(request, path)
         raise Unsupported(_("Files of runs are kept. Log another one under the same path."))
 
 
-def _found(request: Request, path: str) -> tuple[LoggedRun, str]:
-    """The run of an address, and the path in it; NotFound where there is none."""
+def _place(request: Request, path: str) -> Place:
+    """What an address means; NotFound where there is nothing."""
     actor: Any = request.user
-    experiment, _slash, rest = path.strip("/").partition("/")
-    key, _slash, rest = rest.partition("/")
-    word, _slash, inside = rest.partition("/")
-    logged = logged_get(actor=actor, key=key[:64])
-    if word != "artifacts" or experiment != str(logged.experiment_id):
-        raise NotFound(_("There are no files under %(path)s.") % {"path": path[:200]})
-    return logged, inside
+    first, _slash, rest = path.strip("/").partition("/")
+    second, _slash, rest = rest.partition("/")
+    third, _slash, inside = rest.partition("/")
+    if first == VERSIONS:
+        return Place(inside=inside, version=version_files(actor, second, third))
+    logged = logged_get(actor=actor, key=second[:64])
+    if third != "artifacts" or first != str(logged.experiment_id):
+        raise _missing(path)
+    return Place(inside=inside, run=logged)
+
+
+def _missing(path: str) -> NotFound:
+    return NotFound(_("There is no file %(path)s.") % {"path": path[:200]})

@@ -123,7 +123,7 @@ class ExperimentSearchApi(MlflowApi):
             raise FieldError("page_token", _("Take it from the earlier answer."))
         if any(not one.startswith(("creation_time", "last_update")) for one in given.order_by):
             raise FieldError("order_by", _("Experiments come newest first, in no other order."))
-        rows = experiments_visible(actor).filter(_condition(parse_filter(given.filter)))
+        rows = experiments_visible(actor).filter(name_condition(parse_filter(given.filter)))
         if given.page_token:
             rows = rows.filter(pk__lt=int(given.page_token[:18]))
         found = list(rows.order_by("-pk")[: given.max_results + 1])
@@ -134,21 +134,21 @@ class ExperimentSearchApi(MlflowApi):
         return Response(answer)
 
 
-def _condition(node: Node | None) -> Q:
-    """A filter over names: `=`, `!=`, `LIKE`, `ILIKE`, joined by `AND`."""
+def name_condition(node: Node | None) -> Q:
+    """A filter over a column `name`: `=`, `!=`, `LIKE`, `ILIKE`, joined by `AND`."""
     if node is None:
         return Q()
     if isinstance(node, Join) and node.word == "and":
         found = Q()
         for part in node.parts:
-            found &= _condition(part)
+            found &= name_condition(part)
         return found
     field = getattr(node, "field", "")
     name = getattr(node, "name", "")
     if not isinstance(node, Comparison) or (f"{field}.{name}" if name else field) not in (
         "name", "attribute.name", "attributes.name",
     ):  # fmt: skip
-        said = _("experiments are found by name alone, such as name = 'a'.")
+        said = _("they are found by name alone, such as name = 'a'.")
         raise FilterError(getattr(node, "column", 1), said)
     text = node.values[0].text if node.values else ""
     if node.sign == "like":

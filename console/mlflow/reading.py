@@ -84,15 +84,6 @@ class ServerApi(MlflowApi):
         })  # fmt: skip
 
 
-class NoModelsApi(MlflowApi):
-    """Models that were logged apart from runs: there are none."""
-
-    only_reads = True
-
-    def post(self, request: Request) -> Response:
-        return Response({"models": []})
-
-
 class UnknownApi(MlflowApi):
     """Whatever else MLflow's own server has."""
 

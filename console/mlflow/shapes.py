@@ -26,7 +26,7 @@ ARTIFACTS = "mlflow-artifacts:/"
 
 def experiment_json(actor: Any, experiment: Experiment) -> dict[str, Any]:
     """An experiment."""
-    made = _ms(experiment.created_at)
+    made = in_ms(experiment.created_at)
     return {
         "experiment_id": str(experiment.pk),
         "name": shown_name(actor, experiment),
@@ -43,7 +43,7 @@ def info_json(logged: LoggedRun) -> dict[str, Any]:
     run, job = logged.run, logged.run.job
     ended = logged.ended_ms
     if ended is None and job.finished_at is not None:
-        ended = _ms(job.finished_at)
+        ended = in_ms(job.finished_at)
     return {
         "run_id": logged.key,
         "run_uuid": logged.key,
@@ -70,13 +70,18 @@ def run_json(view: LoggedView) -> dict[str, Any]:
             "tags": _pairs(tags),
         },
         "inputs": {"dataset_inputs": logged.inputs, "model_inputs": []},
+        "outputs": {
+            "model_outputs": [
+                {"model_id": model["id"], "step": model["step"]} for model in logged.logged_models
+            ]
+        },
     }
 
 
 def point_json(point: Point) -> dict[str, Any]:
     """One value of a metric."""
     name, step, value, at = point
-    return {"key": name, "value": _value(value), "timestamp": _ms(at), "step": step}
+    return {"key": name, "value": _value(value), "timestamp": in_ms(at), "step": step}
 
 
 def _value(value: float) -> float | str:
@@ -92,5 +97,6 @@ def _pairs(values: dict[str, str]) -> list[dict[str, str]]:
     return [{"key": name, "value": value} for name, value in values.items()]
 
 
-def _ms(at: dt.datetime) -> int:
+def in_ms(at: dt.datetime) -> int:
+    """Milliseconds since 1970."""
     return round(at.timestamp() * 1000)

@@ -52,6 +52,9 @@ class LoggedRun(models.Model):
     ended_ms = models.BigIntegerField(null=True)
     #: Data that it says it read, as it came: [{dataset: {name, digest, …}, tags: [{key, value}]}].
     inputs = models.JSONField(default=list)
+    #: Models that its program logged: [{id, name, type, status, step, created_ms, tags: {}}].
+    #: Their files are files of the run, under `models/<id>/`.
+    logged_models = models.JSONField(default=list)
     #: Whole texts of parameters and tags that are too long for theirs: {params: {}, tags: {}}.
     long_texts = models.JSONField(default=dict)
 

@@ -52,9 +52,14 @@ def run_file_response(run: TrainingRun, path: str) -> FileResponse:
     file = run.files.filter(path=path).first()
     if file is None:
         raise NotFound(_("The run has no file %(path)s.") % {"path": path[:200]})
+    return file_response(path, file.sha256)
+
+
+def file_response(path: str, sha256: str) -> FileResponse:
+    """A stored file under its name, as a download."""
     response = FileResponse(
-        blob_reader(file.sha256), as_attachment=True, filename=path.rsplit("/", 1)[-1],
+        blob_reader(sha256), as_attachment=True, filename=path.rsplit("/", 1)[-1],
         content_type="application/octet-stream",
     )  # fmt: skip
-    response["ETag"] = f'"{file.sha256}"'
+    response["ETag"] = f'"{sha256}"'
     return response

@@ -39,6 +39,7 @@ class Migration(migrations.Migration):
                 ('started_ms', models.BigIntegerField()),
                 ('ended_ms', models.BigIntegerField(null=True)),
                 ('inputs', models.JSONField(default=list)),
+                ('logged_models', models.JSONField(default=list)),
                 ('long_texts', models.JSONField(default=dict)),
                 ('experiment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='registry.experiment')),
             ],

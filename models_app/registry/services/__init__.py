@@ -36,6 +36,11 @@ from models_app.registry.services.importing import (
     version_import_complete,
     version_import_fail,
 )
+from models_app.registry.services.logged_models import (
+    logged_model_begin,
+    logged_model_change,
+    logged_model_register,
+)
 from models_app.registry.services.models import (
     model_create,
     model_describe,
@@ -90,6 +95,9 @@ __all__ = [
     "experiment_create",
     "experiment_default",
     "experiment_tag",
+    "logged_model_begin",
+    "logged_model_change",
+    "logged_model_register",
     "logged_run_begin",
     "logged_run_end",
     "logged_run_read",
