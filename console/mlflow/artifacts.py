@@ -20,7 +20,7 @@ from models_app.core.blobs import blob_put
 from models_app.core.errors import NotFound, PermissionDenied
 from models_app.core.parsers import BodyTooLarge
 from models_app.core.storage.room import require_room
-from models_app.registry.api.run_files import file_response
+from models_app.registry.api.run_files import file_response, run_file_response
 from models_app.registry.experiment_selectors import logged_get, run_files
 from models_app.registry.models import LoggedRun
 from models_app.registry.services import run_file_keep, run_file_path
@@ -90,6 +90,8 @@ class ArtifactApi(MlflowApi):
 
     def get(self, request: Request, path: str) -> FileResponse:
         place = _place(request, path)
+        if place.run is not None:
+            return run_file_response(place.run.run, place.inside)
         entry = place.files().get(place.inside)
         if entry is None:
             raise _missing(path)

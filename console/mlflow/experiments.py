@@ -1,9 +1,7 @@
 """Experiments: found by name and id, made, searched, noted on."""
 
-import re
 from typing import Any
 
-from django.db.models import Q
 from django.utils.translation import gettext as _
 from pydantic import Field
 from rest_framework.request import Request
@@ -11,12 +9,12 @@ from rest_framework.response import Response
 
 from console.mlflow.base import Asked, MlflowApi, body, query
 from console.mlflow.groups import experiment_called, experiment_numbered, team_and_name
+from console.mlflow.named import name_condition
 from console.mlflow.problems import Exists
 from console.mlflow.shapes import experiment_json
 from models_app.core.errors import Conflict, FieldError
 from models_app.registry.experiment_selectors import experiments_visible
-from models_app.registry.search.grammar import Comparison, Join, Node, parse_filter
-from models_app.registry.search.tokens import FilterError
+from models_app.registry.search.grammar import parse_filter
 from models_app.registry.services import experiment_create, experiment_tag
 
 #: MLflow's own limits of texts on experiments.
@@ -132,37 +130,6 @@ class ExperimentSearchApi(MlflowApi):
         if len(found) > len(shown):
             answer["next_page_token"] = str(shown[-1].pk)
         return Response(answer)
-
-
-def name_condition(node: Node | None) -> Q:
-    """A filter over a column `name`: `=`, `!=`, `LIKE`, `ILIKE`, joined by `AND`."""
-    if node is None:
-        return Q()
-    if isinstance(node, Join) and node.word == "and":
-        found = Q()
-        for part in node.parts:
-            found &= name_condition(part)
-        return found
-    field = getattr(node, "field", "")
-    name = getattr(node, "name", "")
-    if not isinstance(node, Comparison) or (f"{field}.{name}" if name else field) not in (
-        "name", "attribute.name", "attributes.name",
-    ):  # fmt: skip
-        said = _("they are found by name alone, such as name = 'a'.")
-        raise FilterError(getattr(node, "column", 1), said)
-    text = node.values[0].text if node.values else ""
-    if node.sign == "like":
-        found = Q(name__iregex=_pattern(text))
-        return ~found if node.negated else found
-    if node.sign in ("=", "!="):
-        return Q(name=text) if node.sign == "=" else ~Q(name=text)
-    raise FilterError(node.column, _("compare names with =, != or LIKE."))
-
-
-def _pattern(text: str) -> str:
-    """A pattern of SQL as a regular expression."""
-    words = {"%": ".*", "_": "."}
-    return f"^{''.join(words.get(char, re.escape(char)) for char in text)}$"
 
 
 def _answer(request: Request, experiment: Any) -> Response:

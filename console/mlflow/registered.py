@@ -9,7 +9,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from console.mlflow.base import Asked, MlflowApi, body, query
-from console.mlflow.experiments import Text, name_condition
+from console.mlflow.experiments import Text
+from console.mlflow.named import name_condition
 from console.mlflow.names import model_called, team_for_model, version_called
 from console.mlflow.problems import Exists
 from console.mlflow.version_shapes import model_json, version_json

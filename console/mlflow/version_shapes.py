@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.urls import reverse
 
 from console.mlflow.names import shown_model
 from console.mlflow.shapes import ARTIFACTS, in_ms
@@ -41,7 +42,7 @@ def version_json(actor: Any, version: ModelVersion) -> dict[str, Any]:
         status, why = "FAILED_REGISTRATION", brought.reason
     run = LoggedRun.objects.filter(pk=version.produced_by_id).first()
     made = in_ms(version.created_at)
-    address = f"/models/{model.team.slug}/{model.name}/v{version.number}/"
+    href = reverse("model_version", args=[model.team.slug, model.name, version.number])
     return {
         "name": shown_model(actor, model),
         "version": str(version.number),
@@ -51,7 +52,7 @@ def version_json(actor: Any, version: ModelVersion) -> dict[str, Any]:
         "description": version.notes,
         "source": version_uri(version),
         "run_id": run.key if run else "",
-        "run_link": f"{settings.PUBLIC_URL}{address}",
+        "run_link": f"{settings.PUBLIC_URL}{href}",
         "status": status,
         "status_message": why,
         "aliases": list(version.aliases.order_by("name").values_list("name", flat=True)),
