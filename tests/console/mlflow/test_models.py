@@ -60,7 +60,7 @@ def test_the_stock_client_logs_registers_and_fetches_a_model(program_of, ben, te
         run = client.get_run(version.run_id)
         print(json.dumps([
             version.status, version.run_id, sorted(p.name for p in folder.iterdir()),
-            found.tags, found.aliases, [m.name for m in client.search_registered_models()],
+            found.tags, list(found.aliases), [m.name for m in client.search_registered_models()],
             run.outputs.model_outputs[0].model_id, client.get_logged_model(
                 run.outputs.model_outputs[0].model_id).status.value,
             client.get_latest_versions("tiny")[0].version,
@@ -133,7 +133,7 @@ def test_a_version_is_made_of_the_model_among_the_files(wire, put, team, files, 
     wire.made("registered-models/create", name="poet", description="Verses")
     made = wire.made("model-versions/create", name="poet", source=f"runs:/{key}/out")
     version = ModelVersion.objects.get(model__team=team, model__name="poet")
-    assert {entry for entry in version.source["manifest"]} == taken
+    assert set(version.source["manifest"]) == taken
     row = made["model_version"]
     assert (row["version"], row["status"], row["run_id"]) == ("1", "PENDING_REGISTRATION", key)
     assert version.produced_by_id == LoggedRun.objects.get(key=key).pk
