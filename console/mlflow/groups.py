@@ -30,7 +30,10 @@ def own_team(actor: Any) -> Any:
     if len(teams) == 1:
         return teams[0]
     if not teams:
-        said = _("You may log runs in no team. Ask an admin of a team for the role developer.")
+        said = _(
+            "With this token you may log runs in no team: it needs the scope write, and its owner"
+            " the role developer."
+        )
         raise FieldError("experiment", said)
     said = _("You are in several teams: name the experiment with its team, such as %(name)s.")
     example = f"{teams[0].slug}/name"

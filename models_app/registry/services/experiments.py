@@ -133,6 +133,8 @@ def logged_run_end(
 ) -> LoggedRun:
     """Its program says how it ended. Said again it changes nothing; WrongState where the run has
     ended otherwise."""
+    # First this row, then the job's, as those who write tags do it.
+    LoggedRun.objects.select_for_update(of=("self",)).get(pk=logged.pk)
     run = TrainingRun.objects.select_related("job").get(pk=logged.pk)
     require(actor, "registry.log_run", run)
     if run.job.state != state or run.job.state not in TERMINAL:
@@ -155,7 +157,8 @@ def logged_run_resume(*, actor: Actor, logged: LoggedRun) -> None:
 @transaction.atomic
 def run_rename(*, actor: Actor, run_id: int, name: str) -> None:
     """Another name for a run that works elsewhere."""
-    run = TrainingRun.objects.select_related("job").select_for_update(of=("self",)).get(pk=run_id)
+    rows = TrainingRun.objects.select_for_update(no_key=True, of=("self",))
+    run = rows.select_related("job").get(pk=run_id)
     require(actor, "registry.log_run", run)
     name = clean_title(name, "name")
     if run.name == name:
