@@ -478,4 +478,4 @@ def test_a_password_may_be_a_token(client, ben, three):
 
 def test_other_parts_of_mlflow_are_named(wire):
     refused(wire.post("traces"), "ENDPOINT_NOT_FOUND", 404)
-    refused(wire.get("registered-models/search"), "ENDPOINT_NOT_FOUND", 404)
+    refused(wire.post("registered-models/rename"), "ENDPOINT_NOT_FOUND", 404)
