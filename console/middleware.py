@@ -26,7 +26,7 @@ class RequestContextMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = sane_request_id(request.headers.get("x-request-id", ""))
         request.request_id = request_id  # type: ignore[attr-defined]
-        via = "api" if request.path.startswith("/api/") else "browser"
+        via = "api" if request.path.startswith(("/api/", "/mlflow/")) else "browser"
         token = current.set(RequestContext(request_id=request_id, ip=client_ip(request), via=via))
         try:
             response = self.get_response(request)

@@ -12,6 +12,7 @@ urlpatterns = [
     path("i18n/language/", set_language, name="set_language"),
     path("api/v1/", include("models_app.urls")),
     path("api/v1/", include("console.access.api_urls")),
+    path("mlflow/", include("console.mlflow.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api_docs"),
     path("v1/", include("console.finetuning.urls")),

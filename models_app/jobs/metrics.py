@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 
 from models_app.core.errors import StaleEpoch
-from models_app.jobs.models import Job, MetricLatest, MetricPoint
+from models_app.jobs.models import LONGEST_METRIC, Job, MetricLatest, MetricPoint
 from models_app.jobs.states import HELD
 
 # Points and newest values in one statement, which stores nothing once the epoch does not hold the
@@ -97,7 +97,7 @@ def _store(statement: str, job_id: int, points: str, **more: Any) -> bool:
 def metrics_conclude(*, job: Job, values: Mapping[str, Any]) -> None:
     """The figures that a job ended with become the newest values of their names."""
     rows = [
-        (name[:60], float(value))
+        (name[:LONGEST_METRIC], float(value))
         for name, value in values.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     ]

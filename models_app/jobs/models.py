@@ -12,6 +12,9 @@ from models_app.core.models import TeamOwned, TeamQuerySet
 from models_app.jobs.states import HELD, PLACED, JobState, ReasonCode
 from models_app.pools.models import Pool
 
+#: Characters of the name of a metric.
+LONGEST_METRIC = 250
+
 
 class Job(TeamOwned):
     """One piece of work. `epoch` is the number of the current attempt and its fencing token."""
@@ -214,7 +217,7 @@ class MetricPoint(models.Model):
 
     pk = models.CompositePrimaryKey("job_id", "name", "step")
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="+")
-    name = models.CharField(max_length=60)
+    name = models.CharField(max_length=LONGEST_METRIC)
     step = models.BigIntegerField()
     value = models.FloatField()
     at = models.DateTimeField()
@@ -231,7 +234,7 @@ class MetricLatest(models.Model):
 
     pk = models.CompositePrimaryKey("job_id", "name")
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="latest_metrics")
-    name = models.CharField(max_length=60)
+    name = models.CharField(max_length=LONGEST_METRIC)
     step = models.BigIntegerField()
     value = models.FloatField()
 

@@ -1,7 +1,8 @@
 """Training runs: what a search looks at. The work itself is the job; its metrics are the job's.
 
-A row is written once, with the job; nothing in it ever changes. What changes (state, metrics, tags)
-lies where it is written anyway: `jobs.Job`, `jobs.MetricLatest`, `registry.Tag`.
+A row is written once, with the job; nothing in it changes but the name, where a program elsewhere
+gives its run another one. What changes (state, metrics, tags) lies where it is written anyway:
+`jobs.Job`, `jobs.MetricLatest`, `registry.Tag`.
 """
 
 from collections.abc import Iterator, Mapping

@@ -17,6 +17,7 @@ from models_app.registry.api import (
     registering,
     reproductions,
     run_comparing,
+    run_files,
     runs,
     stages,
     tags,
@@ -119,6 +120,12 @@ urlpatterns = [
     path("training-runs/<int:pk>", runs.RunDetailApi.as_view(), name="api_training_run"),
     path("training-runs/<int:pk>/metrics", runs.RunMetricsApi.as_view(), name="api_run_metrics"),
     path("training-runs/<int:pk>/params", runs.RunParamsApi.as_view(), name="api_run_params"),
+    path("training-runs/<int:pk>/files", run_files.RunFilesApi.as_view(), name="api_run_files"),
+    path(
+        "training-runs/<int:pk>/files/<path:path>",
+        run_files.RunFileApi.as_view(),
+        name="api_run_file",
+    ),
     path("training-runs/<int:pk>/tags", tags.RunTagsApi.as_view(), name="api_run_tags"),
     path("training-runs/<int:pk>/end", runs.RunEndApi.as_view(), name="api_run_end"),
     path(

@@ -23,7 +23,7 @@ def client_folder(name: str) -> Path:
 
 
 def client_names() -> tuple[str, ...]:
-    return (_COMMON, *HUB_GENERATIONS, "swift")
+    return (_COMMON, *HUB_GENERATIONS, "mlflow", "swift")
 
 
 def is_installed(name: str) -> bool:

@@ -18,6 +18,7 @@ from console.pages.jobs.beside import Beside, runs_beside
 from console.pages.jobs.charts import Group, chart_data, groups_of, new_points
 from console.pages.jobs.control import PriorityForm, too_high, ways
 from console.pages.jobs.forms import KindForm
+from console.pages.jobs.logged import logged_with
 from console.pages.jobs.produced import children_of, inputs_of, produced_by
 from console.pages.jobs.rows import attempts_of, flat, settings_of
 from console.pages.jobs.runs import changes_since, run_of
@@ -164,6 +165,7 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "settings": settings_of(job),
             "produced": produced_by(job),
             **run_tagging(actor, job),
+            **logged_with(job),
             "inputs": inputs_of(job),
             "may_change": bool(run and run.may(actor)),
             "may_continue": bool(run and run.continues and run.may(actor)),

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -16,7 +17,9 @@ from console.pages.runs.picture import scatter
 from console.pages.tagging import tags_from
 from models_app.core.errors import InvalidInput
 from models_app.core.teams import team_rows, teams_where
+from models_app.registry.api.run_files import run_file_response
 from models_app.registry.api.runs import runs_csv
+from models_app.registry.experiments import is_shown_tag
 from models_app.registry.run_selectors import RunView, run_get, run_values, runs_load
 from models_app.registry.search.query import run_count, run_search, run_search_all
 from models_app.registry.services import tags_change
@@ -42,6 +45,8 @@ def run_list(request: HttpRequest) -> HttpResponse:
         "order": order,
         "examples": EXAMPLES,
         "may_train": bool(teams_where(actor, "registry.add_version")),
+        "log_team": next((team.slug for team in teams_where(actor, "registry.log_run")), ""),
+        "public_url": settings.PUBLIC_URL,
         "topics": " ".join(f"team.{team.pk}" for team in team_rows(actor)[:50]),
     }
     try:
@@ -86,7 +91,7 @@ def _row(view: RunView, keys: list[str]) -> dict[str, Any]:
         )
         if version and view.run.model
         else None,
-        "tags": list(view.tags.items())[:6],
+        "tags": [tag for tag in view.tags.items() if is_shown_tag(tag[0])][:6],
     }
 
 
@@ -115,6 +120,13 @@ def run_export(request: HttpRequest) -> Any:
     """Everything that matches, as CSV."""
     actor: Any = request.user
     return runs_csv(actor, request.GET.get("filter", ""), request.GET.get("order", ""))
+
+
+@login_required
+def run_file(request: HttpRequest, pk: int, path: str) -> FileResponse:
+    """A file that its program has left with a run, to download."""
+    actor: Any = request.user
+    return run_file_response(run_get(actor=actor, run_id=pk), path)
 
 
 @login_required

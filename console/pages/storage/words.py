@@ -16,6 +16,7 @@ KINDS: dict[str, tuple[str | Promise, str]] = {
     "datasets.datasetversion": (_("Dataset versions"), "blue"),
     "jobs.checkpoint": (_("Checkpoints"), "cyan"),
     "registry.evaluation": (_("Evaluations"), "green"),
+    "registry.runfile": (_("Files of runs"), "amber"),
     "storage.upload": (_("Uploads"), "red"),
 }
 _JOB = re.compile(r"#(\d{1,18}) ")

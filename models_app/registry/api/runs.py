@@ -24,6 +24,7 @@ from models_app.core.serializing import row_url
 from models_app.core.teams import team_named
 from models_app.core.validation import parse
 from models_app.datasets.selectors import version_get as dataset_version_get
+from models_app.jobs.models import LONGEST_METRIC
 from models_app.registry import selectors
 from models_app.registry.models import TrainingRun
 from models_app.registry.run_selectors import RunView, run_get, run_job, run_views, runs_load
@@ -32,7 +33,6 @@ from models_app.registry.services import run_begin, run_end, run_log_metrics, ru
 
 #: Rows of one export.
 MOST_ROWS = 20_000
-LONGEST_METRIC = 60
 
 
 class RunQuery(BaseModel):

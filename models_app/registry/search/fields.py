@@ -134,6 +134,16 @@ def _text_column(column: str, rows: str, *, through: str = "") -> Callable[..., 
     return make
 
 
+def _experiment(one: Comparison, actor: Actor) -> Sql:
+    """By name; runs that no program logged have none."""
+    inside, values = _texts(one, "e.name")
+    rows = (
+        "SELECT l.run_id FROM registry_loggedrun l"
+        " JOIN registry_experiment e ON e.id = l.experiment_id"
+    )
+    return _among(one, f"{rows} WHERE {inside}", values)
+
+
 def _author(one: Comparison, actor: Actor) -> Sql:
     """By email; `me` is whoever searches."""
     values = [
@@ -231,6 +241,7 @@ SIMPLE: dict[str, Callable[..., Sql]] = {
     "model": _text_column("m.name", "SELECT m.id FROM registry_model m", through="r.model_id"),
     "version": _version_number(_MADE, "r.job_id"),
     "team": _text_column("w.slug", "SELECT w.id FROM access_team w", through="r.team_id"),
+    "experiment": _experiment,
     "author": _author,
     "state": _state,
     "kind": _kind,

@@ -4,7 +4,7 @@ expression = part { "or" part }
 part       = term { "and" term }
 term       = "not" term | "(" expression ")" | comparison
 comparison = field ( "=" | "!=" | "<" | "<=" | ">" | ">=" ) value
-           | field [ "not" ] "like" text
+           | field [ "not" ] ( "like" | "ilike" ) text
            | field [ "not" ] "in" "(" value { "," value } ")"
            | field "is" [ "not" ] "null"
 field      = name [ "." name { "." name } ]
@@ -136,7 +136,7 @@ class _Reader:
         if word == "in":
             self.take()
             return Comparison(field, name, "in", self._list(), column, negated)
-        if word == "like":
+        if word in ("like", "ilike"):
             self.take()
             return Comparison(field, name, "like", [self._pattern()], column, negated)
         if word == "is" and not negated:

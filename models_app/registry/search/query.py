@@ -8,7 +8,7 @@ import json
 import math
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from models_app.core.actor import Actor
 from models_app.core.errors import FieldError
 from models_app.registry.search.fields import MAPS, Sql, compile_filter
-from models_app.registry.search.grammar import parse_filter
+from models_app.registry.search.grammar import Node, parse_filter
 
 NEWEST = "-created"
 _CURSOR = re.compile(r"[A-Za-z0-9_-]{1,200}")
@@ -59,13 +59,21 @@ class Order:
 
 
 def run_search(
-    *, actor: Actor, text: str = "", order: str = "", cursor: str = "", limit: int = 50
+    *,
+    actor: Actor,
+    text: str | Node = "",
+    order: str = "",
+    cursor: str = "",
+    limit: int = 50,
+    experiments: Sequence[int] | None = None,
 ) -> Found:
     """Numbers of the runs that match, of teams that the actor sees and of no others.
 
-    Raises FieldError for `filter` (with the column), `order` and `cursor`.
+    `text` may be a filter that was read already. Raises FieldError for `filter` (with the column),
+    `order` and `cursor`.
     """
-    condition = _visible(actor, compile_filter(parse_filter(text), actor))
+    tree = parse_filter(text) if isinstance(text, str) else text
+    condition = _within(experiments, _visible(actor, compile_filter(tree, actor)))
     by = parse_order(order)
     place = _place(cursor, by)
     if not by.field:
@@ -170,6 +178,14 @@ def _visible(actor: Actor, condition: Sql) -> Sql:
     return (
         (sql, values) if teams is None else (f"r.team_id = ANY(%s) AND ({sql})", [teams, *values])
     )
+
+
+def _within(experiments: Sequence[int] | None, condition: Sql) -> Sql:
+    """Of these experiments alone, where some are given."""
+    if experiments is None:
+        return condition
+    rows = "SELECT e.run_id FROM registry_loggedrun e WHERE e.experiment_id = ANY(%s)"
+    return f"r.job_id IN ({rows}) AND ({condition[0]})", [list(experiments), *condition[1]]
 
 
 def _rows(sql: str, values: list[Any]) -> list[Any]:

@@ -10,7 +10,7 @@ from models_app.core.errors import FieldError
 
 #: A filter longer than this was made by a program that went wrong.
 LONGEST = 2000
-KEYWORDS = {"and", "or", "not", "in", "like", "is", "null"}
+KEYWORDS = {"and", "or", "not", "in", "like", "ilike", "is", "null"}
 _TOKEN = re.compile(
     r"""
     (?P<space>\s+)

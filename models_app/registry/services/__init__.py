@@ -18,12 +18,28 @@ from models_app.registry.services.conversions import (
 )
 from models_app.registry.services.drilling import drill_plan_set, drill_start, drills_due
 from models_app.registry.services.evaluations import evaluation_complete, evaluation_start
+from models_app.registry.services.experiments import (
+    experiment_create,
+    experiment_default,
+    experiment_tag,
+    logged_run_begin,
+    logged_run_end,
+    logged_run_read,
+    logged_run_resume,
+    logged_run_write,
+    run_rename,
+)
 from models_app.registry.services.filling import version_give_up
 from models_app.registry.services.importing import (
     model_create_imported,
     version_import,
     version_import_complete,
     version_import_fail,
+)
+from models_app.registry.services.logged_models import (
+    logged_model_begin,
+    logged_model_change,
+    logged_model_register,
 )
 from models_app.registry.services.models import (
     model_create,
@@ -40,6 +56,7 @@ from models_app.registry.services.reproducing import (
     reproduction_plan,
     reproduction_start,
 )
+from models_app.registry.services.run_files import run_file_keep, run_file_path
 from models_app.registry.services.runs import (
     run_begin,
     run_end,
@@ -74,6 +91,17 @@ __all__ = [
     "drills_due",
     "evaluation_complete",
     "evaluation_start",
+    "experiment_create",
+    "experiment_default",
+    "experiment_tag",
+    "logged_model_begin",
+    "logged_model_change",
+    "logged_model_register",
+    "logged_run_begin",
+    "logged_run_end",
+    "logged_run_read",
+    "logged_run_resume",
+    "logged_run_write",
     "model_create",
     "model_create_imported",
     "model_describe",
@@ -84,8 +112,11 @@ __all__ = [
     "reproduction_start",
     "run_begin",
     "run_end",
+    "run_file_keep",
+    "run_file_path",
     "run_log_metrics",
     "run_log_params",
+    "run_rename",
     "scan_record",
     "stage_move_withdraw",
     "tags_change",

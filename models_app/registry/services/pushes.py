@@ -106,7 +106,7 @@ def push_commit(
             source=PushSource(manifest=changed),
             version=version,
             notes="" if version and version.notes else title,
-            base_version=_adapter_base(actor, model, changed),
+            base_version=adapter_base(actor, model, changed),
         )
     return Pushed(digest=pushed, version=made)
 
@@ -153,7 +153,7 @@ def _made_already(model: Model, version: ModelVersion | None, digest: str) -> Mo
     return rows.filter(_usable()).order_by("-number").first()
 
 
-def _adapter_base(actor: Actor, model: Model, manifest: Manifest) -> ModelVersion | None:
+def adapter_base(actor: Actor, model: Model, manifest: Manifest) -> ModelVersion | None:
     """The version on which a pushed adapter was trained, as its configuration names it."""
     entry = manifest.get("adapter_config.json")
     if entry is None or entry["size"] > LARGEST_CONFIG:

@@ -25,7 +25,6 @@ from models_app.registry.services.tags import tags_change
 
 #: How many parameters a run may have, and points one report.
 MOST_PARAMS, MOST_POINTS = 1000, 1000
-LONGEST_METRIC = 60
 
 
 def run_note(*, job: Job, version: ModelVersion, settings: Mapping[str, Any]) -> TrainingRun:
