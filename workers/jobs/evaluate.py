@@ -33,6 +33,12 @@ class EvaluateParams(Params):
     version: int = Field(title="Model version")
     dataset_version: int = Field(title="Dataset version")
     split: Literal["train", "validation"] = Field("validation", title="Split")
+    task: Literal["perplexity", "multiple_choice", "exact_match"] = Field(
+        "perplexity",
+        title="Task",
+        description="What is asked: how well text is predicted, which of several choices is the"
+        " most probable, or whether the answer written is the right one.",
+    )
     max_documents: int | None = Field(
         None, ge=1, le=10**9, title="Most documents", description="Empty takes all."
     )
@@ -140,6 +146,7 @@ class Evaluate(JobKind):
             version_id=params.version,
             dataset_version_id=params.dataset_version,
             split=params.split,
+            task=params.task,
             metrics=metrics,
             scores_sha256=result["scores_sha256"],
         )

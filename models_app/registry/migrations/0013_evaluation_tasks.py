@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('datasets', '0004_datasetversion_shape_and_more'),
+        ('datasets', '0004_questions'),
         ('jobs', '0012_reason_codes'),
         ('registry', '0012_families'),
     ]
