@@ -49,7 +49,7 @@ class Comparison:
 def evaluations_compare(
     *, actor: Actor, ids: Sequence[int], baseline: int | None = None, measure: str = ""
 ) -> Comparison:
-    """Compare evaluations by their ids with the baseline, the first of them if none is named.
+    """Compare evaluations by their ids with the baseline: unless one is named, the first that fits.
 
     Raises NotFound for one that is missing or hidden, FieldError where they do not belong together.
     """
@@ -60,11 +60,9 @@ def evaluations_compare(
     rows = evaluations_named(actor=actor, ids=ids)
     by = measure_get(rows[0].task, measure)
     _check(rows)
-    base = rows[0] if baseline is None else next((r for r in rows if r.pk == baseline), None)
-    if base is None:
-        raise FieldError("baseline", _("Choose one of the evaluations that are compared."))
     reasons = {row.pk: incomparable(row, by) for row in rows}
     fit = [row for row in rows if not reasons[row.pk]]
+    base = _baseline(rows, fit, baseline)
     found = _standings(fit, base, by)
     return Comparison(
         measure=by,
@@ -76,6 +74,17 @@ def evaluations_compare(
             for row, standing in _beside(rows, fit, found)
         ],
     )
+
+
+def _baseline(
+    rows: Sequence[Evaluation], fit: Sequence[Evaluation], named: int | None
+) -> Evaluation:
+    if named is None:
+        return fit[0] if fit else rows[0]
+    for row in rows:
+        if row.pk == named:
+            return row
+    raise FieldError("baseline", _("Choose one of the evaluations that are compared."))
 
 
 def _standings(fit: Sequence[Evaluation], base: Evaluation, by: Measure) -> Standings:

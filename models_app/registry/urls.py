@@ -140,4 +140,9 @@ urlpatterns = [
     path(
         "evaluations/<int:pk>/scores", evaluations.ScoresApi.as_view(), name="api_evaluation_scores"
     ),
+    path(
+        "evaluations/<int:pk>/scores.csv",
+        evaluations.ScoresCsvApi.as_view(),
+        name="api_evaluation_scores_csv",
+    ),
 ]

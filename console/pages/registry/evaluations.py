@@ -16,11 +16,17 @@ from models_app.core.errors import InvalidInput
 from models_app.core.permission import require
 from models_app.datasets.selectors import versions_ready as data_ready
 from models_app.registry import selectors
+from models_app.registry.evaluation_comparison import SETTINGS
+from models_app.registry.scoring.figures import figures_of, spread_of
+from models_app.registry.scoring.measures import BITS_PER_BYTE, incomparable
 from models_app.registry.services import evaluation_start
+from models_app.registry.states import Task
 
 PERM = "registry.evaluate_version"
 MOST_CHOICES = 400
 ROWS = 50
+#: Others that one can be compared with by its own page.
+MOST_OTHERS = 100
 
 
 class EvaluationForm(forms.Form):
@@ -101,8 +107,9 @@ def evaluation_detail(request: HttpRequest, pk: int) -> HttpResponse:
     text = request.GET.get("page", "1")
     number = min(last, max(1, int(text))) if text.isdecimal() and len(text) < 9 else 1
     scores = selectors.evaluation_scores(evaluation=row, offset=(number - 1) * ROWS, limit=ROWS)
-    for score in scores:
-        score["bits_per_byte"] = score["nats"] / math.log(2) / max(1, score["bytes"])
+    if row.task == Task.PERPLEXITY:
+        for score in scores:
+            score["bits_per_byte"] = score["nats"] / math.log(2) / max(1, score["bytes"])
     return render(
         request,
         "models/evaluation.html",
@@ -110,6 +117,11 @@ def evaluation_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "evaluation": row,
             "version": row.version,
             "model": row.version.model,
+            "figures": figures_of(row),
+            "spread": spread_of(row),
+            "reason": incomparable(row, BITS_PER_BYTE) if row.task == Task.PERPLEXITY else "",
+            "asked": [(name, row.metrics[name]) for name in SETTINGS if name in row.metrics],
+            "others": selectors.evaluations_beside(actor=actor, evaluation=row)[:MOST_OTHERS],
             "scores": scores,
             "documents": documents,
             "number": number,

@@ -2,8 +2,10 @@
 
 from typing import Any, Literal
 
+from django.http import StreamingHttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import serializers
@@ -21,9 +23,9 @@ from models_app.datasets.selectors import version_get as dataset_version_get
 from models_app.registry import selectors
 from models_app.registry.evaluation_comparison import comparison_json, evaluations_compare
 from models_app.registry.models import Evaluation
+from models_app.registry.scoring.table import scores_csv
 from models_app.registry.services import evaluation_start
 from models_app.registry.states import Family, Task
-
 
 #: What the list can be narrowed by, each by its number.
 FILTERS = ("version", "dataset_version", "model", "dataset")
@@ -145,6 +147,18 @@ class ScoresApi(APIView):
         return Response({"offset": offset, "rows": rows})
 
 
+class ScoresCsvApi(APIView):
+    """Scores of single documents as CSV."""
+
+    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
+    def get(self, request: Request, pk: int) -> StreamingHttpResponse:
+        actor: Any = request.user
+        row = selectors.evaluation_get(actor=actor, evaluation_id=pk)
+        response = StreamingHttpResponse(scores_csv(row), content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="evaluation-{pk}.csv"'
+        return response
+
+
 class ComparisonApi(APIView):
     """Evaluations of the same data beside each other, each against a baseline.
 
@@ -156,7 +170,7 @@ class ComparisonApi(APIView):
             OpenApiParameter(
                 "e", int, many=True, required=True, description="2 to 8 evaluations, e=1&e=2"
             ),
-            OpenApiParameter("baseline", int, description="The first one unless it is given"),
+            OpenApiParameter("baseline", int, description="The first that fits, unless given"),
             OpenApiParameter("measure", str, description="What the task is usually measured by"),
         ],
         responses=object_schema(

@@ -106,8 +106,10 @@ class TestFigures:
     ):
         loose = of_bits(ready_version(team, name="loose"), data, [1.0] * 40, lossless=False)
 
-        found = ask(api_for(ben), [loose, *three]).json()
+        own = ask(api_for(ben), [loose, *three]).json()
+        found = ask(api_for(ben), [loose, *three], f"&baseline={loose.pk}").json()
 
+        assert (own["baseline"], own["baseline_reason"]) == (three[0].pk, "")
         assert "lose a part" in found["baseline_reason"]
         assert [row["difference"] for row in found["evaluations"]] == [None] * 4
         assert found["evaluations"][1]["value"] == pytest.approx(2.2)
