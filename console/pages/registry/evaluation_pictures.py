@@ -16,7 +16,7 @@ WIDTH = 720
 LEFT, RIGHT, ROW, THICK = 190, 640, 34, 18
 MOST_LETTERS = 26
 #: The picture of differences, and the share of rows that is left out at each of its ends.
-HEIGHT, TOP, BOTTOM, MARGIN, OUTSIDE = 220, 12, 190, 64, 0.02
+HEIGHT, TOP, BOTTOM, MARGIN, END, OUTSIDE = 220, 12, 190, 64, WIDTH - 24, 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,23 +87,24 @@ def differences(pair: Pair) -> dict[str, Any] | None:
     if low == high:
         return None
     up = Axis(low=low, high=high, start=BOTTOM, end=TOP, log=False)
-    along = Axis(low=0.0, high=1.0, start=MARGIN, end=WIDTH - 12, log=False)
+    along = Axis(low=0.0, high=1.0, start=MARGIN, end=END, log=False)
     points = [
-        (along.place((place + 0.5) / len(curve)), up.place(min(high, max(low, value))))
+        (along.place((place + edge) / len(curve)), up.place(min(high, max(low, value))))
         for place, value in enumerate(curve)
+        for edge in (0, 1)
     ]
     zero = up.place(0.0)
     return {
         "width": WIDTH,
         "height": HEIGHT,
         "left": MARGIN,
-        "right": WIDTH - 12,
+        "right": END,
         "zero": _at(zero),
-        "line": " ".join(f"{_at(x)},{_at(y)}" for x, y in points),
-        "better": _area(points, zero, up, pair.less_is_better),
-        "worse": _area(points, zero, up, not pair.less_is_better),
+        "better": _area(points, zero, below=pair.less_is_better),
+        "worse": _area(points, zero, below=not pair.less_is_better),
         "ticks": [
-            (_at(place), _at(place + 4), signed(_number(place, up))) for place, _word in up.ticks()
+            (_at(up.place(value)), _at(up.place(value) + 4), signed(value))
+            for value in up.marks()
         ],
         "shares": [(_at(along.place(n / 4)), f"{25 * n}%") for n in range(5)],
         "share_y": BOTTOM + 20,
@@ -113,17 +114,11 @@ def differences(pair: Pair) -> dict[str, Any] | None:
     }
 
 
-def _number(place: float, up: Axis) -> float:
-    """The value that lies at a place of the axis."""
-    share = (place - up.start) / (up.end - up.start)
-    return float(f"{up.low + share * (up.high - up.low):.3g}")
-
-
-def _area(points: Sequence[tuple[float, float]], zero: float, up: Axis, below: bool) -> str:
+def _area(points: Sequence[tuple[float, float]], zero: float, *, below: bool) -> str:
     """The polygon between the line of zero and the curve, on one side of it; empty if there is
-    none. Numbers grow downwards in a picture: `below` zero lies what is larger.
+    none.
     """
-    bound = max if below else min
+    bound = max if below else min  # in a picture places grow downwards
     cut = [(x, bound(zero, y)) for x, y in points]
     if all(y == zero for _x, y in cut):
         return ""
