@@ -103,8 +103,7 @@ def differences(pair: Pair) -> dict[str, Any] | None:
         "better": _area(points, zero, below=pair.less_is_better),
         "worse": _area(points, zero, below=not pair.less_is_better),
         "ticks": [
-            (_at(up.place(value)), _at(up.place(value) + 4), signed(value))
-            for value in up.marks()
+            (_at(up.place(value)), _at(up.place(value) + 4), signed(value)) for value in up.marks()
         ],
         "shares": [(_at(along.place(n / 4)), f"{25 * n}%") for n in range(5)],
         "share_y": BOTTOM + 20,

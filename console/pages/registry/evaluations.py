@@ -25,6 +25,8 @@ from models_app.registry.states import Task
 PERM = "registry.evaluate_version"
 MOST_CHOICES = 400
 ROWS = 50
+#: Fields that the service takes as they are.
+PASSED = ("split", "task", "max_documents", "delimiter", "max_tokens", "threads")
 #: Others that one can be compared with by its own page.
 MOST_OTHERS = 100
 
@@ -41,6 +43,13 @@ class EvaluationForm(forms.Form):
             "Only documents that it was not trained on tell how good a model is."
         ),
     )
+    task = forms.ChoiceField(
+        label=gettext_lazy("Task"),
+        required=False,
+        choices=Task.choices,
+        initial=Task.PERPLEXITY,
+        help_text=gettext_lazy("Perplexity of documents; the others of datasets of questions."),
+    )
     max_documents = forms.IntegerField(
         label=gettext_lazy("Most documents"),
         required=False,
@@ -48,9 +57,29 @@ class EvaluationForm(forms.Form):
         max_value=10**9,
         help_text=gettext_lazy("Empty takes all."),
     )
+    delimiter = forms.CharField(
+        label=gettext_lazy("Between prompt and choice"),
+        required=False,
+        strip=False,
+        max_length=10,
+        initial=" ",
+        help_text=gettext_lazy("Of multiple choice. One space, unless the rows have their own."),
+    )
+    max_tokens = forms.IntegerField(
+        label=gettext_lazy("Longest answer"),
+        required=False,
+        initial=16,
+        min_value=1,
+        max_value=1024,
+        help_text=gettext_lazy("Of exact answers, in tokens. An answer also ends with its line."),
+    )
     threads = forms.IntegerField(
         label=gettext_lazy("Threads"), initial=1, min_value=1, max_value=1024
     )
+
+    def clean_task(self) -> str:
+        """Not said means the usual one."""
+        return self.cleaned_data["task"] or Task.PERPLEXITY.value
 
     def __init__(self, *args: Any, actor: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -72,21 +101,24 @@ class EvaluationForm(forms.Form):
 
 @login_required
 def evaluation_new(request: HttpRequest) -> HttpResponse:
-    """Score a version; `?version=` and `?dataset_version=` fill the form in."""
+    """Score a version; `?version=`, `?dataset_version=` and `?task=` fill the form in."""
     actor: Any = request.user
     require(actor, PERM)
-    initial = {name: request.GET.get(name, "") for name in ("version", "dataset_version")}
+    initial = {
+        name: request.GET[name]
+        for name in ("version", "dataset_version", "task")
+        if name in request.GET
+    }
     form = EvaluationForm(request.POST or None, actor=actor, initial=initial)
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data
+        given["max_tokens"] = given["max_tokens"] or form["max_tokens"].initial
         try:
             job = evaluation_start(
                 actor=actor,
                 version=form.versions[given["version"]],
                 dataset_version=form.data_versions[given["dataset_version"]],
-                split=given["split"],
-                max_documents=given["max_documents"],
-                threads=given["threads"],
+                **{name: given[name] for name in PASSED if name in form.data},
             )
         except InvalidInput as error:
             add_errors(form, error, prefix="params.")

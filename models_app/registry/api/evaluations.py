@@ -38,7 +38,13 @@ class EvaluationInput(BaseModel):
     version: int = Field(description="Id of a model version")
     dataset_version: int
     split: Literal["train", "validation"] = "validation"
+    task: Literal["perplexity", "multiple_choice", "exact_match"] = "perplexity"
     max_documents: int | None = Field(None, ge=1, le=10**9)
+    delimiter: str = Field(
+        " ", max_length=10, description="Of multiple choice: between prompt and choice"
+    )
+    max_tokens: int = Field(16, ge=1, le=1024, description="Of exact answers: the longest")
+    stop: str = Field("\n", max_length=20, description="Of exact answers: the end of one")
     threads: int = Field(1, ge=1, le=1024)
 
 
@@ -107,10 +113,8 @@ class EvaluationListApi(ListAPIView[Evaluation]):
             actor=actor,
             version=version,
             dataset_version=data,
-            split=given.split,
-            max_documents=given.max_documents,
-            threads=given.threads,
             idempotency_key=request.headers.get("Idempotency-Key"),
+            **given.model_dump(exclude={"version", "dataset_version"}),
         )
         url = reverse("api_job_detail", args=[job.pk])
         body = {"job": job.pk, "url": url, "state": job.state}
