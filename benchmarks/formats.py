@@ -122,7 +122,7 @@ def main() -> int:
         source, rest = trained(folder, given.text, given.steps)
         for row in FORMATS.values():
             for precision in row.precisions:
-                if row.takes_adapter or row.unavailable():
+                if row.takes != "transformer" or row.unavailable():
                     continue
                 out = folder / f"{row.name}-{precision.name}"
                 line = one(source, rest, out, row.name, precision.name)

@@ -24,10 +24,11 @@ ADAPTER_FILE = "adapter_config.json"
 ABILITIES: dict[str, set[str]] = {
     "safetensors": {"train", "evaluate", "attack", "serve", "convert"},
     "int8": {"evaluate", "attack", "serve"},
-    "ngram": {"evaluate", "serve"},
+    "ngram": {"evaluate", "serve", "convert"},
     "hmm": {"evaluate", "serve"},
     "gguf": set(),
     "onnx": set(),
+    "arpa": set(),
     "openvino": set(),
 }
 _REFUSALS: dict[str, str | Promise] = {
@@ -74,9 +75,15 @@ class Target:
     precisions: tuple[Precision, ...]
     packages: tuple[str, ...]
     extra: str
-    takes_adapter: bool
+    #: What it is written from: a transformer, an adapter with its base, or an ngram.
+    takes: str
     #: Bytes of memory for each weight while it is written and compared.
     memory_per_weight: float
+
+    @property
+    def takes_adapter(self) -> bool:
+        """Whether it is written from an adapter, which comes with its base."""
+        return self.takes == "adapter"
 
     def precision(self, name: str) -> Precision:
         """A choice by its name, the first one for an empty name; else FieldError."""
@@ -140,6 +147,13 @@ def format_check(version: "ModelVersion", ability: str, field_name: str) -> None
     source: Any = version.source_version or _("a version in safetensors")
     words = {"version": version, "format": version.format, "source": source}
     raise FieldError(field_name, str(_REFUSALS[ability]) % words)
+
+
+def source_kind(version: "ModelVersion") -> str:
+    """As what a version is converted: transformer, adapter or ngram."""
+    if is_adapter(version):
+        return "adapter"
+    return "ngram" if version.format == "ngram" else "transformer"
 
 
 def is_adapter(version: "ModelVersion") -> bool:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from models_app.jobs.models import JobAttempt
+from models_app.registry.environments import environment_diff
 from models_app.registry.run_selectors import RunView
 
 #: Endings of names of which more is better; of everything else in question less is.
@@ -32,7 +34,39 @@ def runs_compare(views: Sequence[RunView]) -> dict[str, list[Line]]:
     return {
         "params": [_line(name, views, "params") for name in _names(views, "params")],
         "metrics": [_line(name, views, "metrics") for name in _names(views, "metrics")],
+        "environment": environment_lines([view.pk for view in views]),
     }
+
+
+def environment_lines(run_ids: Sequence[int]) -> list[Line]:
+    """What the newest attempts of these runs did not have in common: packages, threads, devices.
+
+    A run whose environment nobody has recorded has None everywhere.
+    """
+    rows = JobAttempt.objects.filter(job__in=run_ids).order_by("epoch")
+    known = dict(rows.values_list("job_id", "environment"))
+    sides = [known.get(pk) or None for pk in run_ids]
+    first = next((side for side in sides if side), None)
+    if first is None:
+        return []
+    changes = [
+        {change["part"]: change for change in environment_diff(first, side)} if side else None
+        for side in sides
+    ]
+    recorded = {
+        part: change["recorded"] for each in changes if each for part, change in each.items()
+    }
+    return [
+        Line(
+            name=part,
+            values=[
+                None if each is None else each[part]["found"] if part in each else value
+                for each in changes
+            ],
+            differs=True,
+        )
+        for part, value in sorted(recorded.items())
+    ]
 
 
 def _names(views: Sequence[RunView], group: str) -> list[str]:

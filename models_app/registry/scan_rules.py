@@ -155,6 +155,11 @@ _ALL = (
     # Weights
     _blocked("weights.header", gettext_noop("A damaged safetensors header"), _SAVE_AGAIN),
     _blocked("weights.layout", gettext_noop("Tensors that do not fit the file"), _SAVE_AGAIN),
+    _blocked(
+        "weights.arpa",
+        gettext_noop("An ARPA file that cannot be read"),
+        gettext_noop("Write it again with lmplz or the tool that it came from."),
+    ),
     _blocked("weights.type", gettext_noop("Numbers of a wrong type"), _SAVE_AGAIN),
     _blocked(
         "weights.finite",

@@ -6,6 +6,7 @@ from typing import Any
 
 from models_app.registry.bundles.manifest import BASE, FILES
 from models_app.registry.states import Family
+from workers.importing.arpa import arpa_in, take_arpa
 from workers.importing.bundle import Listing
 from workers.importing.intake import Intake
 from workers.scanning.adapter import Base, base_of
@@ -29,6 +30,8 @@ class Look:
         """`facts` and `files` of a folder that came by itself."""
         folder = self._output / "model"
         files = self._intake.lay_out(folder, self._intake.common_folder())
+        if (arpa := arpa_in(folder)) is not None:
+            return take_arpa(arpa, folder, self._report)
         return {"facts": self._scan(folder, base_from(self._inputs["base"])), "files": files}
 
     def bundle(self, listing: Listing) -> dict[str, Any]:

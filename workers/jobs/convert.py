@@ -166,7 +166,7 @@ register(
             ),
             packages=row.packages,
             extra=row.extra,
-            takes_adapter=row.takes_adapter,
+            takes=row.takes,
             memory_per_weight=row.memory_per_weight,
         )
         for row in FORMATS.values()

@@ -11,6 +11,8 @@ from workers.scanning.report import Report
 
 #: Suffix -> how the file is looked at.
 SUFFIXES = {
+    # Only by itself: it becomes a model of our own before the scan.
+    ".arpa": "arpa",
     ".safetensors": "weights",
     ".json": "json",
     ".jinja": "template",

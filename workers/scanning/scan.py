@@ -53,7 +53,7 @@ def scan_folder(
 
 def _scan_file(path: Path, name: str, report: Report, found: Found) -> None:
     sort = sort_of(name)
-    if sort is None:
+    if sort is None or sort == "arpa":
         refuse(report, name, path, listed="program" if is_program(name) else "")
         return
     report.kinds[name] = sort

@@ -1,6 +1,6 @@
 """Which metrics of a job share a chart, and the chart's data."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,20 +49,41 @@ def groups_of(names: Iterable[str]) -> list[Group]:
     return found + single
 
 
-def chart_data(job: Job, group: Group) -> dict[str, Any]:
-    """`{x, series, labels}` over the union of steps; a lone first value becomes a level line."""
+def chart_data(job: Job, group: Group, beside: Sequence[tuple[int, str]] = ()) -> dict[str, Any]:
+    """`{x, series, labels}` over the union of steps; a lone first value becomes a level line.
+
+    `beside` are numbers and names of other runs: each adds the line that says most of the group.
+    """
     names = [name for name, _label in group.series]
-    curves = {name: dict(metrics.metric_series(job=job, name=name)) for name in names}
-    steps = sorted({step for curve in curves.values() for step in curve})
+    curves: dict[str, dict[int, float]] = {
+        name: dict(metrics.metric_series(job=job, name=name)) for name in names
+    }
+    others = [_main_curve(number, names) for number, _label in beside]
+    steps = sorted({step for curve in (*curves.values(), *others) for step in curve})
     level = curves.get("unigram_entropy")
     if level and len(steps) > 1:
         value = next(iter(level.values()))
         curves["unigram_entropy"] = dict.fromkeys(steps, value)
     return {
         "x": steps,
-        "series": [[curves[name].get(step) for step in steps] for name in names],
-        "labels": [str(label) for _name, label in group.series],
-    }
+        "series": [
+            [curve.get(step) for step in steps]
+            for curve in (*(curves[name] for name in names), *others)
+        ],
+        "labels": [
+            *(str(label) for _name, label in group.series), *(label for _number, label in beside)
+        ],
+    }  # fmt: skip
+
+
+def _main_curve(number: int, names: list[str]) -> dict[int, float]:
+    """Of the losses the one on text that was held out, of other groups the first."""
+    job = Job(pk=number)
+    for name in sorted(names, key=lambda name: name != "validation_loss"):
+        curve = dict(metrics.metric_series(job=job, name=name))
+        if len(curve) > 1:
+            return curve
+    return {}
 
 
 def new_points(job: Job, group: Group, after_step: int) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 
 from console.pages.context import nav_count
 from console.pages.forms import add_errors
+from console.pages.jobs.beside import Beside, runs_beside
 from console.pages.jobs.charts import Group, chart_data, groups_of, new_points
 from console.pages.jobs.control import PriorityForm, too_high, ways
 from console.pages.jobs.forms import KindForm
@@ -132,6 +133,7 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
     kind = job_kinds.get(job.kind)
     actor: Any = request.user
     run = run_of(job)
+    beside = runs_beside(job, request.GET.getlist("with"))
     return render(
         request,
         "jobs/detail.html",
@@ -152,7 +154,8 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "latest": metrics.metric_latest(job=job),
             "groups": groups,
             "group": group,
-            "chart": chart_data(job, group) if group else None,
+            "chart": _chart(job, group, beside) if group else None,
+            "beside": beside,
             "chart_keys": ",".join(name for name, _label in group.series) if group else "",
             "lines": [_shown(line) for line in logs.log_tail(job=job, count=LINES_ON_PAGE)],
             "closed": logs.log_closed(job),
@@ -172,6 +175,10 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "may_rerun": kind.submittable and actor.has_perm("jobs.rerun_job", job),
         },
     )
+
+
+def _chart(job: Job, group: Group, beside: list[Beside]) -> dict[str, Any]:
+    return chart_data(job, group, [(row.pk, row.label) for row in beside if row.chosen])
 
 
 @login_required

@@ -16,7 +16,7 @@ from models_app.core.errors import Conflict, InvalidInput
 from models_app.core.permission import require
 from models_app.datasets.selectors import versions_ready as data_ready
 from models_app.registry import selectors
-from models_app.registry.formats import format_check, is_adapter, target_list
+from models_app.registry.formats import format_check, is_adapter, source_kind, target_list
 from models_app.registry.models import ModelVersion
 from models_app.registry.services import conversion_start
 
@@ -78,8 +78,8 @@ class ConversionForm(forms.Form):
 def _cards(version: ModelVersion) -> list[dict[str, Any]]:
     """What each format is for, how large it would get, and why it cannot be had."""
     weights = version.facts.get("parameters") or version.size_bytes // 4
-    adapter = is_adapter(version)
-    if adapter and version.base_version:
+    kind = source_kind(version)
+    if kind == "adapter" and version.base_version:
         weights = version.base_version.facts.get("parameters") or 0
     return [
         {
@@ -98,7 +98,7 @@ def _cards(version: ModelVersion) -> list[dict[str, Any]]:
             ],
         }
         for target in target_list()
-        if target.takes_adapter == adapter
+        if target.takes == kind
     ]
 
 

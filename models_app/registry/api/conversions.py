@@ -142,7 +142,8 @@ class FormatListApi(APIView):
         rows = [
             {
                 "name": row.name, "label": row.label, "purpose": row.purpose,
-                "produces": row.produces, "takes_adapter": row.takes_adapter,
+                "produces": row.produces, "takes": row.takes,
+                "takes_adapter": row.takes_adapter,
                 "precisions": [
                     {"name": p.name, "bytes_per_weight": p.bytes_per_weight, "gate": dict(p.gate)}
                     for p in row.precisions

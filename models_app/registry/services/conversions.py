@@ -19,7 +19,7 @@ from models_app.datasets.states import VersionState as DatasetState
 from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_submit
-from models_app.registry.formats import Target, format_check, is_adapter, target_get
+from models_app.registry.formats import Target, format_check, source_kind, target_get
 from models_app.registry.models import Conversion, Model, ModelVersion
 from models_app.registry.services.models import announce
 from models_app.registry.services.training import version_complete, version_fail
@@ -151,12 +151,17 @@ def _check_source(version: ModelVersion, target: Target) -> Model:
     if version.state != VersionState.READY:
         words = {"version": version, "state": state_word(version, version.state)}
         raise FieldError("version", _("%(version)s is not ready: %(state)s.") % words)
-    if is_adapter(version) != target.takes_adapter:
-        said = (
-            _("%(version)s is an adapter. Merge it into its base first, then convert the result.")
-            if is_adapter(version)
-            else _("%(version)s is no adapter, so there is nothing to merge.")
-        )
+    kind = source_kind(version)
+    if kind != target.takes:
+        said = {
+            "adapter": _(
+                "%(version)s is an adapter. Merge it into its base first, then convert the result."
+            ),
+            "ngram": _("%(version)s is an n-gram model, which can only be written as ARPA text."),
+            "transformer": _("%(version)s is no adapter, so there is nothing to merge.")
+            if target.takes_adapter
+            else _("%(version)s is no n-gram model."),
+        }[kind]
         raise FieldError("format", said % {"version": version})
     if not target.takes_adapter:
         format_check(version, "convert", "version")

@@ -18,6 +18,7 @@ from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_submit
 from models_app.registry.bundles.manifest import manifest_read
+from models_app.registry.families import trained_format
 from models_app.registry.importing import HubSource, Source, check_source
 from models_app.registry.models import ImportToken, Model, ModelVersion
 from models_app.registry.services.bundles import bundle_base, origin_record
@@ -137,7 +138,8 @@ def version_import_complete(*, version_id: int, job: Job, result: dict[str, Any]
         "same_as": str(same) if same else None,
         "same_as_id": same.pk if same else None,
     }
-    version.save(update_fields=["source"])
+    version.format = trained_format(result["facts"]["family"])
+    version.save(update_fields=["source", "format"])
     scan_record(version_id=version.pk, job=job, report=result["report"])
     ImportToken.objects.filter(version=version).delete()
     return version

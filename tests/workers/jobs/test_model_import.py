@@ -327,6 +327,29 @@ class TestArchive:
         assert not Job.objects.exists()
 
 
+class TestArpa:
+    TEXT = (
+        b"\\data\\\nngram 1=5\nngram 2=2\n\n\\1-grams:\n-1.0\t<unk>\n-99\t<s>\t-0.3\n"
+        b"-0.7\t</s>\n-0.5\tbig\t-0.2\n-0.6\tboat\t-0.1\n\n\\2-grams:\n-0.2\t<s> big\n"
+        b"-0.1\tbig boat\n\n\\end\\\n"
+    )
+
+    def test_becomes_an_ngram_model_that_scores(self, ana, team, imported, tmp_path):
+        data = ready_data(ana, team, tmp_path)
+        version = imported(archive("m.zip", zipped([("lm.arpa", self.TEXT)])))
+
+        assert (version.state, version.format) == ("ready", "ngram"), version.error
+        assert (version.model.family, version.facts["order"]) == ("ngram", 2)
+        assert "model.arpa" not in version.manifest
+        job = evaluation_start(actor=ana, version=version, dataset_version=data)
+        assert run_job(job, tmp_path).state == "succeeded"
+
+    def test_what_is_wrong_is_told_with_its_line(self, imported):
+        broken = self.TEXT.replace(b"-0.6\tboat", b"0.6\tboat")
+
+        refused(imported(archive("m.zip", zipped([("lm.arpa", broken)]))), "weights.arpa")
+
+
 class TestHub:
     def test_files_come_with_their_digests_and_the_commit(self, imported, hub):
         version = imported(hub_source(hub))

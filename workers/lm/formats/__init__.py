@@ -3,7 +3,7 @@
 Nothing here imports torch before a format is written or read, so that every process can list them.
 """
 
-from workers.lm.formats import gguf, int8, merged, onnx, openvino, plain
+from workers.lm.formats import arpa, gguf, int8, merged, onnx, openvino, plain
 from workers.lm.formats.base import FORMATS, Format
 
-__all__ = ["FORMATS", "Format", "gguf", "int8", "merged", "onnx", "openvino", "plain"]
+__all__ = ["FORMATS", "Format", "arpa", "gguf", "int8", "merged", "onnx", "openvino", "plain"]

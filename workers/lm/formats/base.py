@@ -78,10 +78,15 @@ class Format:
     suffixes: ClassVar[tuple[str, ...]] = (".safetensors",)
     #: Where it stands among the others.
     place: ClassVar[int] = 9
-    #: Takes an adapter with its base instead of a whole model.
-    takes_adapter: ClassVar[bool] = False
+    #: What it is written from: a transformer, an adapter with its base, or an ngram.
+    takes: ClassVar[str] = "transformer"
     #: Memory while it works, in bytes for each weight.
     memory_per_weight: ClassVar[float] = 12.0
+
+    @property
+    def takes_adapter(self) -> bool:
+        """Whether a base lies beside the source."""
+        return self.takes == "adapter"
 
     def unavailable(self) -> str:
         """Why this machine cannot write it and what to do; empty if it can."""

@@ -16,14 +16,11 @@ from workers.lm.data.documents import Documents, pieces
 from workers.lm.durable import file_digest, folder_published
 from workers.lm.errors import InvalidWork, UnusableModel
 from workers.lm.events import Events
-from workers.lm.families.transformer import context_of, load_model
-from workers.lm.formats.base import FORMATS, Format, Reader, stop_if_asked
-from workers.lm.formats.merged import BASE, open_adapter
+from workers.lm.formats import sources
+from workers.lm.formats.base import FORMATS, Format, stop_if_asked
+from workers.lm.formats.merged import BASE
 from workers.lm.formats.parity import PROMPTS, compare, compare_greedy, figures, windows
-from workers.lm.formats.weights import TorchReader, read_config
-from workers.lm.tokenizers.saved import load_tokenizer
 
-_UNLIMITED = 2048
 #: What a gate may ask for, and whether more is worse.
 MEASURES = {
     "max_logit_error": True, "mean_divergence": True, "perplexity_increase": True,
@@ -66,7 +63,6 @@ def convert(work: Work, events: Events) -> dict[str, Any]:
         chosen.write(work.source, aside, precision, events)
     seconds = time.monotonic() - begun
     report = measure(work, chosen, events)
-    report["size"] = _sizes(work, chosen)
     report["write_seconds"] = seconds
     report["precision"] = precision
     return report
@@ -80,31 +76,19 @@ def check_source(work: Work, chosen: Format, events: Events) -> None:
             raise UnusableModel(
                 f"The stored file {path} of the source is damaged. Restore it from a backup."
             )
-    folder = work.source / BASE if chosen.takes_adapter else work.source
-    config = read_config(folder)
-    chosen.check(config)
-    known, width = len(load_tokenizer(folder)), int(config.get("vocab_size") or 0)
-    if known > width:
-        raise UnusableModel(
-            f"The tokenizer knows {known:,} tokens, the model only {width:,}: they do not belong "
-            "together."
-        )
+    sources.check(work.source, chosen)
 
 
 def measure(work: Work, chosen: Format, events: Events) -> dict[str, Any]:
-    """The parity report, without sizes."""
+    """The parity report with the sizes of both."""
     events.log("Comparing with the source.")
     begun = time.monotonic()
-    source: Reader
-    if chosen.takes_adapter:
-        source, folder = open_adapter(work.source, work.threads), work.source / BASE
-    else:
-        source, folder = TorchReader(load_model(work.source)), work.source
+    opened_source = sources.open_source(work.source, chosen, work.threads)
+    source, context = opened_source.reader, opened_source.context
     loaded = time.monotonic()
     output = chosen.open(work.out, work.threads)
     opened = time.monotonic()
-    tokenizer = load_tokenizer(folder)
-    context = _context(folder)
+    tokenizer = opened_source.tokenizer
     rows, measured_on = _rows(work, tokenizer, context)
     tell = _Telling(events)
     report = figures(compare(source, output, rows, tell("comparing")))
@@ -112,6 +96,7 @@ def measure(work: Work, chosen: Format, events: Events) -> dict[str, Any]:
     report["measured_on"] = measured_on
     report["engine"] = {"source": source.engine, "output": output.engine}
     report["load_seconds"] = {"source": loaded - begun, "output": opened - loaded}
+    report["size"] = _sizes(work, chosen, opened_source.parameters)
     report["checks"] = checks(report, work.limits)
     report["passed"] = all(check["passed"] for check in report["checks"])
     plain: dict[str, Any] = finite(report)
@@ -152,12 +137,10 @@ def weight_bytes(folder: Path, suffixes: Iterable[str]) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.name.endswith(ends))
 
 
-def _sizes(work: Work, chosen: Format) -> dict[str, Any]:
-    config_source = work.source / BASE if chosen.takes_adapter else work.source
+def _sizes(work: Work, chosen: Format, parameters: int) -> dict[str, Any]:
     source = weight_bytes(work.source, (".safetensors",))
     if chosen.takes_adapter:
-        source += weight_bytes(config_source, (".safetensors",))
-    parameters = sum(weight.numel() for weight in load_model(config_source).parameters())
+        source += weight_bytes(work.source / BASE, (".safetensors",))
     output = weight_bytes(work.out, chosen.suffixes)
     return {
         "source": source, "output": output, "fp32": 4 * parameters, "parameters": parameters,
@@ -180,13 +163,6 @@ def _rows(work: Work, tokenizer: Any, context: int) -> tuple[list[list[int]], di
 
 def _encode(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
-
-
-def _context(folder: Path) -> int:
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return min(context_of(config) or _UNLIMITED, _UNLIMITED)
 
 
 class _Telling:

@@ -28,7 +28,7 @@ class Merged(Plain):
     precisions = (Precision("fp32", 4, EXACT),)
     packages = ("peft",)
     extra = "worker"
-    takes_adapter = True
+    takes = "adapter"
     memory_per_weight = 16.0
 
     def write(self, source: Path, out: Path, precision: str, events: Events) -> None:

@@ -25,7 +25,7 @@ CASES = [
     for row in FORMATS.values()
     for precision in row.precisions
     # Tracing a graph takes seconds: ONNX has a test of its own, `make formats` writes them all.
-    if not row.takes_adapter and row.name not in ("onnx", "openvino")
+    if row.takes == "transformer" and row.name not in ("onnx", "openvino")
 ]  # fmt: skip
 
 

@@ -46,11 +46,11 @@ class Expected:
 def forward(
     block: Block, parameters: Parameters, start: FloatArray | None = None
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Beliefs about the state after each token, (time, pieces, states), and each token's probability.
+    """Beliefs about the state after each token, (time, pieces, states); each token's probability,
+    (time, pieces); and the one that each state gives it, (time, pieces, states).
 
-    `start` are the pieces' own beliefs about their first state, (pieces, states). The last of the
-    three is how probable each state makes each token. Beliefs behind a piece's end are 0 and the
-    probabilities there 1.
+    `start` are the pieces' own beliefs about their first state, (pieces, states).
+    Beliefs behind a piece's end are 0 and the probabilities there 1.
     """
     likely = np.ascontiguousarray(parameters.emissions.T)[block.tokens]
     beliefs = np.zeros(likely.shape)

@@ -57,7 +57,7 @@ class Parameters:
     def floored(
         cls, start: FloatArray, transitions: FloatArray, emissions: FloatArray, floor: float
     ) -> Self:
-        """The most probable parameters for these counts among all that are nowhere below `floor`."""
+        """The most probable parameters for the counts of those that are nowhere under `floor`."""
         return cls(
             floored(start[np.newaxis], floor)[0],
             floored(transitions, floor),

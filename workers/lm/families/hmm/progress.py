@@ -66,16 +66,30 @@ class HmmProgress:
             description = json.loads((folder / _DESCRIPTION).read_text())
             arrays = load_file(folder / _ARRAYS)
             best_restart = description["best_restart"]
-            present, best = (
-                None
-                if part == "best" and best_restart is None
-                else Parameters(*(arrays[f"{part}.{name}"] for name in _NAMES))
-                for part in ("parameters", "best")
-            )
+            present = _read(arrays, "parameters")
+            best = None if best_restart is None else _read(arrays, "best")
             histories = tuple(tuple(map(float, row)) for row in description["histories"])
             task = dict(description["task"])
+            fits = all(_fits(part, task) for part in (present, best) if part is not None)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CorruptCheckpoint(f"The progress cannot be read: {error!r}"[:300]) from error
-        if present is None or not histories or not histories[-1]:
+        if not histories or not all(histories):
             raise CorruptCheckpoint("The progress has no iteration.")
+        if best_restart is not None and best_restart not in range(len(histories)):
+            raise CorruptCheckpoint("The best restart is none of those that there were.")
+        if not fits:
+            raise CorruptCheckpoint("The parameters are not of the sizes of their training.")
         return cls(task, histories, present, best, best_restart)
+
+
+def _read(arrays: dict[str, Any], part: str) -> Parameters:
+    return Parameters(*(arrays[f"{part}.{name}"] for name in _NAMES))
+
+
+def _fits(parameters: Parameters, task: dict[str, Any]) -> bool:
+    states, vocab_size = task["spec"]["states"], task["vocab_size"]
+    return (
+        parameters.start.shape == (states,)
+        and parameters.transitions.shape == (states, states)
+        and parameters.emissions.shape == (states, vocab_size)
+    )

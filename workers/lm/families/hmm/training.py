@@ -75,9 +75,7 @@ def _next(spec: HmmSpec, progress: HmmProgress | None) -> tuple[int, Parameters 
     return (progress.restart + 1, None) if progress.restart + 1 < spec.restarts else None
 
 
-def _expect(
-    spec: HmmSpec, tokens: IntArray, offsets: IntArray, parameters: Parameters
-) -> Expected:
+def _expect(spec: HmmSpec, tokens: IntArray, offsets: IntArray, parameters: Parameters) -> Expected:
     expected = Expected.none(parameters.states, parameters.vocab_size)
     width = parameters.states ** (2 if spec.space == "log" else 1)
     for block in blocks(tokens, *cut(offsets, spec.chunk_length), width):
@@ -107,7 +105,7 @@ def _advance(
 
 
 def _best_model(spec: HmmSpec, progress: HmmProgress, tokens: int) -> HmmModel:
-    assert progress.best is not None and progress.best_restart is not None  # noqa: PT018
+    assert progress.best is not None and progress.best_restart is not None  # all have ended
     histories = progress.histories
     history = histories[progress.best_restart]
     record = {

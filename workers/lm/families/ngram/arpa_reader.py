@@ -89,7 +89,7 @@ def _read_sizes(lines: _Lines) -> list[int]:
             raise lines.refusal(f"Expected “ngram {len(sizes) + 1}=NUMBER”, found {_shown(line)}.")
         sizes.append(int(size))
     if not 1 <= len(sizes) <= LARGEST_ORDER:
-        raise lines.refusal(f"The order is {len(sizes)}; it must lie between 1 and {LARGEST_ORDER}.")
+        raise lines.refusal(f"The order is {len(sizes)}; it must be 1 to {LARGEST_ORDER}.")
     if not 1 <= sizes[0] <= LARGEST_VOCABULARY:
         raise lines.refusal(f"{sizes[0]} tokens; there must be 1 to {LARGEST_VOCABULARY:,}.")
     return sizes
@@ -155,18 +155,18 @@ class _Section:
     def _next(self) -> list[bytes]:
         """The words of one line; its numbers are put aside."""
         line = self._lines.next(f"one of {self._size} {self._length}-grams")
-        parts = line.split()
-        weighted = len(parts) == self._length + 2
-        if not weighted and len(parts) != self._length + 1:
+        number, *rest = line.split(b"\t")
+        words = rest[0].split(b" ") if 1 <= len(rest) <= 2 else []
+        if len(words) != self._length or not all(words):
             raise self._lines.refusal(
-                f"Expected a {self._length}-gram with its probability, found {_shown(line)}."
+                f"Expected a probability, a tab and a {self._length}-gram, found {_shown(line)}."
             )
         try:
-            self._numbers.append(float(parts[0]))
-            self._numbers.append(float(parts[-1]) if weighted else 0.0)
+            self._numbers.append(float(number))
+            self._numbers.append(float(rest[1]) if len(rest) == 2 else 0.0)
         except ValueError:
             raise self._lines.refusal(f"Expected numbers in {_shown(line)}.") from None
-        return parts[1 : self._length + 1]
+        return words
 
     def _natural(self) -> tuple[FloatArray, FloatArray]:
         """Natural logarithms of probabilities and back-off weights."""
@@ -197,7 +197,9 @@ class _Section:
         logs, weights = self._natural()
         alphabet = alphabet_of(vocabulary)
         words: IntArray = np.array(self._words, np.int64).reshape(-1, self._length)
-        self._refuse((words[:, 1:] == vocabulary.begin).any(axis=1), f"{BEGIN} can only come first.")
+        self._refuse(
+            (words[:, 1:] == vocabulary.begin).any(axis=1), f"{BEGIN} can only come first."
+        )
         index = words[:, 0]
         for place, order in enumerate(orders[1:], start=1):
             index = find(order.keys, index * alphabet + words[:, place])

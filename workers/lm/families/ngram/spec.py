@@ -61,7 +61,7 @@ class NgramSpec:
         for name in values:
             if name not in known:
                 raise InvalidTraining(str(name), "There is no such training setting.")
-        lists = {
+        lists: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
         }

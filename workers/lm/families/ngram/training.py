@@ -4,7 +4,9 @@ After Chen and Goodman, "An Empirical Study of Smoothing Techniques for Language
 in the details as KenLM's `lmplz` does it (Heafield et al., 2013), so that both give one result:
 each sequence begins with one marker; an n-gram that does not begin with it counts, below the
 highest order, once for each different token before it; single tokens are interpolated with an
-equal share for every token but the begin marker.
+equal share for every token but the begin marker. One thing is not copied: below the highest order
+lmplz estimates the discounts with the plain count of one n-gram, the last in its own order. Where
+that is not its count by the rule, the discounts of a small text differ in their third digit.
 """
 
 from collections.abc import Callable

@@ -84,6 +84,47 @@ def test_expected_counts_are_those_of_trying_all(space):
         assert getattr(expected, name) == pytest.approx(getattr(tried, name), rel=1e-12), name
 
 
+@pytest.mark.parametrize("space", ["scaled", "log"])
+def test_ten_iterations_are_those_of_hmmlearn(space):
+    # CategoricalHMM of hmmlearn 0.3.3 from the same parameters, on chunks of the same lengths.
+    def begin(*shape):
+        rows = np.arange(1, 1 + np.prod(shape)).reshape(shape) % 7 + 1.0
+        return rows / rows.sum(axis=-1, keepdims=True)
+
+    tokens = letters()[:500]
+    parameters, history = Parameters(begin(3), begin(3, 3), begin(3, 27)), []
+    for _ in range(10):
+        expected = Expected.none(3, 27)
+        for block in blocks(tokens, *cut(np.array([0, 500]), 120), 3):
+            expected.add(block, parameters, space)
+        history.append(expected.log_likelihood)
+        parameters = Parameters.floored(
+            expected.start, expected.transitions, expected.emissions, 1e-12
+        )
+    assert history == pytest.approx(
+        [
+            -1701.0157800336433, -1381.2608097962311, -1380.4790962470238, -1379.6536776793664,
+            -1378.5513666524587, -1376.8655511531767, -1374.0954510538452, -1369.3755739199016,
+            -1361.3317578705812, -1348.453786345921,
+        ],
+        rel=1e-9,
+    )  # fmt: skip
+    assert parameters.start == pytest.approx(
+        [0.2781389604085707, 0.18412617761745728, 0.537734861973972], rel=1e-7
+    )
+    assert parameters.transitions.ravel() == pytest.approx(
+        [
+            0.14707696969098177, 0.08884500844150776, 0.7640780218675104, 0.5743906763582283,
+            0.1679821094757028, 0.257627214166069, 0.10792357968565355, 0.4801219711824132,
+            0.4119544491319333,
+        ],
+        rel=1e-7,
+    )  # fmt: skip
+    assert parameters.emissions[:, 1] == pytest.approx(
+        [0.2009089701607567, 0.05968645173627136, 0.03020116294699327], rel=1e-7
+    )
+
+
 def test_cut_pieces_cover_every_sequence_and_none_reaches_over_an_offset():
     begins, sizes = cut(np.array([0, 5, 5, 12, 13]), 3)
     assert list(zip(begins.tolist(), sizes.tolist(), strict=True)) == [

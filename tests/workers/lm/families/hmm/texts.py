@@ -14,6 +14,12 @@ def letters() -> np.ndarray:
     return np.array([NAMES.index(character) for character in " ".join(kept.split())])
 
 
+def spellings() -> np.ndarray:
+    """Every word of the prose once, lest the commonest few outweigh how words are spelt."""
+    words = "".join(NAMES[letter] for letter in letters()).split()
+    return np.array([NAMES.index(character) for character in " ".join(dict.fromkeys(words))])
+
+
 def drawn(start: list, transitions: list, emissions: list, length: int, seed: int) -> np.ndarray:
     """Tokens of one long walk through the states."""
     generator = np.random.default_rng(seed)

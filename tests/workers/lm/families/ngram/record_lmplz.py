@@ -46,7 +46,7 @@ def record(lmplz: str, query: str, order: int, prune: list[int], folder: Path) -
 
 
 def scores_of(arpa: Path, query: str, order: int) -> list[float]:
-    """Decimal logarithms of the tested words; `query` refuses single tokens, which are looked up."""
+    """Decimal logarithms of the tested words; looked up where `query` refuses: for order 1."""
     if order == 1:
         rows = (line.split("\t") for line in arpa.read_text().splitlines() if "\t" in line)
         alone = {row[1]: float(row[0]) for row in rows}
