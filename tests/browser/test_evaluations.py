@@ -2,12 +2,21 @@
 
 import pytest
 
+from models_app.registry.services import evaluation_start, model_create, training_start
 from models_app.registry.states import Family
 from tests.browser.conftest import overflow
 from tests.browser.looks import in_looks
 from tests.factories.data import ready_version as ready_data
 from tests.factories.deployments import ready_version
 from tests.factories.evaluations import of_answers, of_bits
+from tests.fakes.jobs import run_job
+from tests.workers.jobs.test_train import TINY
+
+SPECS = {
+    "transformer": TINY,
+    "ngram": {"unit": "char", "order": 4},
+    "hmm": {"unit": "char", "states": 12, "iterations": 20, "restarts": 1},
+}
 
 
 @pytest.fixture
@@ -53,6 +62,28 @@ def test_the_page_of_one_offers_the_others(page, sign_in, ana, three):
     page.get_by_role("button", name="Compare with this").click()
 
     page.get_by_role("heading", name="counter v1 against poet v1").wait_for()
+
+
+def test_three_trained_families_stand_side_by_side(
+    page, sign_in, ana, team, data, tmp_path, violations, screenshot
+):
+    rows = []
+    for family, spec in SPECS.items():
+        model = model_create(actor=ana, team=team, name=f"of-{family}", family=family)
+        version = training_start(actor=ana, team=team, model=model, dataset_version=data, spec=spec)
+        run_job(version.produced_by, tmp_path)
+        version.refresh_from_db()
+        job = evaluation_start(actor=ana, version=version, dataset_version=data, split="train")
+        rows.append(run_job(job, tmp_path).evaluation)
+    query = "&".join(f"e={row.pk}" for row in rows)
+
+    sign_in(page, ana).open(f"/evaluations/compare/?{query}")
+
+    page.get_by_role("heading", name="of-ngram v1 against of-transformer v1").wait_for()
+    table = page.locator("table").first
+    assert table.get_by_text("better", exact=True).count() == 2
+    assert [*overflow(page), *violations(page)] == []
+    screenshot(page, "evaluations-three-families")
 
 
 @in_looks

@@ -212,7 +212,7 @@ def test_a_choice_that_the_units_cannot_tell_is_refused(tmp_path):
 
 
 def test_rows_that_are_no_questions_are_named(alternating, tmp_path):
-    with pytest.raises(InvalidWork, match="Line 2 of questions.jsonl.*choices"):
+    with pytest.raises(InvalidWork, match=r"Line 2 of questions.jsonl.*choices"):
         asked(alternating, [choose("a", "b", "a"), {"prompt": "a", "answer": 1}], tmp_path)
     with pytest.raises(InvalidWork, match="no questions"):
         asked(alternating, [], tmp_path)
