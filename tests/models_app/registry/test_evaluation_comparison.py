@@ -3,10 +3,12 @@
 import pytest
 
 from models_app.datasets.models import DatasetVersion
+from models_app.registry import evaluation_comparison
+from models_app.registry.services import version_quarantine
 from models_app.registry.states import Family
 from tests.factories.data import ready_version as ready_data
 from tests.factories.deployments import ready_version
-from tests.factories.evaluations import of_answers, of_bits
+from tests.factories.evaluations import evaluation_of, of_answers, of_bits
 
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/evaluations/compare"
@@ -174,10 +176,7 @@ class TestRefusals:
     def test_documents_must_be_shared(self, ben, team, data, api_for):
         version = ready_version(team)
         one = of_bits(version, data, [1.0])
-        apart = of_bits(version, data, [1.0])
         rows = [{"document": 7, "tokens": 1, "bytes": 1, "nats": 1.0}]
-        from tests.factories.evaluations import evaluation_of
-
         apart = evaluation_of(version, data, rows)
 
         answer = ask(api_for(ben), [one, apart])
@@ -194,8 +193,86 @@ class TestRefusals:
         assert answer.status_code == 422
         assert field in answer.json()["errors"]
 
+    def test_more_scores_than_a_page_can_wait_for_are_refused(
+        self, ben, team, data, api_for, monkeypatch
+    ):
+        monkeypatch.setattr(evaluation_comparison, "MOST_ROWS", 5)
+        rows = [of_bits(ready_version(team), data, [1.0, 2.0, 3.0]) for _ in range(2)]
+
+        answer = ask(api_for(ben), rows)
+
+        assert "6 scores together, more than 5" in answer.json()["errors"]["e"][0]
+
     def test_outsiders_find_none_of_them(self, cai, three, api_for, client_for):
         query = "&".join(f"e={row.pk}" for row in three)
 
         assert ask(api_for(cai), three).status_code == 404
         assert client_for(cai).get(f"/evaluations/compare/?{query}").status_code == 404
+
+
+class TestPages:
+    def test_the_list_is_of_my_teams_and_narrowed_down(self, ben, cai, three, client_for):
+        page = client_for(ben).get("/evaluations/").content.decode()
+        narrowed = client_for(ben).get("/evaluations/?family=hmm").content.decode()
+        nonsense = client_for(ben).get("/evaluations/?dataset=x&task=y")
+        foreign = client_for(cai).get("/evaluations/").content.decode()
+
+        assert all(f"{name} v1" in page for name in ("poet", "counter", "hider"))
+        assert "hider v1" in narrowed
+        assert "poet v1" not in narrowed
+        assert nonsense.status_code == 200
+        assert "No evaluations yet" in foreign
+
+    def test_documents_that_differ_are_shown_with_their_text(
+        self, ben, team, data, three, client_for
+    ):
+        query = "&".join(f"e={row.pk}" for row in three[:2])
+
+        page = client_for(ben).get(f"/evaluations/compare/?{query}").content.decode()
+
+        assert "counter v1 against poet v1" in page
+        assert "wizards" in page
+
+    def test_a_quarantined_version_says_so(self, ana, three, client_for):
+        version_quarantine(actor=ana, version=three[1].version, reason="Leaks")
+        query = "&".join(f"e={row.pk}" for row in three[:2])
+
+        page = client_for(ana).get(f"/evaluations/compare/?{query}").content.decode()
+
+        assert "Quarantined" in page
+
+    def test_what_cannot_stand_side_by_side_says_why(self, ben, three, client_for):
+        answer = client_for(ben).get(f"/evaluations/compare/?e={three[0].pk}")
+
+        assert answer.status_code == 422
+        assert "1 are chosen" in answer.content.decode()
+
+    def test_one_shows_its_intervals(self, ben, team, data, client_for):
+        """Every draw of equal documents gives the same figure."""
+        alike = of_bits(ready_version(team), data, [2.0] * 9, nats_per_token=3.0)
+
+        page = client_for(ben).get(f"/evaluations/{alike.pk}/").content.decode()
+
+        assert "2.0000 to 2.0000" in page
+        assert "32.0000 to 32.0000" in page  # e to the power of 20 ln 2 nats by 4 tokens
+
+
+class TestDownload:
+    def test_scores_come_as_csv(self, ben, cai, three, api_for):
+        url = f"/api/v1/evaluations/{three[0].pk}/scores.csv"
+
+        answer = api_for(ben).get(url)
+        lines = b"".join(answer.streaming_content).decode().splitlines()
+
+        assert answer["Content-Type"].startswith("text/csv")
+        assert lines[0] == "document,tokens,bytes,nats"
+        assert len(lines) == 41
+        assert api_for(cai).get(url).status_code == 404
+
+    def test_no_answer_of_a_model_becomes_a_formula(self, ben, team, data, api_for):
+        rows = [{"correct": 0, "tokens": 3, "answer": "=1+1"}]
+        evaluation = evaluation_of(ready_version(team), data, rows, task="exact_match")
+
+        answer = api_for(ben).get(f"/api/v1/evaluations/{evaluation.pk}/scores.csv")
+
+        assert "0,0,3,'=1+1" in b"".join(answer.streaming_content).decode()
