@@ -59,6 +59,11 @@ def percent(value: Any, places: int = 0) -> str:
     return NOTHING if value is None or value == "" else f"{_decimal(float(value), int(places))}%"
 
 
+def share(value: Any, whole: Any) -> str:
+    """A part of a whole in percent: 34 of 80 becomes 42.5%."""
+    return percent(100 * float(value) / float(whole), 1) if whole else NOTHING
+
+
 def signed(value: Any) -> str:
     """A number with its sign, a true minus included."""
     number = float(value)

@@ -22,6 +22,13 @@ class ImportOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    shape: Literal["documents", "multiple_choice", "exact_match"] = Field(
+        "documents",
+        title="What a row is",
+        description="documents to train on and to score; or questions with known answers for"
+        " evaluations, from JSONL: multiple_choice with prompt, choices and the number of the right"
+        " one as answer, exact_match with prompt and answer. Questions are all held out.",
+    )
     text_field: str = Field(
         "text",
         min_length=1,

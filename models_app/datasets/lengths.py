@@ -59,11 +59,22 @@ def _measured(files: tuple[tuple[str, int], ...], budget: int) -> Lengths | None
 
 
 def document_text(record: dict[str, object]) -> str:
-    """The text of a stored document; of a conversation, what was said."""
+    """The text of a stored document; of a conversation, what was said; of a question, all of it."""
+    if "prompt" in record:
+        return _question_text(record)
     messages = record.get("messages")
     if isinstance(messages, list):
         return "\n\n".join(f"{part.get('role')}: {part.get('content')}" for part in messages)
     return str(record.get("text", ""))
+
+
+def _question_text(record: dict[str, object]) -> str:
+    """The prompt, and below it the choices with the right one marked, or the answer."""
+    choices, answer = record.get("choices"), record.get("answer")
+    if not isinstance(choices, list):
+        return f"{record['prompt']}\n→ {answer}"
+    marked = (f"{'→' if n == answer else '·'} {choice}" for n, choice in enumerate(choices))
+    return "\n".join([str(record["prompt"]), *marked])
 
 
 def _shard(sha256: str, share: int | None) -> Iterator[int | None]:

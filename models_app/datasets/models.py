@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from models_app.core.clock import now
 from models_app.core.models import TeamOwned, TeamQuerySet
-from models_app.datasets.states import QualityState, VersionState
+from models_app.datasets.states import QualityState, Shape, VersionState
 
 
 class Dataset(TeamOwned):
@@ -26,6 +26,9 @@ class Dataset(TeamOwned):
 class DatasetVersion(models.Model):
     """What an import made: JSONL shards (`{"text": …}` a line) split into train and validation.
 
+    Rows of questions are `{"prompt", "choices", "answer"}` or `{"prompt", "answer"}`, see `shape`;
+    all of them are held out.
+
     `manifest` is `{path: {sha256, size}}` with paths `train/00000.jsonl`, `validation/00000.jsonl`;
     `digest` is its tree digest. Neither changes once the version is ready.
     """
@@ -36,6 +39,7 @@ class DatasetVersion(models.Model):
         max_length=16, choices=VersionState.choices, default=VersionState.PENDING
     )
     error = models.TextField(blank=True)
+    shape = models.CharField(max_length=20, choices=Shape.choices, default=Shape.DOCUMENTS)
     digest = models.CharField(max_length=64, blank=True)
     manifest = models.JSONField(default=dict)
     #: What it was made from: file names with sha256 and size, and the import's parameters.
@@ -69,6 +73,9 @@ class DatasetVersion(models.Model):
             models.CheckConstraint(
                 condition=models.Q(state__in=VersionState.values),
                 name="dataset_version_state_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(shape__in=Shape.values), name="dataset_version_shape_known"
             ),
         ]
 

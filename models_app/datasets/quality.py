@@ -11,7 +11,7 @@ from models_app.core.blobs import blob_open
 from models_app.core.validation import parse
 from models_app.datasets.models import DatasetVersion, QualityPolicy, VersionQuality
 from models_app.datasets.policy import MEASURES, PolicySpec
-from models_app.datasets.states import QualityState
+from models_app.datasets.states import QualityState, Shape
 
 #: Rows that a refusal names.
 NAMED = 5
@@ -36,6 +36,12 @@ def quality_of(version: DatasetVersion) -> VersionQuality:
 
 def training_refusal(version: DatasetVersion) -> str:
     """Why the version must not be trained on, with figures and rows; empty if it may."""
+    if version.shape != Shape.DOCUMENTS:
+        said = _(
+            "%(version)s holds questions for evaluations, which are never trained on. Choose a"
+            " version of documents."
+        )
+        return said % {"version": version}
     quality = quality_of(version)
     if quality.state == QualityState.BLOCKED:
         blocking = [b for b in quality.breaches if b["action"] == "block"]

@@ -1,6 +1,7 @@
 """Finds documents of a version: those that hold a text, those behind a figure of its report."""
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -10,7 +11,7 @@ from models_app.core.names import check_length, one_of
 from models_app.datasets.lengths import document_text
 from models_app.datasets.models import DatasetVersion
 from models_app.datasets.policy import MEASURES
-from models_app.datasets.quality import finding_rows, quality_of
+from models_app.datasets.quality import finding_rows, index_place, quality_of
 from models_app.datasets.selectors import MOST_ROWS, SPLITS, lines_from, version_rows
 
 #: At most this much is read by one search; the next one goes on where it ended.
@@ -53,6 +54,31 @@ def rows_of_finding(
     )
     rows = [{**row, **_document(version, row)} for row in map(_named, named)]
     return rows, offset + limit if more else None
+
+
+def rows_at(
+    *, version: DatasetVersion, split: str, numbers: Iterable[int]
+) -> dict[int, dict[str, Any]]:
+    """The documents of these numbers, read in one pass.
+
+    Where no check has made an index, those that lie too far inside the split are left out.
+    """
+    _check(split, 0, 1)
+    found: dict[int, dict[str, Any]] = {}
+    lines: Iterator[bytes] = iter(())
+    read, at = 0, -1
+    for number in sorted(set(numbers)):
+        *_place, near = index_place(version, split, number)
+        if at < 0 or near > at:
+            at, lines = near, lines_from(version, split, near)
+        for line in lines:
+            at, read = at + 1, read + len(line)
+            if at > number:
+                found[number] = {"index": number, **json.loads(line)}
+                break
+            if read > SEARCH_BYTES:
+                return found
+    return found
 
 
 def _named(row: dict[str, Any]) -> dict[str, Any]:

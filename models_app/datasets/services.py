@@ -227,6 +227,7 @@ def _version_start(
     version = DatasetVersion.objects.create(
         dataset=dataset,
         number=top + 1,
+        shape=options.shape,
         source={**source, "parameters": options.model_dump(mode="json")},
         seed=options.seed,
         validation_fraction=options.validation_fraction,

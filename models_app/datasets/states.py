@@ -20,6 +20,14 @@ class VersionState(models.TextChoices):
     FAILED = "failed", _("Failed")
 
 
+class Shape(models.TextChoices):
+    """What a row of a dataset is. Questions are for evaluations; nothing is trained on them."""
+
+    DOCUMENTS = "documents", _("Documents")
+    MULTIPLE_CHOICE = "multiple_choice", _("Questions with choices")
+    EXACT_MATCH = "exact_match", _("Questions with one answer")
+
+
 ALLOWED: dict[str, set[str]] = {
     VersionState.PENDING: {VersionState.READY, VersionState.FAILED},
     VersionState.READY: set(),

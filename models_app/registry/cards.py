@@ -19,6 +19,8 @@ METRICS = {
     "perplexity": "Perplexity", "bits_per_byte": "Bits per byte",
     "nats_per_token": "Loss per token (nats)",
 }  # fmt: skip
+#: Only where questions were asked.
+ANSWERS = {"accuracy": "Accuracy", "accuracy_normalised": "Accuracy by length"}
 #: Key of the head by which a card that was made here is known again.
 MARK = "slipway"
 _BARS = 24
@@ -102,7 +104,7 @@ def _result(row: Evaluation) -> dict[str, Any]:
         },
         "metrics": [
             {"type": key, "name": name, "value": row.metrics[key]}
-            for key, name in METRICS.items()
+            for key, name in {**METRICS, **ANSWERS}.items()
             if key in row.metrics
         ],
     }
@@ -156,12 +158,15 @@ def _procedure(version: ModelVersion) -> str:
 def _evaluation(version: ModelVersion) -> str:
     names = ("train_loss", "validation_loss", "best_validation_loss", "best_step", "tokens_seen")
     figures = [(name, version.metrics[name]) for name in names if name in version.metrics]
+    found = _evaluations(version)
+    asked = {key: name for key, name in ANSWERS.items() if any(key in r.metrics for r in found)}
+    shown = {**METRICS, **asked}
     rows = [
         (str(row.dataset_version), row.split, row.metrics.get("documents"),
-         *(row.metrics.get(key) for key in METRICS))
-        for row in _evaluations(version)
+         *(row.metrics.get(key) for key in shown))
+        for row in found
     ]  # fmt: skip
-    titles = ("Dataset", "Split", "Documents", *METRICS.values())
+    titles = ("Dataset", "Split", "Documents", *shown.values())
     return _section(
         "Evaluation", _table(("At the end of the training", ""), figures),
         _table(titles, rows), _chart(version),

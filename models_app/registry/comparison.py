@@ -7,6 +7,7 @@ from typing import Any
 from models_app.configs.diff import diff
 from models_app.registry.models import Evaluation, ModelVersion
 from models_app.registry.selectors import scores_of
+from models_app.registry.states import Task
 
 METRICS = ("validation_loss", "best_validation_loss", "train_loss", "parameters", "tokens_seen",
            "train_tokens", "vocab_size", "steps", "seconds", "tokens_per_second")  # fmt: skip
@@ -61,7 +62,8 @@ def paired(first: ModelVersion, second: ModelVersion) -> list[Paired]:
 
 
 def _newest(version: ModelVersion) -> dict[tuple[int, str], Evaluation]:
-    rows = version.evaluations.select_related("dataset_version__dataset").order_by("id")
+    rows = version.evaluations.filter(task=Task.PERPLEXITY).order_by("id")
+    rows = rows.select_related("dataset_version__dataset")
     return {(row.dataset_version_id, row.split): row for row in rows}
 
 

@@ -11,7 +11,7 @@ from models_app.registry.aliases import Alias, AliasMove
 from models_app.registry.runs import EXTERNAL, RunParam, TrainingRun
 from models_app.registry.scan_rules import Verdict
 from models_app.registry.stages import StageMove
-from models_app.registry.states import Family, Stage, VersionState
+from models_app.registry.states import Family, Stage, Task, VersionState
 from models_app.registry.tags import Tag
 
 
@@ -197,10 +197,12 @@ class Evaluation(models.Model):
         "datasets.DatasetVersion", on_delete=models.PROTECT, related_name="evaluations"
     )
     split = models.CharField(max_length=16, default="validation")
+    task = models.CharField(max_length=20, choices=Task.choices, default=Task.PERPLEXITY)
     produced_by = models.OneToOneField(
         "jobs.Job", on_delete=models.PROTECT, related_name="evaluation"
     )
-    #: perplexity, bits_per_byte, nats_per_token, tokens, bytes, documents
+    #: perplexity, bits_per_byte, nats_per_token, tokens, bytes, documents; of other tasks accuracy,
+    #: documents, and how was asked.
     metrics = models.JSONField(default=dict)
     scores_sha256 = models.CharField(max_length=64)
     created_at = models.DateTimeField(default=now, editable=False)
@@ -211,6 +213,11 @@ class Evaluation(models.Model):
     class Meta:
         verbose_name = _("evaluation")
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(task__in=Task.values), name="evaluation_task_known"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.version} on {self.dataset_version}"

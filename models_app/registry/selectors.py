@@ -1,15 +1,17 @@
 """Reads models, versions and evaluations, filtered by what the actor may see."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Count, Max, OuterRef, Prefetch, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from models_app.core.actor import Actor
 from models_app.core.blobs import blob_open
+from models_app.core.errors import NotFound
 from models_app.jobs.states import TERMINAL
 from models_app.registry.formats import formats_for
 from models_app.registry.models import (
@@ -185,17 +187,43 @@ def conversion_get(*, actor: Actor, conversion_id: int) -> Conversion:
 
 
 def evaluation_list(
-    *, actor: Actor, version: int | None = None, dataset_version: int | None = None
+    *,
+    actor: Actor,
+    version: int | None = None,
+    dataset_version: int | None = None,
+    dataset: int | None = None,
+    model: int | None = None,
+    family: str = "",
+    task: str = "",
 ) -> QuerySet[Evaluation]:
     """Evaluations, newest first."""
     rows = Evaluation.objects.visible_to(actor).select_related(
         "version__model__team", "dataset_version__dataset__team", "produced_by"
     )
-    if version is not None:
-        rows = rows.filter(version_id=version)
-    if dataset_version is not None:
-        rows = rows.filter(dataset_version_id=dataset_version)
+    given = {
+        "version_id": version, "dataset_version_id": dataset_version,
+        "dataset_version__dataset_id": dataset, "version__model_id": model,
+        "version__model__family": family or None, "task": task or None,
+    }  # fmt: skip
+    rows = rows.filter(**{name: value for name, value in given.items() if value is not None})
     return rows.order_by("-id")
+
+
+def evaluations_named(*, actor: Actor, ids: Sequence[int]) -> list[Evaluation]:
+    """These evaluations in this order, or NotFound where one is missing or hidden."""
+    found = {row.pk: row for row in evaluation_list(actor=actor).filter(pk__in=ids)}
+    missing = next((pk for pk in ids if pk not in found), None)
+    if missing is not None:
+        raise NotFound(_("There is no evaluation %(n)s.") % {"n": missing})
+    return [found[pk] for pk in ids]
+
+
+def evaluations_beside(*, actor: Actor, evaluation: Evaluation) -> QuerySet[Evaluation]:
+    """Others of the same data, split and task, which it can be compared with."""
+    rows = evaluation_list(
+        actor=actor, dataset_version=evaluation.dataset_version_id, task=evaluation.task
+    )
+    return rows.filter(split=evaluation.split).exclude(pk=evaluation.pk)
 
 
 def evaluation_get(*, actor: Actor, evaluation_id: int) -> Evaluation:

@@ -38,6 +38,14 @@ class Family(models.TextChoices):
     HMM = "hmm", _("Hidden Markov")
 
 
+class Task(models.TextChoices):
+    """What an evaluation asks of a model; each has figures of its own."""
+
+    PERPLEXITY = "perplexity", _("Perplexity of text")
+    MULTIPLE_CHOICE = "multiple_choice", _("Multiple choice")
+    EXACT_MATCH = "exact_match", _("Exact answers")
+
+
 class Stage(models.TextChoices):
     """How far a version has come on its way to those who use it."""
 

@@ -140,8 +140,18 @@ urlpatterns = [
     path("conversions/formats", conversions.FormatListApi.as_view(), name="api_format_list"),
     path("conversions/<int:pk>", conversions.ConversionDetailApi.as_view(), name="api_conversion"),
     path("evaluations", evaluations.EvaluationListApi.as_view(), name="api_evaluation_list"),
+    path(
+        "evaluations/compare",
+        evaluations.ComparisonApi.as_view(),
+        name="api_evaluation_comparison",
+    ),
     path("evaluations/<int:pk>", evaluations.EvaluationDetailApi.as_view(), name="api_evaluation"),
     path(
         "evaluations/<int:pk>/scores", evaluations.ScoresApi.as_view(), name="api_evaluation_scores"
+    ),
+    path(
+        "evaluations/<int:pk>/scores.csv",
+        evaluations.ScoresCsvApi.as_view(),
+        name="api_evaluation_scores_csv",
     ),
 ]

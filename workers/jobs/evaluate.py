@@ -9,6 +9,7 @@ from pydantic import Field
 from models_app.core.blobs import blob_put_file, tree_materialise, tree_verify
 from models_app.core.errors import FieldError
 from models_app.datasets.models import DatasetVersion
+from models_app.datasets.states import Shape
 from models_app.datasets.states import VersionState as DatasetState
 from models_app.jobs.kind import (
     Input,
@@ -24,7 +25,7 @@ from models_app.registry.formats import format_check
 from models_app.registry.inputs import data_input, version_input
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.evaluations import evaluation_complete
-from models_app.registry.states import VersionState
+from models_app.registry.states import Task, VersionState
 
 
 class EvaluateParams(Params):
@@ -33,8 +34,33 @@ class EvaluateParams(Params):
     version: int = Field(title="Model version")
     dataset_version: int = Field(title="Dataset version")
     split: Literal["train", "validation"] = Field("validation", title="Split")
+    task: Literal["perplexity", "multiple_choice", "exact_match"] = Field(
+        "perplexity",
+        title="Task",
+        description="What is asked: how well text is predicted, which of several choices is the"
+        " most probable, or whether the answer written is the right one.",
+    )
     max_documents: int | None = Field(
         None, ge=1, le=10**9, title="Most documents", description="Empty takes all."
+    )
+    delimiter: str = Field(
+        " ",
+        max_length=10,
+        title="Between prompt and choice",
+        description="Of multiple choice: a space, or nothing where the rows have what is needed.",
+    )
+    max_tokens: int = Field(
+        16,
+        ge=1,
+        le=1024,
+        title="Longest answer",
+        description="Of exact answers: so many tokens are written at most.",
+    )
+    stop: str = Field(
+        "\n",
+        max_length=20,
+        title="End of an answer",
+        description="Of exact answers: what follows this text is not looked at. Empty: all is.",
     )
     threads: int = Field(1, ge=1, le=1024, title="Threads")
 
@@ -75,6 +101,7 @@ class Evaluate(JobKind):
                 _("The %(split)s split of %(data)s has no documents.")
                 % {"split": params.split, "data": data},
             )
+        _check_task(params.task, data)
 
     def title(self, params: EvaluateParams) -> str:
         version = ModelVersion.objects.select_related("model").get(pk=params.version)
@@ -108,17 +135,18 @@ class Evaluate(JobKind):
     ) -> dict[str, Any]:
         from workers.lm.compute.environment import environment_record
         from workers.lm.errors import InvalidWork, Stopped, UnusableModel
+        from workers.lm.evaluation.asking import Asking, ask
         from workers.lm.evaluation.perplexity import evaluate
 
+        events: Any = ctx
+        given = (inputs["model_dir"], inputs["files"], ctx.output_dir, events, params.threads)
+        how = params.model_dump(include={"task", "delimiter", "max_tokens", "stop"})
+        result: Any
         try:
-            result = evaluate(
-                inputs["model_dir"],
-                inputs["files"],
-                ctx.output_dir,
-                ctx,  # type: ignore[arg-type]
-                params.threads,
-                params.max_documents,
-            )
+            if params.task == "perplexity":
+                result = evaluate(*given, params.max_documents)
+            else:
+                result = ask(*given, Asking(**how), params.max_documents)
         except InvalidWork as error:
             raise JobFailed(error.message, reason="config_invalid", field=error.field) from error
         except UnusableModel as error:
@@ -143,6 +171,7 @@ class Evaluate(JobKind):
             version_id=params.version,
             dataset_version_id=params.dataset_version,
             split=params.split,
+            task=params.task,
             metrics=metrics,
             scores_sha256=result["scores_sha256"],
         )
@@ -152,3 +181,16 @@ class Evaluate(JobKind):
 def _version(params: EvaluateParams) -> ModelVersion:
     rows = ModelVersion.objects.select_related("model", "base_version__model")
     return rows.get(pk=params.version)
+
+
+def _check_task(task: str, data: DatasetVersion) -> None:
+    """FieldError where the rows are not what the task asks about."""
+    if data.shape == Shape.DOCUMENTS and task != Task.PERPLEXITY:
+        said = _(
+            "%(data)s holds documents, no questions. Choose perplexity, or import questions with"
+            " the shape %(shape)s."
+        )
+        raise FieldError("task", said % {"data": data, "shape": task})
+    if data.shape not in (Shape.DOCUMENTS, task):
+        said = _("%(data)s holds questions of another kind. Choose the task %(shape)s.")
+        raise FieldError("task", said % {"data": data, "shape": data.shape})

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from models_app.core.validation import parse
 from models_app.datasets.importing import COMPRESSIONS, FORMATS, ImportOptions
+from models_app.datasets.states import Shape
 from models_app.datasets.uploads import StoredFile
 
 ACCEPT = ",".join((*FORMATS, *COMPRESSIONS))
@@ -52,6 +53,15 @@ class VersionForm(forms.Form):
         required=False,
         max_length=1000,
         help_text=_("A file or a folder inside the import directory of the server."),
+    )
+    shape = forms.ChoiceField(
+        label=_("Rows are"),
+        choices=Shape.choices,
+        required=False,
+        help_text=_(
+            "Questions, from JSON lines, are for evaluations: prompt, choices and the number of the"
+            " right one as answer, or prompt and answer. All are held out."
+        ),
     )
     document = forms.ChoiceField(
         label=_("A document is"),
@@ -121,6 +131,10 @@ class VersionForm(forms.Form):
             choices.append(("again", again))
         self.fields["source"].choices = choices  # type: ignore[attr-defined]
         self.fields["files"].widget.attrs["accept"] = ACCEPT
+
+    def clean_shape(self) -> str:
+        """Not said means documents."""
+        return self.cleaned_data["shape"] or Shape.DOCUMENTS.value
 
     def clean_invalid_rows(self) -> str:
         """Not said means as it is at first."""

@@ -8,6 +8,8 @@ from console.pages.registry import (
     catalogue,
     conversions,
     drills,
+    evaluation_comparison,
+    evaluation_list,
     evaluations,
     explaining,
     filling,
@@ -63,6 +65,12 @@ urlpatterns = [
     path("training/plan/", training.training_plan_view, name="training_plan"),
     path("training/new/<slug:family>/", markov.markov_new, name="markov_new"),
     path("training/plan/<slug:family>/", markov.markov_plan, name="markov_plan"),
+    path("evaluations/", evaluation_list.evaluation_list, name="evaluation_list"),
+    path(
+        "evaluations/compare/",
+        evaluation_comparison.evaluation_compare,
+        name="evaluation_compare",
+    ),
     path("evaluations/new/", evaluations.evaluation_new, name="evaluation_new"),
     path("evaluations/<int:pk>/", evaluations.evaluation_detail, name="evaluation_detail"),
 ]

@@ -16,11 +16,19 @@ from models_app.core.errors import InvalidInput
 from models_app.core.permission import require
 from models_app.datasets.selectors import versions_ready as data_ready
 from models_app.registry import selectors
+from models_app.registry.evaluation_comparison import SETTINGS
+from models_app.registry.scoring.figures import figures_of, spread_of
+from models_app.registry.scoring.measures import BITS_PER_BYTE, incomparable
 from models_app.registry.services import evaluation_start
+from models_app.registry.states import Task
 
 PERM = "registry.evaluate_version"
 MOST_CHOICES = 400
 ROWS = 50
+#: Fields that the service takes as they are.
+PASSED = ("split", "task", "max_documents", "delimiter", "max_tokens", "threads")
+#: Others that one can be compared with by its own page.
+MOST_OTHERS = 100
 
 
 class EvaluationForm(forms.Form):
@@ -35,6 +43,13 @@ class EvaluationForm(forms.Form):
             "Only documents that it was not trained on tell how good a model is."
         ),
     )
+    task = forms.ChoiceField(
+        label=gettext_lazy("Task"),
+        required=False,
+        choices=Task.choices,
+        initial=Task.PERPLEXITY,
+        help_text=gettext_lazy("Perplexity of documents; the others of datasets of questions."),
+    )
     max_documents = forms.IntegerField(
         label=gettext_lazy("Most documents"),
         required=False,
@@ -42,9 +57,29 @@ class EvaluationForm(forms.Form):
         max_value=10**9,
         help_text=gettext_lazy("Empty takes all."),
     )
+    delimiter = forms.CharField(
+        label=gettext_lazy("Between prompt and choice"),
+        required=False,
+        strip=False,
+        max_length=10,
+        initial=" ",
+        help_text=gettext_lazy("Of multiple choice. One space, unless the rows have their own."),
+    )
+    max_tokens = forms.IntegerField(
+        label=gettext_lazy("Longest answer"),
+        required=False,
+        initial=16,
+        min_value=1,
+        max_value=1024,
+        help_text=gettext_lazy("Of exact answers, in tokens. An answer also ends with its line."),
+    )
     threads = forms.IntegerField(
         label=gettext_lazy("Threads"), initial=1, min_value=1, max_value=1024
     )
+
+    def clean_task(self) -> str:
+        """Not said means the usual one."""
+        return self.cleaned_data["task"] or Task.PERPLEXITY.value
 
     def __init__(self, *args: Any, actor: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,21 +101,24 @@ class EvaluationForm(forms.Form):
 
 @login_required
 def evaluation_new(request: HttpRequest) -> HttpResponse:
-    """Score a version; `?version=` and `?dataset_version=` fill the form in."""
+    """Score a version; `?version=`, `?dataset_version=` and `?task=` fill the form in."""
     actor: Any = request.user
     require(actor, PERM)
-    initial = {name: request.GET.get(name, "") for name in ("version", "dataset_version")}
+    initial = {
+        name: request.GET[name]
+        for name in ("version", "dataset_version", "task")
+        if name in request.GET
+    }
     form = EvaluationForm(request.POST or None, actor=actor, initial=initial)
     if request.method == "POST" and form.is_valid():
         given = form.cleaned_data
+        given["max_tokens"] = given["max_tokens"] or form["max_tokens"].initial
         try:
             job = evaluation_start(
                 actor=actor,
                 version=form.versions[given["version"]],
                 dataset_version=form.data_versions[given["dataset_version"]],
-                split=given["split"],
-                max_documents=given["max_documents"],
-                threads=given["threads"],
+                **{name: given[name] for name in PASSED if name in form.data},
             )
         except InvalidInput as error:
             add_errors(form, error, prefix="params.")
@@ -101,8 +139,9 @@ def evaluation_detail(request: HttpRequest, pk: int) -> HttpResponse:
     text = request.GET.get("page", "1")
     number = min(last, max(1, int(text))) if text.isdecimal() and len(text) < 9 else 1
     scores = selectors.evaluation_scores(evaluation=row, offset=(number - 1) * ROWS, limit=ROWS)
-    for score in scores:
-        score["bits_per_byte"] = score["nats"] / math.log(2) / max(1, score["bytes"])
+    if row.task == Task.PERPLEXITY:
+        for score in scores:
+            score["bits_per_byte"] = score["nats"] / math.log(2) / max(1, score["bytes"])
     return render(
         request,
         "models/evaluation.html",
@@ -110,6 +149,11 @@ def evaluation_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "evaluation": row,
             "version": row.version,
             "model": row.version.model,
+            "figures": figures_of(row),
+            "spread": spread_of(row),
+            "reason": incomparable(row, BITS_PER_BYTE) if row.task == Task.PERPLEXITY else "",
+            "asked": [(name, row.metrics[name]) for name in SETTINGS if name in row.metrics],
+            "others": selectors.evaluations_beside(actor=actor, evaluation=row)[:MOST_OTHERS],
             "scores": scores,
             "documents": documents,
             "number": number,

@@ -31,9 +31,12 @@ class Axis:
         share = (at - low) / (high - low) if high > low else 0.5
         return self.start + share * (self.end - self.start)
 
+    def marks(self) -> list[float]:
+        """Round values within."""
+        return _powers(self.low, self.high) if self.log else _steps(self.low, self.high)
+
     def ticks(self) -> list[tuple[float, str]]:
-        values = _powers(self.low, self.high) if self.log else _steps(self.low, self.high)
-        return [(round(self.place(value), 1), count(value)) for value in values]
+        return [(round(self.place(value), 1), count(value)) for value in self.marks()]
 
 
 def scatter(

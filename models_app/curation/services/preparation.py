@@ -16,7 +16,7 @@ from models_app.core.permission import can_see, require
 from models_app.core.states import state_word
 from models_app.core.validation import parse
 from models_app.datasets.models import Dataset, DatasetVersion
-from models_app.datasets.states import VersionState
+from models_app.datasets.states import Shape, VersionState
 from models_app.events.publish import publish_on_commit
 from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.models import Job
@@ -122,6 +122,9 @@ def _checked(
         said = _("%(version)s is not ready: %(state)s.")
         words = {"version": parent, "state": state_word(parent, parent.state)}
         raise FieldError("parent", said % words)
+    if parent.shape != Shape.DOCUMENTS:
+        said = _("%(version)s holds questions, which are not prepared. Choose documents.")
+        raise FieldError("parent", said % {"version": parent})
     if not isinstance(spec, DataSpec):
         spec = parse(DataSpec, dict(spec), prefix=prefix)
     if spec.tokenizer_version is not None:

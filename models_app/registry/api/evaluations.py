@@ -2,8 +2,10 @@
 
 from typing import Any, Literal
 
+from django.http import StreamingHttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from pydantic import BaseModel, ConfigDict, Field
 from rest_framework import serializers
@@ -13,13 +15,20 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from models_app.core.errors import FieldError, NotFound
+from models_app.core.names import one_of
 from models_app.core.pagination import Page
 from models_app.core.schema import object_schema, request_schema
 from models_app.core.validation import parse
 from models_app.datasets.selectors import version_get as dataset_version_get
 from models_app.registry import selectors
+from models_app.registry.evaluation_comparison import comparison_json, evaluations_compare
 from models_app.registry.models import Evaluation
+from models_app.registry.scoring.table import scores_csv
 from models_app.registry.services import evaluation_start
+from models_app.registry.states import Family, Task
+
+#: What the list can be narrowed by, each by its number.
+FILTERS = ("version", "dataset_version", "model", "dataset")
 
 
 class EvaluationInput(BaseModel):
@@ -29,7 +38,13 @@ class EvaluationInput(BaseModel):
     version: int = Field(description="Id of a model version")
     dataset_version: int
     split: Literal["train", "validation"] = "validation"
+    task: Literal["perplexity", "multiple_choice", "exact_match"] = "perplexity"
     max_documents: int | None = Field(None, ge=1, le=10**9)
+    delimiter: str = Field(
+        " ", max_length=10, description="Of multiple choice: between prompt and choice"
+    )
+    max_tokens: int = Field(16, ge=1, le=1024, description="Of exact answers: the longest")
+    stop: str = Field("\n", max_length=20, description="Of exact answers: the end of one")
     threads: int = Field(1, ge=1, le=1024)
 
 
@@ -43,8 +58,8 @@ class EvaluationOutput(serializers.ModelSerializer[Evaluation]):
     class Meta:
         model = Evaluation
         fields = [
-            "id", "url", "version", "dataset_version", "split", "metrics", "scores_sha256", "job",
-            "created_at",
+            "id", "url", "version", "dataset_version", "split", "task", "metrics",
+            "scores_sha256", "job", "created_at",
         ]  # fmt: skip
 
     def get_url(self, row: Evaluation) -> str:
@@ -60,13 +75,18 @@ class EvaluationListApi(ListAPIView[Evaluation]):
 
     def get_queryset(self) -> Any:
         actor: Any = self.request.user
-        keys = {
-            name: whole(self.request.query_params, name) for name in ("version", "dataset_version")
-        }
-        return selectors.evaluation_list(actor=actor, **keys)
+        query = self.request.query_params
+        keys = {name: whole(query, name) for name in FILTERS}
+        family = known(query, "family", Family.values)
+        task = known(query, "task", Task.values)
+        return selectors.evaluation_list(actor=actor, family=family, task=task, **keys)
 
     @extend_schema(
-        parameters=[OpenApiParameter(name, int) for name in ("version", "dataset_version")]
+        parameters=[
+            *(OpenApiParameter(name, int) for name in FILTERS),
+            OpenApiParameter("family", str, enum=Family.values),
+            OpenApiParameter("task", str, enum=Task.values),
+        ]
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
@@ -93,10 +113,8 @@ class EvaluationListApi(ListAPIView[Evaluation]):
             actor=actor,
             version=version,
             dataset_version=data,
-            split=given.split,
-            max_documents=given.max_documents,
-            threads=given.threads,
             idempotency_key=request.headers.get("Idempotency-Key"),
+            **given.model_dump(exclude={"version", "dataset_version"}),
         )
         url = reverse("api_job_detail", args=[job.pk])
         body = {"job": job.pk, "url": url, "state": job.state}
@@ -133,9 +151,79 @@ class ScoresApi(APIView):
         return Response({"offset": offset, "rows": rows})
 
 
+class ScoresCsvApi(APIView):
+    """Scores of single documents as CSV."""
+
+    @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
+    def get(self, request: Request, pk: int) -> StreamingHttpResponse:
+        actor: Any = request.user
+        row = selectors.evaluation_get(actor=actor, evaluation_id=pk)
+        response = StreamingHttpResponse(scores_csv(row), content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="evaluation-{pk}.csv"'
+        return response
+
+
+class ComparisonApi(APIView):
+    """Evaluations of the same data beside each other, each against a baseline.
+
+    `interval` and `difference.interval` are those of 95 of a hundred draws of documents.
+    """
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                "e", int, many=True, required=True, description="2 to 8 evaluations, e=1&e=2"
+            ),
+            OpenApiParameter("baseline", int, description="The first that fits, unless given"),
+            OpenApiParameter("measure", str, description="What the task is usually measured by"),
+        ],
+        responses=object_schema(
+            "A comparison",
+            dataset_version="integer",
+            split="string",
+            task="string",
+            measure="string",
+            less_is_better="boolean",
+            baseline="integer",
+            baseline_reason="string",
+            documents="integer",
+            confidence="number",
+            resamples="integer",
+            seed="integer",
+            evaluations={"type": "array", "items": {"type": "object"}},
+        ),
+    )
+    def get(self, request: Request) -> Response:
+        actor: Any = request.user
+        query = request.query_params
+        found = evaluations_compare(
+            actor=actor,
+            ids=wholes(query, "e"),
+            baseline=whole(query, "baseline"),
+            measure=query.get("measure", ""),
+        )
+        return Response(comparison_json(found))
+
+
+def known(query: Any, name: str, values: list[str]) -> str:
+    """One of these words, empty if it is not there, or FieldError."""
+    text = str(query.get(name, ""))
+    if text and text not in values:
+        raise FieldError(name, one_of(values))
+    return text
+
+
+def wholes(query: Any, name: str) -> list[int]:
+    """Every whole number of that name, or FieldError."""
+    return [number for text in query.getlist(name) if (number := _number(text, name)) is not None]
+
+
 def whole(query: Any, name: str) -> int | None:
     """A whole number of the query string, None if it is not there, or FieldError."""
-    text = query.get(name, "")
+    return _number(query.get(name, ""), name)
+
+
+def _number(text: str, name: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) < 18):

@@ -14,6 +14,7 @@ from models_app.core.errors import Conflict, FieldError
 from models_app.core.permission import can_see, require
 from models_app.core.states import advance, state_word
 from models_app.datasets.models import DatasetVersion
+from models_app.datasets.states import Shape
 from models_app.datasets.states import VersionState as DatasetState
 from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.models import Job
@@ -181,6 +182,9 @@ def _check_data(actor: Actor, version: ModelVersion, data: DatasetVersion | None
     if data.state != DatasetState.READY:
         words = {"version": data, "state": state_word(data, data.state)}
         raise FieldError("dataset_version", _("%(version)s is not ready: %(state)s.") % words)
+    if data.shape != Shape.DOCUMENTS:
+        said = _("%(version)s holds questions. Choose one that holds documents.")
+        raise FieldError("dataset_version", said % {"version": data})
     if not data.counts.get("validation", {}).get("documents"):
         said = _("%(version)s holds out nothing for validation. Leave it empty, or choose another.")
         raise FieldError("dataset_version", said % {"version": data})

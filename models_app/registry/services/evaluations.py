@@ -12,6 +12,7 @@ from models_app.jobs.models import Job
 from models_app.jobs.services import job_submit
 from models_app.registry.models import Evaluation, ModelVersion
 from models_app.registry.services.models import announce
+from models_app.registry.states import Task
 
 
 @transaction.atomic
@@ -21,11 +22,16 @@ def evaluation_start(
     version: ModelVersion,
     dataset_version: DatasetVersion,
     split: str = "validation",
+    task: str = Task.PERPLEXITY,
     max_documents: int | None = None,
     threads: int = 1,
     idempotency_key: str | None = None,
+    **asking: Any,
 ) -> Job:
-    """Submit the scoring of `version`; the job kind checks that it can work (InvalidInput)."""
+    """Submit the scoring of `version`; the job kind checks that it can work (InvalidInput).
+
+    `asking` is how a task asks: `delimiter`, `max_tokens`, `stop`.
+    """
     require(actor, "registry.evaluate_version", version)
     return job_submit(
         actor=actor,
@@ -35,8 +41,10 @@ def evaluation_start(
             "version": version.pk,
             "dataset_version": dataset_version.pk,
             "split": split,
+            "task": task,
             "max_documents": max_documents,
             "threads": threads,
+            **asking,
         },
         title=f"Evaluate {version} on {dataset_version}",
         idempotency_key=idempotency_key,
@@ -50,6 +58,7 @@ def evaluation_complete(
     version_id: int,
     dataset_version_id: int,
     split: str,
+    task: str,
     metrics: dict[str, Any],
     scores_sha256: str,
 ) -> Evaluation:
@@ -58,11 +67,13 @@ def evaluation_complete(
         version_id=version_id,
         dataset_version_id=dataset_version_id,
         split=split,
+        task=task,
         produced_by=job,
         metrics=metrics,
         scores_sha256=scores_sha256,
     )
-    changes = {"perplexity": metrics.get("perplexity"), "job": job.pk}
+    figure = "perplexity" if task == Task.PERPLEXITY else "accuracy"
+    changes = {figure: metrics.get(figure), "job": job.pk}
     audit_record(actor=SYSTEM, action="evaluation.completed", obj=evaluation, changes=changes)
     announce(evaluation.version.model)
     return evaluation

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from workers.lm.compute.devices import best_device
 from workers.lm.errors import Stopped, UnusableModel
 from workers.lm.events import Events
+from workers.lm.families.greedy import end_tokens, greedy
 from workers.lm.families.transformer import context_of, move
 from workers.lm.formats.merged import load_version, tokenizer_folder
 from workers.lm.inference.errors import ServingError
@@ -77,30 +77,13 @@ class Asked:
 
     @cached_property
     def _ends(self) -> set[int]:
-        found: set[Any] = {self.end}
-        for source in (self._model.generation_config, self._model.config.get_text_config()):
-            value = getattr(source, "eos_token_id", None)
-            found.update(value if isinstance(value, (list, tuple)) else [value])
-        return {token for token in found if isinstance(token, int)}
+        return end_tokens(self._model, self.end)
 
-    @torch.inference_mode()
-    def _greedy(self, prompt: Sequence[int], tokens: int) -> Any:
-        ids, cache = list(prompt), None
-        for _ in range(tokens):
+    def _greedy(self, prompt: Sequence[int], tokens: int) -> Iterator[int]:
+        for token in islice(greedy(self._model, prompt), max(0, tokens)):
             if self._events.should_stop():
                 raise Stopped(0, None)
-            new = ids if cache is None else ids[-1:]
-            out = self._model(
-                input_ids=torch.tensor([new], device=self._model.device),
-                past_key_values=cache,
-                use_cache=True,
-            )
-            cache = out.past_key_values
-            logits = out.logits[0, -1]
-            if not bool(torch.isfinite(logits).all()):
-                raise UnusableModel("The model gives numbers that are not finite.")
-            ids.append(int(logits.argmax()))
-            yield ids[-1]
+            yield token
 
 
 def _without_system(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:

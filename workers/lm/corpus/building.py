@@ -12,6 +12,7 @@ from typing import Any
 from workers.lm.corpus.readers import Found, Reader, text_mode
 from workers.lm.corpus.shards import SHARD_BYTES, Shards
 from workers.lm.corpus.sources import Allowance, InvalidSource, Source
+from workers.lm.data.questions import SHAPES
 from workers.lm.errors import Stopped
 from workers.lm.events import Events
 
@@ -25,6 +26,7 @@ INVALID_NAMED = 100
 class CorpusOptions:
     """How sources become documents, and which of these are held out."""
 
+    shape: str = "documents"
     text_field: str = "text"
     document: str = "auto"
     split: str = "random"
@@ -113,6 +115,7 @@ class _Reading:
             allowance=self._allowance,
             work_dir=self._work,
             on_invalid=self._invalid(source.name) if options.invalid_rows == "skip" else None,
+            shape=options.shape,
         )
         if options.max_documents is None or corpus.documents < options.max_documents:
             before = corpus.documents
@@ -192,7 +195,9 @@ class _Splitting:
 
     def write(self, spool: Path) -> None:
         with spool.open("rb") as lines:
-            if self._options.split == "named":
+            if self._options.shape in SHAPES:
+                self._held_out(lines)
+            elif self._options.split == "named":
                 self._named(lines)
             elif self._options.split == "contiguous" and self._options.validation_fraction > 0:
                 self._contiguous(lines)
@@ -203,6 +208,12 @@ class _Splitting:
         splits = {"train": self._train.counts(), "validation": self._validation.counts()}
         total = {name: sum(split[name] for split in splits.values()) for name in splits["train"]}
         self._corpus.counts = {**splits, "total": total}
+
+    def _held_out(self, lines: Any) -> None:
+        """Questions are never trained on."""
+        for index, line in enumerate(lines):
+            self._add(self._validation, line)
+            self._tell(index)
 
     def _random(self, lines: Any) -> None:
         """Exactly round(fraction x documents), each set of that size as likely as any other."""

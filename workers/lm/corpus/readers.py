@@ -20,6 +20,7 @@ from workers.lm.corpus.sources import (
     decode,
     read_lines,
 )
+from workers.lm.data.questions import SHAPES, checked_question, question_text
 from workers.lm.tokenizers.markers import conversation_text
 
 #: With `auto`, so many text files are taken for one document each.
@@ -57,16 +58,21 @@ class Reader:
         allowance: Allowance,
         work_dir: Path,
         on_invalid: Callable[[int, str], None] | None = None,
+        shape: str = "documents",
     ) -> None:
         self.source, self.raw = source, Counted(source.path)
         #: Hears of rows that do not fit (line and reason), which are then passed over.
         self._on_invalid = on_invalid
-        self._mode, self._field = mode, text_field
+        self._mode, self._field, self._shape = mode, text_field, shape
         self._allowance, self._work = allowance, work_dir
 
     def __iter__(self) -> Iterator[Found]:
         if self.source.size == 0:
             raise InvalidSource(f"{self.source.name} is empty.")
+        if self._shape in SHAPES and self.source.format != ".jsonl":
+            raise InvalidSource(
+                f"{self.source.name}: questions come from JSON lines only. Write them as .jsonl."
+            )
         rows = {
             ".txt": self._texts,
             ".jsonl": self._json_lines,
@@ -167,6 +173,8 @@ class Reader:
             raise InvalidSource(f"{where}: not valid JSON: {error}.") from error
         if not isinstance(record, dict):
             raise InvalidSource(f'{where}: not a JSON object. Write {{"{self._field}": "…"}}.')
+        if self._shape in SHAPES:
+            return _asked(record, self._shape, where, number)
         if self._field in record:
             return Found(*self._value(record[self._field], where), number)
         if isinstance(record.get("messages"), list):
@@ -266,6 +274,14 @@ def _conversation(messages: list[Any], where: str) -> tuple[dict[str, Any], str]
         raise InvalidSource(f"{where}: {error}.") from None
     kept = [{"role": item["role"], "content": item["content"]} for item in messages]
     return {"messages": kept}, text
+
+
+def _asked(record: dict[str, Any], shape: str, where: str, number: int) -> Found:
+    try:
+        kept = checked_question(record, shape)
+    except ValueError as error:
+        raise InvalidSource(f"{where}: {error}.") from None
+    return Found(kept, question_text(kept), number)
 
 
 def _missing(where: str, field: str, there: list[str]) -> InvalidSource:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workers.lm.data.questions import is_question, question_text
 from workers.lm.tokenizers.markers import conversation_text
 
 LONGEST_LINE = 256 << 20
@@ -38,7 +39,7 @@ class Row:
     size: int
     record: Mapping[str, Any]
     text: str
-    #: `text` or `messages`; empty where the row is no document.
+    #: `text`, `messages` or `question`; empty where the row is no document.
     kind: str
     problem: str = ""
 
@@ -84,6 +85,8 @@ def document_of(line: bytes) -> tuple[Mapping[str, Any], str, str, str]:
             return record, _whole(conversation_text(messages), line), "messages", ""
         except (ValueError, AttributeError):
             return {}, "", "", "a message without role or text"
+    if is_question(record):
+        return record, _whole(question_text(record), line), "question", ""
     if "text" in record:
         return {}, "", "", f'"text" is {type(text).__name__}, not a string'
     names = ", ".join(sorted(str(name)[:40] for name in record)[:6])

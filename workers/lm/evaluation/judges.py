@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from workers.lm.data.documents import pieces
 from workers.lm.data.tokenising import lines_of
 from workers.lm.errors import InvalidEvaluation, UnusableModel
 from workers.lm.evaluation.scoring import Scorer
+from workers.lm.families.greedy import end_tokens, greedy
+from workers.lm.families.markov import FloatArray, Reader
 from workers.lm.families.markov_folder import LoadedMarkov, is_markov, load_markov
 from workers.lm.families.transformer import context_of, move
 from workers.lm.formats.merged import load_version, tokenizer_folder
@@ -31,6 +33,23 @@ class Reading:
     unknown: int
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Nats of a text that goes on from a prompt, and how many tokens of its own it has."""
+
+    nats: float
+    tokens: int
+    unknown: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model wrote after a prompt, and in how many tokens."""
+
+    text: str
+    tokens: int
+
+
 class Judge(Protocol):
     """Gives each text the nats that the model spends on it.
 
@@ -46,6 +65,16 @@ class Judge(Protocol):
 
     def nats(self, readings: Iterable[Reading], on_batch: Callable[[], None]) -> Iterator[float]:
         """One sum for each reading, in their order; what `on_batch` raises ends it."""
+
+    def continuations(
+        self, pairs: Sequence[tuple[str, str]], on_batch: Callable[[], None]
+    ) -> list[Spent]:
+        """What each text costs after its prompt. Its own are the tokens that the prompt alone does
+        not have, so a space at the end of a prompt may belong to the first of them.
+        """
+
+    def answer(self, prompt: str, most: int, stop: str) -> Answer:
+        """The most likely tokens, at most so many, up to an end token or the text `stop`."""
 
 
 def judge_of(folder: Path, sequence_length: int | None) -> Judge:
@@ -67,7 +96,7 @@ class TransformerJudge:
             raise UnusableModel("The tokenizer knows more tokens than the model.")
         self.length = _length(context_of(self._model.config), sequence_length)
         move(self._model, best_device())
-        self._backend = tokenizer.backend_tokenizer
+        self._tokenizer, self._backend = tokenizer, tokenizer.backend_tokenizer
         self._end, self._unknown = end_token(tokenizer), tokenizer.unk_token_id
 
     def read(self, text: str) -> Reading:
@@ -84,6 +113,32 @@ class TransformerJudge:
         scorer = Scorer(self._model, self.length, on_batch)
         return scorer.score(reading.sentences[0] for reading in readings)
 
+    def continuations(
+        self, pairs: Sequence[tuple[str, str]], on_batch: Callable[[], None]
+    ) -> list[Spent]:
+        """See `Judge`."""
+        wholes = [self.read(prompt + text).sentences[0] for prompt, text in pairs]
+        firsts = [
+            _shared(self.read(prompt).sentences[0], whole)
+            for (prompt, _text), whole in zip(pairs, wholes, strict=True)
+        ]
+        scorer = Scorer(self._model, self.length, on_batch)
+        found = scorer.score_from(zip(wholes, firsts, strict=True))
+        return [
+            Spent(nats, len(whole) - first, whole[first:].count(self._unknown))
+            for nats, whole, first in zip(found, wholes, firsts, strict=True)
+        ]
+
+    def answer(self, prompt: str, most: int, stop: str) -> Answer:
+        """See `Judge`. Of a prompt that is too long for the context the end is read."""
+        if most >= self.length:
+            raise InvalidEvaluation(
+                "max_tokens", f"Must be below the model's context of {self.length:,} tokens."
+            )
+        ids = self.read(prompt).sentences[0][most - self.length :]
+        ends = end_tokens(self._model, self._end)
+        return _written(greedy(self._model, ids), ends, self._tokenizer, most, stop)
+
 
 class MarkovJudge:
     """Each sentence begins anew; the end of a line counts, as it stands for the new line."""
@@ -93,7 +148,7 @@ class MarkovJudge:
             said = "This family reads whole sentences. Leave it empty."
             raise InvalidEvaluation("sequence_length", said)
         self.length, self.lossless = 0, loaded.units.lossless
-        self._model, self._units = loaded.model, loaded.units
+        self._model, self._units, self._tokenizer = loaded.model, loaded.units, loaded.tokenizer
         self._backend = loaded.tokenizer.backend_tokenizer
         self._end, self._unknown = end_token(loaded.tokenizer), loaded.tokenizer.unk_token_id
 
@@ -114,14 +169,73 @@ class MarkovJudge:
         """See `Judge`."""
         left = iter(readings)
         while some := list(islice(left, _DOCUMENTS_AT_ONCE)):
-            sentences = [ids for reading in some for ids in reading.sentences]
-            offsets = np.cumsum([0, *map(len, sentences)])
-            flat = (number for ids in sentences for number in ids)
-            tokens = np.fromiter(flat, dtype=np.int64, count=int(offsets[-1]))
-            scores = -self._model.score(tokens, offsets.astype(np.int64))
+            scores = self._scores([ids for reading in some for ids in reading.sentences])
             ends = np.cumsum([0, *(reading.tokens for reading in some)])
             yield from (float(scores[first:last].sum()) for first, last in pairwise(ends.tolist()))
             on_batch()
+
+    def continuations(
+        self, pairs: Sequence[tuple[str, str]], on_batch: Callable[[], None]
+    ) -> list[Spent]:
+        """See `Judge`."""
+        found = []
+        for prompt, text in pairs:
+            sentences = self._open(prompt + text)
+            whole = list(chain.from_iterable(sentences))
+            first = _shared(list(chain.from_iterable(self._open(prompt))), whole)
+            nats = float(self._scores(sentences)[first:].sum())
+            found.append(Spent(nats, len(whole) - first, whole[first:].count(self._unknown)))
+            on_batch()
+        return found
+
+    def answer(self, prompt: str, most: int, stop: str) -> Answer:
+        """See `Judge`. Where lines are sentences, only the last line of a prompt matters."""
+        tokens = self._steps(self._model.reader(self._open(prompt)[-1]))
+        return _written(tokens, {self._end}, self._tokenizer, most, stop)
+
+    def _open(self, text: str) -> list[list[int]]:
+        """The sentences of a text that goes on: the last one, which may be empty, has no end."""
+        if not self._units.by_line:
+            return [list(self.read(text).sentences[0])]
+        head, _break, last = text.rpartition("\n")
+        begun = self._backend.encode(last, add_special_tokens=False).ids if last.strip() else []
+        return [*map(list, self.read(head).sentences), list(begun)]
+
+    def _scores(self, sentences: Sequence[Sequence[int]]) -> FloatArray:
+        """Nats of every token of all sentences, in one row."""
+        offsets = np.cumsum([0, *map(len, sentences)])
+        flat = chain.from_iterable(sentences)
+        tokens = np.fromiter(flat, dtype=np.int64, count=int(offsets[-1]))
+        return -self._model.score(tokens, offsets.astype(np.int64))
+
+    @staticmethod
+    def _steps(reader: Reader) -> Iterator[int]:
+        while True:
+            token = int(reader.log_probs().argmax())
+            yield token
+            reader.push(token)
+
+
+def _shared(before: Sequence[int], whole: Sequence[int]) -> int:
+    """How many tokens at the beginning are the same."""
+    pairs = zip(before, whole, strict=False)
+    return next(
+        (n for n, (one, two) in enumerate(pairs) if one != two), min(len(before), len(whole))
+    )
+
+
+def _written(tokens: Iterator[int], ends: set[int], tokenizer: Any, most: int, stop: str) -> Answer:
+    found: list[int] = []
+    text = ""
+    for token in islice(tokens, most):
+        if token in ends:
+            break
+        found.append(token)
+        text = str(tokenizer.decode(found, skip_special_tokens=True))
+        if stop and stop in text:
+            text = text[: text.index(stop)]
+            break
+    return Answer(text, len(found))
 
 
 def _length(context: int | None, asked: int | None) -> int:

@@ -50,3 +50,43 @@ class EvaluationResult:
             "perplexity": self.perplexity if math.isfinite(self.perplexity) else None,
             "bits_per_byte": self.bits_per_byte,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedResult:
+    """How many questions were answered rightly, how they were put, and where each one is kept.
+
+    `correct_normalised` is None where nothing was to be chosen. `unknown_tokens` counts what the
+    tokenizer could not read of the choices.
+    """
+
+    documents: int
+    correct: int
+    correct_normalised: int | None
+    tokens: int
+    unknown_tokens: int
+    asking: dict[str, Any]
+    seconds: float
+    scores_file: Path
+    scores_sha256: str
+
+    @property
+    def accuracy(self) -> float:
+        """The share of questions answered rightly."""
+        return self.correct / self.documents
+
+    @property
+    def accuracy_normalised(self) -> float | None:
+        """The same where choices are weighed by their bytes."""
+        found = self.correct_normalised
+        return None if found is None else found / self.documents
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON, with the derived figures."""
+        plain = {**asdict(self), "scores_file": str(self.scores_file), "accuracy": self.accuracy}
+        asking = plain.pop("asking")
+        if self.correct_normalised is None:
+            del plain["correct_normalised"]
+        else:
+            plain["accuracy_normalised"] = self.accuracy_normalised
+        return {**plain, **asking}

@@ -24,16 +24,22 @@ class Window:
     counted_from: int
 
 
-def windows_of(document: int, tokens: Sequence[int], length: int) -> Iterator[Window]:
-    """Cover a document, whose first token is only context, so that each token counts once.
+def windows_of(
+    document: int, tokens: Sequence[int], length: int, first: int = 1
+) -> Iterator[Window]:
+    """Cover a document so that each token from the one numbered `first` on counts once.
 
     All but the first window begin half a length earlier than what they count, so that no token
-    is judged without its context.
+    is judged without its context. What fits into one window has as much context as that can hold.
     """
+    if first > 1 and len(tokens) - first < length:
+        start = max(0, len(tokens) - length - 1)
+        yield Window(document, tokens[start:], first - start)
+        return
     step = max(1, length // 2)
-    counted = 1
+    counted = first
     while counted < len(tokens):
-        start = 0 if counted == 1 else counted - 1 - (length - step)
+        start = 0 if counted == 1 else max(0, counted - 1 - (length - step))
         end = min(len(tokens), start + length + 1)
         yield Window(document, tokens[start:end], counted - start)
         counted = end
@@ -58,20 +64,24 @@ class Scorer:
 
     def score(self, documents: Iterable[Sequence[int]]) -> Iterator[float]:
         """The nats of each document, in their order; each begins with one token of context."""
-        held: list[Sequence[int]] = []
-        for tokens in documents:
-            held.append(tokens)
+        return self.score_from((tokens, 1) for tokens in documents)
+
+    def score_from(self, documents: Iterable[tuple[Sequence[int], int]]) -> Iterator[float]:
+        """The nats of the tokens from a number on, given with each document; it is at least 1."""
+        held: list[tuple[Sequence[int], int]] = []
+        for document in documents:
+            held.append(document)
             if len(held) == _DOCUMENTS_AT_ONCE:
                 yield from self._score_some(held)
                 held = []
         yield from self._score_some(held)
 
-    def _score_some(self, documents: Sequence[Sequence[int]]) -> list[float]:
+    def _score_some(self, documents: Sequence[tuple[Sequence[int], int]]) -> list[float]:
         sums = [0.0] * len(documents)
         windows = [
             window
-            for number, tokens in enumerate(documents)
-            for window in windows_of(number, tokens, self._length)
+            for number, (tokens, first) in enumerate(documents)
+            for window in windows_of(number, tokens, self._length, first)
         ]
         windows.sort(key=lambda window: -len(window.tokens))
         start = 0

@@ -1,0 +1,1 @@
+"""What scores of single documents say: figures with intervals, and evaluations against others."""
