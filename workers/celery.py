@@ -15,5 +15,6 @@ app.conf.beat_schedule = {
     "tidy": {"task": "workers.tidy", "schedule": 600.0, "options": {"expires": 600}},
     "alerts": {"task": "workers.alerts", "schedule": 15.0, "options": {"expires": 15}},
     "store": {"task": "workers.store", "schedule": 10.0, "options": {"expires": 10}},
+    "search": {"task": "workers.search", "schedule": 5.0, "options": {"expires": 10}},
     "drill": {"task": "workers.drill", "schedule": 600.0, "options": {"expires": 600}},
 }

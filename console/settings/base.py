@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "models_app.approvals",
     "models_app.deployments",
     "models_app.curation",
+    "models_app.sweeps",
     "models_app.alerts",
     "workers",
 ]

@@ -119,10 +119,7 @@ class MarkovJudge:
             tokens = np.fromiter(flat, dtype=np.int64, count=int(offsets[-1]))
             scores = -self._model.score(tokens, offsets.astype(np.int64))
             ends = np.cumsum([0, *(reading.tokens for reading in some)])
-            yield from (
-                float(scores[first:last].sum())
-                for first, last in pairwise(ends.tolist())
-            )
+            yield from (float(scores[first:last].sum()) for first, last in pairwise(ends.tolist()))
             on_batch()
 
 

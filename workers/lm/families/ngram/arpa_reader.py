@@ -89,7 +89,9 @@ def _read_sizes(lines: _Lines) -> list[int]:
             raise lines.refusal(f"Expected “ngram {len(sizes) + 1}=NUMBER”, found {_shown(line)}.")
         sizes.append(int(size))
     if not 1 <= len(sizes) <= LARGEST_ORDER:
-        raise lines.refusal(f"The order is {len(sizes)}; it must lie between 1 and {LARGEST_ORDER}.")
+        raise lines.refusal(
+            f"The order is {len(sizes)}; it must lie between 1 and {LARGEST_ORDER}."
+        )
     if not 1 <= sizes[0] <= LARGEST_VOCABULARY:
         raise lines.refusal(f"{sizes[0]} tokens; there must be 1 to {LARGEST_VOCABULARY:,}.")
     return sizes
@@ -197,7 +199,9 @@ class _Section:
         logs, weights = self._natural()
         alphabet = alphabet_of(vocabulary)
         words: IntArray = np.array(self._words, np.int64).reshape(-1, self._length)
-        self._refuse((words[:, 1:] == vocabulary.begin).any(axis=1), f"{BEGIN} can only come first.")
+        self._refuse(
+            (words[:, 1:] == vocabulary.begin).any(axis=1), f"{BEGIN} can only come first."
+        )
         index = words[:, 0]
         for place, order in enumerate(orders[1:], start=1):
             index = find(order.keys, index * alphabet + words[:, place])

@@ -39,4 +39,3 @@ def lay_out(tokens: IntArray, offsets: IntArray, vocabulary: Vocabulary) -> Layo
     words = np.full(tokens.size + int(first.sum()), begin_of(vocabulary), np.int64)
     words[places] = tokens
     return Layout(words, places)
-

@@ -85,7 +85,9 @@ class NgramModel:
     def facts(self) -> dict[str, Any]:
         """Order, numbers of n-grams, size in bytes, and the record of how it came about."""
         arrays = [
-            array for order in self.orders for array in (order.keys, order.log_probs, order.back_offs)
+            array
+            for order in self.orders
+            for array in (order.keys, order.log_probs, order.back_offs)
         ]
         return {
             "family": "ngram",
