@@ -8,7 +8,7 @@ from models_app.registry.api.training import PlanInput
 from models_app.sweeps.checking import USUAL_FACTOR, Halving
 from models_app.sweeps.space import Dimension
 
-_WHOLE = {"ge": 0, "le": 1 << 31}
+LARGEST = 1 << 31
 
 
 class EarlyStoppingInput(BaseModel):
@@ -18,12 +18,17 @@ class EarlyStoppingInput(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     min_resource: int | None = Field(
-        None, **_WHOLE, description="Where trials are compared first; the first report if left out"
+        None,
+        ge=0,
+        le=LARGEST,
+        description="Where trials are compared first; the first report if left out",
     )
     max_resource: int | None = Field(
-        None, **_WHOLE, description="How long a trial is; what the settings say if left out"
+        None, ge=0, le=LARGEST, description="How long a trial is; what the settings say if left out"
     )
-    reduction_factor: int = Field(USUAL_FACTOR, **_WHOLE, description="One in so many goes on")
+    reduction_factor: int = Field(
+        USUAL_FACTOR, ge=0, le=LARGEST, description="One in so many goes on"
+    )
 
     def asked(self) -> Halving:
         """For the service."""

@@ -40,10 +40,10 @@ class SweepListApi(ListAPIView[Sweep]):
 
     def get_queryset(self) -> Any:
         actor: Any = self.request.user
-        given = {name: self.request.query_params.get(name, "") for name in ("team", "state")}
-        if given["state"] and given["state"] not in SweepState.values:
+        team, state = (self.request.query_params.get(name, "") for name in ("team", "state"))
+        if state and state not in SweepState.values:
             raise FieldError("state", one_of(SweepState.values))
-        return sweep_list(actor=actor, **given)
+        return sweep_list(actor=actor, team=team, state=state)
 
     @extend_schema(
         parameters=[

@@ -1,4 +1,4 @@
-"""Trials of a sweep whose row is locked: begun, compared at rungs, stopped, brought to their end."""
+"""Trials of a sweep whose row is locked: begun, compared, stopped, brought to their end."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

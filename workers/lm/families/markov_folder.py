@@ -59,3 +59,12 @@ def load_markov(folder: Path) -> LoadedMarkov:
             f"The tokenizer knows {len(tokenizer)} units, the model {model.vocab_size}."
         )
     return LoadedMarkov(family, model, tokenizer, units)
+
+
+def parameters_of(model: MarkovModel) -> int:
+    """How many numbers make the model: its n-grams, or the probabilities of its states."""
+    facts = model.facts()
+    if "ngrams" in facts:
+        return int(sum(facts["ngrams"]))
+    states = int(facts["states"])
+    return states * (1 + states + model.vocab_size)

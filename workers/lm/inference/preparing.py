@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from workers.lm.errors import UnusableModel
-from workers.lm.families.markov_folder import is_markov, load_markov
+from workers.lm.families.markov_folder import is_markov, load_markov, parameters_of
 from workers.lm.tokenizers.saved import end_token
 
 from .errors import ModelRefused
@@ -71,5 +71,5 @@ def _markov(options: ServeOptions) -> Prepared:
     return Prepared(
         runner=runner, why="one reader for each sequence", tokenizer=loaded.tokenizer,
         eos_ids=frozenset({end_token(loaded.tokenizer)}), architecture=loaded.family,
-        parameters=int(loaded.model.facts()["parameters"]),
+        parameters=parameters_of(loaded.model),
     )  # fmt: skip

@@ -17,11 +17,13 @@ from workers.lm.data.tokenising import lines_of, tokenise
 from workers.lm.durable import file_digest, folder_published, remove_folder
 from workers.lm.errors import InvalidTraining, Stopped
 from workers.lm.events import Events
+from workers.lm.families.hmm.model import HmmModel
+from workers.lm.families.hmm.picture import picture
 from workers.lm.families.hmm.progress import HmmProgress
 from workers.lm.families.hmm.spec import HmmSpec
 from workers.lm.families.hmm.training import train_hmm
 from workers.lm.families.markov import MarkovModel
-from workers.lm.families.markov_folder import save_markov
+from workers.lm.families.markov_folder import parameters_of, save_markov
 from workers.lm.families.ngram.spec import NgramSpec, Vocabulary
 from workers.lm.families.ngram.training import train_ngram
 from workers.lm.tokenizers.saved import end_token, load_tokenizer, save_tokenizer
@@ -38,6 +40,10 @@ from workers.lm.training.report import Report
 
 NGRAM, HMM = "ngram", "hmm"
 KEEP_CHECKPOINTS = 2
+#: Facts of a model that its files keep and lists of versions need not carry.
+LONG_FACTS = {"training", "history", "restarts"}
+#: What the states say and how they follow each other, for a page to draw.
+PICTURE = "picture.json"
 #: Of a longer training text the beginning is scored for its loss.
 SCORED_TOKENS = 2_000_000
 
@@ -245,7 +251,7 @@ def _figures(model: MarkovModel, data: _Data, report: Report, begun: float) -> d
     report.log(f"validation loss {validation_loss:.4f} nats per unit")
     seconds = time.perf_counter() - begun
     return {
-        "parameters": model.facts()["parameters"],
+        "parameters": parameters_of(model),
         "vocab_size": model.vocab_size,
         "train_tokens": len(data.train),
         "validation_tokens": len(data.validation),
@@ -266,6 +272,17 @@ def _loss(model: MarkovModel, store: TokenStore, most: int | None = None) -> flo
     return -float(model.score(tokens, offsets).mean())
 
 
+def _names(tokenizer: PreTrainedTokenizerFast) -> list[str]:
+    """What each unit stands for, as people read it."""
+    plain = [tokenizer.decode([number]) for number in range(len(tokenizer))]
+    marks = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    special = set(tokenizer.all_special_ids)
+    return [
+        str(mark if number in special or not text else text)
+        for number, (text, mark) in enumerate(zip(plain, marks, strict=True))
+    ]
+
+
 def _publish(
     family: str, units: Units, model: MarkovModel, data: _Data, figures: dict[str, Any],
     settings: dict[str, Any], output_dir: Path,
@@ -281,13 +298,17 @@ def _publish(
     with folder_published(output_dir) as aside:
         save_markov(aside, family, units, model)
         save_tokenizer(data.tokenizer, aside)
+        if isinstance(model, HmmModel):
+            shown = picture(model, _names(data.tokenizer))
+            (aside / PICTURE).write_text(json.dumps(shown, sort_keys=True))
         (aside / FACTS).write_text(json.dumps(record, indent=1, sort_keys=True))
     files = {
         path.name: {"sha256": file_digest(path), "size": path.stat().st_size}
         for path in sorted(output_dir.iterdir())
     }
     facts = {
-        **model.facts(),
+        **{name: value for name, value in model.facts().items() if name not in LONG_FACTS},
+        "parameters": figures["parameters"],
         "model_type": family,
         "vocab_size": model.vocab_size,
         "context": model.context_length,

@@ -37,7 +37,7 @@ class HmmSpec:
     states: int = 8
     iterations: int = 100
     tolerance: float = 1e-6
-    restarts: int = 1
+    restarts: int = 4
     seed: int = 1337
     chunk_length: int = 256
     floor: float = 1e-6
