@@ -25,6 +25,7 @@ from models_app.registry.services import (
     version_quarantine,
     version_restore,
 )
+from models_app.registry.states import Family
 
 
 class ModelForm(forms.Form):
@@ -35,6 +36,12 @@ class ModelForm(forms.Form):
         label=gettext_lazy("Name"),
         max_length=63,
         help_text=gettext_lazy("Lower-case letters, digits, dots and dashes."),
+    )
+    family = forms.ChoiceField(
+        label=gettext_lazy("Family"),
+        choices=Family.choices,
+        initial=Family.TRANSFORMER,
+        help_text=gettext_lazy("What its versions are; it cannot be changed later."),
     )
     description = forms.CharField(
         label=gettext_lazy("Description"),
@@ -62,6 +69,7 @@ def model_new(request: HttpRequest) -> HttpResponse:
                 actor=actor,
                 team=form.teams[form.cleaned_data["team"]],
                 name=form.cleaned_data["name"],
+                family=form.cleaned_data["family"],
                 description=form.cleaned_data["description"],
             )
         except InvalidInput as error:

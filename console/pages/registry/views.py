@@ -15,6 +15,7 @@ from console.pages.registry.explaining import explained
 from console.pages.registry.filling import awaited
 from console.pages.registry.importing import scan_shown
 from console.pages.registry.lineage import lineage
+from console.pages.registry.states import states_shown
 from models_app.core.blobs import blob_open
 from models_app.core.errors import FieldError, NotFound
 from models_app.core.teams import team_rows, teams_where
@@ -22,10 +23,11 @@ from models_app.registry import selectors
 from models_app.registry.api.bundles import bundle_response
 from models_app.registry.comparison import version_compare
 from models_app.registry.drill_selectors import proven_at
+from models_app.registry.families import MARKOV
 from models_app.registry.formats import ABILITIES, formats_for
 from models_app.registry.models import Model, ModelVersion
 from models_app.registry.services.bundles import is_bundled
-from models_app.registry.states import Stage, VersionState
+from models_app.registry.states import Family, Stage, VersionState
 from models_app.registry.use import version_uses
 
 TABS = (
@@ -39,6 +41,7 @@ TABS = (
     ("card", gettext_lazy("Card")),
     ("reproduce", gettext_lazy("Rebuild")),
 )
+STATES_TAB = ("states", gettext_lazy("States"))
 
 
 @login_required
@@ -133,7 +136,8 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
     actor: Any = request.user
     version = selectors.version_numbered(actor=actor, team=team, name=name, number=number)
     tab = request.GET.get("tab", "")
-    names = {key for key, _label in TABS}
+    tabs = (TABS[0], STATES_TAB, *TABS[1:]) if version.model.family == Family.HMM else TABS
+    names = {key for key, _label in tabs}
     job = version.produced_by
     may, able = _may(actor, version), ABILITIES.get(version.format, set())
     return render(
@@ -144,7 +148,7 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
             "model": version.model,
             "job": job,
             "tab": tab if tab in names else "",
-            "tabs": TABS,
+            "tabs": tabs,
             "evaluations": list(version.evaluations.all()),
             "revisions": version.revisions.select_related(
                 "deployment__team", "deployment__environment"
@@ -157,6 +161,7 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
             "formats": list(selectors.conversion_list(actor=actor, version=version.pk)[:50]),
             "conversion": getattr(version, "conversion", None),
             "able": able,
+            "markov": MARKOV,
             "proven_at": proven_at(version),
             "others": _others(actor, version),
             "may": may,
@@ -164,6 +169,7 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
             "awaited": awaited(version),
             "topic": _topic(version),
             **(attacks_shown(version, able) if tab == "evaluations" else {}),
+            **(states_shown(version) if tab == STATES_TAB[0] else {}),
             **version_catalogue(actor, version),
             **explained(request, version, tab),
         },

@@ -55,7 +55,7 @@ class NgramSpec(MarkovSpec):
         3,
         ge=1,
         le=HIGHEST_ORDER,
-        title=gettext_noop("Order"),
+        title=gettext_noop("N-gram order"),
         description=gettext_noop("How many units are looked at together, the next one included."),
     )
     prune: list[int] = Field(
