@@ -21,11 +21,17 @@ from models_app.sweeps.states import TRIAL_OPEN, Ending, TrialState
 
 #: What the state of an ended job makes of its trial.
 ENDED = {JobState.SUCCEEDED: TrialState.DONE, JobState.CANCELED: TrialState.STOPPED}
+#: Of versions and jobs, what is large and nobody here reads.
+UNREAD = tuple(
+    [f"version__{name}" for name in ("manifest", "facts", "metrics", "environment", "source")]
+    + [f"version__produced_by__{name}" for name in ("params", "inputs", "result")]
+)
+BROKEN = (JobState.FAILED, JobState.TIMED_OUT)
 
 
 def trials_of(sweep: Sweep) -> list[Trial]:
     """All trials in order, with their trainings and jobs."""
-    rows = sweep.trials.select_related("version__model", "version__produced_by")
+    rows = sweep.trials.select_related("version__produced_by").defer(*UNREAD)
     found = list(rows.order_by("number"))
     for trial in found:
         trial.sweep = sweep
@@ -153,9 +159,9 @@ def _reaches(sweep: Sweep, trial: Trial, place: int, step: int) -> bool:
 
 
 def _broke_before(trial: Trial, place: int) -> bool:
-    return (
-        trial.state == TrialState.FAILED and trial.version is not None and len(trial.rungs) == place
-    )
+    """Whether its training failed on the way to this rung, noticed already or not."""
+    job = trial.job
+    return job is not None and job.state in BROKEN and len(trial.rungs) == place
 
 
 def _signed(sweep: Sweep, value: float) -> float:
