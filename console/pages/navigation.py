@@ -49,6 +49,7 @@ GROUPS: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
                 ("model_", "version_", "training_", "evaluation_"),
             ),
             Entry("run_list", _("Runs"), "chart-line", "r", ("run_",)),
+            Entry("sweep_list", _("Sweeps"), "target", "h", ("sweep_",)),
             Entry("dataset_list", _("Datasets"), "database", "s", ("dataset_",)),
             Entry("config_list", _("Configurations"), "adjustments-horizontal", "c", ("config_",)),
             Entry("job_list", _("Jobs"), "bolt", "j", ("job_",)),
