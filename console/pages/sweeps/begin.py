@@ -132,8 +132,8 @@ def sweep_new(request: HttpRequest) -> HttpResponse:
     if model is None:
         teams = teams_where(actor, PERM)
         rows = Model.objects.filter(team__in=teams, family__in=TRAINED).select_related("team")
-        context = {"models": rows.order_by("team__slug", "name")[:MOST_CHOICES]}
-        return render(request, "sweeps/choose.html", context)
+        models = rows.order_by("team__slug", "name")[:MOST_CHOICES]
+        return render(request, "sweeps/choose.html", {"models": models})
     require(actor, PERM, model)
     posted = request.POST if request.method == "POST" else None
     initial, config = _initial(actor, request, model)
