@@ -217,23 +217,15 @@ def _corners_parsed(kind: str, base: Mapping[str, Any], space: Space) -> Spec:
     if count > MOST_CORNERS:
         said = _("The space has %(count)s corners; at most %(most)s can be checked. Vary less.")
         raise FieldError("space", said % {"count": f"{count:,}", "most": f"{MOST_CORNERS:,}"})
-    wrong: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    first: Spec | None = None
+    wrong, first = _Wrong(), None
     for corner in corners(space):
         try:
             spec = parse(spec_class(kind), {**base, **corner}, prefix="config")
         except InvalidInput as error:
-            for path, texts in error.errors.items():
-                for text in texts:
-                    wrong.setdefault((path, text), []).append(corner)
+            wrong.add(error, corner)
         else:
             first = first or spec
-    errors: dict[str, str | list[str]] = {}
-    for (path, text), found in wrong.items():
-        # What is wrong everywhere is not for the values that vary.
-        where, said = _placed(path, text, found[0], everywhere=len(found) == count)
-        errors.setdefault(where, said)
-    _refuse(errors)
+    _refuse(wrong.placed(count))
     assert first is not None
     return first
 
@@ -244,22 +236,45 @@ def _corners_planned(
 ) -> None:  # fmt: skip
     """Data and memory, at some corners spread over all, the last one always among them."""
     apart = max(1, math.ceil(corner_count(space) / PLANNED))
-    backwards = list(corners(space))[::-1]
-    for corner in backwards[::apart]:
+    planned, wrong = list(corners(space))[::-1][::apart], _Wrong()
+    for corner in planned:
         try:
             training_plan(
                 actor=actor, team=model.team, dataset_version=data, base_version=base_version,
                 spec={**base.plain(), **corner}, family=model.family,
             )  # fmt: skip
         except InvalidInput as error:
-            rows = ((path, text) for path, texts in error.errors.items() for text in texts)
-            raise InvalidInput(dict(_placed(*row, corner) for row in rows)) from None
+            wrong.add(error, corner)
+    _refuse(wrong.placed(len(planned)))
+
+
+class _Wrong:
+    """What was found wrong at which corners."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+
+    def add(self, error: InvalidInput, corner: Mapping[str, Any]) -> None:
+        """Note what is wrong there."""
+        for path, texts in error.errors.items():
+            for text in texts:
+                self._found.setdefault((path, text), []).append(corner)
+
+    def placed(self, count: int) -> dict[str, str | list[str]]:
+        """One sentence a field: beside the setting that varies, saying at which values.
+
+        What is wrong at all `count` corners is not for the values that vary.
+        """
+        errors: dict[str, str | list[str]] = {}
+        for (path, text), found in self._found.items():
+            where, said = _placed(path, text, found[0], everywhere=len(found) == count)
+            errors.setdefault(where, said)
+        return errors
 
 
 def _placed(
-    path: str, text: str, corner: Mapping[str, Any], *, everywhere: bool = False
+    path: str, text: str, corner: Mapping[str, Any], *, everywhere: bool
 ) -> tuple[str, str]:
-    """An error of a corner beside the setting that varies, saying at which values."""
     top = path.removeprefix("config.").split(".")[0]
     if not path.startswith("config.") or (everywhere and top not in corner):
         return path, text

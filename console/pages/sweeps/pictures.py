@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from console.pages.figures import figure
-from console.pages.navigation import url_or_none
 from console.pages.runs.picture import Axis, axis_of
 from models_app.configs.comparison import value_text
 from models_app.sweeps.models import Sweep, Trial
@@ -51,7 +50,6 @@ def _scatter(trials: Sequence[Trial], name: str, up: Axis, best: Trial | None) -
     for trial, value, x in zip(trials, values, places, strict=True):
         said = f"{trial.number}: {name} {value_text(value)}, {figure(trial.value)}"
         points.append({
-            "href": url_or_none("job_detail", trial.job.pk) if trial.job else None,
             "x": x, "y": round(up.place(float(trial.value or 0)), 1), "title": said,
             "is_best": trial == best, "is_stopped": trial.state == TrialState.STOPPED,
         })  # fmt: skip
