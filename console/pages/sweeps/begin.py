@@ -24,7 +24,7 @@ from models_app.datasets.selectors import versions_ready as data_ready
 from models_app.registry import selectors
 from models_app.registry.families import MARKOV, spec_kind
 from models_app.registry.models import Model
-from models_app.registry.states import Family
+from models_app.registry.states import Family, VersionState
 from models_app.sweeps.checking import USUAL_FACTOR, Halving
 from models_app.sweeps.measures import RESOURCES, measures_of
 from models_app.sweeps.models import Sweep
@@ -190,13 +190,13 @@ def _model_asked(actor: Any, request: HttpRequest) -> Model | None:
 def _initial(
     actor: Any, request: HttpRequest, model: Model
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the form and the settings are filled with: of a revision, else of the newest version."""
+    """What fills the form and the settings in: a revision, else the newest ready version."""
     kind = spec_kind(model.family)
     chosen = config_asked(actor, request.GET.get("config", ""), kind)
     if chosen is not None:
         return {}, dict(chosen.spec)
     newest = (
-        model.versions.filter(config_revision__config__kind=kind)
+        model.versions.filter(config_revision__config__kind=kind, state=VersionState.READY)
         .select_related("config_revision")
         .order_by("-number")
         .first()
