@@ -1,27 +1,19 @@
-"""What every change of a sweep or a trial leaves behind: its new state, the record, the news."""
+"""Sweeps and trials move from state to state, and pages hear of it."""
 
 from typing import Any
 
 from django.db.models.functions import Now
 
-from models_app.audit.services import audit_record
-from models_app.core.actor import Actor
 from models_app.core.states import advance
 from models_app.events.publish import publish_on_commit
 from models_app.sweeps.models import Sweep, Trial
 from models_app.sweeps.states import ALLOWED, OPEN, TRIAL_ALLOWED, TRIAL_OPEN
 
 
-def sweep_move(
-    sweep: Sweep, to: str, *, actor: Actor, action: str, reason: str = "", **changes: Any
-) -> None:
+def sweep_move(sweep: Sweep, to: str, *, reason: str = "") -> None:
     """The sweep is in another state now. Raises WrongState where it cannot be."""
-    if to not in OPEN:
-        changes = {"finished_at": Now(), "reason": reason, **changes}
-    advance(sweep, to, allowed=ALLOWED, **changes)
-    audit_record(
-        actor=actor, action=action, obj=sweep, changes={"reason": reason} if reason else {}
-    )
+    over = {} if to in OPEN else {"finished_at": Now(), "reason": reason}
+    advance(sweep, to, allowed=ALLOWED, **over)
     announce(sweep)
 
 

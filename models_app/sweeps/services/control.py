@@ -3,6 +3,7 @@
 from django.db import transaction
 from django.utils.translation import gettext as _
 
+from models_app.audit.services import audit_record
 from models_app.core.actor import Actor
 from models_app.core.errors import WrongState
 from models_app.core.permission import require
@@ -23,7 +24,8 @@ def sweep_pause(*, actor: Actor, sweep: Sweep) -> Sweep:
         return sweep
     if sweep.state == SweepState.FINISHING:
         raise WrongState(_("All trials have been started: there is nothing left to pause."))
-    sweep_move(sweep, SweepState.PAUSED, actor=actor, action="sweep.paused")
+    sweep_move(sweep, SweepState.PAUSED)
+    audit_record(actor=actor, action="sweep.paused", obj=sweep)
     return sweep
 
 
@@ -33,7 +35,8 @@ def sweep_resume(*, actor: Actor, sweep: Sweep) -> Sweep:
     sweep = _locked(actor, sweep)
     if sweep.state in (SweepState.RUNNING, SweepState.FINISHING):
         return sweep
-    sweep_move(sweep, SweepState.RUNNING, actor=actor, action="sweep.resumed")
+    sweep_move(sweep, SweepState.RUNNING)
+    audit_record(actor=actor, action="sweep.resumed", obj=sweep)
     wake_on_commit(sweep.pk)
     return sweep
 
@@ -44,8 +47,8 @@ def sweep_stop(*, actor: Actor, sweep: Sweep) -> Sweep:
     sweep = _locked(actor, sweep)
     if sweep.state == SweepState.STOPPED:
         return sweep
-    reason = f"Stopped by {actor.label}."
-    sweep_move(sweep, SweepState.STOPPED, actor=actor, action="sweep.stopped", reason=reason)
+    sweep_move(sweep, SweepState.STOPPED, reason=f"Stopped by {actor.label}.")
+    audit_record(actor=actor, action="sweep.stopped", obj=sweep)
     trials_stop(actor, sweep, Ending.SWEEP, f"Sweep {sweep.pk} was stopped by {actor.label}.")
     trials_settle(sweep)
     wake_on_commit(sweep.pk)

@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Q
 
+from models_app.audit.services import audit_record
 from models_app.core.actor import SYSTEM, Actor
 from models_app.core.errors import SlipwayError
 from models_app.sweeps.models import Sweep, Trial
@@ -64,7 +65,8 @@ def sweep_advance(sweep_id: int) -> Sweep | None:
     if sweep.state == SweepState.RUNNING:
         trials = _fill(sweep, trials)
     if sweep.state == SweepState.FINISHING and not _open(trials):
-        sweep_move(sweep, SweepState.DONE, actor=SYSTEM, action="sweep.completed")
+        sweep_move(sweep, SweepState.DONE)
+        audit_record(actor=SYSTEM, action="sweep.completed", obj=sweep)
     return sweep
 
 
@@ -74,7 +76,8 @@ def _fill(sweep: Sweep, trials: list[Trial]) -> list[Trial]:
     while _open(trials) < sweep.parallel:
         values = next_values(sweep, trials) if len(trials) < sweep.max_trials else None
         if values is None:
-            sweep_move(sweep, SweepState.FINISHING, actor=SYSTEM, action="sweep.finishing")
+            sweep_move(sweep, SweepState.FINISHING)
+            audit_record(actor=SYSTEM, action="sweep.finishing", obj=sweep)
             break
         try:
             with transaction.atomic():
@@ -91,7 +94,8 @@ def _fill(sweep: Sweep, trials: list[Trial]) -> list[Trial]:
 
 
 def _give_up(sweep: Sweep, reason: str) -> None:
-    sweep_move(sweep, SweepState.FAILED, actor=SYSTEM, action="sweep.failed", reason=reason)
+    sweep_move(sweep, SweepState.FAILED, reason=reason)
+    audit_record(actor=SYSTEM, action="sweep.failed", obj=sweep, changes={"reason": reason})
     trials_stop(SYSTEM, sweep, Ending.SWEEP, f"Sweep {sweep.pk} was given up.")
 
 
