@@ -14,6 +14,8 @@ from models_app.core.errors import InvalidInput
 from models_app.core.validation import parse
 
 MOST_SETTINGS, MOST_VALUES = 12, 100
+#: Numbers beyond this are no setting's, and would overflow somewhere.
+LARGEST, SMALLEST = 10**15, 1e-12
 #: Digits that are kept of a number that was drawn.
 DIGITS = 4
 
@@ -28,10 +30,10 @@ class Dimension(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     values: list[Any] | None = Field(None, min_length=1, max_length=MOST_VALUES)
-    low: int | float | None = None
-    high: int | float | None = None
+    low: int | float | None = Field(None, ge=-LARGEST, le=LARGEST)
+    high: int | float | None = Field(None, ge=-LARGEST, le=LARGEST)
     log: bool = False
-    step: int | float | None = Field(None, gt=0)
+    step: int | float | None = Field(None, ge=SMALLEST, le=LARGEST)
     points: int | None = Field(None, ge=2, le=MOST_VALUES)
 
     @model_validator(mode="after")

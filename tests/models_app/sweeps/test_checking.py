@@ -35,6 +35,8 @@ def refused(start, space=RATE, **options):
         ({"dropout": {"values": [0.1], "log": True}}, "space.dropout.log", "Only a range"),
         ({"dropout": {"low": 0.1, "high": 0.2, "stpe": 1}}, "space.dropout.stpe", "no such field"),
         ({"dropout": {"low": 0.1, "high": 0.2, "step": 1}}, "space.dropout.step", "larger"),
+        ({"seed": {"low": 1, "high": 10**400}}, "space.seed.high", "less than or equal"),
+        ({"dropout": {"low": 0, "high": 0.1, "step": 1e-320}}, "space.dropout.step", "greater"),
         ({"dropout": [0.1, 0.2]}, "space.dropout", "Send a JSON object."),
         ({"dropout": {"low": 0.1, "high": 2}}, "space.dropout", "With dropout = 2: Input should"),
         ({"schedule": {"low": 1, "high": 2}}, "space.schedule", "It is no number"),
