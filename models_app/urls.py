@@ -11,6 +11,7 @@ APPS = [
     "configs",
     "curation",
     "registry",
+    "sweeps",
     "approvals",
     "deployments",
     "alerts",

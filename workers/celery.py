@@ -16,5 +16,6 @@ app.conf.beat_schedule = {
     "alerts": {"task": "workers.alerts", "schedule": 15.0, "options": {"expires": 15}},
     "store": {"task": "workers.store", "schedule": 10.0, "options": {"expires": 10}},
     "finetuning": {"task": "workers.finetuning", "schedule": 3.0, "options": {"expires": 6}},
+    "search": {"task": "workers.search", "schedule": 5.0, "options": {"expires": 10}},
     "drill": {"task": "workers.drill", "schedule": 600.0, "options": {"expires": 600}},
 }

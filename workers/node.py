@@ -31,6 +31,7 @@ from models_app.pools.joining import NodeRefused, node_may_register
 from models_app.pools.services.registration import node_gone, node_heartbeat, node_register
 from models_app.registry.services.drilling import drills_due
 from models_app.storage.runs import runs_advance
+from models_app.sweeps.services import sweeps_advance
 from workers.attempt import Attempt
 from workers.capacity import capacity, health
 from workers.devices import Devices
@@ -52,6 +53,7 @@ TICKS: dict[str, tuple[float, Callable[[], object]]] = {
     "store": (10.0, runs_advance),
     "finetuning": (3.0, tunings_advance),
     "drill": (600.0, drills_due),
+    "search": (5.0, sweeps_advance),
 }
 #: What only a node can do that sees the store of files.
 AT_THE_STORE = ("tidy", "store")

@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from models_app.sweeps.services import sweep_advance
 from workers.node import current_node
 
 
@@ -51,6 +52,15 @@ def store(**_: object) -> None:
 def finetuning(**_: object) -> None:
     """Begin the fine-tunings whose data is ready."""
     current_node().tick("finetuning")
+
+
+@shared_task(name="workers.search")
+def search(sweep_id: int | None = None, **_: object) -> None:
+    """Bring every sweep a step further, or at once the one that has just changed."""
+    if sweep_id is None:
+        current_node().tick("search")
+    else:
+        sweep_advance(sweep_id)
 
 
 @shared_task(name="workers.drill")

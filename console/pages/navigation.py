@@ -50,6 +50,7 @@ GROUPS: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
             ),
             Entry("run_list", _("Runs"), "chart-line", "r", ("run_",)),
             Entry("evaluation_list", _("Evaluations"), "scale", "e", ("evaluation_",)),
+            Entry("sweep_list", _("Sweeps"), "target", "h", ("sweep_",)),
             Entry("dataset_list", _("Datasets"), "database", "s", ("dataset_",)),
             Entry("config_list", _("Configurations"), "adjustments-horizontal", "c", ("config_",)),
             Entry("job_list", _("Jobs"), "bolt", "j", ("job_",)),

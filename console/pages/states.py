@@ -144,6 +144,21 @@ EVIDENCE = {
     "missing": Look("amber", "alert-triangle", _("Missing")),
     "unknown": Look("neutral", "circle-dashed", _("Not known")),
 }
+SWEEP = {
+    "running": Look("blue", "player-play.filled", _("Running"), live=True),
+    "paused": Look("neutral", "player-pause", _("Paused")),
+    "finishing": Look("cyan", "flag", pgettext_lazy("sweep", "Finishing"), live=True),
+    "done": Look("green", "circle-check", _("Done")),
+    "stopped": Look("neutral", "player-stop", _("Stopped")),
+    "failed": Look("red", "circle-x", _("Failed")),
+}
+TRIAL = {
+    "running": Look("blue", "player-play.filled", _("Running"), live=True),
+    "stopping": Look("amber", "player-stop", _("Stopping"), live=True),
+    "done": Look("green", "circle-check", _("Done")),
+    "stopped": Look("neutral", "player-stop", _("Stopped")),
+    "failed": Look("red", "circle-x", _("Failed")),
+}
 #: Verdicts of a scan, and severities of what it finds.
 SCAN = {
     "blocked": Look("red", "shield-x", _("Blocked")),
@@ -181,6 +196,8 @@ KINDS: dict[str, dict[str, Look]] = {
     "reproduction": REPRODUCTION,
     "evidence": EVIDENCE,
     "scan": SCAN,
+    "sweep": SWEEP,
+    "trial": TRIAL,
     "other": OTHER,
 }
 ALIASES = {

@@ -9,6 +9,7 @@ AREAS = [
     "approvals",
     "registry",
     "runs",
+    "sweeps",
     "datasets",
     "configs",
     "jobs",

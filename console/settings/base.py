@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "models_app.deployments",
     "models_app.curation",
     "models_app.finetuning",
+    "models_app.sweeps",
     "models_app.alerts",
     "workers",
 ]

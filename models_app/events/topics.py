@@ -14,6 +14,7 @@ OBJECTS = {
     "dataset": "datasets.Dataset",
     "config": "configs.Config",
     "model": "registry.Model",
+    "sweep": "sweeps.Sweep",
     "deployment": "deployments.Deployment",
     "approval": "approvals.ApprovalRequest",
 }

@@ -120,7 +120,7 @@ def job_finish(*, job: Job, result: dict[str, Any], attempt: dict[str, Any]) -> 
     row = lock_held(job)
     kind, params = kind_of(row)
     if row.state == JobState.CANCELING:
-        return _end(row, JobState.CANCELED, ReasonCode.CANCELED_BY, "Stopped on request.", attempt)
+        return _canceled(row, "Stopped on request.", attempt)
     result = kind.apply(params, row, result)
     Job.objects.filter(pk=row.pk).update(
         state=JobState.SUCCEEDED,
@@ -145,7 +145,7 @@ def job_stopped(*, job: Job, attempt: dict[str, Any]) -> Job:
     """The child is gone after a cancel."""
     row = lock_held(job)
     who = row.cancel_requested_by.email if row.cancel_requested_by else "Slipway"
-    return _end(row, JobState.CANCELED, ReasonCode.CANCELED_BY, f"Cancelled by {who}.", attempt)
+    return _canceled(row, f"Cancelled by {who}.", attempt)
 
 
 @transaction.atomic
@@ -212,8 +212,7 @@ def attempt_lost(row: Job, code: str, message: str, hold: dt.timedelta | None = 
     """
     attempt = {"reason_code": code, "reason": message}
     if row.state == JobState.CANCELING:
-        text = "Cancelled; its worker was lost."
-        _end(row, JobState.CANCELED, ReasonCode.CANCELED_BY, text, attempt)
+        _canceled(row, "Cancelled; its worker was lost.", attempt)
     elif row.state == JobState.PAUSING:
         _put_by(row, JobState.PAUSED, code, row.reason, attempt)
     else:
@@ -271,6 +270,12 @@ def _hopeless(row: Job, failure: Failure, barren: int) -> tuple[str, str] | None
         )
         return ReasonCode.RETRIES_EXHAUSTED, text
     return None
+
+
+def _canceled(row: Job, message: str, attempt: dict[str, Any]) -> Job:
+    """What the cancel said of the end goes before `message`."""
+    code = row.reason_code or ReasonCode.CANCELED_BY
+    return _end(row, JobState.CANCELED, code, row.reason or message, attempt)
 
 
 def _end(row: Job, state: str, code: str, message: str, attempt: dict[str, Any]) -> Job:

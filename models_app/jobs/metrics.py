@@ -130,6 +130,12 @@ def metric_series(
     return list(zip(steps or (), found or (), strict=True))
 
 
+def metric_at(*, job_id: int, name: str, step: int) -> tuple[int, float] | None:
+    """The first point at this step or after it, or None where it was not reached yet."""
+    rows = MetricPoint.objects.filter(job=job_id, name=name, step__gte=step).order_by("step")
+    return rows.values_list("step", "value").first()
+
+
 def metric_latest(*, job: Job) -> dict[str, tuple[int, float]]:
     """name -> (step, value) of the newest point of each metric."""
     rows = MetricLatest.objects.filter(job=job).order_by("name")

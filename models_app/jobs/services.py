@@ -115,8 +115,13 @@ def _insert(job: Job) -> Job:
 
 
 @transaction.atomic
-def job_cancel(*, actor: Actor, job: Job) -> Job:
-    """Stop a job. A queued one ends at once; a running one is asked politely, then killed."""
+def job_cancel(
+    *, actor: Actor, job: Job, code: str = ReasonCode.CANCELED_BY, reason: str = ""
+) -> Job:
+    """Stop a job. A queued one ends at once; a running one is asked politely, then killed.
+
+    `code` and `reason` are what it then says of its end, by default that the actor did it.
+    """
     require(actor, "jobs.cancel_job", job)
     job = Job.objects.select_for_update().get(pk=job.pk)
     if job.state in TERMINAL:
@@ -136,6 +141,8 @@ def job_cancel(*, actor: Actor, job: Job) -> Job:
             allowed=ALLOWED,
             cancel_requested_at=Now(),
             cancel_requested_by_id=actor.pk,
+            reason_code=code,
+            reason=reason,
         )
     else:
         advance(
@@ -145,8 +152,8 @@ def job_cancel(*, actor: Actor, job: Job) -> Job:
             cancel_requested_at=Now(),
             cancel_requested_by_id=actor.pk,
             finished_at=Now(),
-            reason_code=ReasonCode.CANCELED_BY,
-            reason=f"Cancelled by {actor.label} before it ran.",
+            reason_code=code,
+            reason=reason or f"Cancelled by {actor.label} before it ran.",
         )
         _ended(job)
     audit_record(actor=actor, action="job.cancel_requested", obj=job)

@@ -100,6 +100,7 @@ class ReasonCode(models.TextChoices):
     INPUT_CHANGED = "input_changed", _("What it reads has changed")
     TIMEOUT = "timeout", _("It took too long")
     CANCELED_BY = "canceled_by", _("Cancelled")
+    STOPPED_EARLY = "stopped_early", _("Stopped early by its sweep")
     PREEMPTED = "preempted", _("Gave way to a more urgent job")
     DRAINED = "drained", _("Its node was emptied")
     DEVICE_LOST = "device_lost", _("A device failed")

@@ -31,6 +31,9 @@ from models_app.registry.states import MOVES as STAGE_MOVE
 from models_app.storage.models import StoreRun, Upload
 from models_app.storage.states import ALLOWED as STORE_RUN
 from models_app.storage.states import UPLOAD_ALLOWED as UPLOAD
+from models_app.sweeps.models import Sweep, Trial
+from models_app.sweeps.states import ALLOWED as SWEEP
+from models_app.sweeps.states import TRIAL_ALLOWED as TRIAL
 
 pytestmark = pytest.mark.django_db
 
@@ -63,6 +66,21 @@ MACHINES = {
         },
     ),
     Upload: (UPLOAD, {"team_id": 1, "name": "x", "size": 1}),
+    Sweep: (
+        SWEEP,
+        {
+            "team_id": 1,
+            "model_id": 1,
+            "dataset_version_id": 1,
+            "base": {},
+            "space": {},
+            "strategy": "grid",
+            "metric": "loss",
+            "max_trials": 1,
+            "parallel": 1,
+        },
+    ),
+    Trial: (TRIAL, {"sweep_id": 1, "number": 1, "values": {}}),
     Alert: (
         ALERT,
         {

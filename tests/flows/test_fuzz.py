@@ -21,6 +21,7 @@ from models_app.registry.services import (
     training_start,
 )
 from models_app.storage.uploads import upload_start
+from models_app.sweeps.services import sweep_start
 from tests.factories.access import ApiTokenFactory, UserFactory
 from tests.factories.data import ready_version as ready_data
 from tests.factories.deployments import environment, revision_of, serving
@@ -85,6 +86,10 @@ def world(ana, ben, team, tmp_path):
     policy = data_policy_change(actor=ana, team=team, spec={})
     upload = upload_start(actor=ana, team=team, name="poems.txt", size=100)
     run = run_begin(actor=ana, team=team, name="elsewhere", params={"seed": 1})
+    space = {"dropout": {"values": [0.0, 0.1]}}
+    sweep = sweep_start(
+        actor=ana, team=team, model=model, dataset_version=data, spec=TINY, space=space
+    )
     del second, protected, evaluation
     return {
         "ids": {
@@ -95,7 +100,7 @@ def world(ana, ben, team, tmp_path):
             "jobs": job.pk, "model-versions": served.pk, "models": model.pk, "users": other.pk,
             "tokens": token.pk, "teams": team.slug, "environments": "development",
             "data-policies": policy.pk,
-            "training-runs": run.pk,
+            "training-runs": run.pk, "sweeps": sweep.pk,
         },
         "fields": {
             "team": team.slug, "name": "something", "description": "words", "kind": "self_test",
@@ -112,6 +117,8 @@ def world(ana, ben, team, tmp_path):
             "pool": "", "resources": {}, "max_documents": 10, "threads": 1, "text_field": "text",
             "document": "auto", "validation_fraction": 0.1, "seed": 1, "path": "none.txt",
             "tags": {"owner": "a"}, "run": run.pk, "expected": None, "state": "succeeded",
+            "space": space, "strategy": "grid", "metric": "", "early_stopping": None,
+            "max_trials": 4, "parallel": 1, "note": "words",
             "points": [{"name": "loss", "step": 1, "value": 2.5}],
         },
         "other": {"number": 1, "other": version.config_revision_id, "user_id": ben.pk,

@@ -46,8 +46,8 @@ def scatter(
     keys = [key for key in across if key in up]
     if len(keys) < 2:
         return None
-    right = _axis([across[key] for key in keys], LEFT, WIDTH - RIGHT)
-    top = _axis([up[key] for key in keys], HEIGHT - BOTTOM, TOP)
+    right = axis_of([across[key] for key in keys], LEFT, WIDTH - RIGHT)
+    top = axis_of([up[key] for key in keys], HEIGHT - BOTTOM, TOP)
     return {
         "width": WIDTH,
         "height": HEIGHT,
@@ -71,7 +71,8 @@ def scatter(
     }
 
 
-def _axis(values: Sequence[float], start: float, end: float) -> Axis:
+def axis_of(values: Sequence[float], start: float, end: float) -> Axis:
+    """The axis on which all values lie, with a little room at both ends."""
     low, high = min(values), max(values)
     log = low > 0 and high / low > LOG_FROM
     if low == high:

@@ -81,7 +81,7 @@ class EstimateApi(APIView):
     )
     def post(self, request: Request) -> Response:
         given = parse(EstimateInput, request.data)
-        parts = _made_of(request.user, given, given.family)
+        parts = training_parts(request.user, given, given.family)
         parts.pop("config_revision", None)
         return Response(training_plan(**parts, family=given.family).to_dict())
 
@@ -111,9 +111,9 @@ class TrainingListApi(APIView):
         """Start a training. Answers the same for a repeated key."""
         actor: Any = request.user
         given = parse(TrainingInput, request.data)
-        model = _model(actor, team_named(actor, given.team), given.model)
+        model = model_asked(actor, team_named(actor, given.team), given.model)
         version = training_start(
-            **_made_of(actor, given, model.family),
+            **training_parts(actor, given, model.family),
             model=model,
             reason=given.reason,
             priority=given.priority,
@@ -143,7 +143,7 @@ class TrainingRerunApi(APIView):
         return accepted(ModelVersionOutput(again).data)
 
 
-def _made_of(actor: Any, given: PlanInput, family: str) -> dict[str, Any]:
+def training_parts(actor: Any, given: PlanInput, family: str) -> dict[str, Any]:
     """The rows that ids of the request name; what is hidden counts as missing."""
     return {
         "actor": actor,
@@ -178,7 +178,7 @@ def _settings(actor: Any, given: PlanInput, kind: str) -> dict[str, Any]:
     return {"spec": revision.spec, "config_revision": revision}
 
 
-def _model(actor: Any, team: Any, key: str | int) -> Any:
+def model_asked(actor: Any, team: Any, key: str | int) -> Any:
     if isinstance(key, int):
         return _row("model", lambda: selectors.model_get(actor=actor, model_id=key))
     return _row("model", lambda: selectors.model_named(actor=actor, team=team.slug, name=key))

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('datasets', '0004_questions'),
         ('jobs', '0012_reason_codes'),
-        ('registry', '0012_families'),
+        ('registry', '0013_experiments'),
     ]
 
     operations = [

@@ -24,6 +24,7 @@ from models_app.jobs.models import Job, JobAttempt
 from models_app.jobs.services import job_submit
 from models_app.registry.adapters import family_check
 from models_app.registry.code_version import code_version
+from models_app.registry.endings import training_ended
 from models_app.registry.families import is_markov, spec_kind, trained_format
 from models_app.registry.models import Draft, Model, ModelVersion, VersionRecord
 from models_app.registry.recording import LOG
@@ -180,6 +181,7 @@ def version_complete(*, version_id: int, job: Job, result: dict[str, Any]) -> Mo
         metrics_conclude(job=job, values=version.metrics)
     changes = {"digest": version.digest, "job": job.pk}
     audit_record(actor=SYSTEM, action="model_version.ready", obj=version, changes=changes)
+    training_ended(version)
     announce(version.model)
     return version
 
@@ -194,6 +196,7 @@ def version_fail(*, version_id: int, job: Job) -> None:
     Draft.objects.filter(version=version).delete()
     changes = {"job": job.pk, "reason": job.reason_code}
     audit_record(actor=SYSTEM, action="model_version.failed", obj=version, changes=changes)
+    training_ended(version)
     announce(version.model)
 
 
