@@ -1,4 +1,4 @@
-"""Pages of sweeps: begin one by the table or as YAML, look at it, steer it; outsiders see nothing."""
+"""Pages of sweeps: begin one by the table or as YAML, look at it, steer it; outsiders see none."""
 
 import pytest
 
