@@ -94,6 +94,7 @@ class Ranks:
             self._kill()
             raise
         finally:
+            gc.unfreeze()
             listener.close()
 
     def __enter__(self) -> "Ranks":
