@@ -15,7 +15,6 @@ from transformers import PreTrainedModel
 from workers.lm.training.distributed.divided import Divided, square_sum
 from workers.lm.training.distributed.places import Place
 
-
 #: From malloc.h, and from where on a freed tensor goes back to the system at once.
 M_MMAP_THRESHOLD, LARGE = -3, 1 << 20
 
