@@ -25,8 +25,9 @@ from workers.lm.events import Events
 from workers.lm.training.distributed.places import Gang, Place, gang_of_one_node
 
 PR_SET_PDEATHSIG = 1
-#: After a first loss, so long for others to show that they were the cause.
-_CAUSE_WITHIN_S = 0.5
+#: After a first loss, so long for others to show that they were the cause. They end by themselves,
+#: for their connections are cut; only one that hangs takes this long.
+_CAUSE_WITHIN_S = 5.0
 _LOOK_EVERY_S = 0.1
 _FAILED = 1
 
@@ -94,6 +95,7 @@ class Ranks:
             self._kill()
             raise
         finally:
+            gc.unfreeze()
             listener.close()
 
     def __enter__(self) -> "Ranks":

@@ -1,5 +1,8 @@
 """Fully sharded: each process keeps a part of every weight, and borrows the rest layer by layer."""
 
+import contextlib
+import ctypes
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -12,12 +15,17 @@ from transformers import PreTrainedModel
 from workers.lm.training.distributed.divided import Divided, square_sum
 from workers.lm.training.distributed.places import Place
 
+#: From malloc.h, and from where on a freed tensor goes back to the system at once.
+M_MMAP_THRESHOLD, LARGE = -3, 1 << 20
+
 
 class Shards(Divided):
     """Weights, gradients and moments divided by rows; the batch is shared as with replicas."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
+        if self.device().type == "cpu":
+            _give_memory_back()
         self._mesh = init_device_mesh(self.device().type, (self.world,))
 
     def wrap(self, model: PreTrainedModel) -> torch.nn.Module:
@@ -52,3 +60,14 @@ class Shards(Divided):
 
 def _local(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _give_memory_back() -> None:
+    """Keep glibc from keeping what large tensors held.
+
+    By itself it raises the size from which it does, up to 32 MiB; whole weights then come and go
+    within a heap that never shrinks, and a process took twice the memory of its parts.
+    """
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(AttributeError):  # another C library has no such setting
+            ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
