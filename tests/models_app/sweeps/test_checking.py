@@ -156,5 +156,5 @@ class TestOtherFamilies:
         errors = refused(start, states, of=model, spec={"restarts": 2}, halving=halving)
         assert "config.restarts" in errors
 
-        sweep = start(states, of=model, spec={"iterations": 50}, halving=halving)
+        sweep = start(states, of=model, spec={"iterations": 50, "restarts": 1}, halving=halving)
         assert (sweep.metric, sweep.resource, sweep.rungs) == ("loss", "iterations", [5, 15, 45])
