@@ -41,6 +41,7 @@ class ModelForm(forms.Form):
         label=gettext_lazy("Family"),
         choices=Family.choices,
         initial=Family.TRANSFORMER,
+        required=False,
         help_text=gettext_lazy("What its versions are; it cannot be changed later."),
     )
     description = forms.CharField(
@@ -69,7 +70,7 @@ def model_new(request: HttpRequest) -> HttpResponse:
                 actor=actor,
                 team=form.teams[form.cleaned_data["team"]],
                 name=form.cleaned_data["name"],
-                family=form.cleaned_data["family"],
+                family=form.cleaned_data["family"] or Family.TRANSFORMER,
                 description=form.cleaned_data["description"],
             )
         except InvalidInput as error:

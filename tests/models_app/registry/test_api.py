@@ -125,7 +125,7 @@ class TestTrainings:
         answer = api_for(cai).post(f"{V1}/training-runs", body)
 
         assert answer.status_code == 422
-        assert "dataset_version" in answer.json()["errors"]
+        assert list(answer.json()["errors"]) == ["model"]
 
     def test_are_estimated_beforehand(self, ben, data, api_for):
         body = {"team": "research", "dataset_version": data.pk, "config": TINY}
