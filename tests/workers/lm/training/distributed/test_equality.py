@@ -7,9 +7,13 @@ import torch
 from safetensors.torch import load_file, save
 from transformers import AutoModelForCausalLM
 
+from tests.workers.lm.training.conversations import adapter_spec, sums, write_rows
+from tests.workers.lm.training.distributed.filed import FiledEvents, recorded
 from tests.workers.lm.training.distributed.settings import LLAMA, run, spec_of
 from tests.workers.lm.training.settings import ARCHITECTURE
+from workers.lm.training.distributed.training import train_together
 from workers.lm.training.gathered import Gathered, Part
+from workers.lm.training.run import train
 
 pytestmark = pytest.mark.nodb
 
@@ -66,6 +70,51 @@ def test_several_find_what_one_finds(tmp_path, single, shape, way, processes, pa
     checkpoint = tmp_path / "checkpoints" / "step-000008.a1"
     _, info = AutoModelForCausalLM.from_pretrained(checkpoint, output_loading_info=True)
     assert not info["missing_keys"] and not info["unexpected_keys"]
+
+
+@pytest.mark.parametrize("way", ["ddp", "fsdp"])
+def test_answers_count_once_however_they_are_shared(tmp_path, way):
+    settings = {**GENTLE, "steps": 6, "loss_on": "answers", "sequence_length": 48}
+    losses = {}
+    for processes in (1, 2):
+        root = tmp_path / str(processes)
+        told = talked(root, spec_of(processes, way, gradient_accumulation=2, **settings))
+        losses[processes] = [told.series(name) for name in ("loss", "validation_loss")]
+
+    for alone, together in zip(*losses.values(), strict=True):
+        assert alone.keys() == together.keys()
+        assert max(abs(alone[step] - together[step]) for step in alone) < 5e-6
+
+
+def test_an_adapter_is_the_same_from_two_processes(tmp_path):
+    base = tmp_path / "base"
+    talked(base, spec_of(**{**GENTLE, "steps": 4, "loss_on": "answers", "sequence_length": 48}))
+    files = []
+    for processes in (1, 2):
+        root = tmp_path / str(processes)
+        spec = adapter_spec(
+            lora_dropout=0.0, processes=processes, **{**GENTLE, "steps": 6, "log_every": 1}
+        )
+        talked(root, spec, base_dir=base / "out", base_name={"model": "crew/base"})
+        files.append(load_file(root / "out" / "adapter_model.safetensors"))
+
+    one, two = files
+    assert one.keys() == two.keys()
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-5
+
+
+def talked(root, spec, **options):
+    """Train on conversations; what was told."""
+    files = [[write_rows(root / name, rows)] for name, rows in
+             (("train.jsonl", sums(120, 1)), ("validation.jsonl", sums(30, 2)))]  # fmt: skip
+    folders = (root / "work", root / "checkpoints", root / "out")
+    events = FiledEvents(root / "events.jsonl")
+    if spec.processes == 1:
+        train(spec, *files, *folders, events, **options)
+    else:
+        with train_together(spec, *files, *folders, events=events, **options) as ranks:
+            ranks.result()
+    return recorded(root / "events.jsonl")
 
 
 def test_each_process_tells_how_it_is(tmp_path):
