@@ -86,6 +86,7 @@ def training_run(inputs: dict[str, Any], ctx: JobContext) -> Trained:
 
 
 def _transformer(inputs: dict[str, Any], ctx: JobContext) -> Trained:
+    from workers.lm.compute.devices import best_device, peak_memory
     from workers.lm.compute.threads import use_threads
     from workers.lm.training.run import train
     from workers.lm.training.spec import TrainSpec
@@ -107,12 +108,14 @@ def _transformer(inputs: dict[str, Any], ctx: JobContext) -> Trained:
         attempt=ctx.epoch,
     )
     metrics = {key: value for key, value in result.to_dict().items() if key not in _NOT_METRICS}
+    metrics["peak_memory_bytes"] = peak_memory(best_device())
     tokenizer = inputs["base_tokenizer"] or inputs["spec"]["tokenizer"]
     facts = _facts(ctx.output_dir / MODEL, tokenizer, result.parameters)
     return Trained(metrics=metrics, facts=facts)
 
 
 def _markov(inputs: dict[str, Any], ctx: JobContext) -> Trained:
+    from workers.lm.compute.memory import peak_bytes
     from workers.lm.compute.threads import use_threads
     from workers.lm.training.markov import train_markov
 
@@ -129,7 +132,8 @@ def _markov(inputs: dict[str, Any], ctx: JobContext) -> Trained:
         ctx,  # type: ignore[arg-type]
         attempt=ctx.epoch,
     )
-    return Trained(metrics=result.figures, facts=result.facts)
+    metrics = {**result.figures, "peak_memory_bytes": peak_bytes()}
+    return Trained(metrics=metrics, facts=result.facts)
 
 
 def _facts(folder: Path, tokenizer: str, parameters: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ operators of one training run one after the other.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from workers.lm.compute.flops import Work
@@ -30,20 +31,30 @@ class StepTime:
         return sum(vars(self).values())
 
 
-def step_time(work: Work, rates: Mapping[str, Any], precision: str = "fp32") -> StepTime:
-    """Predict a step from the rates of one device; see `measuring.rates` for their units."""
-    table = "products_bf16_gflops" if precision == "bf16" else "products_gflops"
-    products = at_width(rates[table], work.width)
+def step_time(work: Work, rates: Mapping[str, Any], gain: float = 1.0) -> StepTime:
+    """Predict a step from the rates of one device; see `measuring.rates` for their units.
+
+    `gain` is how many times faster everything but calls and optimiser is than in fp32.
+    """
+    products = at_width(rates["products_gflops"], work.width)
     attention = at_shape(rates["attention_gflops"], work.length, work.head_width)
+    elementwise = (
+        work.stream_bytes / rates["stream_gbps"] / 1e9
+        + work.activations / rates["activation_meps"] / 1e6
+    )
     return StepTime(
-        products=work.product_flops / products / 1e9,
-        attention=work.attention_flops / attention / 1e9,
-        elementwise=work.stream_bytes / rates["stream_gbps"] / 1e9
-        + work.activations / rates["activation_meps"] / 1e6,
+        products=work.product_flops / products / 1e9 / gain,
+        attention=work.attention_flops / attention / 1e9 / gain,
+        elementwise=elementwise / gain,
         loss=work.scores / rates["loss_meps"] / 1e6,
         calls=work.operators * rates["operator_us"] / 1e6,
         optimizer=work.optimizer_bytes / rates["optimizer_gbps"] / 1e9,
     )
+
+
+def looking_time(step: StepTime) -> float:
+    """Seconds to validate on as many tokens as a step has: forward alone is about a third."""
+    return (step.seconds - step.optimizer) / 3
 
 
 def at_width(table: Mapping[str, float], width: int) -> float:
@@ -52,7 +63,7 @@ def at_width(table: Mapping[str, float], width: int) -> float:
     if width <= known[0][0]:
         # Below the narrowest the work shrinks faster than the time.
         return known[0][1] * width / known[0][0]
-    for (low, slow), (high, fast) in zip(known, known[1:], strict=False):
+    for (low, slow), (high, fast) in pairwise(known):
         if width <= high:
             share = math.log(width / low) / math.log(high / low)
             return float(slow * (fast / slow) ** share)
