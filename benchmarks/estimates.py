@@ -9,15 +9,9 @@ what the model predicts is the machine undisturbed; the median is told beside it
 for each shape, one for all. Ends with 1 where memory or step time is off by more than a quarter.
 """
 
-import argparse
 import json
-import os
-import statistics
-import subprocess
 import sys
 import sysconfig
-import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

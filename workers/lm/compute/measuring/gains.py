@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from workers.lm.compute.measuring.bench import Bench, rounded
+from workers.lm.compute.measuring.models import small_model
 from workers.lm.training.losses import batch_loss
 
 #: Models in which number formats and compiling are tried.
@@ -43,12 +43,15 @@ def _training(
     bench: Bench, width: int, precision: str, compiled: bool = False
 ) -> Callable[[], object]:
     """A step without its optimiser of a model of LAYERS layers."""
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=1024, hidden_size=width, num_attention_heads=max(1, width // 64),
-            intermediate_size=4 * width, num_hidden_layers=LAYERS, bos_token_id=0, eos_token_id=0,
-        )
-    ).to(bench.device).train()  # fmt: skip
+    model = small_model(
+        "llama",
+        bench.device,
+        vocab_size=1024,
+        hidden_size=width,
+        num_attention_heads=max(1, width // 64),
+        intermediate_size=4 * width,
+        num_hidden_layers=LAYERS,
+    )
     if compiled:
         model.compile()
     tokens = torch.randint(1024, (4, 128), device=bench.device)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import torch
 from torch.nn import functional
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from workers.lm.compute.flops import OPERATORS_GATED, OPERATORS_PLAIN, OPTIMIZER_BYTES
 from workers.lm.compute.measuring.bench import Bench, rounded
+from workers.lm.compute.measuring.models import small_model
 
 WIDTHS = (64, 128, 256, 512, 1024)
 ROWS = 1024
@@ -111,14 +111,12 @@ def _operator(bench: Bench) -> float:
     """
     tokens = torch.zeros(1, 4, dtype=torch.long, device=bench.device)
     small = {"vocab_size": 8, "hidden_size": 8, "num_attention_heads": 1, "intermediate_size": 8}
-    ends = {"bos_token_id": 0, "eos_token_id": 0}
 
     def seconds(layers: int) -> float:
-        plain = GPT2LMHeadModel(
-            GPT2Config(**ends, vocab_size=8, n_embd=8, n_head=1, n_layer=layers)
-        )
-        gated = LlamaForCausalLM(LlamaConfig(**small, **ends, num_hidden_layers=layers))
-        models = [model.to(bench.device).train() for model in (plain, gated)]
+        models = [
+            small_model("gpt2", bench.device, vocab_size=8, n_embd=8, n_head=1, n_layer=layers),
+            small_model("llama", bench.device, num_hidden_layers=layers, **small),
+        ]
 
         def both() -> None:
             for model in models:
