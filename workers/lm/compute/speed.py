@@ -36,15 +36,16 @@ def rates_of(speed: Mapping[str, Any], threads: int, on_gpu: bool = False) -> Ma
     if on_gpu:
         rates: Mapping[str, Any] = speed["gpu"]
         return rates
-    known = {int(name): rates for name, rates in speed["threads"].items()}
-    if threads in known:
-        return known[threads]
+    known: dict[int, Mapping[str, Any]] = {
+        int(name): rates for name, rates in speed["threads"].items()
+    }
     low = max((count for count in known if count <= threads), default=min(known))
     high = min((count for count in known if count >= threads), default=max(known))
     if low == high:
         return known[low]
     share = math.log(threads / low) / math.log(high / low)
-    return _between(known[low], known[high], share)
+    between: Mapping[str, Any] = _between(known[low], known[high], share)
+    return between
 
 
 def _between(one: Any, two: Any, share: float) -> Any:

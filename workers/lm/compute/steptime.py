@@ -28,7 +28,7 @@ class StepTime:
     @property
     def seconds(self) -> float:
         """All of it."""
-        return sum(vars(self).values())
+        return float(sum(vars(self).values()))
 
 
 def step_time(work: Work, rates: Mapping[str, Any], gain: float = 1.0) -> StepTime:

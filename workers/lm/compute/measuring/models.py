@@ -9,4 +9,5 @@ from transformers import AutoConfig, AutoModelForCausalLM
 def small_model(model_type: str, device: torch.device, **sizes: int) -> Any:
     """A causal model of these sizes on the device, ready to be trained."""
     config = AutoConfig.for_model(model_type, bos_token_id=0, eos_token_id=0, **sizes)
-    return AutoModelForCausalLM.from_config(config).to(device).train()
+    auto: Any = AutoModelForCausalLM
+    return auto.from_config(config).to(device).train()

@@ -62,8 +62,9 @@ def _attention(bench: Bench, length: int, width: int) -> float:
     parts = [bench.random(many, heads, length, width).requires_grad_() for _ in range(3)]
 
     def both() -> None:
-        out = functional.scaled_dot_product_attention(*parts, is_causal=True)
-        out.backward(torch.ones_like(out))
+        query, key, value = parts
+        out = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        torch.autograd.grad(out, parts, torch.ones_like(out))
 
     return rounded(12 * many * heads * width * length**2 / bench.seconds(both) / 1e9)
 
@@ -78,7 +79,9 @@ def _through(bench: Bench, function: Callable[[torch.Tensor], torch.Tensor]) -> 
     """Millions of elements a second through an activation function, forward and backward."""
     given = bench.random(ELEMENTS).requires_grad_()
     ones = torch.ones_like(given)
-    return rounded(ELEMENTS / bench.seconds(lambda: function(given).backward(ones)) / 1e6)
+    return rounded(
+        ELEMENTS / bench.seconds(lambda: torch.autograd.grad(function(given), given, ones)) / 1e6
+    )
 
 
 def _loss(bench: Bench) -> float:
