@@ -1,6 +1,7 @@
 """What a training takes against what was said before it: peak memory and seconds a step.
 
-    python benchmarks/estimates.py [--steps 8] [--threads 1] [--only gpt2-5m] [--speed FILE]
+    python benchmarks/estimates.py [--steps 8] [--threads 1] [--only gpt2-5m] [--others]
+                                  [--speed FILE]
 
 The node is measured first, as a worker does (or read from a file). Then each shape is trained for
 a few real steps by the product's own call, in a child process of its own; its peak of resident
@@ -55,6 +56,14 @@ SHAPES = (
     Shape("llama-5m", 16, 256, 2, 4096),
     Shape("gpt2-30m", 4, 512, 1, 8192),
     Shape("llama-30m", 4, 512, 2, 8192),
+)
+#: None of these took part in fitting the counts of `flops.py`.
+OTHERS = (
+    Shape("gpt2-1m", 8, 128, 2, 1024),
+    Shape("llama-1m", 32, 64, 1, 1024),
+    Shape("gpt2-5m", 4, 512, 2, 2048),
+    Shape("llama-5m", 6, 384, 1, 6000),
+    Shape("gpt2-30m", 8, 128, 4, 4096),
 )
 
 
@@ -186,6 +195,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", default="")
+    parser.add_argument("--others", action="store_true", help="Shapes that nothing was fitted to")
     parser.add_argument("--speed", metavar="FILE", help="A measurement instead of a new one")
     parser.add_argument("--train", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -197,7 +207,7 @@ def main() -> int:
     else:
         speed = child(["-m", "workers.lm.compute.measuring", "--cores", str(options.threads)])
     lines = []
-    for shape in SHAPES:
+    for shape in OTHERS if options.others else SHAPES:
         if options.only in ("", shape.preset):
             lines.append(line(shape, speed, options))
             print(json.dumps(lines[-1]), flush=True)

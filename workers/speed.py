@@ -28,7 +28,7 @@ from workers.process import child_environment
 logger = logging.getLogger(__name__)
 
 #: Seconds between looks at whether the node is idle, and how long a busy machine is waited for.
-LOOK_S, PATIENCE_S = 15.0, 600.0
+LOOK_S, PATIENCE_S = 15.0, 120.0
 #: A measurement that takes longer is given up.
 LIMIT_S = 300.0
 MODULE = "workers.lm.compute.measuring"

@@ -15,7 +15,7 @@ def speed(node: Node) -> dict[str, Any] | None:
     found = node.capacity.get("speed")
     if not found:
         return None
-    rows = []
+    rows: list[tuple[str, str]] = []
     for threads, rates in found["threads"].items():
         rows += _rows(_("%(n)s threads") % {"n": threads}, rates)
     if "gpu" in found:

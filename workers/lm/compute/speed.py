@@ -31,6 +31,9 @@ def read_speed(path: Path) -> dict[str, Any] | None:
 def rates_of(speed: Mapping[str, Any], threads: int, on_gpu: bool = False) -> Mapping[str, Any]:
     """The rates of a device; a number of threads that was not measured is put in between.
 
+    More threads are never taken for slower than one: such a figure was spoilt by other work on
+    the machine, for which threads that wait for each other wait together.
+
     Raises KeyError for a GPU that was not measured.
     """
     if on_gpu:
@@ -41,17 +44,25 @@ def rates_of(speed: Mapping[str, Any], threads: int, on_gpu: bool = False) -> Ma
     }
     low = max((count for count in known if count <= threads), default=min(known))
     high = min((count for count in known if count >= threads), default=max(known))
-    if low == high:
-        return known[low]
-    share = math.log(threads / low) / math.log(high / low)
-    between: Mapping[str, Any] = _between(known[low], known[high], share)
-    return between
+    share = math.log(threads / low) / math.log(high / low) if high > low else 0.0
+    return _faster(known[min(known)], _between(known[low], known[high], share))
 
 
 def _between(one: Any, two: Any, share: float) -> Any:
     if isinstance(one, Mapping):
         return {name: _between(one[name], two[name], share) for name in one if name in two}
     return one * (two / one) ** share
+
+
+def _faster(one: Mapping[str, Any], many: Mapping[str, Any]) -> dict[str, Any]:
+    """Each rate of the two that is better: the higher one, but of a call the shorter."""
+    found: dict[str, Any] = {}
+    for name in one.keys() & many.keys():
+        if isinstance(one[name], Mapping):
+            found[name] = _faster(one[name], many[name])
+        else:
+            found[name] = (min if name.endswith("_us") else max)(one[name], many[name])
+    return found
 
 
 def bf16_gain(speed: Mapping[str, Any], width: int, on_gpu: bool = False) -> float | None:

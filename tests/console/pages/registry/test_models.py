@@ -307,8 +307,11 @@ class TestBeforeATraining:
     def test_a_counted_model_has_time_and_no_arithmetic(self, ben, data, client_for):
         node = ready_node("n1")
         node_measured(name="n1", incarnation=node.incarnation, speed=SPEED)
-        form = {"model": "new", "name": "fresh", "dataset_version": data.pk, "order": 3,
-                "unit": "char", "vocab_size": 300, "sentences": "line"}  # fmt: skip
+        settings = "order: 3\nunit: char\nvocab_size: 300\n"
+        form = {
+            "model": "new", "name": "fresh", "dataset_version": data.pk,
+            "view": "yaml", "yaml": settings,
+        }  # fmt: skip
         answer = text(client_for(ben).post("/training/plan/ngram/", form))
 
         assert "Counting" in answer

@@ -95,6 +95,11 @@ class TestSpeed:
         with pytest.raises(KeyError):
             rates_of(many, 1, on_gpu=True)
 
+    def test_more_threads_are_never_taken_for_slower(self):
+        spoilt = {**RATES, "stream_gbps": 1.0, "operator_us": 900.0, "memory_gbps": 9.0}
+        found = rates_of({"threads": {"1": RATES, "2": spoilt}}, 2)
+        assert found == {**RATES, "memory_gbps": 9.0}
+
     def test_bf16_pays_where_it_was_faster(self):
         assert not bf16_pays(SPEED, 128)
         assert bf16_pays(SPEED, 512)
