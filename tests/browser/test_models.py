@@ -32,7 +32,7 @@ def test_a_training_is_estimated_and_started(page, sign_in, ana, data, screensho
     page.locator("#plan").get_by_text("Epochs").wait_for()
     page.locator("#plan").get_by_text("What this rests on").click()
     page.locator("#plan").get_by_role("row", name="node-1").get_by_text("fits").wait_for()
-    assert overflow(page) <= 0
+    assert not overflow(page)
     page.get_by_text("Advanced").click()
     screenshot(page, "training")
     page.get_by_role("button", name="Start the training").click()

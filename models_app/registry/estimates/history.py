@@ -55,6 +55,10 @@ def lessons(family: str, speeds: Mapping[str, Mapping[str, Any]]) -> dict[str, l
             produced_by__kind="train", produced_by__node_name__in=list(speeds),
         )
         .select_related("config_revision", "produced_by")
+        .only(
+            "facts", "metrics", "config_revision__spec", "produced_by__node_name",
+            "produced_by__gpus",
+        )
         .order_by("-pk")[:NEWEST]
     )  # fmt: skip
     found: dict[str, list[Lesson]] = defaultdict(list)
