@@ -1,5 +1,7 @@
 """The cast of the tests: Ana owns, Ben is on her team, Dan approves, Cai is outside, Root rules."""
 
+import os
+
 import pytest
 from django.test import Client
 from django.utils import translation
@@ -9,6 +11,9 @@ from console.access.models import Team, User
 from console.access.roles import Role, Scope
 from tests.factories.access import ApiTokenFactory, MembershipFactory, TeamFactory, UserFactory
 from tests.s3.server import S3Server, use_bucket
+
+# Workers that tests start have better things to do than to measure the machine.
+os.environ.setdefault("SLIPWAY_MEASURE_SPEED", "0")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

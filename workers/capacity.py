@@ -54,10 +54,26 @@ def memory_mib() -> int:
     return total >> 20
 
 
+def processor_name() -> str:
+    """The processor's model, as the kernel calls it; elsewhere the architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def gpus() -> list[dict[str, Any]]:
-    """Name and memory of each NVIDIA device, if the driver's tool is there."""
-    rows = _ask_driver("name,memory.total")
-    return [{"name": name, "memory_mib": int(memory)} for name, memory in rows]
+    """Name, memory and limit of power (watts, where told) of each NVIDIA device, if any."""
+    return [
+        {"name": name, "memory_mib": int(memory), **_watts(limit)}
+        for name, memory, limit in _ask_driver("name,memory.total,power.limit")
+    ]
+
+
+def _watts(text: str) -> dict[str, float]:
+    return {"watts": float(text)} if text.replace(".", "", 1).isdigit() else {}
 
 
 GPU_HEALTH = {

@@ -38,6 +38,7 @@ from workers.devices import Devices
 from workers.inline import InlineLane
 from workers.late import Tidier
 from workers.orphans import end_orphans
+from workers.speed import SpeedMeter, speed_known
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,8 @@ class Node:
         self._lane.start()
         self._poller.start()
         Tidier(self.stopping).start()
+        if settings.MEASURE_SPEED:
+            SpeedMeter(self.name, self.incarnation, self.stopping, self._is_busy).start()
 
     def register(self) -> None:
         node_may_register(name=self.name, secret=settings.NODE_SECRET)
@@ -99,7 +102,7 @@ class Node:
             name=self.name,
             incarnation=self.incarnation,
             slots=settings.WORKER_SLOTS,
-            capacity=has,
+            capacity={**has, "watts_per_core": settings.WATTS_PER_CORE, "speed": speed_known(has)},
             labels=settings.NODE_LABELS,
             shares_store=not settings.STORE_URL,
         )
@@ -194,6 +197,9 @@ class Node:
         for what, (every_s, _action) in TICKS.items():
             if time.monotonic() - self._ticked[what] > every_s + TICK_GAP_S:
                 self.tick(what)
+
+    def _is_busy(self) -> bool:
+        return bool(self._attempts)
 
     def _waiting(self) -> int:
         return Job.objects.filter(state=JobState.SCHEDULED, node_name=self.name).count()

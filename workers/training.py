@@ -115,8 +115,12 @@ def training_run(inputs: dict[str, Any], ctx: JobContext) -> Trained:
 
 
 def _transformer(inputs: dict[str, Any], ctx: JobContext) -> Trained:
+    from workers.lm.compute.devices import best_device, peak_memory
+
     result = _trained(inputs, ctx)
     metrics = {key: value for key, value in result.to_dict().items() if key not in _NOT_METRICS}
+    if inputs["spec"].get("processes", 1) == 1:
+        metrics["peak_memory_bytes"] = peak_memory(best_device())
     tokenizer = inputs["base_tokenizer"] or inputs["spec"]["tokenizer"]
     facts = (
         _adapter(ctx.output_dir / MODEL, inputs["base_facts"], tokenizer)
@@ -154,6 +158,7 @@ def _trained(inputs: dict[str, Any], ctx: JobContext) -> Any:
 
 
 def _markov(inputs: dict[str, Any], ctx: JobContext) -> Trained:
+    from workers.lm.compute.memory import peak_bytes
     from workers.lm.compute.threads import use_threads
     from workers.lm.training.markov import train_markov
 
@@ -170,7 +175,8 @@ def _markov(inputs: dict[str, Any], ctx: JobContext) -> Trained:
         ctx,  # type: ignore[arg-type]
         attempt=ctx.epoch,
     )
-    return Trained(metrics=result.figures, facts=result.facts)
+    metrics = {**result.figures, "peak_memory_bytes": peak_bytes()}
+    return Trained(metrics=metrics, facts=result.facts)
 
 
 def _facts(folder: Path, tokenizer: str, parameters: int) -> dict[str, Any]:

@@ -224,6 +224,15 @@ DRILL_DAYS = env.read_int(
 WORKER_SLOTS = env.read_int(
     "SLIPWAY_WORKER_SLOTS", 8, "Jobs a worker runs at once", least=1, most=512
 )
+MEASURE_SPEED = env.read_bool(
+    "SLIPWAY_MEASURE_SPEED", True, "Measure once how fast this node computes, while it is idle"
+)
+WATTS_PER_CORE = env.read_int(
+    "SLIPWAY_WATTS_PER_CORE",
+    12,
+    "Watts of a busy core of this node, where its processor does not tell",
+    most=1000,
+)
 NODE_NAME = env.read_str("SLIPWAY_NODE", "", "Name of this node; the host name by default")
 NODE_LABELS = env.read_pairs(
     "SLIPWAY_NODE_LABELS", "", "Labels of this node, by which pools select it: zone=a,disk=ssd"

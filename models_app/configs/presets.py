@@ -31,6 +31,9 @@ class Need:
     #: None where only the data decides it.
     parameters: int | None
     bytes: Mapping[str, int]
+    #: Floating point operations of one step, and of one token; None where nothing is multiplied.
+    step_flops: float | None = None
+    token_flops: float | None = None
 
     @property
     def total(self) -> int:
@@ -38,20 +41,42 @@ class Need:
         return sum(self.bytes.values())
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepCost:
+    """Seconds of one optimiser step by what they go to, and of one batch only looked at."""
+
+    seconds: Mapping[str, float]
+    looking: float
+
+    @property
+    def total(self) -> float:
+        """The whole step."""
+        return sum(self.seconds.values())
+
+
 #: Settings of a training and, for one that goes on from a base version, that one's shape.
 Estimator = Callable[[Mapping[str, Any], Mapping[str, Any] | None], Need]
+#: The same, the measured speed of a node, and whether its GPU is used. None: it was not measured.
+Timer = Callable[
+    [Mapping[str, Any], Mapping[str, Any] | None, Mapping[str, Any], bool], StepCost | None
+]
 
 _presets: dict[str, Preset] = {}
 _estimators: list[Estimator] = []
+_timers: list[Timer] = []
 
 
-def register(*presets: Preset, estimator: Estimator) -> None:
-    """Offer shapes, and the function that sizes a training of them. A name given twice raises."""
+def register(*presets: Preset, estimator: Estimator, timer: Timer) -> None:
+    """Offer shapes, and the functions that size and time a training of them.
+
+    A name given twice raises.
+    """
     for preset in presets:
         if preset.name in _presets:
             raise RuntimeError(f"two presets are called {preset.name!r}")
         _presets[preset.name] = preset
     _estimators[:] = [estimator]
+    _timers[:] = [timer]
 
 
 def preset_list() -> list[Preset]:
@@ -77,3 +102,14 @@ def training_need(
         said = _("This installation cannot train: no shapes are registered.")
         raise FieldError("preset", said)
     return _estimators[0](spec, base_architecture)
+
+
+def training_step(
+    spec: Mapping[str, Any],
+    base_architecture: Mapping[str, Any] | None,
+    speed: Mapping[str, Any],
+    *,
+    on_gpu: bool = False,
+) -> StepCost | None:
+    """Seconds of one step of a training on a node of this speed; None: it was not measured."""
+    return _timers[0](spec, base_architecture, speed, on_gpu) if _timers and speed else None

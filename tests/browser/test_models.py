@@ -6,17 +6,22 @@
 import pytest
 
 from models_app.deployments.models import Deployment
+from models_app.pools.services.registration import node_measured
 from models_app.registry.models import ModelVersion
 from models_app.registry.services import drill_start
 from tests.browser.conftest import overflow
 from tests.browser.looks import in_looks
 from tests.factories.deployments import deployment_of, ready_version, revision_of, settle
+from tests.factories.nodes import ready_node
+from tests.factories.speed import SPEED
 from tests.fakes.jobs import run_job
 from tests.models_app.registry.conftest import data, evaluated, model, trained, version
 from tests.models_app.registry.test_attacks import attacked
 
 
 def test_a_training_is_estimated_and_started(page, sign_in, ana, data, screenshot):
+    node = ready_node("node-1")
+    node_measured(name="node-1", incarnation=node.incarnation, speed=SPEED)
     sign_in(page, ana).open("/training/new/")
     page.locator("#plan").get_by_text("cannot be learned").wait_for()
     page.get_by_label("Name of the new model").fill("poet")
@@ -25,6 +30,9 @@ def test_a_training_is_estimated_and_started(page, sign_in, ana, data, screensho
     page.get_by_label("Batch size").fill("7")
     page.get_by_label("Batch size").blur()
     page.locator("#plan").get_by_text("Epochs").wait_for()
+    page.locator("#plan").get_by_text("What this rests on").click()
+    page.locator("#plan").get_by_role("row", name="node-1").get_by_text("fits").wait_for()
+    assert not overflow(page)
     page.get_by_text("Advanced").click()
     screenshot(page, "training")
     page.get_by_role("button", name="Start the training").click()

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from models_app.configs.models import ConfigRevision
-from models_app.configs.presets import Need, Preset, register
+from models_app.configs.presets import Need, Preset, StepCost, register
 from models_app.core.blobs import tree_put
 from models_app.core.errors import FieldError
 from models_app.jobs.kind import Input, JobContext, JobKind, Params, job_kinds
@@ -17,6 +17,7 @@ from models_app.registry.models import ModelVersion
 from models_app.registry.recording import record_files
 from models_app.registry.services.training import version_complete, version_fail
 from models_app.registry.states import VersionState
+from workers.lm.compute.flops import Work, step_work
 from workers.lm.compute.memory import (
     MemoryEstimate,
     count_adapter,
@@ -24,6 +25,8 @@ from workers.lm.compute.memory import (
     estimate,
     read_shape,
 )
+from workers.lm.compute.speed import bf16_gain, rates_of
+from workers.lm.compute.steptime import looking_time, step_time
 from workers.lm.errors import InvalidWork
 from workers.lm.families.presets import PRESETS
 from workers.lm.training.distributed.plans import check_cut
@@ -133,8 +136,32 @@ def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:
     if spec["processes"] > 1:
         sizes = _shared(spec, shape, sizes)
     purposes = ("weights", "gradients", "optimizer", "activations", "overhead")
+    work = _work(spec, shape)
     return Need(
-        parameters=sizes.parameters, bytes={name: getattr(sizes, name) for name in purposes}
+        parameters=sizes.parameters,
+        bytes={name: getattr(sizes, name) for name in purposes},
+        step_flops=work.flops,
+        token_flops=work.flops_per_token,
+    )
+
+
+def _step(
+    spec: Mapping[str, Any], base: Mapping[str, Any] | None, speed: Mapping[str, Any], on_gpu: bool
+) -> StepCost | None:
+    """Seconds of a step of these settings on a node of this speed."""
+    work = _work(spec, _shape(spec) if base is None else dict(base))
+    try:
+        rates = rates_of(speed, spec["threads"], on_gpu)
+    except KeyError:
+        return None
+    gain = bf16_gain(speed, work.width, on_gpu) if spec["precision"] == "bf16" else None
+    found = step_time(work, rates, gain or 1.0)
+    return StepCost(seconds=dict(vars(found)), looking=looking_time(found))
+
+
+def _work(spec: Mapping[str, Any], shape: Mapping[str, Any]) -> Work:
+    return step_work(
+        shape, spec["batch_size"], spec["sequence_length"], spec["gradient_accumulation"]
     )
 
 
@@ -187,4 +214,5 @@ register(
         for preset in PRESETS.values()
     ),
     estimator=_need,
+    timer=_step,
 )

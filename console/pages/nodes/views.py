@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 from console.pages.meters import amount, node_meters, together
 from console.pages.nodes.actions import node_for
 from console.pages.nodes.health import concerns, devices
+from console.pages.nodes.speed import speed
 from console.pages.nodes.words import reason_words
 from models_app.audit.actions import action_label
 from models_app.audit.selectors import event_list
@@ -108,6 +109,7 @@ def node_detail(request: HttpRequest, name: str) -> HttpResponse:
             "meters": node_meters(room.free[node.name]),
             "concerns": concerns(node),
             "devices": devices(node),
+            "speed": speed(node),
             "occupants": there,
             "drain": drain_progress(node, len(there)),
             "attempts": _attempts(node),

@@ -14,15 +14,17 @@ from django.views.decorators.http import require_POST
 from console.pages.configs.editor import Editor
 from console.pages.forms import add_errors
 from console.pages.jobs.control import too_high
+from console.pages.registry.estimate import shown
 from console.pages.registry.training import config_asked
 from console.pages.registry.version_form import NEW, PERM, NewVersionForm
 from models_app.configs.specs import Spec, spec_class
 from models_app.core.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from models_app.core.permission import require
 from models_app.registry import selectors
+from models_app.registry.estimates import training_estimate
 from models_app.registry.families import MARKOV, spec_kind
 from models_app.registry.models import ModelVersion
-from models_app.registry.services import model_create, training_plan, training_start
+from models_app.registry.services import model_create, training_start
 from models_app.registry.states import Family
 
 
@@ -76,11 +78,15 @@ def markov_plan(request: HttpRequest, family: str) -> HttpResponse:
     if raw is not None and not set(form.errors) - {"name", "model"}:
         data = form.data_versions[form.cleaned_data["dataset_version"]]
         try:
-            context["plan"] = training_plan(
-                actor=actor, team=data.dataset.team, dataset_version=data, spec=raw, family=family
-            )
+            placing = form.placing()
+            found = training_estimate(
+                actor=actor, team=data.dataset.team, dataset_version=data, spec=raw, family=family,
+                pool=placing["pool"], resources=placing["resources"],
+            )  # fmt: skip
         except InvalidInput as error:
             context["problems"] = [text for texts in error.errors.values() for text in texts]
+        else:
+            context |= shown(found)
     return render(request, "models/_plan.html", context)
 
 

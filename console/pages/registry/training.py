@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 
 from console.pages.forms import add_errors
 from console.pages.jobs.control import too_high
+from console.pages.registry.estimate import shown
 from console.pages.registry.forms import TrainingForm
 from console.pages.registry.version_form import NEW, PERM
 from models_app.configs.models import ConfigRevision
@@ -22,9 +23,10 @@ from models_app.configs.selectors import revision_get
 from models_app.core.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from models_app.core.permission import require
 from models_app.registry import selectors
+from models_app.registry.estimates import training_estimate
 from models_app.registry.families import MARKOV, is_markov, spec_kind
 from models_app.registry.models import Model, ModelVersion
-from models_app.registry.services import model_create, training_plan, training_start
+from models_app.registry.services import model_create, training_start
 
 
 @login_required
@@ -126,7 +128,7 @@ def _start(actor: Any, form: TrainingForm) -> ModelVersion:
 @login_required
 @require_POST
 def training_plan_view(request: HttpRequest) -> HttpResponse:
-    """A fragment: memory, tokens and epochs of the form as it is filled in now. Changes nothing.
+    """A fragment: what the training of the form as it is filled in now would take. Changes nothing.
 
     POST, so that the fields of the form do not stand in an address.
     """
@@ -136,17 +138,20 @@ def training_plan_view(request: HttpRequest) -> HttpResponse:
     if not set(form.errors) - {"name", "model"}:
         data = form.data_versions[form.cleaned_data["dataset_version"]]
         try:
-            plan = training_plan(
+            placing = form.placing()
+            plan = training_estimate(
                 actor=actor,
                 team=data.dataset.team,
                 dataset_version=data,
                 spec=form.spec(),
                 base_version=form.bases.get(form.cleaned_data["base_version"]),
+                pool=placing["pool"],
+                resources=placing["resources"],
             )
         except InvalidInput as error:
             context["problems"] = [text for texts in error.errors.values() for text in texts]
         else:
-            context["plan"] = plan
+            context |= shown(plan)
     return render(request, "models/_plan.html", context)
 
 

@@ -93,6 +93,19 @@ def node_heartbeat(
     return node
 
 
+def node_measured(*, name: str, incarnation: str, speed: Mapping[str, Any]) -> bool:
+    """How fast the node computes has been measured. False: another incarnation has its name."""
+    with transaction.atomic():
+        rows = Node.objects.select_for_update().filter(name=name, incarnation=incarnation)
+        node = rows.first()
+        if node is None:
+            return False
+        node.capacity = {**node.capacity, "speed": dict(speed)}
+        node.save(update_fields=["capacity"])
+        node_announce(node)
+    return True
+
+
 def node_gone(*, name: str, incarnation: str) -> None:
     """The worker says goodbye: it no longer counts as present."""
     with transaction.atomic():

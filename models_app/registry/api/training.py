@@ -19,8 +19,9 @@ from models_app.datasets.selectors import version_get as dataset_version_get
 from models_app.registry import selectors
 from models_app.registry.api.runs import LIST, SEARCHED, runs_answer
 from models_app.registry.api.versions import ModelVersionOutput
+from models_app.registry.estimates import training_estimate
 from models_app.registry.families import spec_kind
-from models_app.registry.services import training_plan, training_rerun, training_start
+from models_app.registry.services import training_rerun, training_start
 
 
 class PlanInput(BaseModel):
@@ -40,6 +41,10 @@ class EstimateInput(PlanInput):
     """What a training would be made of, and of which family the model would be."""
 
     family: Literal["transformer", "adapter", "ngram", "hmm"] = "transformer"
+    pool: str = Field("", description="Where it would run; the default pool if left out")
+    resources: dict[str, Any] = Field(
+        {}, description="cpus, memory_mib, disk_mib, gpus, node_selector"
+    )
 
 
 class TrainingInput(PlanInput):
@@ -64,7 +69,7 @@ class RerunInput(BaseModel):
 
 
 class EstimateApi(APIView):
-    """Parameters, memory and tokens of a training, without starting it."""
+    """What a training would take, without starting it: memory, FLOPs, time, energy, and where."""
 
     @extend_schema(
         request=request_schema(EstimateInput),
@@ -77,13 +82,21 @@ class EstimateApi(APIView):
             tokens_seen="integer",
             dataset_tokens="integer",
             epochs="number",
+            step_flops="number",
+            token_flops="number",
+            seconds="object",
+            energy="object",
+            nodes="array",
         ),
     )
     def post(self, request: Request) -> Response:
         given = parse(EstimateInput, request.data)
         parts = training_parts(request.user, given, given.family)
         parts.pop("config_revision", None)
-        return Response(training_plan(**parts, family=given.family).to_dict())
+        found = training_estimate(
+            **parts, family=given.family, pool=given.pool, resources=given.resources
+        )
+        return Response(found.to_dict())
 
 
 class TrainingListApi(APIView):

@@ -1,5 +1,6 @@
 """What an n-gram model or a hidden Markov model will take, from its settings and the data alone."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -16,6 +17,8 @@ OVERHEAD = 160 * 2**20
 BYTES_PER_NGRAM = 56
 #: Units of one pass of an HMM that are held at once, and what each state of each takes.
 HELD_UNITS, BYTES_PER_STATE = 2**19, 24
+#: Units a second through reading, cutting, and scoring at the end.
+UNITS_READ_PER_S = 2.5e5
 
 
 def markov_tokens(spec: Spec, version: DatasetVersion) -> int:
@@ -56,3 +59,19 @@ def markov_errors(spec: Any, version: DatasetVersion) -> dict[str, str]:
         text = _("The training split is shorter than one n-gram. Choose more data.")
         errors["order"] = text
     return errors
+
+
+def markov_seconds(family: str, spec: Any, tokens: int, speed: Mapping[str, Any]) -> float | None:
+    """Seconds to learn from so many units on a node of this speed; None: it was not measured.
+
+    A hidden Markov model may converge before its last iteration, so this is the most it takes.
+    """
+    rates = speed.get("markov")
+    if not rates:
+        return None
+    reading = tokens / UNITS_READ_PER_S
+    if isinstance(spec, NgramSpec):
+        return float(reading + tokens * spec.order / rates["ngram_units_per_s"])
+    assert isinstance(spec, HmmSpec), family
+    passes = spec.iterations * spec.restarts
+    return float(reading + passes * tokens * spec.states / rates["hmm_states_per_s"])

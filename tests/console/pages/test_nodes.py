@@ -14,9 +14,10 @@ from models_app.jobs.models import Job, JobAttempt
 from models_app.jobs.silence import nodes_look
 from models_app.pools.models import JoinToken, Node
 from models_app.pools.services.operations import node_drain, node_quarantine
-from models_app.pools.services.registration import node_heartbeat
+from models_app.pools.services.registration import node_heartbeat, node_measured
 from tests.factories.jobs import claimed
 from tests.factories.nodes import pool_of, ready_node, silent_node
+from tests.factories.speed import SPEED
 from tests.matrix import assert_needs_sign_in
 
 pytestmark = pytest.mark.django_db
@@ -212,6 +213,17 @@ class TestDetail:
 
         assert bad not in text
         assert "&lt;script&gt;alert(1)" in text
+
+    def test_shows_how_fast_it_computes(self, client_for, root):
+        node = ready_node("n1")
+        assert "Not measured yet" in page(client_for(root), "node_detail", "n1")
+        node_measured(name="n1", incarnation=node.incarnation, speed=SPEED)
+        text = page(client_for(root), "node_detail", "n1")
+
+        assert "130 / 600 GFLOP/s" in text
+        assert "128: 80% · 512: 190%" in text
+        assert "125% after 60 s of compiling" in text
+        assert not node_measured(name="n1", incarnation="n1:0:0", speed={})
 
     def test_of_an_unknown_or_removed_node_is_missing(self, client_for, root):
         node = silent_node("n1")

@@ -2,7 +2,7 @@
 
 import torch
 
-from workers.lm.compute.memory import resident_bytes
+from workers.lm.compute.memory import peak_bytes, resident_bytes
 
 
 def best_device() -> torch.device:
@@ -15,3 +15,8 @@ def memory_in_use(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return resident_bytes()
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most that this process has held: of the accelerator, else resident."""
+    return memory_in_use(device) if device.type == "cuda" else peak_bytes()

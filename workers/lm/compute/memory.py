@@ -14,7 +14,7 @@ _NAMES = {
 }
 
 # Library code, allocator and the interpreter itself, before the first tensor.
-PROCESS_OVERHEAD = 350 * 2**20
+PROCESS_OVERHEAD = 400 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +172,7 @@ def _activations(shape: Shape, tokens: int, width: int, dropped_length: int) -> 
     in_attention = 4 * shape.hidden + 2 * shape.heads * shape.head_width + 2 * key_value
     in_feed_forward = 2 * shape.hidden + (4 if shape.gated else 2) * shape.inner
     # Copies made by norms and, in the gated families, by rotating positions.
-    copies = (10 if shape.gated else 2) * shape.hidden
+    copies = (17 if shape.gated else 2) * shape.hidden
     pairs = 4 * shape.heads * dropped_length
     per_layer = tokens * (in_attention + in_feed_forward + copies + pairs) * width
     # Logits, their logarithm and their gradient, the last two always in fp32.
@@ -194,6 +194,19 @@ def resident_bytes() -> int:
     except (OSError, ValueError, IndexError):
         return 0
     return pages * 4096
+
+
+def peak_bytes() -> int:
+    """The most that was resident of this process so far; 0 where the system does not tell.
+
+    Not that of getrusage, which begins with the size of the process that started this one.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    found = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(found[0].split()[1]) * 1024 if found else 0
 
 
 def available_bytes() -> int | None:

@@ -9,9 +9,11 @@ import pytest
 
 from models_app.configs.services import config_revise
 from models_app.jobs.models import Job
+from models_app.pools.services.registration import node_measured
 from models_app.registry.models import Model, ModelVersion
 from tests.factories.deployments import revision_of, serving
 from tests.factories.nodes import pool_of, ready_node
+from tests.factories.speed import SPEED
 from tests.fakes.jobs import run_job
 from tests.matrix import assert_hidden, assert_needs_sign_in
 from tests.models_app.registry.conftest import data, evaluated, model, trained, version
@@ -276,3 +278,43 @@ class TestOutsiders:
 
     def test_sign_in_first(self, db):
         assert_needs_sign_in(["/models/", ONE, V1, "/training/new/", "/evaluations/new/"])
+
+
+class TestBeforeATraining:
+    def ask(self, client, data, **changes):
+        form = {**FORM, "dataset_version": data.pk, "tokenizer": "char", **changes}
+        return text(client.post("/training/plan/", form))
+
+    def test_says_memory_time_energy_and_place(self, ben, data, client_for):
+        node = ready_node("n1")
+        node_measured(name="n1", incarnation=node.incarnation, speed=SPEED)
+        answer = self.ask(client_for(ben), data)
+
+        for words in ("Parameters", "Activations", "Optimiser", "FLOP a token", "assumed for each"):
+            assert words in answer
+        assert 'class="bar-1 tone-green" x="' in answer
+        assert "style=" not in answer
+        assert "no like training has run there yet" in answer
+        assert 'class="chip tone-green">fits<' in answer
+
+    def test_says_why_it_fits_nowhere_or_is_not_timed(self, ben, data, client_for):
+        client = client_for(ben)
+        assert "No node of this pool is ready" in self.ask(client, data)
+        ready_node("n1", labels={"zone": "a"})
+        assert "no node has been measured yet" in self.ask(client, data)
+        answer = self.ask(client, data, **{"resources.node_selector": "zone=b"})
+        assert "No node of the pool default carries these labels" in answer
+
+    def test_a_counted_model_has_time_and_no_arithmetic(self, ben, data, client_for):
+        node = ready_node("n1")
+        node_measured(name="n1", incarnation=node.incarnation, speed=SPEED)
+        settings = "order: 3\nunit: char\nvocab_size: 300\n"
+        form = {
+            "model": "new", "name": "fresh", "dataset_version": data.pk,
+            "view": "yaml", "yaml": settings,
+        }  # fmt: skip
+        answer = text(client_for(ben).post("/training/plan/ngram/", form))
+
+        assert "Counting" in answer
+        assert "Learning" in answer
+        assert "FLOP" not in answer
