@@ -19,66 +19,7 @@ BASIC = ("sequence_length", "batch_size", "steps", "learning_rate", "loss_on")
 #: Of an adapter, which only a training from a base version makes.
 ADAPTER = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
 ADVANCED = tuple(name for name in TrainingSpec.folded if name not in ADAPTER)
-LABELS: dict[str, tuple[Any, Any]] = {
-    "sequence_length": (
-        _("Sequence length"),
-        _("Tokens that the model sees at once; also its longest context when it serves."),
-    ),
-    "batch_size": (_("Batch size"), _("Sequences of one optimiser step.")),
-    "steps": (_("Steps"), _("Optimiser steps of the training.")),
-    "learning_rate": (_("Learning rate"), _("The highest one, after warm-up.")),
-    "vocab_size": (_("Vocabulary"), _("How many tokens the tokenizer may learn.")),
-    "seed": (_("Seed"), _("The same seed, data and settings give the same weights.")),
-    "warmup_steps": (_("Warm-up steps"), _("Steps in which the learning rate rises from zero.")),
-    "schedule": (_("Schedule"), _("How the learning rate falls after warm-up.")),
-    "min_learning_rate": (
-        _("Lowest learning rate"),
-        _("Where the schedule ends; not above the learning rate."),
-    ),
-    "gradient_accumulation": (
-        _("Gradient accumulation"),
-        _("Cuts the batch into this many equal parts: less memory, the same result."),
-    ),
-    "weight_decay": (_("Weight decay"), _("Pulls the weights towards zero.")),
-    "beta1": (_("Beta 1"), _("Memory of AdamW for gradients.")),
-    "beta2": (_("Beta 2"), _("Memory of AdamW for their squares.")),
-    "gradient_clip": (_("Gradient clip"), _("Longest gradient; 0 clips nothing.")),
-    "dropout": (_("Dropout"), _("Share of activations left out in training.")),
-    "sampling": (
-        _("Sampling"),
-        _("Random windows of the text, or each once per epoch in a seeded order."),
-    ),
-    "loss_on": (
-        _("Loss on"),
-        _("Of conversations only the answers can be learned, as it is done for instructions."),
-    ),
-    "lora_rank": (
-        _("Adapter rank (LoRA)"),
-        _("0 trains the whole model; 8 to 64 learns a small adapter and leaves the base as it is."),
-    ),
-    "lora_alpha": (
-        _("Adapter scale (alpha)"),
-        _("The adapter's part is multiplied by this divided by the rank."),
-    ),
-    "lora_dropout": (_("Adapter dropout"), _("Share of the adapter's inputs left out.")),
-    "lora_targets": (
-        _("Adapted layers"),
-        _("all-linear, or names of layers separated by commas, such as q_proj, v_proj."),
-    ),
-    "precision": (_("Precision"), _("bf16 is faster only where the processor has it.")),
-    "evaluate_every": (
-        _("Evaluate every"),
-        _("Steps between looks at the validation loss; 0 only at the end."),
-    ),
-    "evaluation_batches": (_("Evaluation batches"), _("Batches of each such look.")),
-    "checkpoint_every": (
-        _("Checkpoint every"),
-        _("Steps between checkpoints, from which a broken-off training goes on; 0 never."),
-    ),
-    "keep_checkpoints": (_("Checkpoints kept"), _("Older ones are removed.")),
-    "log_every": (_("Report every"), _("Steps between points of the chart.")),
-    "threads": (_("Threads"), _("Processor threads of the training.")),
-}
+#: What choices are called where their names alone say too little.
 CHOICES: dict[str, dict[str, Any]] = {
     "schedule": {"cosine": _("Cosine"), "linear": _("Linear"), "constant": _("Constant")},
     "sampling": {
@@ -87,7 +28,6 @@ CHOICES: dict[str, dict[str, Any]] = {
         "documents": _("Whole epochs, a conversation at a time"),
     },
     "loss_on": {"all": _("All tokens"), "answers": _("Answers only")},
-    "precision": {"fp32": "fp32", "bf16": "bf16"},
 }
 
 
@@ -205,12 +145,16 @@ class TrainingForm(NewVersionForm):
 
 
 def _setting(name: str, schema: dict[str, Any]) -> forms.Field:
-    label, help_text = LABELS[name]
     shared: dict[str, Any] = {
-        "label": label, "help_text": help_text, "initial": schema["default"],
-    }  # fmt: skip
+        "label": _(schema["title"]),
+        "help_text": _(schema["description"]),
+        "initial": schema["default"],
+    }
     if "enum" in schema:
-        return forms.ChoiceField(choices=list(CHOICES[name].items()), **shared)
+        words = CHOICES.get(name, {})
+        return forms.ChoiceField(
+            choices=[(value, words.get(value, value)) for value in schema["enum"]], **shared
+        )
     if schema["type"] == "string":
         return forms.CharField(max_length=schema["maxLength"], **shared)
     bounds = {"min_value": schema["minimum"], "max_value": schema["maximum"]}
