@@ -8,6 +8,7 @@ that is about to move there are no copies yet.
 import contextlib
 import threading
 import time
+import uuid
 from pathlib import Path
 
 from django.conf import settings
@@ -59,7 +60,8 @@ def claim(root: Path, url: str, *, sure: bool = False) -> bool:
     if not (sure or may_claim(root, url)):
         return False
     root.mkdir(parents=True, exist_ok=True)
-    temporary = root / f".put-{_MARK}"
+    # Many may claim at once: a shared name would be gone under the slower one.
+    temporary = root / f".put-{_MARK}-{uuid.uuid4().hex[:8]}"
     temporary.write_text(url)
     temporary.replace(root / _MARK)
     return True
