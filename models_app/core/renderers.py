@@ -12,7 +12,7 @@ _default = JSONEncoder().default
 
 
 class FastJSONRenderer(JSONRenderer):
-    """application/json, an eighth of the time for lists.
+    """application/json, in a fraction of the time that Python's own encoder takes.
 
     Numbers that are none (NaN, infinity) are written as null. What orjson cannot write, as a
     number of more than 64 bits in somebody's settings, is left to Python's own encoder.

@@ -53,7 +53,8 @@ def job_submit(
     require(actor, "jobs.submit_job", team)
     job_kind = job_kinds.get(kind)
     checked = parse(job_kind.Params, params, prefix="params")
-    digest = digest_json(checked.model_dump(mode="json"))
+    values = checked.model_dump(mode="json")
+    digest = digest_json(values)
     earlier = job_with_key(team=team, key=idempotency_key, kind=kind, params_digest=digest)
     if earlier is not None:
         return earlier
@@ -68,7 +69,7 @@ def job_submit(
         created_by_id=actor.pk,
         kind=kind,
         title=clean_title(title or job_kind.title(checked)),
-        params=checked.model_dump(mode="json"),
+        params=values,
         params_digest=digest,
         inputs=inputs_recorded(job_kind, checked),
         priority=priority,

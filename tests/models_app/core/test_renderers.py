@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from collections import namedtuple
 from decimal import Decimal
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from rest_framework.renderers import JSONRenderer
 
 from models_app.core.renderers import FastJSONRenderer
 
+Pair = namedtuple("Pair", "number name")
 MIXED = {
     "at": dt.datetime(2026, 11, 26, 1, 2, 3, 456789, tzinfo=dt.UTC),
     "on": dt.date(2026, 11, 26),
@@ -18,6 +20,7 @@ MIXED = {
     "id": UUID(int=7),
     "title": lazystr("小 model"),
     1: [None, True, 1.5, 2**62, ()],
+    "pair": Pair(1, "b"),
 }
 
 
