@@ -285,15 +285,15 @@ from models_app.registry.drills import Drill, DrillPlan  # noqa: E402
 from models_app.registry.experiments import (  # noqa: E402
     Experiment,
     LoggedRun,
-    OddPoint,
     RunFile,
+    SidePoint,
 )
 from models_app.registry.origins import VersionOrigin  # noqa: E402
 from models_app.registry.records import CardText, Reproduction, VersionRecord  # noqa: E402
 
 __all__ = [
     "Alias", "AliasMove", "AttackRun", "CardText", "Conversion", "Draft", "Drill", "DrillPlan",
-    "Evaluation", "Experiment", "ImportToken", "LoggedRun", "Model", "ModelVersion", "OddPoint",
-    "Reproduction", "RunFile", "RunParam", "StageMove", "Tag", "TrainingRun", "VersionOrigin",
-    "VersionRecord", "VersionScan",
+    "Evaluation", "Experiment", "ImportToken", "LoggedRun", "Model", "ModelVersion",
+    "Reproduction", "RunFile", "RunParam", "SidePoint", "StageMove", "Tag", "TrainingRun",
+    "VersionOrigin", "VersionRecord", "VersionScan",
 ]  # fmt: skip
