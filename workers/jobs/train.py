@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from models_app.configs.models import ConfigRevision
-from models_app.configs.presets import Need, Preset, StepCost, register
+from models_app.configs.presets import Need, Preset, Serving, StepCost, register
 from models_app.core.blobs import tree_put
 from models_app.core.errors import FieldError
 from models_app.jobs.kind import Input, JobContext, JobKind, Params, job_kinds
@@ -19,7 +19,9 @@ from models_app.registry.services.training import version_complete, version_fail
 from models_app.registry.states import VersionState
 from workers.lm.compute.flops import Work, step_work
 from workers.lm.compute.memory import (
+    PROCESS_OVERHEAD,
     MemoryEstimate,
+    cache_bytes,
     count_adapter,
     count_parameters,
     estimate,
@@ -142,6 +144,18 @@ def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:
         bytes={name: getattr(sizes, name) for name in purposes},
         step_flops=work.flops,
         token_flops=work.flops_per_token,
+        serving=_serving(shape, sizes.parameters),
+    )
+
+
+def _serving(shape: Mapping[str, Any], parameters: int) -> Serving:
+    """What the finished model takes where it serves; an adapter is merged into its base there."""
+    context = read_shape(shape).context
+    return Serving(
+        weights=4 * parameters,
+        overhead=PROCESS_OVERHEAD,
+        context=context,
+        context_bytes=cache_bytes(shape, context),
     )
 
 

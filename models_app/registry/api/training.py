@@ -84,6 +84,7 @@ class EstimateApi(APIView):
             epochs="number",
             step_flops="number",
             token_flops="number",
+            serving="object",
             seconds="object",
             energy="object",
             nodes="array",

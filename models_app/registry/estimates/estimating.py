@@ -90,12 +90,14 @@ class _Task:
             family=self.family, plan=self.plan, base_shape=self.base_shape,
             characters=self.characters, speed=_speed(node), on_gpu=on_gpu, correction=time,
         )  # fmt: skip
+        serving = self.plan.need.serving
         threads, gpus = getattr(self.plan.spec, "threads", 1), int(self.fields["gpus"])
         return Place(
             node=node.name, fit=fit, reasons=reasons, memory_need=need, memory_free=free,
             memory_total=total, on_gpu=on_gpu, seconds=seconds,
             energy=energy(node, threads, gpus, seconds.likely) if seconds else None,
             time_correction=time, memory_correction=memory,
+            contexts=serving.contexts(total) if serving else None,
         )  # fmt: skip
 
     def _kind(self, on_gpu: bool) -> Kind:

@@ -49,7 +49,8 @@ class Place:
     """One node: whether the training fits there, why not, and what it takes there.
 
     `memory_free` and `memory_total` are bytes of the device that computes: of the GPU if one is
-    used. `seconds` is None until the node's speed has been measured.
+    used. `seconds` is None until the node's speed has been measured. `contexts` is how many full
+    contexts of the finished model fit there beside its weights, if nothing else is there.
     """
 
     node: str
@@ -63,6 +64,7 @@ class Place:
     energy: Energy | None
     time_correction: Correction
     memory_correction: Correction
+    contexts: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +114,7 @@ class TrainingEstimate:
             "memory_bytes": self.memory_total,
             "step_flops": self.plan.need.step_flops,
             "token_flops": self.plan.need.token_flops,
+            "serving": asdict(self.plan.need.serving) if self.plan.need.serving else None,
             "seconds": asdict(self.seconds) if self.seconds else None,
             "energy": asdict(energy) if energy else None,
             "nodes": [asdict(place) for place in self.places],

@@ -149,6 +149,35 @@ class TestPlaces:
 
 
 @pytest.mark.django_db
+class TestServing:
+    #: 2 layers, 4 heads of width 16, contexts of 32 tokens.
+    SHAPE = {
+        "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "intermediate_size": 128,
+    }  # fmt: skip
+
+    def test_tells_the_cache_of_a_context_and_how_many_fit(self, estimated, measured):
+        measured(memory_mib=1024)
+        shape = {**self.SHAPE, "num_key_value_heads": 1}
+        found = estimated(preset="", architecture=shape, sequence_length=32)
+        serving = found.plan.need.serving
+        assert (serving.context, serving.context_bytes) == (32, 2 * 2 * 1 * 16 * 32 * 4)
+        assert serving.weights == 4 * found.plan.need.parameters
+        left = (1024 << 20) - serving.weights - serving.overhead
+        assert found.best.contexts == left // serving.context_bytes > 1000
+
+    def test_queries_that_share_keys_leave_room_for_more(self, estimated, measured):
+        measured()
+        one, four = (
+            estimated(preset="", architecture={**self.SHAPE, "num_key_value_heads": heads})
+            for heads in (1, 4)
+        )
+        each = [found.plan.need.serving.context_bytes for found in (one, four)]
+        assert 4 * each[0] == each[1]
+        assert one.best.contexts > 3 * four.best.contexts
+
+
+@pytest.mark.django_db
 class TestHistory:
     @pytest.fixture
     def past(self, trained):
@@ -207,6 +236,8 @@ class TestApi:
         assert found["memory_bytes"] == sum(found["memory"].values())
         assert found["seconds"]["low"] < found["seconds"]["likely"] < found["seconds"]["high"]
         assert found["energy"]["basis"] == "assumed"
+        assert found["serving"]["context"] == TINY["sequence_length"]
+        assert found["nodes"][0]["contexts"] > 0
         assert [(row["node"], row["fit"]) for row in found["nodes"]] == [("n1", "now")]
 
     @pytest.mark.parametrize("family", ["ngram", "hmm"])
@@ -214,7 +245,7 @@ class TestApi:
         measured()
         body = {"team": "research", "dataset_version": data.pk, "config": {}, "family": family}
         found = api_for(ben).post(f"{V1}/training-runs/estimate", body).json()
-        assert found["step_flops"] is None
+        assert (found["step_flops"], found["serving"]) == (None, None)
         assert found["seconds"]["parts"]["counting"] > 0
 
     def test_a_pool_of_others_is_refused_by_name(self, ben, data, api_for, other_team):

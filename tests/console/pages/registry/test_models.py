@@ -181,6 +181,7 @@ class TestTraining:
         )
 
         assert "MiB" in fine
+        assert "of keys and values for each full context of 16 tokens" in fine
         assert "Epochs" in fine
         assert "Use fewer than the 6 steps" in bad
 
