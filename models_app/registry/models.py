@@ -135,6 +135,12 @@ class ModelVersion(models.Model):
         record = getattr(self, "record", None)
         return record.continued_from if record else {}
 
+    @property
+    def begun_with(self) -> "ModelVersion | None":
+        """The adapter with whose weights its training began, or None."""
+        record = getattr(self, "record", None)
+        return record.begun_with if record else None
+
 
 class VersionScan(models.Model):
     """One look into the files of a version. A version has one for each time that it was scanned."""

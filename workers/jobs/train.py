@@ -50,6 +50,8 @@ class TrainParams(Params):
     dataset_version: int
     config_revision: int
     base_version: int | None = None
+    #: The adapter of this base with whose weights it begins.
+    begun_with: int | None = None
     #: The checkpoint of another run that it begins with; see registry.continuing.
     continued_from: int | None = None
 
@@ -83,12 +85,17 @@ class Train(JobKind):
 
     def inputs(self, params: TrainParams) -> list[Input]:
         version = ModelVersion.objects.select_related(
-            "dataset_version__dataset", "base_version__model", "config_revision__config"
+            "dataset_version__dataset",
+            "base_version__model",
+            "config_revision__config",
+            "record__begun_with__model",
         ).get(pk=params.model_version)
         assert version.dataset_version is not None and version.config_revision is not None
         found = [data_input(version.dataset_version), config_input(version.config_revision)]
         if version.base_version is not None:
             found.append(version_input(version.base_version, "base version"))
+        if version.begun_with is not None:
+            found.append(version_input(version.begun_with, "adapter"))
         return found
 
     def load(self, params: TrainParams, job: Any, folder: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from models_app.registry.estimates.history import Kind, Lesson, kind_of, lessons
 from models_app.registry.estimates.outcome import Fit, Place, TrainingEstimate
 from models_app.registry.estimates.places import fit_of, memory_of
 from models_app.registry.families import is_markov
+from models_app.registry.further import beginning_of
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.planning import training_plan
 from models_app.registry.states import Family
@@ -46,6 +47,7 @@ def training_estimate(
         actor=actor, team=team, dataset_version=dataset_version, spec=spec,
         base_version=base_version, family=family,
     )  # fmt: skip
+    base = beginning_of(base_version).base
     where = pool_for(team=team, name=pool)
     fields = resources_fields(
         asked=resources_parse(resources), pool=where, wanted_gpus=_gpus(family, plan.spec)
@@ -53,7 +55,7 @@ def training_estimate(
     task = _Task(
         family=family,
         plan=plan,
-        base_shape=base_version.facts.get("architecture") if base_version else None,
+        base_shape=base.facts.get("architecture") if base else None,
         characters=int(dataset_version.counts["train"]["characters"]),
         fields=fields,
     )

@@ -18,12 +18,11 @@ from models_app.datasets.quality import training_refusal
 from models_app.datasets.states import VersionState as DatasetState
 from models_app.pools.selectors import node_list
 from models_app.registry.families import is_markov, spec_kind
-from models_app.registry.formats import format_check
+from models_app.registry.further import adapter_errors, beginning_of, further_check
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.planning_markov import markov_errors, markov_need, markov_tokens
 from models_app.registry.states import Family, VersionState
 from models_app.registry.training_plans import TrainingPlan
-from models_app.registry.use import version_whole
 
 GIB = 1 << 30
 
@@ -82,10 +81,13 @@ def _transformer_plan(
     spec: TrainingSpec, dataset_version: DatasetVersion, base_version: ModelVersion | None,
     prefix: str,
 ) -> TrainingPlan:  # fmt: skip
-    errors = _check_base(spec, base_version) | _check_data(spec, dataset_version)
+    begun = beginning_of(base_version)
+    errors = _check_base(spec, begun.base) | _check_data(spec, dataset_version)
+    if begun.adapter is not None:
+        errors |= adapter_errors(spec, begun.adapter)
     if errors:
         raise InvalidInput({f"{prefix}.{name}": text for name, text in errors.items()})
-    base_shape = base_version.facts.get("architecture") if base_version else None
+    base_shape = begun.base.facts.get("architecture") if begun.base else None
     try:
         need = training_need(spec.plain(), base_shape)
     except FieldError as error:
@@ -95,7 +97,7 @@ def _transformer_plan(
     node = _largest_node()
     if node is not None and need.total > node:
         raise _too_large(need, node, prefix)
-    tokens = _tokens(spec, dataset_version, base_version)
+    tokens = _tokens(spec, dataset_version, begun.base)
     return TrainingPlan(
         spec=spec,
         need=need,
@@ -122,8 +124,7 @@ def _check_inputs(
         raise FieldError("base_version", _("Choose a model version of the same team."))
     if base_version.state != VersionState.READY:
         raise FieldError("base_version", _not_ready(base_version))
-    version_whole(base_version, "base_version")
-    format_check(base_version, "train", "base_version")
+    further_check(base_version, "base_version")
 
 
 def _not_ready(version: DatasetVersion | ModelVersion) -> str:

@@ -62,8 +62,9 @@ def train(
 
     `resume_from` is one checkpoint, or a folder of them: then the newest whole one is taken,
     torn ones are reported and passed over, and an empty folder means a start from the beginning,
-    or from `start`: the path and the digest of a checkpoint of another run. `base_name` (model and
-    revision) is what an adapter says of its base.
+    or from `start`: the path and the digest of a checkpoint of another run, or under `adapter` the
+    folder of an adapter that is trained further. `base_name` (model and revision) is what an
+    adapter says of its base.
     Where `spec` asks for several processes, each calls this with `parallel`, how it is joined to
     the others; see `distributed.training`.
     Raises InvalidTraining before any work, Stopped when asked to stop, TrainingDiverged.
@@ -92,7 +93,8 @@ def train(
     if spec.lora_rank:
         assert base is not None
         frozen = _model(spec, architecture, data, base)
-        model = with_adapter(frozen, spec, base_name or {}, resumed.path if resumed else None)
+        begun = resumed.path if resumed else _adapter(start)
+        model = with_adapter(frozen, spec, base_name or {}, begun)
     else:
         model = _model(spec, architecture, data, known)
     parallel.check(model)
@@ -143,7 +145,13 @@ def _find_checkpoint(resume_from: PathLike | None, events: Events) -> Checkpoint
 
 
 def _start(start: Mapping[str, str] | None) -> Checkpoint | None:
-    return verify_checkpoint(Path(start["path"]), start["digest"]) if start else None
+    if start is None or "path" not in start:
+        return None
+    return verify_checkpoint(Path(start["path"]), start["digest"])
+
+
+def _adapter(start: Mapping[str, str] | None) -> Path | None:
+    return Path(start["adapter"]) if start and "adapter" in start else None
 
 
 def _model(

@@ -1,4 +1,4 @@
-"""Every value that programs log is kept, also several of one step."""
+"""Every value that programs log is kept, also several of one step; adapters are trained further."""
 
 import django.db.models.deletion
 from django.db import migrations, models
@@ -40,4 +40,9 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(TAKE, BACK),
         migrations.DeleteModel(name='OddPoint'),
+        migrations.AddField(
+            model_name='versionrecord',
+            name='begun_with',
+            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='taken_further', to='registry.modelversion'),
+        ),
     ]
