@@ -288,18 +288,13 @@ class Conversion(models.Model):
 from models_app.registry.attacks import AttackRun  # noqa: E402
 from models_app.registry.drafts import Draft  # noqa: E402
 from models_app.registry.drills import Drill, DrillPlan  # noqa: E402
-from models_app.registry.experiments import (  # noqa: E402
-    Experiment,
-    LoggedRun,
-    RunFile,
-    SidePoint,
-)
+from models_app.registry.experiments import Experiment, LoggedRun, RunFile, SidePoint  # noqa: E402
 from models_app.registry.origins import VersionOrigin  # noqa: E402
 from models_app.registry.records import CardText, Reproduction, VersionRecord  # noqa: E402
 
 __all__ = [
     "Alias", "AliasMove", "AttackRun", "CardText", "Conversion", "Draft", "Drill", "DrillPlan",
-    "Evaluation", "Experiment", "ImportToken", "LoggedRun", "Model", "ModelVersion",
-    "Reproduction", "RunFile", "RunParam", "SidePoint", "StageMove", "Tag", "TrainingRun",
-    "VersionOrigin", "VersionRecord", "VersionScan",
+    "Evaluation", "Experiment", "ImportToken", "LoggedRun", "Model", "ModelVersion", "Reproduction",
+    "RunFile", "RunParam", "SidePoint", "StageMove", "Tag", "TrainingRun", "VersionOrigin",
+    "VersionRecord", "VersionScan",
 ]  # fmt: skip
