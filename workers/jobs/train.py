@@ -170,7 +170,9 @@ def _step(
     spec: Mapping[str, Any], base: Mapping[str, Any] | None, speed: Mapping[str, Any], on_gpu: bool
 ) -> StepCost | None:
     """Seconds of a step of these settings on a node of this speed."""
-    work = _work(spec, _shape(spec) if base is None else dict(base))
+    # Several processes share the sequences; what they exchange is for earlier trainings to teach.
+    rows = max(1, spec["batch_size"] // spec["processes"])
+    work = _work({**spec, "batch_size": rows}, _shape(spec) if base is None else dict(base))
     try:
         rates = rates_of(speed, spec["threads"], on_gpu)
     except KeyError:

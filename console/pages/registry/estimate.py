@@ -59,6 +59,7 @@ def shown(estimate: TrainingEstimate) -> dict[str, Any]:
         "token_flops": scaled(estimate.plan.need.token_flops, "FLOP"),
         "whole_flops": _whole(estimate),
         "energy": energy_words(best) if best else "",
+        "no_energy": best.no_energy if best else "",
         "rows": [_row(place) for place in estimate.places],
         "learned": learned_words(best) if best else "",
         "serving": serving_words(estimate),
@@ -101,6 +102,7 @@ def energy_words(place: Place) -> str:
     basis = {
         EnergyBasis.MEASURED: _("%(watts)s W, as its processor said when it was measured"),
         EnergyBasis.GPU_LIMIT: _("%(watts)s W with the limit of its GPUs"),
+        EnergyBasis.CONFIGURED: _("%(watts)s W, as its operator says of each core"),
         EnergyBasis.ASSUMED: _("%(watts)s W, assumed for each core"),
     }[energy.basis] % {"watts": count(round(energy.watts))}
     amount = f"{count(round(energy.kwh, 2))} kWh" if energy.kwh >= 1 else _watt_hours(energy.kwh)

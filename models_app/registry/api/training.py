@@ -87,6 +87,7 @@ class EstimateApi(APIView):
             serving="object",
             seconds="object",
             energy="object",
+            no_energy="string",
             nodes="array",
         ),
     )

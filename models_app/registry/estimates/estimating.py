@@ -47,6 +47,8 @@ def training_estimate(
         actor=actor, team=team, dataset_version=dataset_version, spec=spec,
         base_version=base_version, family=family,
     )  # fmt: skip
+    if getattr(plan.spec, "lora_rank", 0):
+        family = Family.ADAPTER  # what comes out, and whose like teach of it
     base = beginning_of(base_version).base
     where = pool_for(team=team, name=pool)
     fields = resources_fields(
@@ -93,14 +95,21 @@ class _Task:
             characters=self.characters, speed=_speed(node), on_gpu=on_gpu, correction=time,
         )  # fmt: skip
         serving = self.plan.need.serving
-        threads, gpus = getattr(self.plan.spec, "threads", 1), int(self.fields["gpus"])
+        threads, gpus = self._threads(), int(self.fields["gpus"]) if on_gpu else 0
+        drawn = energy(node, threads, gpus, seconds.likely if seconds else None)
         return Place(
             node=node.name, fit=fit, reasons=reasons, memory_need=need, memory_free=free,
             memory_total=total, on_gpu=on_gpu, seconds=seconds,
-            energy=energy(node, threads, gpus, seconds.likely) if seconds else None,
+            energy=None if isinstance(drawn, str) else drawn,
+            no_energy=drawn if isinstance(drawn, str) else "",
             time_correction=time, memory_correction=memory,
             contexts=serving.contexts(total) if serving else None,
         )  # fmt: skip
+
+    def _threads(self) -> int:
+        """Of all its processes."""
+        spec = self.plan.spec
+        return int(getattr(spec, "threads", 1)) * int(getattr(spec, "processes", 1))
 
     def _kind(self, on_gpu: bool) -> Kind:
         size = self.plan.need.step_flops or self.plan.dataset_tokens

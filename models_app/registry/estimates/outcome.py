@@ -21,6 +21,7 @@ class EnergyBasis(StrEnum):
 
     MEASURED = "measured"
     GPU_LIMIT = "gpu_limit"
+    CONFIGURED = "configured"
     ASSUMED = "assumed"
 
 
@@ -62,6 +63,8 @@ class Place:
     on_gpu: bool
     seconds: Seconds | None
     energy: Energy | None
+    #: Why there is none; empty where there is.
+    no_energy: str
     time_correction: Correction
     memory_correction: Correction
     contexts: int | None
@@ -117,5 +120,6 @@ class TrainingEstimate:
             "serving": asdict(self.plan.need.serving) if self.plan.need.serving else None,
             "seconds": asdict(self.seconds) if self.seconds else None,
             "energy": asdict(energy) if energy else None,
+            "no_energy": self.best.no_energy if self.best else "",
             "nodes": [asdict(place) for place in self.places],
         }

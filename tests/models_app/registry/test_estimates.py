@@ -10,6 +10,7 @@ from models_app.pools.models import Node
 from models_app.pools.services.registration import node_measured
 from models_app.registry.estimates import training_estimate
 from models_app.registry.estimates.correction import learned
+from models_app.registry.estimates.energy import energy
 from models_app.registry.estimates.outcome import EnergyBasis, Fit
 from models_app.registry.models import ModelVersion
 from tests.factories.nodes import pool_of, ready_node
@@ -76,6 +77,7 @@ class TestPlaces:
         assert found.best.node == "n1"
         assert found.seconds is None
         assert found.best.energy is None
+        assert "not been measured" in found.best.no_energy
 
     def test_time_grows_with_steps_batch_and_width(self, estimated, measured):
         measured()
@@ -147,6 +149,40 @@ class TestPlaces:
         told = estimated().best.energy
         assert (told.basis, told.watts) == (EnergyBasis.MEASURED, 25.0)
 
+    @pytest.mark.parametrize(
+        ("has", "watts", "why"),
+        [
+            ({"watts_per_core": 7}, 7.0, ""),
+            ({"watts_per_core": 0}, None, "SLIPWAY_WATTS_PER_CORE is 0"),
+        ],
+    )
+    def test_energy_goes_by_what_the_operator_says(self, estimated, measured, has, watts, why):
+        node = measured()
+        Node.objects.update(capacity={**Node.objects.get().capacity, **has})
+        place = estimated().best
+        assert node.name == place.node
+        assert (place.energy.watts if place.energy else None) == watts
+        assert why in place.no_energy
+        assert not place.energy or place.energy.basis == EnergyBasis.CONFIGURED
+
+    @pytest.mark.parametrize("limit", [None, 300.0])
+    def test_energy_of_a_gpu_is_told_only_where_it_tells_its_limit(self, limit):
+        gpu = {"name": "a", "memory_mib": 1, **({"watts": limit} if limit else {})}
+        node = Node(name="n1", capacity={"cpus": 2, "gpus": [gpu]})
+
+        found = energy(node, 1, 1, 3600.0)
+
+        if limit is None:
+            assert "limit of their power" in found
+        else:
+            assert (found.basis, found.watts) == (EnergyBasis.GPU_LIMIT, 312.0)
+            assert found.kwh == pytest.approx(0.312)
+
+    def test_several_processes_share_a_step(self, estimated, measured):
+        measured(cpus=8)
+        one, two = (estimated(processes=n, batch_size=32).seconds for n in (1, 2))
+        assert 0.4 < two.step / one.step < 0.75
+
 
 @pytest.mark.django_db
 class TestServing:
@@ -217,6 +253,7 @@ class TestHistory:
         assert estimated(threads=2).best.time_correction.count == 0
         assert estimated(precision="bf16").best.time_correction.count == 0
         assert estimated(batch_size=512).best.time_correction.count == 0
+        assert estimated(processes=2).best.time_correction.count == 0
         assert estimated(batch_size=8).best.time_correction.count == 1
         ModelVersion.objects.update(state="quarantined")
         assert estimated().best.time_correction.count == 0
