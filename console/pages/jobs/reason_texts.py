@@ -74,7 +74,10 @@ TRAININGS = (
         "The training set has only %(have)s tokens, too few for a sequence of %(length)s tokens."
         " Shorten the sequence or add documents."
     ),
-    gettext_noop("No answer lies within %(length)s tokens. Use a longer sequence."),
+    gettext_noop(
+        "No answer of an assistant lies within %(length)s tokens. Use a longer sequence, or data"
+        " with answers."
+    ),
     gettext_noop("The model that training starts from reads only %(context)s tokens."),
     gettext_noop("The tokenizer knows more tokens than the model."),
     gettext_noop(

@@ -82,7 +82,11 @@ def _transformer_plan(
     prefix: str,
 ) -> TrainingPlan:  # fmt: skip
     begun = beginning_of(base_version)
-    errors = _check_base(spec, begun.base) | _check_data(spec, dataset_version)
+    errors = (
+        _check_base(spec, begun.base)
+        | _check_data(spec, dataset_version)
+        | _check_answers(spec, dataset_version, begun.base)
+    )
     if begun.adapter is not None:
         errors |= adapter_errors(spec, begun.adapter)
     if errors:
@@ -163,6 +167,37 @@ def _check_data(spec: TrainingSpec, version: DatasetVersion) -> dict[str, str]:
             "%(tokens)s tokens cannot be learned from %(bytes)s bytes. Use fewer."
         ) % {"tokens": f"{spec.vocab_size:,}", "bytes": f"{size:,}"}
     return errors
+
+
+def _check_answers(
+    spec: TrainingSpec, version: DatasetVersion, base: ModelVersion | None
+) -> dict[str, str]:
+    """Where only answers are learned there must be some, and marks that tell them from questions.
+
+    Versions of datasets that are older than the count are found wanting only by their training.
+    """
+    if spec.loss_on != "answers":
+        return {}
+    if base is not None and base.facts.get("tokenizer") == "char":
+        text = _(
+            "%(version)s reads characters, which have no marks of roles, so answers cannot be told"
+            " from questions. Learn all tokens, or choose a base that can chat."
+        )
+        return {"loss_on": text % {"version": base}}
+    train, held_out = (version.counts.get(name, {}) for name in ("train", "validation"))
+    if train.get("answered", 1) and held_out.get("answered", 1):
+        return {}
+    if train.get("answered", 1):
+        text = _(
+            "No conversation with an answer of an assistant is held out of %(version)s. Import it"
+            " again with a larger validation share, or learn all tokens."
+        )
+    else:
+        text = _(
+            "%(version)s has no answers of assistants to learn from. Learn all tokens, or choose"
+            ' data whose rows are conversations: {"messages": [{"role": …, "content": …}]}.'
+        )
+    return {"loss_on": text % {"version": version}}
 
 
 def _check_held_out(version: DatasetVersion) -> None:

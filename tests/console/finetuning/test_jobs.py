@@ -163,6 +163,14 @@ class TestJobs:
             ({"seed": -1}, "seed", "invalid_value"),
             ({"hyperparameters": {"n_epochs": 0}}, "hyperparameters.n_epochs", "invalid_value"),
             ({"hyperparameters": {"n_epochs": "x"}}, "hyperparameters.n_epochs", "invalid_value"),
+            ({"hyperparameters": {"n_epochs": -1}}, "hyperparameters.n_epochs", "invalid_value"),
+            ({"hyperparameters": {"batch_size": 0}}, "hyperparameters.batch_size", "invalid_value"),
+            ({"hyperparameters": {"lora_rank": -1}}, "hyperparameters.lora_rank", "invalid_value"),
+            *(
+                ({"hyperparameters": {"learning_rate_multiplier": bad}},
+                 "hyperparameters.learning_rate_multiplier", "invalid_value")
+                for bad in (0, -1, float("nan"), float("inf"), "NaN", "fast", None)
+            ),
             ({"hyperparameters": {"beta": 1}}, "hyperparameters.beta", "unknown_parameter"),
             ({"method": {"type": "dpo"}}, "method.type", "invalid_value"),
             ({"metadata": {"x": "y" * 600}}, "metadata", "invalid_value"),
