@@ -26,7 +26,7 @@ from models_app.registry.adapters import family_check
 from models_app.registry.code_version import code_version
 from models_app.registry.endings import training_ended
 from models_app.registry.families import is_markov, spec_kind, trained_format
-from models_app.registry.further import beginning_of
+from models_app.registry.further import Beginning, beginning_of
 from models_app.registry.models import Draft, Model, ModelVersion, VersionRecord
 from models_app.registry.recording import LOG
 from models_app.registry.services.models import announce
@@ -95,15 +95,7 @@ def training_start(
         actor=actor,
         team=team,
         kind="train",
-        params={
-            "model_version": version.pk,
-            "model": model.pk,
-            "dataset_version": dataset_version.pk,
-            "config_revision": revision.pk,
-            "base_version": begun.base.pk if begun.base else None,
-            **({"begun_with": begun.adapter.pk} if begun.adapter else {}),
-            "continued_from": continued_from["checkpoint"] if continued_from else None,
-        },
+        params=_params(version, begun, continued_from),
         title=f"Train {model.name} v{version.number}",
         priority=priority,
         pool=pool,
@@ -204,6 +196,21 @@ def version_fail(*, version_id: int, job: Job) -> None:
     audit_record(actor=SYSTEM, action="model_version.failed", obj=version, changes=changes)
     training_ended(version)
     announce(version.model)
+
+
+def _params(
+    version: ModelVersion, begun: Beginning, continued_from: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What the job is told, by the numbers of rows."""
+    return {
+        "model_version": version.pk,
+        "model": version.model_id,
+        "dataset_version": version.dataset_version_id,
+        "config_revision": version.config_revision_id,
+        "base_version": version.base_version_id,
+        **({"begun_with": begun.adapter.pk} if begun.adapter else {}),
+        "continued_from": continued_from["checkpoint"] if continued_from else None,
+    }
 
 
 def _family_made(model: Model, spec: Spec) -> Family:

@@ -5,6 +5,7 @@ import base64
 import pytest
 
 from models_app.audit.models import AuditEvent
+from models_app.core.actor import SYSTEM
 from models_app.core.errors import WrongState
 from models_app.jobs.elsewhere import job_reopen_elsewhere
 from models_app.jobs.models import MetricPoint
@@ -14,7 +15,7 @@ from models_app.registry.models import Experiment, LoggedRun, RunParam, SidePoin
 from models_app.registry.search.query import run_search
 from tests.console.mlflow.conftest import API, Wire
 from tests.factories.access import ApiTokenFactory, MembershipFactory, TeamFactory
-from tests.factories.jobs import JobFactory
+from tests.factories.jobs import submitted
 
 pytestmark = pytest.mark.django_db
 
@@ -180,11 +181,15 @@ def test_an_ended_run_is_taken_up_again(wire, status):
 
 
 def test_what_workers_train_is_not_taken_up_by_programs(team):
-    job = JobFactory(team=team, state="succeeded")
+    job = submitted(team)
+    job_cancel(actor=SYSTEM, job=job)
+    job.refresh_from_db()
+
     with pytest.raises(WrongState):
         job_reopen_elsewhere(job=job)
+
     job.refresh_from_db()
-    assert job.state == "succeeded"
+    assert job.state == "canceled"
 
 
 def test_a_run_that_goes_on_is_no_change(wire):

@@ -43,8 +43,8 @@ def ask(ben, team, data, api_for):
 
 
 SETTINGS = [
-    ({"learning_rate": 0}, "learning_rate", "1e-09"),
-    ({"learning_rate": -1e-3}, "learning_rate", "1e-09"),
+    ({"learning_rate": 0}, "learning_rate", "0.000000001"),
+    ({"learning_rate": -1e-3}, "learning_rate", "0.000000001"),
     ({"learning_rate": "NaN"}, "learning_rate", "finite"),
     ({"learning_rate": "inf"}, "learning_rate", "finite"),
     ({"learning_rate": "fast"}, "learning_rate", "number"),
