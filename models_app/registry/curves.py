@@ -1,5 +1,7 @@
 """Curves of runs as they are drawn, also of programs that give their values no steps."""
 
+from typing import Any
+
 from django.db import connection
 
 from models_app.jobs.metrics import metric_series, sampled
@@ -30,7 +32,7 @@ def curve_of(
 
     The x of a point is its step; without any steps it is how many values came before it.
     """
-    values = {"job": job.pk, "name": name}
+    values: dict[str, Any] = {"job": job.pk, "name": name}
     with connection.cursor() as cursor:
         cursor.execute(_STEPLESS, values)
         (stepless,) = cursor.fetchone()

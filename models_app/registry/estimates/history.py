@@ -88,8 +88,8 @@ def _transformer(
     family: str, row: ModelVersion, spec: Any, on_gpu: bool, speed: Mapping[str, Any]
 ) -> Lesson:
     # Of an adapter it is that of its base.
-    shape = (row.base_version if family == Family.ADAPTER else row).facts["architecture"]
-    metrics = row.metrics
+    shaped = row.base_version if family == Family.ADAPTER and row.base_version else row
+    shape, metrics = shaped.facts["architecture"], row.metrics
     need = training_need(spec, shape)
     cost = training_step(spec, shape, speed, on_gpu=on_gpu)
     took = metrics["seconds"] / max(1, metrics["steps"])
