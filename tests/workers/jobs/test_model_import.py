@@ -17,6 +17,7 @@ from models_app.core.errors import FieldError
 from models_app.jobs.models import Job
 from models_app.registry.importing import HubSource, PathSource, UploadSource
 from models_app.registry.models import ImportToken, ModelVersion
+from models_app.registry.scan_rules import RULESET
 from models_app.registry.services import (
     evaluation_start,
     model_create,
@@ -106,7 +107,7 @@ class TestFolder:
         assert version.manifest.keys() == {path.name for path in folder.iterdir()}
         assert version.source["files"].keys() == version.manifest.keys()
         scan = version.scans.get()
-        assert (scan.verdict, scan.ruleset) == ("passed", 1)
+        assert (scan.verdict, scan.ruleset) == ("passed", RULESET)
         assert scan.report["files"]["model.safetensors"] == "weights"
 
     def test_can_be_evaluated_with_the_loss_of_transformers(
