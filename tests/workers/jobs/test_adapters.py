@@ -222,6 +222,7 @@ class TestFurther:
         assert "use all-linear" in refused("config.lora_targets", lora_targets="c_attn")
 
         version_quarantine(actor=ana, version=base, reason="It leaks")
+        adapter.base_version.refresh_from_db()
         assert "not ready" in refused("base_version")
 
 

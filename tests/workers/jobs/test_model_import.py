@@ -13,7 +13,7 @@ import zstandard
 
 from models_app.audit.models import AuditEvent
 from models_app.core.blobs import blob_root
-from models_app.core.errors import FieldError
+from models_app.core.errors import FieldError, InvalidInput
 from models_app.jobs.models import Job
 from models_app.registry.importing import HubSource, PathSource, UploadSource
 from models_app.registry.models import ImportToken, ModelVersion
@@ -554,11 +554,11 @@ class TestAdapters:
 
         for attempt in (
             lambda: training_plan(actor=ana, team=team, dataset_version=data, base_version=adapter,
-                                  spec={**TINY, "tokenizer": "base"}),
+                                  spec={**TINY, "preset": None, "tokenizer": "base"}),
             lambda: version_import(actor=ana, model=lora, source=PathSource(path="lora"),
                                    base_version=adapter),
         ):  # fmt: skip
-            with pytest.raises(FieldError, match="merge it into a version first"):
+            with pytest.raises(InvalidInput, match="merge it into a version first"):
                 attempt()
 
 
