@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from models_app.registry.estimates.correction import Correction
 from models_app.registry.training_plans import TrainingPlan
 
@@ -120,6 +122,6 @@ class TrainingEstimate:
             "serving": asdict(self.plan.need.serving) if self.plan.need.serving else None,
             "seconds": asdict(self.seconds) if self.seconds else None,
             "energy": asdict(energy) if energy else None,
-            "no_energy": self.best.no_energy if self.best else "",
+            "no_energy": self.best.no_energy if self.best else _("it fits on no ready node"),
             "nodes": [asdict(place) for place in self.places],
         }
