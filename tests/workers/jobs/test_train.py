@@ -51,9 +51,9 @@ def test_settings_are_those_of_the_training_loop():
 
 @pytest.mark.parametrize("name", TrainingSpec.model_fields)
 def test_bounds_are_not_wider_than_those_of_the_training_loop(name):
-    from workers.lm.training import spec as loop
+    from workers.lm.training.limits import BOUNDS
 
-    low, high = loop._BOUNDS.get(name, (None, None))
+    low, high = BOUNDS.get(name, (None, None))
     marks = {type(m).__name__: m for m in TrainingSpec.model_fields[name].metadata}
     if low is not None:
         assert marks["Ge"].ge >= low

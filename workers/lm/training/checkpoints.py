@@ -96,10 +96,15 @@ def verify_checkpoint(path: Path, expected_digest: str | None = None) -> Checkpo
 
 
 def newest_valid_checkpoint(
-    folder: Path, on_corrupt: Callable[[Path, str], None] | None = None
+    folder: Path,
+    on_corrupt: Callable[[Path, str], None] | None = None,
+    before: int | None = None,
 ) -> Checkpoint | None:
-    """The checkpoint of the highest step that is whole; torn ones are reported and passed over."""
+    """The checkpoint of the highest step (below `before`) that is whole; torn ones are reported
+    and passed over."""
     for path in reversed(list(_named(folder))):
+        if before is not None and _step_of(path) >= before:
+            continue
         try:
             return verify_checkpoint(path)
         except CorruptCheckpoint as error:
@@ -128,6 +133,12 @@ def sweep_unfinished(folder: Path, attempt: int) -> None:
             match = _ASIDE.fullmatch(path.name)
             if match and int(match[1]) <= attempt:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _step_of(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])
 
 
 def _named(folder: Path) -> Iterator[Path]:
