@@ -40,7 +40,6 @@ from workers.training import (
     training_run,
 )
 
-
 #: Earlier trainings are sized as well, and some settings did not exist then.
 DEFAULTS = TrainSpec().to_dict()
 

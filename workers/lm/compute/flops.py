@@ -116,5 +116,5 @@ def layer_weights(shape: Shape) -> int:
 
 
 def head_weights(shape: Shape) -> int:
-    """Weights of the head. Looking up an embedding is no product; a tied head is one all the same."""
+    """Weights of the head: looking up an embedding is no product, a tied head is one."""
     return shape.vocabulary * shape.hidden

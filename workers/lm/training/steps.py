@@ -43,6 +43,8 @@ class Steps:
         self.optimizer = build_optimizer(model, spec)
         self.judge = Judge(spec, parallel, model.device)
         self.pending = Pending()
+        #: The learning rate of the newest step.
+        self.rate = 0.0
 
     def settle_manner(
         self, progress: Progress, folders: tuple[Path, Path], report: Report
@@ -68,9 +70,9 @@ class Steps:
     def take(self, progress: Progress) -> None:
         """The next step; `progress.step` counts it, whether or not it is found to count later."""
         spec, step = self._spec, progress.step
-        rate = learning_rate_at(spec, step)
+        self.rate = learning_rate_at(spec, step)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.rate
         place = step + progress.offset
         inputs, targets = self._batches.batch(place)
         counted = self._batches.counted(place)

@@ -4,6 +4,7 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
+
 from transformers import PreTrainedModel
 
 from workers.lm.compute.devices import memory_in_use
@@ -22,7 +23,6 @@ from workers.lm.training.progress import Progress
 from workers.lm.training.report import Report
 from workers.lm.training.rng import seed_rank
 from workers.lm.training.saving import Saver
-from workers.lm.training.schedule import learning_rate_at
 from workers.lm.training.spec import TrainSpec
 from workers.lm.training.steps import Steps
 
@@ -226,7 +226,7 @@ class Trainer:
             self._log_health(elapsed / max(steps, 1), memory)
         if not self.parallel.is_main:
             return
-        loss, rate = self.progress.train_loss, learning_rate_at(self.spec, self.progress.step - 1)
+        loss, rate = self.progress.train_loss, self._steps.rate
         assert loss is not None
         tokens_per_second = steps * self._tokens_per_step / elapsed
         self._report.metric(

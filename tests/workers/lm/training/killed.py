@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.workers.lm.recording import Recorder
-from tests.workers.lm.training.settings import run_training
+from tests.workers.lm.training.settings import run_training, tiny_spec
 from workers.lm.training import saving
 
 
@@ -41,4 +41,5 @@ if __name__ == "__main__":
     root, how, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     if how == "saving":
         kill_while_saving(number)
-    run_training(root, Deadly(number if how == "step" else 10**9))
+    spec = tiny_spec(checkpoint_in_background=sys.argv[4])
+    run_training(root, Deadly(number if how == "step" else 10**9), spec)
