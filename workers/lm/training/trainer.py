@@ -128,7 +128,6 @@ class Trainer:
             self._report.ends_here()
             if self.parallel.is_main:
                 self._report.log(why_ended(self.spec, self.progress))
-                self._report.metric({"stopped_early": 1.0})
         if self.spec.publish == "best" and self.progress.best_step != self.progress.step:
             self.saver.best.restore()
             self._report.log(f"Publishing the weights of step {self.progress.best_step:,}.")
