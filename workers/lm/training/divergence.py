@@ -95,7 +95,7 @@ class Judge:
         optimizer.step()
         pending.losses.append(loss)
         pending.norms.append(norm.detach())
-        if verdict is not None:
+        if self._factor and verdict is not None:
             pending.verdicts.append(verdict)
 
     def _verdict(self, loss: torch.Tensor, norm: torch.Tensor) -> torch.Tensor:
@@ -114,7 +114,9 @@ class Judge:
         losses = (stacked if self._factor else self._parallel.mean(stacked)).tolist()
         norms = torch.stack(pending.norms).tolist()
         verdicts = (
-            torch.stack(pending.verdicts).tolist() if pending.verdicts else [0.0] * len(losses)
+            torch.stack(pending.verdicts).tolist()
+            if self._factor
+            else [float(not math.isfinite(norm)) for norm in norms]
         )
         rows = zip(losses, norms, verdicts, strict=True)
         return [self._reading(number, *row) for number, row in enumerate(rows, pending.first + 1)]

@@ -16,6 +16,7 @@ from workers.lm.tokenizers.saved import save_tokenizer
 from workers.lm.training.best import Best, carry
 from workers.lm.training.checkpoints import (
     Checkpoint,
+    newest_valid_checkpoint,
     retain_checkpoints,
     verify_checkpoint,
     write_checkpoint,
@@ -99,6 +100,21 @@ class Saver:
         if self._spec.publish == "best" and progress.best_step is not None:
             self._restore_best(checkpoint, progress)
         return progress
+
+    def newest_before(self, number: int) -> Checkpoint | None:
+        """The checkpoint to go back to from a step, the same in all processes.
+
+        One at a multiple of `checkpoint_every` if there is any: those that a training has left
+        which was stopped on the way would not be there if it had not been.
+        """
+        every, found = self._spec.checkpoint_every, None
+        self.wait()
+        if self._parallel.is_main:
+            found = newest_valid_checkpoint(
+                self._folder, wanted=lambda step: step < number and step % every == 0
+            ) or newest_valid_checkpoint(self._folder, wanted=lambda step: step < number)
+        newest: Checkpoint | None = self._parallel.of_main(found)
+        return newest
 
     def check(self) -> None:
         """Raise what went wrong in the background, if anything did; costs next to nothing."""
@@ -213,7 +229,9 @@ class Saver:
             size_bytes=saved.size_bytes,
             metrics=saved.metrics,
         )
-        for path in retain_checkpoints(self._folder, self._spec.keep_checkpoints):
+        spec = self._spec
+        every = spec.checkpoint_every if spec.on_divergence == "rewind" else None
+        for path in retain_checkpoints(self._folder, spec.keep_checkpoints, every):
             self._report.log(f"Removed checkpoint {path.name}.", "debug")
 
     def _run(self, write: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from workers.lm.compute.devices import memory_in_use
 from workers.lm.errors import Stopped, TrainingDiverged, what_is_wrong
 from workers.lm.events import Events
 from workers.lm.families.lora import trainable
-from workers.lm.training.checkpoints import Checkpoint, newest_valid_checkpoint
+from workers.lm.training.checkpoints import Checkpoint
 from workers.lm.training.divergence import GoBack, Reading, within_budget
 from workers.lm.training.losses import validation_loss
 from workers.lm.training.manner import Manner
@@ -195,11 +195,7 @@ class Trainer:
         before = self.progress
         if not within_budget(self.spec, before, trouble.number):
             raise TrainingDiverged(trouble.number, trouble.what, len(before.troubles))
-        self.saver.wait()
-        newest = None
-        if self.parallel.is_main:
-            newest = newest_valid_checkpoint(self._folder, before=trouble.number)
-        checkpoint = self.parallel.of_main(newest)
+        checkpoint = self.saver.newest_before(trouble.number)
         if checkpoint is None:
             raise TrainingDiverged(trouble.number, trouble.what)
         self.parallel.restore_model(self.model, checkpoint.path)
@@ -253,7 +249,7 @@ class Trainer:
     def _evaluate(self) -> None:
         loss = validation_loss(self.model, self._validation, self.manner.precision, self.parallel)
         if not math.isfinite(loss):
-            if self.spec.on_divergence == "rewind":
+            if self.spec.on_divergence == "rewind" and self.progress.step:
                 raise GoBack(self.progress.step, "validation loss")
             raise TrainingDiverged(self.progress.step, "validation loss")
         count_look(self.spec, self.progress, loss)
