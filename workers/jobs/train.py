@@ -187,7 +187,7 @@ def _precision(spec: Mapping[str, Any], on_gpu: bool = False) -> str:
 
 def _whole(spec: Mapping[str, Any]) -> bool:
     """Whether the main process holds a whole model, of which it can take a copy."""
-    return spec["processes"] == 1 or spec["parallel"] == "ddp"
+    return bool(spec["processes"] == 1 or spec["parallel"] == "ddp")
 
 
 def _shared(

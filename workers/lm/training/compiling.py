@@ -92,7 +92,7 @@ def _compiled(
     try:
         from torch._inductor import config
 
-        config.compile_threads = torch.get_num_threads()  # type: ignore[attr-defined]
+        config.compile_threads = torch.get_num_threads()
         # Not for several shapes: which code runs must not depend on the shapes seen before.
         made = cast(torch.nn.Module, torch.compile(model, backend=BACKEND, dynamic=False))
         trial.run(made)

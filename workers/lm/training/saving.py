@@ -169,7 +169,7 @@ class Saver:
     def _state(
         self, progress: Progress, manner: dict[str, Any], rngs: list[dict[str, Any]]
     ) -> dict[str, Any]:
-        state = {
+        state: dict[str, Any] = {
             "progress": progress.to_dict(),
             "rng": rngs[0],
             "spec": self._spec.to_dict(),
