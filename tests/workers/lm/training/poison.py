@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.workers.lm.recording import Recorder
 from workers.lm.data.batches import Batches
 from workers.lm.training import steps
 
@@ -22,3 +23,14 @@ def poison(monkeypatch: Any, *places: int, factor: float = float("nan")) -> list
     monkeypatch.setattr(Batches, "batch", noted)
     monkeypatch.setattr(steps, "batch_loss", spoilt)
     return taken
+
+
+class StopAfter(Recorder):
+    """Asks to stop after so many steps, of which `taken` holds the places of the batches."""
+
+    def __init__(self, taken: list[int], steps: int) -> None:
+        super().__init__()
+        self._taken, self._until = taken, len(taken) + steps
+
+    def should_stop(self) -> bool:
+        return len(self._taken) >= self._until

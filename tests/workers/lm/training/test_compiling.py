@@ -7,7 +7,7 @@ import torch
 
 from tests.workers.lm.recording import Recorder
 from tests.workers.lm.training.distributed.settings import run, spec_of
-from tests.workers.lm.training.settings import run_training, tiny_spec
+from tests.workers.lm.training.settings import StopAt, run_training, tiny_spec
 from workers.lm.errors import InvalidTraining, Stopped
 from workers.lm.training import compiling, manner
 
@@ -47,7 +47,7 @@ def test_going_on_keeps_the_manner_of_the_checkpoint(tmp_path):
     spec = tiny_spec(**SHORT, compile="on", precision="bf16")
     whole = run_training(tmp_path / "whole", Recorder(), spec)
     with pytest.raises(Stopped):
-        run_training(tmp_path, Recorder(stop_after=3), spec)
+        run_training(tmp_path, StopAt(3), spec)
     events = Recorder()
     result = run_training(
         tmp_path, events, tiny_spec(**SHORT, compile="off", precision="bf16"),

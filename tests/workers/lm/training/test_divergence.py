@@ -4,7 +4,7 @@ import pytest
 
 from tests.workers.lm.recording import Recorder
 from tests.workers.lm.training.distributed.settings import run, spec_of
-from tests.workers.lm.training.poison import poison
+from tests.workers.lm.training.poison import StopAfter, poison
 from tests.workers.lm.training.settings import run_training, tiny_spec
 from workers.lm.errors import InvalidTraining, Stopped, TrainingDiverged
 
@@ -48,15 +48,14 @@ def test_an_update_that_is_left_out_leaves_no_trace(tmp_path, monkeypatch):
 
 
 def test_it_goes_on_after_a_step_was_left_out(tmp_path, monkeypatch):
-    poison(monkeypatch, 7)
-    events = Recorder()
+    taken, events = poison(monkeypatch, 7), Recorder()
     result = run_training(tmp_path / "whole", events)
     assert result.steps == 20
     assert result.skipped_steps == 1
     assert events.series("loss")[8] == events.series("loss")[7]  # the newest that counted
 
     with pytest.raises(Stopped):
-        run_training(tmp_path, Recorder(stop_after=9))
+        run_training(tmp_path, StopAfter(taken, 9))
     again = run_training(tmp_path, Recorder(), resume_from=tmp_path / "checkpoints", attempt=2)
     assert (digest(again), again.skipped_steps) == (digest(result), 1)
 
@@ -96,13 +95,13 @@ def test_going_back_passes_over_the_batches_up_to_the_bad_one(tmp_path, monkeypa
     ]
 
 
-@pytest.mark.parametrize("questions", [11, 13, 14, 18])
-def test_stopped_around_going_back_it_ends_with_the_same_weights(tmp_path, monkeypatch, questions):
-    poison(monkeypatch, 12)
+@pytest.mark.parametrize("steps", [11, 14, 17])
+def test_stopped_around_going_back_it_ends_with_the_same_weights(tmp_path, monkeypatch, steps):
+    taken = poison(monkeypatch, 12)
     spec = tiny_spec(on_divergence="rewind", log_every=5, checkpoint_every=5, spike_factor=50.0)
     whole = run_training(tmp_path / "whole", Recorder(), spec)
     with pytest.raises(Stopped):
-        run_training(tmp_path, Recorder(stop_after=questions), spec)
+        run_training(tmp_path, StopAfter(taken, steps), spec)
     again = run_training(
         tmp_path, Recorder(), spec, resume_from=tmp_path / "checkpoints", attempt=2
     )
@@ -132,7 +131,6 @@ def test_a_training_that_only_diverges_ends(tmp_path, monkeypatch):
     ("way", "changes"),
     [
         ("ddp", {"on_divergence": "rewind", "spike_factor": 50.0}),
-        ("fsdp", {"on_divergence": "rewind"}),
         ("fsdp", {"on_divergence": "skip"}),
         ("tensor", {"on_divergence": "rewind"}),
     ],

@@ -6,7 +6,7 @@ import pytest
 
 from tests.workers.lm.recording import Recorder
 from tests.workers.lm.training.distributed.settings import run, spec_of
-from tests.workers.lm.training.settings import run_training, tiny_spec
+from tests.workers.lm.training.settings import StopAt, run_training, tiny_spec
 from workers.lm.errors import InvalidTraining, Stopped
 from workers.lm.training import trainer
 from workers.lm.training.checkpoints import newest_valid_checkpoint
@@ -70,12 +70,12 @@ def test_the_best_weights_are_published(tmp_path, course):
     assert not any(".tmp-" in path.name for path in (tmp_path / "checkpoints").iterdir())
 
 
-@pytest.mark.parametrize("questions", [7, 9, 12])
-def test_stopped_on_the_way_it_publishes_the_same(tmp_path, course, questions):
+@pytest.mark.parametrize("step", [8, 11])
+def test_stopped_on_the_way_it_publishes_the_same(tmp_path, course, step):
     spec = tiny_spec(**EVERY, publish="best")
     whole = run_training(tmp_path / "whole", Recorder(), spec)
     with pytest.raises(Stopped):
-        run_training(tmp_path, Recorder(stop_after=questions), spec)
+        run_training(tmp_path, StopAt(step), spec)
     # Elsewhere only the newest checkpoint is at hand.
     newest = newest_valid_checkpoint(tmp_path / "checkpoints")
     newest.path.rename(tmp_path / newest.path.name)
@@ -99,7 +99,7 @@ def test_with_more_patience_it_goes_on(tmp_path, course):
     assert (more.steps, more.stopped_early, more.best_step) == (18, 0, 18)
 
 
-@pytest.mark.parametrize("way", ["ddp", "fsdp", "tensor"])
+@pytest.mark.parametrize("way", ["ddp", "fsdp"])
 def test_several_processes_publish_the_best(tmp_path, course, way):
     spec = {**EVERY, "publish": "best", "learning_rate": 1e-3}
     result, _ = run(tmp_path, spec_of(2, way, **spec))

@@ -8,7 +8,7 @@ import pytest
 from tests.workers.lm.recording import Recorder
 from tests.workers.lm.training.conversations import adapter_spec, answering_spec, run_on
 from tests.workers.lm.training.distributed.settings import LLAMA, run, spec_of
-from tests.workers.lm.training.settings import run_training, tiny_spec
+from tests.workers.lm.training.settings import StopAt, run_training, tiny_spec
 from workers.lm.errors import CorruptCheckpoint, Stopped, TrainingDiverged
 from workers.lm.training import saving, steps, trainer
 from workers.lm.training.checkpoints import newest_valid_checkpoint, verify_checkpoint
@@ -117,15 +117,15 @@ def test_what_reads_back_otherwise_is_not_told_of(tmp_path, monkeypatch):
     assert events.checkpoints == []
 
 
-@pytest.mark.parametrize("questions", [7, 11])
-def test_stopping_waits_until_it_is_written(tmp_path, questions):
+@pytest.mark.parametrize("step", [5, 11])
+def test_stopping_waits_until_it_is_written(tmp_path, step):
     spec = tiny_spec(checkpoint_in_background="on")
     whole = run_training(tmp_path / "whole", Recorder(), spec)
-    events = Recorder(stop_after=questions)
+    events = StopAt(step)
     with pytest.raises(Stopped) as caught:
         run_training(tmp_path, events, spec)
     assert caught.value.checkpoint == events.checkpoints[-1]["path"]
-    assert events.checkpoints[-1]["step"] == questions
+    assert events.checkpoints[-1]["step"] == step
     again = run_training(
         tmp_path, Recorder(), spec, resume_from=tmp_path / "checkpoints", attempt=2
     )
