@@ -54,14 +54,14 @@ class Steps:
         `folders` are the job's and the node's.
         """
         spec, compiled = self._spec, None
-        if spec.compile != "off" or self._manner.compiled:
-            fixed = spec.loss_on == "all" and self._parallel.holds_all
-            if self._manner.compiled is not False and fixed:
-                left = (spec.steps - progress.step) * spec.gradient_accumulation
-                compiled = compiled_or_not(
-                    spec, self._model, self._trial(progress, left), folders, report,
-                    self._parallel, self._manner.compiled,
-                )  # fmt: skip
+        # Sequences of one length, and whole models; `limits` refuses others where it is asked for.
+        fixed = spec.loss_on == "all" and self._parallel.holds_all
+        if self._manner.compiled is not False and fixed:
+            left = (spec.steps - progress.step) * spec.gradient_accumulation
+            compiled = compiled_or_not(
+                spec, self._model, self._trial(progress, left), folders, report,
+                self._parallel, self._manner.compiled,
+            )  # fmt: skip
         if compiled is not None:
             self._forward = cast(PreTrainedModel, compiled)
         self._manner = Manner(precision=self._manner.precision, compiled=compiled is not None)

@@ -95,7 +95,7 @@ def test_going_back_passes_over_the_batches_up_to_the_bad_one(tmp_path, monkeypa
     ]
 
 
-@pytest.mark.parametrize("steps", [11, 14, 17])
+@pytest.mark.parametrize("steps", [11, 14])
 def test_stopped_around_going_back_it_ends_with_the_same_weights(tmp_path, monkeypatch, steps):
     taken = poison(monkeypatch, 12)
     spec = tiny_spec(on_divergence="rewind", log_every=5, checkpoint_every=5, spike_factor=50.0)
