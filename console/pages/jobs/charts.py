@@ -35,6 +35,11 @@ GROUPS = (
     Group("speed", _("Throughput"), (("tokens_per_second", _("Tokens per second")),)),
     Group("rate", _("Learning rate"), (("learning_rate", _("Learning rate")),)),
     Group("gradient", _("Gradient norm"), (("gradient_norm", _("Gradient norm")),)),
+    Group(
+        "divergence",
+        _("Divergence"),
+        (("skipped_steps", _("Steps left out")), ("rewinds", _("Times gone back"))),
+    ),
     Group("memory", _("Memory"), (("memory_bytes", _("Bytes in use")),)),
 )
 GROUPED = {name for group in GROUPS for name, _label in group.series}
