@@ -146,6 +146,7 @@ def _trained(inputs: dict[str, Any], ctx: JobContext) -> Any:
         "resume_from": ctx.checkpoint_dir,
         "start": inputs["start"],
         "attempt": ctx.epoch,
+        "speed": inputs.get("speed"),
     }
     use_threads(spec.threads)
     if spec.processes == 1:

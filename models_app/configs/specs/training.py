@@ -1,11 +1,11 @@
 """Everything that decides what comes out of a training, together with its data."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from models_app.configs.specs.advice import training_warnings
@@ -13,6 +13,7 @@ from models_app.configs.specs.base import Spec, refuse
 from models_app.configs.specs.effects import training_effects
 
 MOST_STEPS = 100_000_000
+Prompt = Annotated[str, StringConstraints(max_length=1000)]
 
 
 class TrainingSpec(Spec):
@@ -23,7 +24,7 @@ class TrainingSpec(Spec):
         "weight_decay", "beta1", "beta2", "gradient_clip", "dropout", "sampling", "precision",
         "evaluate_every", "evaluation_batches", "checkpoint_every", "keep_checkpoints",
         "log_every", "threads", "processes", "parallel", "lora_alpha", "lora_dropout",
-        "lora_targets",
+        "lora_targets", "sample_prompts", "sample_tokens",
     )  # fmt: skip
 
     preset: str | None = Field(
@@ -278,6 +279,22 @@ class TrainingSpec(Spec):
             "ddp shares the batch, fsdp the batch and the weights (less memory), tensor every "
             "layer."
         ),
+    )
+    sample_prompts: list[Prompt] = Field(
+        default_factory=lambda: [""],
+        max_length=8,
+        title=gettext_noop("Sample prompts"),
+        description=gettext_noop(
+            "Texts that the model continues at each look at the validation loss, for people to "
+            "read; an empty one begins a document. Without any nothing is written."
+        ),
+    )
+    sample_tokens: int = Field(
+        64,
+        ge=1,
+        le=512,
+        title=gettext_noop("Sample tokens"),
+        description=gettext_noop("How many tokens each sample may have."),
     )
 
     @model_validator(mode="after")

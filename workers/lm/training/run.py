@@ -57,6 +57,7 @@ def train(
     start: Mapping[str, str] | None = None,
     base_name: Mapping[str, str] | None = None,
     parallel: Alone | None = None,
+    speed: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train as `spec` says and publish the model in `output_dir`.
 
@@ -65,7 +66,8 @@ def train(
     or from `start`: the path and the digest of a checkpoint of another run. `base_name` (model and
     revision) is what an adapter says of its base.
     Where `spec` asks for several processes, each calls this with `parallel`, how it is joined to
-    the others; see `distributed.training`.
+    the others; see `distributed.training`. `speed` is what was measured of the node, see
+    `compute.speed`: the share of it that the training reaches is told.
     Raises InvalidTraining before any work, Stopped when asked to stop, TrainingDiverged.
     """
     work, checkpoints = Path(work_dir), Path(checkpoint_dir)
@@ -98,7 +100,7 @@ def train(
     parallel.check(model)
     _check_fit(spec, model, checkpoints, report, parallel)
     move(model, parallel.device())
-    trainer = Trainer(spec, model, data, checkpoints, attempt, events, report, parallel)
+    trainer = Trainer(spec, model, data, checkpoints, attempt, events, report, parallel, speed)
     if resumed is not None:
         _resume(trainer, resumed, report)
         _check_data(data, resumed, report, strict=start is not None)
@@ -260,7 +262,7 @@ def _finish(
     # The same training gives the same file: how long it took and where is told elsewhere.
     facts = {
         "result": {name: value for name, value in figures.items() if name not in TIMES},
-        "spec": spec.to_dict(),
+        "spec": spec.deciding(),
         "from_base": base is not None,
         "data": {
             "train": trainer.data.train.fingerprint,

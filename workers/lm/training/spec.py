@@ -1,7 +1,7 @@
 """The settings of one training; plain data, importable without torch."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from workers.lm.errors import InvalidTraining
@@ -19,6 +19,7 @@ ALL_LINEAR = "all-linear"
 LARGEST_VOCABULARY = 262_144
 LONGEST_SEQUENCE = 131_072
 MOST_STEPS = 100_000_000
+MOST_PROMPTS, LONGEST_PROMPT, LONGEST_SAMPLE = 8, 1_000, 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class TrainSpec:
     by `lora_alpha` / `lora_rank`.
     `processes` train together, each with its own `threads`; `parallel` says what they share: the
     batch with a whole model each (ddp), the batch and the weights (fsdp), every layer (tensor).
+    At each validation the model continues the `sample_prompts` by up to `sample_tokens` tokens.
     """
 
     preset: str | None = None
@@ -73,19 +75,26 @@ class TrainSpec:
     lora_targets: str = ALL_LINEAR
     processes: int = 1
     parallel: ParallelChoice = "ddp"
+    sample_prompts: list[str] = field(default_factory=lambda: [""])
+    sample_tokens: int = 64
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainSpec":
         """Build from plain data; an unknown name is refused rather than ignored."""
-        known = {field.name for field in fields(cls)}
+        known = {one.name for one in fields(cls)}
         for name in values:
             if name not in known:
                 raise InvalidTraining(str(name), "There is no such training setting.")
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as written into checkpoints and facts."""
+        """Plain data, as written into checkpoints."""
         return asdict(self)
+
+    def deciding(self) -> dict[str, Any]:
+        """The same without what decides nothing of the model, as written into its facts."""
+        watched = ("sample_prompts", "sample_tokens")
+        return {name: value for name, value in asdict(self).items() if name not in watched}
 
     @property
     def micro_batch(self) -> int:
@@ -103,6 +112,7 @@ class TrainSpec:
         _check_numbers(self)
         _check_source(self, has_base=has_base)
         _check_tuning(self, has_base=has_base)
+        _check_samples(self)
         if self.batch_size % self.gradient_accumulation:
             raise InvalidTraining(
                 "gradient_accumulation",
@@ -157,6 +167,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "lora_alpha": (1e-3, 1e5),
     "lora_dropout": (0.0, 0.9),
     "processes": (1, 1_024),
+    "sample_tokens": (1, LONGEST_SAMPLE),
 }
 
 _FRACTIONS = {
@@ -229,6 +240,16 @@ def _check_tuning(spec: TrainSpec, *, has_base: bool) -> None:
     if not isinstance(spec.lora_targets, str) or not target_names(spec.lora_targets):
         raise InvalidTraining(
             "lora_targets", f"Give {ALL_LINEAR} or names of modules, separated by commas."
+        )
+
+
+def _check_samples(spec: TrainSpec) -> None:
+    prompts = spec.sample_prompts
+    fits = isinstance(prompts, list | tuple) and len(prompts) <= MOST_PROMPTS
+    if not fits or not all(isinstance(one, str) and len(one) <= LONGEST_PROMPT for one in prompts):
+        raise InvalidTraining(
+            "sample_prompts",
+            f"Give up to {MOST_PROMPTS} texts of at most {LONGEST_PROMPT:,} characters each.",
         )
 
 

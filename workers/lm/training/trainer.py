@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +24,7 @@ from workers.lm.training.checkpoints import (
 from workers.lm.training.gathered import Gathered, save_file
 from workers.lm.training.losses import batch_loss, validation_loss
 from workers.lm.training.masking import batches_for
+from workers.lm.training.observing import Observing
 from workers.lm.training.optimizer import build_optimizer
 from workers.lm.training.parallel import Alone
 from workers.lm.training.preparation import Prepared
@@ -73,6 +75,7 @@ class Trainer:
         events: Events,
         report: Report,
         parallel: Alone | None = None,
+        speed: Mapping[str, Any] | None = None,
     ) -> None:
         self.spec, self.model, self.data = spec, model, data
         self.parallel = parallel or Alone()
@@ -95,6 +98,9 @@ class Trainer:
         self._norm = math.nan
         self._tokens_per_step = spec.batch_size * spec.sequence_length
         self._timed_steps, self._timed_s = 0, 0.0
+        self._observing = Observing(
+            spec, model, data.tokenizer, self.parallel, events, report, speed
+        )
         seed_rank(spec.seed, self.parallel.data_rank)
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -207,8 +213,8 @@ class Trainer:
 
     def _log(self, steps: int, elapsed: float) -> None:
         memory = float(memory_in_use(self.model.device))
-        if self.parallel.world > 1:
-            self._log_health(elapsed / max(steps, 1), memory)
+        seconds = elapsed / max(steps, 1)
+        self._observing.health(steps, seconds, memory)
         if not self.parallel.is_main:
             return
         loss, rate = self.progress.train_loss, learning_rate_at(self.spec, self.progress.step - 1)
@@ -221,19 +227,12 @@ class Trainer:
                 "gradient_norm": self._norm,
                 "tokens_per_second": tokens_per_second,
                 "memory_bytes": memory,
+                **self._observing.figures(seconds),
             }
         )
         self._report.log(
             f"step {self.progress.step:,}/{self.spec.steps:,}  loss {loss:.4f}  "
             f"lr {rate:.3g}  grad {self._norm:.3f}  {tokens_per_second:,.0f} tokens/s"
-        )
-
-    def _log_health(self, seconds: float, memory: float) -> None:
-        """What each process of several says of itself."""
-        name, step = f"rank_{self.parallel.rank}", self.progress.step
-        self._report.metric({f"{name}_step_seconds": seconds, f"{name}_memory_bytes": memory})
-        self._report.log(
-            f"step {step:,}  {seconds:.4g} s a step  {memory / 2**20:,.0f} MiB", "debug"
         )
 
     def _evaluate(self) -> None:
@@ -246,6 +245,7 @@ class Trainer:
         if self.parallel.is_main:
             self._report.metric({"validation_loss": loss})
             self._report.log(f"step {self.progress.step:,}  validation loss {loss:.4f}")
+        self._observing.evaluated()
 
     def _eta_s(self) -> float | None:
         if not self._timed_steps:

@@ -19,6 +19,7 @@ WEIGHTS = "model.safetensors"
 class Divided(Group):
     """Each tensor of the model lies in parts at the processes; no one holds a whole model."""
 
+    holds_all = False
     _class_name = ""
 
     @abstractmethod
