@@ -1,4 +1,4 @@
-"""What models in training wrote: by step and prompt, idempotent; untrusted text, masked as logs are.
+"""What models in training wrote, by step and prompt: untrusted text, masked as logs are.
 
 A step that is trained again after a resume replaces what was stored of it. Rows are fenced by the
 epoch as metrics are, and what an attempt that is over had still to tell fills only gaps.

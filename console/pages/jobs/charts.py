@@ -1,5 +1,6 @@
 """Which metrics of a job share a chart, and the chart's data."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +14,21 @@ from models_app.jobs.models import Job
 
 @dataclass(frozen=True)
 class Group:
-    """One chart: a slug for URLs, a title, and the metrics it shows with their labels."""
+    """One chart: a slug for URLs, a title, and the metrics it shows with their labels.
+
+    Values are multiplied by `scale` and then counted in `unit`.
+    """
 
     slug: str
     title: str | Promise
     series: tuple[tuple[str, str | Promise], ...]
+    unit: str = ""
+    scale: float = 1.0
+
+    @property
+    def keys(self) -> str:
+        """The names of its metrics, as the live chart asks for them."""
+        return ",".join(name for name, _label in self.series)
 
 
 #: The first group a job has metrics for is the one its page opens with.
@@ -31,12 +42,19 @@ GROUPS = (
             ("unigram_entropy", _("Unigram entropy")),
         ),
     ),
-    Group("speed", _("Throughput"), (("tokens_per_second", _("Tokens per second")),)),
     Group("rate", _("Learning rate"), (("learning_rate", _("Learning rate")),)),
     Group("gradient", _("Gradient norm"), (("gradient_norm", _("Gradient norm")),)),
-    Group("memory", _("Memory"), (("memory_bytes", _("Bytes in use")),)),
+    Group("speed", _("Throughput"), (("tokens_per_second", _("Tokens per second")),)),
+    Group("steps", _("Time of a step"), (("step_seconds", _("Seconds a step")),), unit="s"),
+    Group("use", _("Use of the device"), (("mfu_percent", _("MFU")),), unit="%"),
+    Group("memory", _("Memory"), (("memory_bytes", _("In use")),), unit="MiB", scale=1 / (1 << 20)),
 )
 GROUPED = {name for group in GROUPS for name, _label in group.series}
+#: Shown small beside the first; one address gives the new points of all of them.
+COURSE = GROUPS[1:]
+COURSE_SLUG = "course"
+#: What single processes say of themselves has a table of its own.
+OF_RANK = re.compile(r"rank_\d+_")
 
 
 def groups_of(names: Iterable[str]) -> list[Group]:
@@ -44,19 +62,23 @@ def groups_of(names: Iterable[str]) -> list[Group]:
     known = set(names)
     found = [g for g in GROUPS if any(name in known for name, _label in g.series)]
     single = [
-        Group(name.replace("_", "-"), name, ((name, name),)) for name in sorted(known - GROUPED)
+        Group(name.replace("_", "-"), name, ((name, name),))
+        for name in sorted(known - GROUPED)
+        if not OF_RANK.match(name)
     ]
     return found + single
 
 
-def chart_data(job: Job, group: Group, beside: Sequence[tuple[int, str]] = ()) -> dict[str, Any]:
+def chart_data(
+    job: Job, group: Group, beside: Sequence[tuple[int, str]] = (), most: int = 1000
+) -> dict[str, Any]:
     """`{x, series, labels}` over the union of steps; a lone first value becomes a level line.
 
     `beside` are numbers and names of other runs: each adds the line that says most of the group.
     """
     names = [name for name, _label in group.series]
     curves: dict[str, dict[int, float]] = {
-        name: dict(metrics.metric_series(job=job, name=name)) for name in names
+        name: dict(metrics.metric_series(job=job, name=name, max_points=most)) for name in names
     }
     others = [_main_curve(number, names) for number, _label in beside]
     steps = sorted({step for curve in (*curves.values(), *others) for step in curve})
@@ -67,13 +89,18 @@ def chart_data(job: Job, group: Group, beside: Sequence[tuple[int, str]] = ()) -
     return {
         "x": steps,
         "series": [
-            [curve.get(step) for step in steps]
+            [_scaled(curve.get(step), group) for step in steps]
             for curve in (*(curves[name] for name in names), *others)
         ],
         "labels": [
             *(str(label) for _name, label in group.series), *(label for _number, label in beside)
         ],
+        "unit": group.unit,
     }  # fmt: skip
+
+
+def _scaled(value: float | None, group: Group) -> float | None:
+    return None if value is None else value * group.scale
 
 
 def _main_curve(number: int, names: list[str]) -> dict[int, float]:
@@ -86,13 +113,14 @@ def _main_curve(number: int, names: list[str]) -> dict[int, float]:
     return {}
 
 
-def new_points(job: Job, group: Group, after_step: int) -> list[dict[str, Any]]:
-    """Points after a step, as the live chart adds them."""
+def new_points(job: Job, groups: Sequence[Group], after_step: int) -> list[dict[str, Any]]:
+    """Points of some groups after a step, as the live charts add them."""
     by_step: dict[int, dict[str, float]] = {}
-    for name, _label in group.series:
+    names = {name: group.scale for group in groups for name, _label in group.series}
+    for name, scale in names.items():
         for step, value in metrics.metric_series(job=job, name=name, after_step=after_step):
-            by_step.setdefault(step, {})[name] = value
-    if "unigram_entropy" in {name for name, _label in group.series}:
+            by_step.setdefault(step, {})[name] = value * scale
+    if "unigram_entropy" in names:
         level = metrics.metric_latest(job=job).get("unigram_entropy")
         for values in by_step.values():
             if level:

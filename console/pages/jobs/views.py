@@ -15,13 +15,21 @@ from django.views.decorators.http import require_POST
 from console.pages.context import nav_count
 from console.pages.forms import add_errors
 from console.pages.jobs.beside import Beside, runs_beside
-from console.pages.jobs.charts import Group, chart_data, groups_of, new_points
+from console.pages.jobs.charts import (
+    COURSE,
+    COURSE_SLUG,
+    Group,
+    chart_data,
+    groups_of,
+    new_points,
+)
 from console.pages.jobs.control import PriorityForm, too_high, ways
 from console.pages.jobs.forms import KindForm
 from console.pages.jobs.logged import logged_with
 from console.pages.jobs.produced import children_of, inputs_of, produced_by
 from console.pages.jobs.rows import attempts_of, flat, settings_of
 from console.pages.jobs.runs import changes_since, run_of
+from console.pages.jobs.watching import watched
 from console.pages.tagging import run_tagging
 from models_app.core.errors import InvalidInput, NotFound, PermissionDenied
 from models_app.core.teams import team_rows
@@ -157,7 +165,8 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "group": group,
             "chart": _chart(job, group, beside) if group else None,
             "beside": beside,
-            "chart_keys": ",".join(name for name, _label in group.series) if group else "",
+            "course_slug": COURSE_SLUG,
+            **watched(actor, job, request.GET, groups),
             "lines": [_shown(line) for line in logs.log_tail(job=job, count=LINES_ON_PAGE)],
             "closed": logs.log_closed(job),
             "stream": logs.log_topic(job.pk),
@@ -208,13 +217,12 @@ def job_log_search(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 def job_metrics_json(request: HttpRequest, pk: int, group: str) -> HttpResponse:
-    """New points of one chart."""
+    """New points of one chart, or of all small ones."""
     job = _job(request, pk)
     query = parse(MetricQuery, request.GET.dict())
-    found: Group | None = next(
-        (g for g in groups_of(metrics.metric_names(job=job)) if g.slug == group), None
-    )
-    points = new_points(job, found, query.after_step) if found else []
+    known = groups_of(metrics.metric_names(job=job))
+    found = [g for g in known if (g in COURSE if group == COURSE_SLUG else g.slug == group)]
+    points = new_points(job, found, query.after_step)
     return JsonResponse({"points": points})
 
 

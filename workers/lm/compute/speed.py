@@ -57,7 +57,7 @@ def peak_flops(
         found = rates_of(speed, threads, on_gpu)[table]
     except KeyError:
         return None
-    return max(found.values()) * 1e9
+    return float(max(found.values())) * 1e9
 
 
 def _between(one: Any, two: Any, share: float) -> Any:

@@ -75,16 +75,18 @@ class Samples:
 
     def _encoded(self, prompt: str) -> list[int]:
         """The tokens of a prompt as training would show them, with room for one more."""
+        found: list[int] = []
         if prompt and self._spec.loss_on == "answers" and self._tokenizer.chat_template:
             said = [{"role": "user", "content": prompt}]
-            text = self._tokenizer.apply_chat_template(
-                said, tokenize=False, add_generation_prompt=True
+            prompt = str(
+                self._tokenizer.apply_chat_template(
+                    said, tokenize=False, add_generation_prompt=True
+                )
             )
-            found = self._tokenizer.encode(str(text), add_special_tokens=False)
         else:
             first = self._tokenizer.bos_token_id
-            found = [self._end if first is None else int(first)]
-            found += self._tokenizer.encode(prompt, add_special_tokens=False)
+            found.append(self._end if first is None else int(first))
+        found += self._tokenizer.encode(prompt, add_special_tokens=False)
         return found[-max(1, self._context - 1) :] if self._context else found
 
     def _written(self) -> list[str]:
@@ -150,5 +152,6 @@ def _draw(logits: torch.Tensor, seeds: Sequence[torch.Generator]) -> torch.Tenso
 def _uncompiled(model: PreTrainedModel) -> AbstractContextManager[Any]:
     """Texts grow token by token: a compiled model would be compiled anew for each length."""
     if any(module._compiled_call_impl is not None for module in model.modules()):
-        return torch.compiler.set_stance("force_eager")
+        eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+        return eager
     return nullcontext()
