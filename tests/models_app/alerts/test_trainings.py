@@ -150,7 +150,7 @@ def test_other_jobs_and_ended_ones_are_not_looked_at(team, job):
 
     names = {one.signal for one in starting_rules() if one.signal.startswith("training_")}
     assert len(names) == 6
-    assert {name: ask(name) for name in names} == dict.fromkeys(names, {})
+    assert {name: ask(name) for name in names} == {name: {} for name in names}
 
 
 def test_an_alert_comes_with_the_spike_and_ends_with_the_training(ana, team, job):
