@@ -12,9 +12,8 @@ from tests.factories.alerts import evaluated, rule, watched
 from tests.factories.data import ready_version
 from tests.factories.trainings import ranks, told, training, wrote
 from tests.workers.jobs.test_train_together import attempted, start
+from tests.workers.lm.recording import WORDS
 from tests.workers.lm.training.distributed.settings import LLAMA
-
-WORDS = "the ship sails over a calm sea while old sailors sing of far harbours".split()
 
 
 @pytest.fixture
@@ -39,8 +38,9 @@ def grown(ana, team, job):
         told(job, name, [top * (1 - 0.01 * (place % 7)) for place in range(60)])
     told(job, "step_seconds", [0.245 + 0.01 * (place % 5) for place in range(60)])
     ranks(job, 0.19, 0.83, seconds=0.84, step=600)
+    words = WORDS.split()
     for step in range(100, 601, 100):
-        said = " ".join(WORDS[(step // 100 * 3 + n) % len(WORDS)] for n in range(40))
+        said = " ".join(words[(step // 100 * 3 + n) % len(words)] for n in range(40))
         wrote(job, step, said, f"<b>{said}</b>\n\n海上的船 " + "a" * 200, prompt="The ship")
     Checkpoint.objects.create(
         job=job, epoch=1, step=600, path="x", digest="d", size_bytes=9 << 20,
