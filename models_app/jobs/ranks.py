@@ -15,15 +15,21 @@ from models_app.jobs.models import Job
 SLOW = 1.5
 NAME = re.compile(r"rank_(\d+)_(step_seconds|wait_seconds|memory_bytes)")
 
+#: So many newest points are taken together: single steps of milliseconds say little.
+TOGETHER = 5
+
 # Only of the newest attempt: an earlier one may have had more processes.
-NEWEST = """
-SELECT point.name, point.value, point.at
+NEWEST = f"""
+SELECT latest.name, avg(point.value), max(point.at)
   FROM jobs_metriclatest latest
-  JOIN jobs_metricpoint point ON point.job_id = latest.job_id AND point.name = latest.name
-   AND point.step = latest.step
   JOIN jobs_jobattempt attempt ON attempt.job_id = latest.job_id AND attempt.epoch = %(epoch)s
+ CROSS JOIN LATERAL (
+   SELECT value, at FROM jobs_metricpoint
+    WHERE job_id = latest.job_id AND name = latest.name AND at >= attempt.started_at
+    ORDER BY step DESC LIMIT {TOGETHER}
+ ) point
  WHERE latest.job_id = %(job)s AND latest.name LIKE 'rank\\_%%'
-   AND point.at >= attempt.started_at
+ GROUP BY latest.name
 """
 
 

@@ -29,7 +29,7 @@ from console.pages.jobs.logged import logged_with
 from console.pages.jobs.produced import children_of, inputs_of, produced_by
 from console.pages.jobs.rows import attempts_of, flat, settings_of
 from console.pages.jobs.runs import changes_since, run_of
-from console.pages.jobs.watching import watched
+from console.pages.jobs.watching import large, watched
 from console.pages.tagging import run_tagging
 from models_app.core.errors import InvalidInput, NotFound, PermissionDenied
 from models_app.core.teams import team_rows
@@ -161,7 +161,7 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "attempts": attempts_of(job),
             "checkpoints": list(job.checkpoints.order_by("-step")[:10]),
             "latest": metrics.metric_latest(job=job),
-            "groups": groups,
+            "large": large(groups, group),
             "group": group,
             "chart": _chart(job, group, beside) if group else None,
             "beside": beside,

@@ -48,6 +48,11 @@ class Texts:
         return len(self.steps) - 1
 
 
+def large(groups: Sequence[Group], chosen: Group | None) -> list[Group]:
+    """The groups that the large chart offers by name: the others are small ones beside it."""
+    return [group for group in groups if group == chosen or group not in COURSE]
+
+
 def watched(
     actor: Any, job: Job, asked: Mapping[str, str], groups: Sequence[Group]
 ) -> dict[str, Any]:

@@ -96,19 +96,28 @@ SELECT job.team_id, job.id::text,
  WHERE {RUNNING} AND job.stage = 'training' AND pause.points >= {LEAST}
 """
 
+#: Newest points of a process that are taken together, as on the page of the training.
+TOGETHER = 5
 STRAGGLER = f"""
 WITH busy AS (
   SELECT job.team_id, job.id, rank.seconds,
          row_number() OVER (PARTITION BY job.id ORDER BY rank.seconds DESC) AS place
     {OF_TRAININGS}
    CROSS JOIN LATERAL (
-     SELECT greatest(step.value - wait.value, 0) AS seconds
-       FROM jobs_metriclatest step
-       JOIN jobs_metriclatest wait ON wait.job_id = step.job_id
-        AND wait.name = replace(step.name, '_step_seconds', '_wait_seconds')
-       JOIN jobs_metricpoint point ON point.job_id = step.job_id AND point.name = step.name
-        AND point.step = step.step AND point.at >= attempt.started_at
-      WHERE step.job_id = job.id AND step.name ~ '^rank_[0-9]+_step_seconds$'
+     SELECT greatest(avg(value) FILTER (WHERE part = 'step')
+                     - avg(value) FILTER (WHERE part = 'wait'), 0) AS seconds
+       FROM (
+         SELECT split_part(latest.name, '_', 2) AS number, split_part(latest.name, '_', 3) AS part,
+                point.value
+           FROM jobs_metriclatest latest
+          CROSS JOIN LATERAL (
+            SELECT value FROM jobs_metricpoint
+             WHERE job_id = latest.job_id AND name = latest.name AND at >= attempt.started_at
+             ORDER BY step DESC LIMIT {TOGETHER}
+          ) point
+          WHERE latest.job_id = job.id AND latest.name ~ '^rank_[0-9]+_(step|wait)_seconds$'
+       ) told
+      GROUP BY number HAVING count(DISTINCT part) = 2
    ) rank
    WHERE {RUNNING}
 )
@@ -126,7 +135,8 @@ SELECT job.team_id, job.id::text, streak.looks
  CROSS JOIN LATERAL (
    WITH looks AS (
      SELECT step, value, lag(value) OVER steps AS value_before,
-            lag(step) OVER steps AS step_before, lag(step, 2) OVER steps AS step_earlier
+            lag(step) OVER steps AS step_before,
+            coalesce(lag(step, 2) OVER steps, -1) AS step_earlier
        FROM (SELECT step, value FROM jobs_metricpoint
               WHERE job_id = job.id AND name = 'validation_loss'
               ORDER BY step DESC LIMIT {LOOKS + 2}) newest

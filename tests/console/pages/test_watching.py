@@ -181,7 +181,7 @@ class TestCharts:
         assert "250 ms" in text
         assert "41.3%" in text
         assert "skipped steps" in text
-        assert "rewinds" not in text
+        assert "rewinds <b" not in text
 
 
 def test_a_job_that_is_no_training_has_none_of_it(client_for, ben, team):
