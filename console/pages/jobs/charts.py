@@ -53,6 +53,8 @@ GROUPED = {name for group in GROUPS for name, _label in group.series}
 #: Shown small beside the first; one address gives the new points of all of them.
 COURSE = GROUPS[1:]
 COURSE_SLUG = "course"
+#: Points of each of them.
+FEW = 240
 #: What single processes say of themselves has a table of its own.
 OF_RANK = re.compile(r"rank_\d+_")
 
@@ -69,16 +71,20 @@ def groups_of(names: Iterable[str]) -> list[Group]:
     return found + single
 
 
-def chart_data(
-    job: Job, group: Group, beside: Sequence[tuple[int, str]] = (), most: int = 1000
-) -> dict[str, Any]:
+def empty_chart(group: Group) -> dict[str, Any]:
+    """A chart that fetches its points itself, once it is shown."""
+    labels = [str(label) for _name, label in group.series]
+    return {"x": [], "series": [[] for _ in labels], "labels": labels, "unit": group.unit}
+
+
+def chart_data(job: Job, group: Group, beside: Sequence[tuple[int, str]] = ()) -> dict[str, Any]:
     """`{x, series, labels}` over the union of steps; a lone first value becomes a level line.
 
     `beside` are numbers and names of other runs: each adds the line that says most of the group.
     """
     names = [name for name, _label in group.series]
     curves: dict[str, dict[int, float]] = {
-        name: dict(metrics.metric_series(job=job, name=name, max_points=most)) for name in names
+        name: dict(metrics.metric_series(job=job, name=name)) for name in names
     }
     others = [_main_curve(number, names) for number, _label in beside]
     steps = sorted({step for curve in (*curves.values(), *others) for step in curve})
@@ -113,12 +119,16 @@ def _main_curve(number: int, names: list[str]) -> dict[int, float]:
     return {}
 
 
-def new_points(job: Job, groups: Sequence[Group], after_step: int) -> list[dict[str, Any]]:
-    """Points of some groups after a step, as the live charts add them."""
+def new_points(
+    job: Job, groups: Sequence[Group], after_step: int, most: int = 1000
+) -> list[dict[str, Any]]:
+    """Points of some groups after a step, as the live charts add them; thinned beyond `most`."""
     by_step: dict[int, dict[str, float]] = {}
     names = {name: group.scale for group in groups for name, _label in group.series}
     for name, scale in names.items():
-        for step, value in metrics.metric_series(job=job, name=name, after_step=after_step):
+        for step, value in metrics.metric_series(
+            job=job, name=name, after_step=after_step, max_points=most
+        ):
             by_step.setdefault(step, {})[name] = value * scale
     if "unigram_entropy" in names:
         level = metrics.metric_latest(job=job).get("unigram_entropy")

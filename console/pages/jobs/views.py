@@ -18,8 +18,10 @@ from console.pages.jobs.beside import Beside, runs_beside
 from console.pages.jobs.charts import (
     COURSE,
     COURSE_SLUG,
+    FEW,
     Group,
     chart_data,
+    empty_chart,
     groups_of,
     new_points,
 )
@@ -163,7 +165,7 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "latest": metrics.metric_latest(job=job),
             "large": large(groups, group),
             "group": group,
-            "chart": _chart(job, group, beside) if group else None,
+            "chart": _chart(request, job, group, beside) if group else None,
             "beside": beside,
             "course_slug": COURSE_SLUG,
             **watched(actor, job, request.GET, groups),
@@ -188,8 +190,11 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
-def _chart(job: Job, group: Group, beside: list[Beside]) -> dict[str, Any]:
-    return chart_data(job, group, [(row.pk, row.label) for row in beside if row.chosen])
+def _chart(request: HttpRequest, job: Job, group: Group, beside: list[Beside]) -> dict[str, Any]:
+    others = [(row.pk, row.label) for row in beside if row.chosen]
+    if "X-Live-Refresh" in request.headers and not others:
+        return empty_chart(group)  # a chart that is shown already keeps what it has
+    return chart_data(job, group, others)
 
 
 @login_required
@@ -221,8 +226,10 @@ def job_metrics_json(request: HttpRequest, pk: int, group: str) -> HttpResponse:
     job = _job(request, pk)
     query = parse(MetricQuery, request.GET.dict())
     known = groups_of(metrics.metric_names(job=job))
-    found = [g for g in known if (g in COURSE if group == COURSE_SLUG else g.slug == group)]
-    points = new_points(job, found, query.after_step)
+    if group == COURSE_SLUG:
+        points = new_points(job, [g for g in known if g in COURSE], query.after_step, FEW)
+    else:
+        points = new_points(job, [g for g in known if g.slug == group], query.after_step)
     return JsonResponse({"points": points})
 
 

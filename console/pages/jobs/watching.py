@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.pages.jobs.alarms import alarms_of
-from console.pages.jobs.charts import COURSE, Group, chart_data
+from console.pages.jobs.charts import COURSE, Group, empty_chart
 from models_app.jobs import samples
 from models_app.jobs.models import Job, TextSample
 from models_app.jobs.ranks import Rank, ranks_of
-
-#: Points of a small chart.
-FEW = 240
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +57,7 @@ def watched(
     small = [group for group in groups if group in COURSE]
     return {
         "alarms": alarms_of(actor, job),
-        "course": [(group, chart_data(job, group, most=FEW)) for group in small],
+        "course": [(group, empty_chart(group)) for group in small],
         "texts": _texts(job, asked.get("sample", "")),
         "ranks": _ranked(ranks_of(job=job)),
     }

@@ -152,14 +152,17 @@ class TestCharts:
             told(job, name, [1, 2])
         told(job, "mfu_percent", [40, 41])
         told(job, "memory_bytes", [1 << 30, 1 << 30])
-        context = client_for(ben).get(reverse("job_detail", args=[job.pk])).context
+        client = client_for(ben)
+        context = client.get(reverse("job_detail", args=[job.pk])).context
+        points = client.get(reverse("job_metrics_json", args=[job.pk, "course"])).json()["points"]
 
         assert context["group"].slug == "loss"
         assert [group.slug for group, _ in context["course"]] == [
             "rate", "gradient", "speed", "steps", "use", "memory"
         ]  # fmt: skip
-        memory = context["course"][-1][1]
-        assert (memory["series"], memory["unit"]) == ([[1024.0, 1024.0]], "MiB")
+        assert context["course"][-1][1]["unit"] == "MiB"
+        assert [point["values"]["memory_bytes"] for point in points] == [1024.0, 1024.0]
+        assert "loss" not in points[0]["values"]
 
     def test_one_address_has_the_new_points_of_all_small_ones(self, client_for, ben, job):
         told(job, "loss", [3, 2])
@@ -205,3 +208,15 @@ def test_takes_no_more_queries_for_more_of_everything(
     page(client, job)
     with django_assert_max_num_queries(60):
         page(client, job)
+
+
+def test_a_refresh_of_the_page_reads_no_points(client_for, ben, team):
+    job = training(team)
+    for name in ("loss", "learning_rate"):
+        told(job, name, range(50))
+    client, url = client_for(ben), reverse("job_detail", args=[job.pk])
+
+    whole, fresh = client.get(url), client.get(url, headers={"X-Live-Refresh": "1"})
+    assert len(whole.context["chart"]["x"]) == 50
+    assert fresh.context["chart"]["x"] == []
+    assert fresh.context["chart"]["labels"] == whole.context["chart"]["labels"]
