@@ -281,7 +281,7 @@ class TrainingSpec(Spec):
         ),
     )
     sample_prompts: list[Prompt] = Field(
-        default_factory=lambda: [""],
+        [""],
         max_length=8,
         title=gettext_noop("Sample prompts"),
         description=gettext_noop(
