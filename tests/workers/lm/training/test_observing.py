@@ -1,12 +1,19 @@
 """Figures beside the losses: seconds of a step, use of the device, waits of each process."""
 
+import contextlib
+import time
+
 import pytest
+from torch.nn import functional
 
 from tests.workers.lm.recording import Recorder
+from tests.workers.lm.training.distributed.filed import FiledEvents, recorded
+from tests.workers.lm.training.distributed.settings import places
 from tests.workers.lm.training.distributed.settings import run as run_together
 from tests.workers.lm.training.settings import run_training, tiny_spec
 from workers.lm.compute.flops import step_work, training_flops
 from workers.lm.compute.speed import peak_flops
+from workers.lm.training.distributed.training import train_together
 
 pytestmark = pytest.mark.nodb
 
@@ -82,3 +89,26 @@ def test_processes_tell_how_long_they_wait_where_this_can_be_told(tmp_path):
         assert list(waits) == [1, 2, 3, 4]
         assert all(0 < waits[step] <= seconds[step] for step in waits)
         assert not told["fsdp"].series(f"rank_{rank}_wait_seconds")
+
+
+def test_it_is_the_others_that_wait_for_a_slow_process(tmp_path):
+    def settled(events):
+        with contextlib.suppress(FileExistsError):
+            (tmp_path / "slow").touch(exist_ok=False)
+            events.log("slow", "warning")
+            whole = functional.cross_entropy
+            functional.cross_entropy = lambda *given, **named: (
+                time.sleep(0.25), whole(*given, **named)
+            )[1]  # fmt: skip
+
+    spec = tiny_spec(steps=4, evaluate_every=0, processes=2, dropout=0.0, sample_prompts=[])
+    file = tmp_path / "events.jsonl"
+    with train_together(
+        spec, *places(tmp_path), events=FiledEvents(file), settled=settled
+    ) as ranks:
+        ranks.result()
+    told = recorded(file)
+    slow = next(number for number in (0, 1) if ("warning", f"[rank {number}] slow") in told.lines)
+    waits = [sum(told.series(f"rank_{rank}_wait_seconds").values()) for rank in (0, 1)]
+
+    assert waits[1 - slow] > waits[slow]

@@ -1,8 +1,11 @@
 """Texts written at each look: the same weights with and without them, and what stands in them."""
 
+import re
+
 import pytest
 
 from tests.workers.lm.recording import Recorder
+from tests.workers.lm.training.conversations import answering_spec, run_on
 from tests.workers.lm.training.distributed.settings import LLAMA
 from tests.workers.lm.training.distributed.settings import run as run_together
 from tests.workers.lm.training.settings import ARCHITECTURE, run_training, tiny_spec
@@ -84,6 +87,18 @@ class Scores:
 
     def __init__(self, logits):
         self.logits = logits
+
+
+def test_where_answers_are_learned_a_prompt_is_what_a_user_says(tmp_path):
+    spec = answering_spec(
+        steps=120, evaluate_every=120, learning_rate=2e-2, sample_prompts=["Say 3 and 4."]
+    )
+    events = Recorder()
+    run_on(tmp_path, events, spec)
+    before, after = (one["text"] for one in events.samples)
+
+    assert re.fullmatch("[0-9 ]+", after)  # nothing but what stands in answers, and then its end
+    assert not re.fullmatch("[0-9 ]+", before)
 
 
 @pytest.mark.parametrize("way", ["ddp", "fsdp", "tensor"])
