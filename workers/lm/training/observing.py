@@ -34,15 +34,16 @@ class Observing:
         events: Events,
         report: Report,
         speed: Mapping[str, Any] | None,
+        precision: str,
     ) -> None:
         self._parallel, self._report = parallel, report
-        self._samples = Samples(spec, model, tokenizer, parallel, events)
+        self._samples = Samples(spec, model, tokenizer, parallel, events, precision)
         self._flops = training_flops(
             model.config.to_dict(), spec.batch_size, spec.sequence_length,
             adapter=bool(spec.lora_rank),
         )  # fmt: skip
         on_gpu = parallel.device().type == "cuda"
-        peak = peak_flops(speed or {}, spec.threads, spec.precision, on_gpu)
+        peak = peak_flops(speed or {}, spec.threads, precision, on_gpu)
         self._peak = peak and peak * parallel.world
         self._waited = 0.0
 

@@ -40,8 +40,10 @@ class Samples:
         tokenizer: PreTrainedTokenizerFast,
         parallel: Alone,
         events: Events,
+        precision: str = "fp32",
     ) -> None:
         self._spec, self._model, self._tokenizer = spec, model, tokenizer
+        self._precision = precision
         self._parallel, self._events = parallel, events
         self._end = end_token(tokenizer)
         self._context = context_of(model.config)
@@ -118,7 +120,7 @@ class Samples:
         seeds = [torch.Generator().manual_seed((spec.seed + place) % _SEEDS) for place in places]
         drawn: list[list[int]] = [[] for _ in places]
         new, cache = whole, None
-        with autocast(device, spec.precision):
+        with autocast(device, self._precision):
             for _ in range(left):
                 out: Any = self._model(
                     input_ids=(whole if cache is None else new).to(device),

@@ -99,7 +99,7 @@ class Trainer:
         self._tokens_per_step = spec.batch_size * spec.sequence_length
         self._timed_steps, self._timed_s = 0, 0.0
         self._observing = Observing(
-            spec, model, data.tokenizer, self.parallel, events, report, speed
+            spec, model, data.tokenizer, self.parallel, events, report, speed, spec.precision
         )
         seed_rank(spec.seed, self.parallel.data_rank)
 
