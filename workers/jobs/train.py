@@ -31,6 +31,7 @@ from workers.lm.compute.steptime import looking_time, step_time
 from workers.lm.errors import InvalidWork
 from workers.lm.families.presets import PRESETS
 from workers.lm.training.distributed.plans import check_cut
+from workers.lm.training.spec import TrainSpec
 from workers.training import (
     MODEL,
     RECORD,
@@ -39,6 +40,9 @@ from workers.training import (
     training_resources,
     training_run,
 )
+
+#: Earlier trainings are sized as well, and some settings did not exist then.
+DEFAULTS = TrainSpec().to_dict()
 
 
 class TrainParams(Params):
@@ -124,23 +128,30 @@ def _revision(params: TrainParams) -> ConfigRevision:
 
 def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:
     """Memory of a training of these settings; a base version's own shape goes first."""
+    spec = {**DEFAULTS, **spec}
     shape = _shape(spec) if base is None else dict(base)
     sizes = estimate(
         shape,
         spec["batch_size"],
         spec["sequence_length"],
         spec["gradient_accumulation"],
-        spec["precision"],
+        _precision(spec),
         dropout=spec["dropout"],
         trained=count_adapter(shape, spec["lora_rank"]) if spec["lora_rank"] else None,
+        recomputed=spec["activation_checkpointing"],
+        # Where it is left open, a processor writes in the loop and a GPU is not copied within.
+        copied=spec["checkpoint_in_background"] == "on" and _whole(spec),
     )
     if spec["processes"] > 1:
         sizes = _shared(spec, shape, sizes)
-    purposes = ("weights", "gradients", "optimizer", "activations", "overhead")
+    purposes = ("weights", "gradients", "optimizer", "activations")
     work = _work(spec, shape)
     return Need(
         parameters=sizes.parameters,
-        bytes={name: getattr(sizes, name) for name in purposes},
+        bytes={
+            **{name: getattr(sizes, name) for name in purposes},
+            "overhead": sizes.overhead + sizes.copy,
+        },
         step_flops=work.flops,
         token_flops=work.flops_per_token,
     )
@@ -150,20 +161,34 @@ def _step(
     spec: Mapping[str, Any], base: Mapping[str, Any] | None, speed: Mapping[str, Any], on_gpu: bool
 ) -> StepCost | None:
     """Seconds of a step of these settings on a node of this speed."""
+    spec = {**DEFAULTS, **spec}
     work = _work(spec, _shape(spec) if base is None else dict(base))
     try:
         rates = rates_of(speed, spec["threads"], on_gpu)
     except KeyError:
         return None
-    gain = bf16_gain(speed, work.width, on_gpu) if spec["precision"] == "bf16" else None
+    gain = bf16_gain(speed, work.width, on_gpu) if _precision(spec, on_gpu) == "bf16" else None
     found = step_time(work, rates, gain or 1.0)
     return StepCost(seconds=dict(vars(found)), looking=looking_time(found))
 
 
 def _work(spec: Mapping[str, Any], shape: Mapping[str, Any]) -> Work:
     return step_work(
-        shape, spec["batch_size"], spec["sequence_length"], spec["gradient_accumulation"]
-    )
+        shape, spec["batch_size"], spec["sequence_length"], spec["gradient_accumulation"],
+        spec["activation_checkpointing"],
+    )  # fmt: skip
+
+
+def _precision(spec: Mapping[str, Any], on_gpu: bool = False) -> str:
+    """What is counted with where the node decides: GPUs have hardware for bf16."""
+    if spec["precision"] == "auto":
+        return "bf16" if on_gpu else "fp32"
+    return str(spec["precision"])
+
+
+def _whole(spec: Mapping[str, Any]) -> bool:
+    """Whether the main process holds a whole model, of which it can take a copy."""
+    return bool(spec["processes"] == 1 or spec["parallel"] == "ddp")
 
 
 def _shared(

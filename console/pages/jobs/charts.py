@@ -48,6 +48,11 @@ GROUPS = (
     Group("steps", _("Time of a step"), (("step_seconds", _("Seconds a step")),), unit="s"),
     Group("use", _("Use of the device"), (("mfu_percent", _("MFU")),), unit="%"),
     Group("memory", _("Memory"), (("memory_bytes", _("In use")),), unit="MiB", scale=1 / (1 << 20)),
+    Group(
+        "divergence",
+        _("Divergence"),
+        (("skipped_steps", _("Steps left out")), ("rewinds", _("Times gone back"))),
+    ),
 )
 GROUPED = {name for group in GROUPS for name, _label in group.series}
 #: Shown small beside the first; one address gives the new points of all of them.
