@@ -70,8 +70,11 @@ def _files(folder: Path) -> list[str]:
 
 
 def _start(version: ModelVersion, folder: Path) -> dict[str, str] | None:
-    """The checkpoint of another run that this one begins with."""
-    begun = version.continued_from
+    """What this run begins with: an adapter, or a checkpoint of another run."""
+    adapter, begun = version.begun_with, version.continued_from
+    if adapter is not None:
+        tree_verify(adapter.manifest, tree_materialise(adapter.manifest, folder))
+        return {"adapter": str(folder)}
     if not begun:
         return None
     tree_materialise(begun["manifest"], folder)

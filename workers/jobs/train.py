@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from models_app.configs.models import ConfigRevision
-from models_app.configs.presets import Need, Preset, StepCost, register
+from models_app.configs.presets import Need, Preset, Serving, StepCost, register
 from models_app.core.blobs import tree_put
 from models_app.core.errors import FieldError
 from models_app.jobs.kind import Input, JobContext, JobKind, Params, job_kinds
@@ -19,7 +19,9 @@ from models_app.registry.services.training import version_complete, version_fail
 from models_app.registry.states import VersionState
 from workers.lm.compute.flops import Work, step_work
 from workers.lm.compute.memory import (
+    PROCESS_OVERHEAD,
     MemoryEstimate,
+    cache_bytes,
     count_adapter,
     count_parameters,
     estimate,
@@ -52,6 +54,8 @@ class TrainParams(Params):
     dataset_version: int
     config_revision: int
     base_version: int | None = None
+    #: The adapter of this base with whose weights it begins.
+    begun_with: int | None = None
     #: The checkpoint of another run that it begins with; see registry.continuing.
     continued_from: int | None = None
 
@@ -85,12 +89,17 @@ class Train(JobKind):
 
     def inputs(self, params: TrainParams) -> list[Input]:
         version = ModelVersion.objects.select_related(
-            "dataset_version__dataset", "base_version__model", "config_revision__config"
+            "dataset_version__dataset",
+            "base_version__model",
+            "config_revision__config",
+            "record__begun_with__model",
         ).get(pk=params.model_version)
         assert version.dataset_version is not None and version.config_revision is not None
         found = [data_input(version.dataset_version), config_input(version.config_revision)]
         if version.base_version is not None:
             found.append(version_input(version.base_version, "base version"))
+        if version.begun_with is not None:
+            found.append(version_input(version.begun_with, "adapter"))
         return found
 
     def load(self, params: TrainParams, job: Any, folder: Path) -> dict[str, Any]:
@@ -153,6 +162,18 @@ def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:
         },
         step_flops=work.flops,
         token_flops=work.flops_per_token,
+        serving=_serving(shape, sizes.parameters),
+    )
+
+
+def _serving(shape: Mapping[str, Any], parameters: int) -> Serving:
+    """What the finished model takes where it serves; an adapter is merged into its base there."""
+    context = read_shape(shape).context
+    return Serving(
+        weights=4 * parameters,
+        overhead=PROCESS_OVERHEAD,
+        context=context,
+        context_bytes=cache_bytes(shape, context),
     )
 
 
@@ -161,7 +182,9 @@ def _step(
 ) -> StepCost | None:
     """Seconds of a step of these settings on a node of this speed."""
     spec = {**DEFAULTS, **spec}
-    work = _work(spec, _shape(spec) if base is None else dict(base))
+    # Several processes share the sequences; what they exchange is for earlier trainings to teach.
+    rows = max(1, spec["batch_size"] // spec["processes"])
+    work = _work({**spec, "batch_size": rows}, _shape(spec) if base is None else dict(base))
     try:
         rates = rates_of(speed, spec["threads"], on_gpu)
     except KeyError:

@@ -48,7 +48,7 @@ class TrainingForm(NewVersionForm):
     base_version = forms.ChoiceField(
         label=_("Train a version further"),
         required=False,
-        help_text=_("Its shape and tokenizer are kept."),
+        help_text=_("Its shape and tokenizer are kept; of an adapter rank, scale and layers, too."),
     )
     preset = forms.ChoiceField(label=_("Shape"), widget=forms.RadioSelect)
     architecture = forms.CharField(

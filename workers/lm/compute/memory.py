@@ -131,6 +131,16 @@ def count_adapter(architecture: Mapping[str, Any], rank: int) -> int:
     return rank * shape.layers * (attention + feed_forward)
 
 
+def cache_bytes(architecture: Mapping[str, Any], tokens: int, width: int = 4) -> int:
+    """What serving keeps of so many tokens of one sequence: a key and a value of every layer.
+
+    2·L·K·D·T numbers of `width` bytes, of K heads of keys with D numbers each; queries that share
+    heads of keys (grouped-query attention) make K smaller than the number of heads.
+    """
+    shape = read_shape(architecture)
+    return 2 * shape.layers * shape.key_value_heads * shape.head_width * tokens * width
+
+
 def estimate(
     architecture: Mapping[str, Any],
     batch_size: int,

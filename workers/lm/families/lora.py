@@ -26,15 +26,17 @@ from workers.lm.training.spec import TrainSpec
 #: Model and revision of the base, as one would ask this console for it.
 BaseName = Mapping[str, str]
 _KINDS = (nn.Linear, Conv1D)
+#: What scales an adapter otherwise than its rank and alpha say.
+_UNLIKE = ("use_rslora", "rank_pattern", "alpha_pattern")
 
 
 def with_adapter(
     base: PreTrainedModel, spec: TrainSpec, name: BaseName, checkpoint: Path | None = None
 ) -> PreTrainedModel:
-    """The base, frozen, with a new adapter, or with that of a checkpoint.
+    """The base, frozen, with a new adapter, or with that of a checkpoint or another version.
 
     What is random in a new one follows from the seed. Raises InvalidTraining for modules that the
-    base does not have, UnusableModel for a checkpoint of another adapter.
+    base does not have, UnusableModel for files of another adapter.
     """
     logging.getLogger("peft").setLevel(logging.ERROR)
     from peft import LoraConfig, get_peft_model
@@ -63,6 +65,9 @@ def _restore(model: Any, checkpoint: Path) -> None:
     from peft import set_peft_model_state_dict
 
     said = f"{checkpoint.name} holds another adapter than the settings say."
+    given = json.loads((checkpoint / CONFIG).read_text()) if (checkpoint / CONFIG).exists() else {}
+    if odd := next((name for name in _UNLIKE if given.get(name)), None):
+        raise UnusableModel(f"The adapter sets {odd}, with which it is not trained here: merge it.")
     try:
         found: Any = set_peft_model_state_dict(model, load_file(checkpoint / WEIGHTS))
     except (OSError, RuntimeError) as error:  # no such file, or matrices of another rank

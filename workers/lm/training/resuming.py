@@ -38,7 +38,9 @@ def find_checkpoint(resume_from: Path | str | None, events: Events) -> Checkpoin
 
 def start_checkpoint(start: Mapping[str, str] | None) -> Checkpoint | None:
     """The checkpoint of another run, which must be the one that was recorded."""
-    return verify_checkpoint(Path(start["path"]), start["digest"]) if start else None
+    if start is None or "path" not in start:
+        return None
+    return verify_checkpoint(Path(start["path"]), start["digest"])
 
 
 def recorded_manner(checkpoint: Checkpoint) -> dict[str, Any]:

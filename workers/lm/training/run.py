@@ -60,8 +60,9 @@ def train(
 
     `resume_from` is one checkpoint, or a folder of them: then the newest whole one is taken,
     torn ones are reported and passed over, and an empty folder means a start from the beginning,
-    or from `start`: the path and the digest of a checkpoint of another run. `base_name` (model and
-    revision) is what an adapter says of its base.
+    or from `start`: the path and the digest of a checkpoint of another run, or under `adapter` the
+    folder of an adapter that is trained further. `base_name` (model and revision) is what an
+    adapter says of its base.
     Where `spec` asks for several processes, each calls this with `parallel`, how it is joined to
     the others; see `distributed.training`.
     `node_dir` is where trainings of this node share what they measured, else `work_dir`.
@@ -87,7 +88,8 @@ def train(
     if spec.lora_rank:
         assert base is not None
         frozen = _model(spec, architecture, data, base)
-        model = with_adapter(frozen, spec, base_name or {}, resumed.path if resumed else None)
+        begun = resumed.path if resumed else _adapter(start)
+        model = with_adapter(frozen, spec, base_name or {}, begun)
     else:
         model = _model(spec, architecture, data, known)
     parallel.check(model)
@@ -147,6 +149,10 @@ def _prepared(
     report.metric({"unigram_entropy": data.unigram_entropy})
     parallel.after_main()
     return data
+
+
+def _adapter(start: Mapping[str, str] | None) -> Path | None:
+    return Path(start["adapter"]) if start and "adapter" in start else None
 
 
 def _model(
