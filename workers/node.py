@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -38,7 +39,9 @@ from workers.devices import Devices
 from workers.inline import InlineLane
 from workers.late import Tidier
 from workers.orphans import end_orphans
+from workers.process import child_environment
 from workers.speed import SpeedMeter, speed_known
+from workers.warm.keeper import keeper
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +94,8 @@ class Node:
         self._lane.start()
         self._poller.start()
         Tidier(self.stopping).start()
+        if settings.WARM_TEMPLATE and sys.platform.startswith("linux"):
+            keeper.start(child_environment())
         if settings.MEASURE_SPEED:
             SpeedMeter(self.name, self.incarnation, self.stopping, self._is_busy).start()
 
@@ -160,7 +165,9 @@ class Node:
             except Exception:
                 logger.exception("attempt %s of job %s ended badly", job.epoch, job.pk)
             finally:
-                del self._attempts[job.pk]
+                # The next attempt at the job may have begun here already.
+                if self._attempts.get(job.pk) is attempt:
+                    del self._attempts[job.pk]
 
     def _poll(self) -> None:
         """Every few seconds: sign of life, jobs whose signal was lost, overdue ticks."""
@@ -170,6 +177,7 @@ class Node:
                 self._beat()
                 self._overdue()
                 self._lane.wake()
+                keeper.tend()
                 if len(self._attempts) < settings.WORKER_SLOTS and (count := self._waiting()):
                     args = (count,)
                     threading.Thread(target=self.offer, args=args, daemon=True).start()

@@ -1,0 +1,185 @@
+"""The template: loads what jobs need, computes nothing, and forks a process for each attempt.
+
+    python -m workers.warm.template
+
+Its stdin is a channel to its worker (see `channel`); when that closes, it ends, and by PDEATHSIG
+all that it has forked. It stays a process of one thread that has touched no accelerator: otherwise
+it says so and is not used, for a fork would not be safe.
+"""
+
+import ctypes
+import gc
+import importlib
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NoReturn
+
+from workers.isolation import gate
+from workers.warm import channel, guise
+
+PR_SET_PDEATHSIG = 1
+#: What the kinds import when they run.
+LIBRARIES = (
+    "torch",
+    "torch._dynamo",  # the first optimizer would load it
+    "safetensors.torch",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+    "transformers.models.gpt2.modeling_gpt2",
+    "transformers.models.llama.modeling_llama",
+    "workers.lm.compute.environment",
+    "workers.lm.compute.sources",
+    "workers.lm.training.distributed.training",
+    "workers.lm.training.markov",
+    "workers.lm.training.run",
+)
+#: A file of these that is open or mapped shows that somebody has asked for an accelerator.
+ACCELERATORS = (
+    "/dev/nvidia", "/dev/kfd", "/dev/dri", "libcuda.so", "libnvidia-ml", "libhsa-runtime",
+)  # fmt: skip
+COMMAND = (sys.executable, "-m", "workers.child")
+#: What is handled here and has its default in a job's process.
+SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
+
+
+def main() -> None:
+    """Load, say that it is ready, then fork as asked until the channel closes."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    # A wish to stop goes to the jobs and the worker; this ends with the worker.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    line = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)  # what is run while loading must not hold the channel open
+    os.close(nothing)
+    load()
+    gc.collect()
+    gc.freeze()  # what was loaded stays shared: collections do not write to it
+    why = unsafe()
+    channel.send(line, {"unsafe": why} if why else {"ready": True})
+    if not why:
+        Template(line).serve()
+
+
+def load() -> None:
+    """What a job's process would load before its first step."""
+    import django
+
+    django.setup()
+    for name in LIBRARIES:
+        importlib.import_module(name)
+
+
+def unsafe() -> str:
+    """Why this process must not be forked; empty if it may."""
+    if (count := len(os.listdir("/proc/self/task"))) > 1:
+        return f"what it loaded has started {count - 1} threads"
+    seen = Path("/proc/self/maps").read_text().splitlines()
+    seen += [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    for name in ACCELERATORS:
+        if any(name in line for line in seen):
+            return f"what it loaded has opened {name}"
+    return ""
+
+
+class Template:
+    """Serves one worker; its children stay zombies until the worker lets go of them."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._running: set[int] = set()
+        self._woken, waker = os.pipe()
+        for end in (self._woken, waker):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def serve(self) -> None:
+        """Until the worker is gone."""
+        while True:
+            ready, _, _ = select.select([self._line, self._woken], [], [])
+            if self._woken in ready:
+                os.read(self._woken, 4096)
+                self._tell_ends()
+            if self._line in ready and not self._obey():
+                return
+
+    def _obey(self) -> bool:
+        message, handles = channel.receive(self._line, handles=2)
+        if message is None:
+            return False
+        if "release" in message:
+            os.waitpid(message["release"], 0)
+            return True
+        try:
+            answer = {"started": self._fork(message, handles)}
+        except OSError as error:
+            answer = {"refused": str(error)}
+        finally:
+            for handle in handles:
+                os.close(handle)
+        channel.send(self._line, {"order": message["order"], **answer})
+        # It may have ended before it was known here.
+        self._tell_ends()
+        return True
+
+    def _fork(self, order: dict[str, Any], handles: list[int]) -> int:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _become(order, parent, *handles)
+            finally:  # only what could not even be told gets here
+                os._exit(gate.CANNOT_ENTER)
+        self._running.add(pid)
+        return pid
+
+    def _tell_ends(self) -> None:
+        for pid in list(self._running):
+            found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is not None:
+                self._running.discard(pid)
+                killed = found.si_code != os.CLD_EXITED
+                status = -found.si_status if killed else found.si_status
+                channel.send(self._line, {"ended": pid, "status": status})
+
+
+def _become(order: dict[str, Any], parent: int, stdin: int, spool: int) -> NoReturn:
+    """In the fork: be as a process that was started for the attempt alone."""
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    for number, handle in enumerate((stdin, spool, spool)):
+        os.dup2(handle, number)
+    os.closerange(3, _most_handles())
+    try:
+        guise.put_on([*COMMAND, order["folder"]], order["environment"])
+        gate.enter(order["plan"])
+    except OSError as error:
+        gate.refused(error)
+    tempfile.tempdir = None  # it may have been asked for while loading
+    _draw_anew()
+    sys.argv[:] = [COMMAND[2], order["folder"]]
+    runpy.run_module(COMMAND[2], run_name="__main__", alter_sys=True)
+    os._exit(0)
+
+
+def _most_handles() -> int:
+    return 1 + max(int(name) for name in os.listdir("/proc/self/fd"))
+
+
+def _draw_anew() -> None:
+    """Random numbers that nobody has seeded differ from process to process; Python's own do."""
+    import numpy
+
+    numpy.random.seed()
+
+
+if __name__ == "__main__":
+    main()
