@@ -1,5 +1,6 @@
 """This worker service as a node: its name, its slots, its sign of life, and its polite end."""
 
+import datetime as dt
 import fcntl
 import logging
 import os
@@ -18,6 +19,7 @@ from django.conf import settings
 from django.db import OperationalError, close_old_connections, connections
 
 from models_app.alerts.evaluation import alerts_evaluate
+from models_app.core.clock import now
 from models_app.deployments.reconcile import reconcile_all
 from models_app.finetuning.services import tunings_advance
 from models_app.jobs.checkpoints import files_collect
@@ -46,6 +48,10 @@ from workers.warm.keeper import keeper
 logger = logging.getLogger(__name__)
 
 POLL_S = 3.0
+#: A job that waits longer for its next attempt is left to the sweeper.
+SOON = dt.timedelta(seconds=10)
+#: So that it is really due when its place is looked for.
+A_MOMENT = dt.timedelta(milliseconds=20)
 #: The node does the clock's work itself when beat or the broker has been silent for so long.
 TICK_GAP_S = 10.0
 #: What happens by the clock: seconds between, and what is done. Beat sends the ticks.
@@ -162,12 +168,31 @@ class Node:
             self._attempts[job.pk] = attempt
             try:
                 attempt.run()
+                self._place_when_due(job)
             except Exception:
                 logger.exception("attempt %s of job %s ended badly", job.epoch, job.pk)
             finally:
                 # The next attempt at the job may have begun here already.
                 if self._attempts.get(job.pk) is attempt:
                     del self._attempts[job.pk]
+
+    def _place_when_due(self, job: Job) -> None:
+        """A job that must wait a moment for its next attempt gets its place at that moment; the
+        sweeper looks for places only every few seconds."""
+        due = Job.objects.filter(pk=job.pk, state=JobState.PENDING, run_after__lte=now() + SOON)
+        for run_after in due.values_list("run_after", flat=True):
+            left = max(dt.timedelta(), run_after - now()) + A_MOMENT
+            timer = threading.Timer(left.total_seconds(), self._place)
+            timer.daemon = True
+            timer.start()
+
+    def _place(self) -> None:
+        try:
+            place_jobs()
+        except OperationalError as error:
+            logger.warning("nothing was placed: %s", error)
+        finally:
+            connections.close_all()
 
     def _poll(self) -> None:
         """Every few seconds: sign of life, jobs whose signal was lost, overdue ticks."""

@@ -25,7 +25,7 @@ def sources_state() -> str:
     for place in sys.path:
         try:
             # The folder changes when the record of a package's version comes or goes.
-            digest.update(f"{place}\0{os.stat(place).st_mtime_ns}\n".encode())
+            digest.update(f"{place}\0{Path(place).stat().st_mtime_ns}\n".encode())
         except OSError:
             continue
     return digest.hexdigest()

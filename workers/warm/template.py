@@ -77,7 +77,7 @@ def load() -> None:
 
 def unsafe() -> str:
     """Why this process must not be forked; empty if it may."""
-    if (count := len(os.listdir("/proc/self/task"))) > 1:
+    if (count := len(list(Path("/proc/self/task").iterdir()))) > 1:
         return f"what it loaded has started {count - 1} threads"
     seen = Path("/proc/self/maps").read_text().splitlines()
     seen += [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
@@ -102,11 +102,11 @@ class Template:
     def serve(self) -> None:
         """Until the worker is gone."""
         while True:
-            ready, _, _ = select.select([self._line, self._woken], [], [])
+            ready, _, _ = select.select([self._line.fileno(), self._woken], [], [])
             if self._woken in ready:
                 os.read(self._woken, 4096)
                 self._tell_ends()
-            if self._line in ready and not self._obey():
+            if self._line.fileno() in ready and not self._obey():
                 return
 
     def _obey(self) -> bool:
@@ -116,6 +116,7 @@ class Template:
         if "release" in message:
             os.waitpid(message["release"], 0)
             return True
+        answer: dict[str, Any]
         try:
             answer = {"started": self._fork(message, handles)}
         except OSError as error:
@@ -153,8 +154,8 @@ def _become(order: dict[str, Any], parent: int, stdin: int, spool: int) -> NoRet
     """In the fork: be as a process that was started for the attempt alone."""
     os.setsid()
     signal.set_wakeup_fd(-1)
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+    for handled in SIGNALS:
+        signal.signal(handled, signal.SIG_DFL)
     for number, handle in enumerate((stdin, spool, spool)):
         os.dup2(handle, number)
     os.closerange(3, _most_handles())
@@ -171,7 +172,7 @@ def _become(order: dict[str, Any], parent: int, stdin: int, spool: int) -> NoRet
 
 
 def _most_handles() -> int:
-    return 1 + max(int(name) for name in os.listdir("/proc/self/fd"))
+    return 1 + max(int(path.name) for path in Path("/proc/self/fd").iterdir())
 
 
 def _draw_anew() -> None:
