@@ -64,7 +64,9 @@ class ChildProcess:
             self.cage.open()
             template = keeper.ready()
             self._process = self._forked(template, job_file, spool) if template else None
-            if self._process is None:
+            if template and self._process:
+                self.cage.template = template.pid
+            else:
                 self._process = self._spawned(job_file, spool)
         finally:
             os.close(spool)

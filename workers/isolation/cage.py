@@ -62,6 +62,8 @@ class Cage:
         disk = [self.scratch, folder, *measured]
         self.disk = DiskMeter(disk, self.limits.disk_mib, skip=inputs)
         self.fence: Fence | None = None
+        #: The process that the job's was forked from; None where it was started from nothing.
+        self.template: int | None = None
         self._processors: list[int] = []
         self._breach: Breach | None = None
 
@@ -154,6 +156,7 @@ class Cage:
             "nice": plan["nice"],
             "oom_score_adj": plan["oom_score_adj"],
             "no_new_privs": True,
+            "template": self.template,
             "session": self.fence.leader.pid if self.fence.leader else None,
             "scratch": str(self.scratch),
             "used": {**self.fence.used(), "disk_mib": self.disk.most_mib},

@@ -92,8 +92,8 @@ class Template(threading.Thread):
     def run(self) -> None:
         process = subprocess.Popen(
             [sys.executable, "-m", MODULE, guise.spare_argument()],
-            stdin=self._far.fileno(), stdout=subprocess.DEVNULL, env=guise.with_spare(self._environment),
-            cwd=settings.BASE_DIR, start_new_session=True,
+            stdin=self._far.fileno(), stdout=subprocess.DEVNULL,
+            env=guise.with_spare(self._environment), cwd=settings.BASE_DIR, start_new_session=True,
         )  # fmt: skip
         self._far.close()
         self.pid = process.pid

@@ -7,6 +7,7 @@ all that it has forked. It stays a process of one thread that has touched no acc
 it says so and is not used, for a fork would not be safe.
 """
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -17,8 +18,9 @@ import signal
 import socket
 import sys
 import tempfile
+import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from workers.isolation import gate
 from workers.warm import channel, guise
@@ -43,7 +45,7 @@ LIBRARIES = (
 ACCELERATORS = (
     "/dev/nvidia", "/dev/kfd", "/dev/dri", "libcuda.so", "libnvidia-ml", "libhsa-runtime",
 )  # fmt: skip
-COMMAND = (sys.executable, "-m", "workers.child")
+CHILD = "workers.child"
 #: What is handled here and has its default in a job's process.
 SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
 
@@ -53,6 +55,7 @@ def main() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     # A wish to stop goes to the jobs and the worker; this ends with the worker.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    given = dict(os.environ)
     line = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)  # what is run while loading must not hold the channel open
@@ -63,7 +66,8 @@ def main() -> None:
     why = unsafe()
     channel.send(line, {"unsafe": why} if why else {"ready": True})
     if not why:
-        Template(line).serve()
+        set_by_loading = dict(os.environ.items() - given.items())
+        Template(line, set_by_loading).serve()
 
 
 def load() -> None:
@@ -90,8 +94,8 @@ def unsafe() -> str:
 class Template:
     """Serves one worker; its children stay zombies until the worker lets go of them."""
 
-    def __init__(self, line: socket.socket) -> None:
-        self._line = line
+    def __init__(self, line: socket.socket, set_by_loading: dict[str, str]) -> None:
+        self._line, self._set_by_loading = line, set_by_loading
         self._running: set[int] = set()
         self._woken, waker = os.pipe()
         for end in (self._woken, waker):
@@ -114,7 +118,8 @@ class Template:
         if message is None:
             return False
         if "release" in message:
-            os.waitpid(message["release"], 0)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(message["release"], 0)
             return True
         answer: dict[str, Any]
         try:
@@ -130,13 +135,16 @@ class Template:
         return True
 
     def _fork(self, order: dict[str, Any], handles: list[int]) -> int:
-        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
-                _become(order, parent, *handles)
-            finally:  # only what could not even be told gets here
-                os._exit(gate.CANNOT_ENTER)
+                _become(order, *handles)
+                os.environ.update(self._set_by_loading)
+                runpy.run_module(CHILD, run_name="__main__", alter_sys=True)
+            except BaseException:
+                traceback.print_exc()
+            finally:  # the program of a child ends by itself
+                os._exit(1)
         self._running.add(pid)
         return pid
 
@@ -150,8 +158,8 @@ class Template:
                 channel.send(self._line, {"ended": pid, "status": status})
 
 
-def _become(order: dict[str, Any], parent: int, stdin: int, spool: int) -> NoReturn:
-    """In the fork: be as a process that was started for the attempt alone."""
+def _become(order: dict[str, Any], stdin: int, spool: int) -> None:
+    """In the fork: be as a process that was started for the attempt alone, and pass the gate."""
     os.setsid()
     signal.set_wakeup_fd(-1)
     for handled in SIGNALS:
@@ -160,15 +168,13 @@ def _become(order: dict[str, Any], parent: int, stdin: int, spool: int) -> NoRet
         os.dup2(handle, number)
     os.closerange(3, _most_handles())
     try:
-        guise.put_on([*COMMAND, order["folder"]], order["environment"])
+        guise.put_on([sys.executable, "-m", CHILD, order["folder"]], order["environment"])
         gate.enter(order["plan"])
     except OSError as error:
         gate.refused(error)
+    sys.argv[:] = [CHILD, order["folder"]]
     tempfile.tempdir = None  # it may have been asked for while loading
     _draw_anew()
-    sys.argv[:] = [COMMAND[2], order["folder"]]
-    runpy.run_module(COMMAND[2], run_name="__main__", alter_sys=True)
-    os._exit(0)
 
 
 def _most_handles() -> int:
