@@ -26,8 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.running_stack import Stack, running_stack
 from console.demo.client import Client
@@ -183,7 +182,7 @@ def main() -> int:
         api = Client(stack.url, token)
         row = api.post("datasets", {"team": TEAM, "name": "ships"})
         made = api.upload(f"datasets/{row['id']}/versions", {"seed": 1}, "ships.jsonl", documents())
-        while api.get(f"dataset-versions/{made['id']}")["state"] != "ready":
+        while api.get(f"jobs/{made['job']}")["state"] != "succeeded":
             time.sleep(0.1)
         for form in given.forms:
             found = measured(stack, api, made["id"], form, given)
