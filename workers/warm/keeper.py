@@ -90,12 +90,19 @@ class Template(threading.Thread):
         self._ended_early: dict[int, int] = {}
 
     def run(self) -> None:
-        process = subprocess.Popen(
-            [sys.executable, "-m", MODULE, guise.spare_argument()],
-            stdin=self._far.fileno(), stdout=subprocess.DEVNULL,
-            env=guise.with_spare(self._environment), cwd=settings.BASE_DIR, start_new_session=True,
-        )  # fmt: skip
-        self._far.close()
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", MODULE, guise.spare_argument()],
+                stdin=self._far.fileno(), stdout=subprocess.DEVNULL,
+                env=guise.with_spare(self._environment), cwd=settings.BASE_DIR,
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            logger.warning("no template could be started: %s", error)
+            self._gone()
+            return
+        finally:
+            self._far.close()
         self.pid = process.pid
         try:
             while (message := channel.receive(self._line)[0]) is not None:
