@@ -77,6 +77,11 @@ def load() -> None:
     django.setup()
     for name in LIBRARIES:
         importlib.import_module(name)
+    from workers.lm.compute import packages
+
+    # Read from hundreds of files for the record of each training.
+    packages.package_versions()
+    packages.package_digests()
 
 
 def unsafe() -> str:
