@@ -174,7 +174,7 @@ def main() -> int:
     given = options.parse_args()
     good = True
     more = {"SLIPWAY_MEASURE_SPEED": "0", "SLIPWAY_WARM_TEMPLATE": str(int(not given.cold))}
-    with running_stack(**more) as stack:
+    with running_stack(environment=more) as stack:
         words = ["--user", "ana@example.com", "--scope", "read,write", "--name", "recovery"]
         person = ["--email", "ana@example.com", "--name", "Ana", "--team", TEAM, "--role", "admin"]
         *_, token = stack.manage(

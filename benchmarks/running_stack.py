@@ -97,7 +97,9 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running_stack(*, started: bool = True, **environment: str) -> Iterator[Stack]:
+def running_stack(
+    *, started: bool = True, environment: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
     """A stack on an empty data directory, with some settings more."""
     folder = Path(tempfile.mkdtemp(prefix="slipway-bench-"))
     stack = Stack(folder, environment)
