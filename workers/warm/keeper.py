@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import IO, Any
@@ -26,15 +27,15 @@ logger = logging.getLogger(__name__)
 
 #: A fork takes milliseconds; a template that takes longer is given up.
 FORK_WITHIN_S = 5.0
-#: Least age of a lost template before another is loaded; doubled each time.
+#: Least age of a lost template before another is loaded; doubled each time, up to the second.
 AGAIN_S, AGAIN_AT_MOST_S = 1.0, 300.0
 MODULE = "workers.warm.template"
 
 
 class Phase(Enum):
-    """Of a template. One that is unsafe stays so until the code changes."""
+    """Of a template: unsafe until the code changes; retired for good, also when it was lost."""
 
-    LOADING, READY, RETIRED, UNSAFE, GONE = range(5)
+    LOADING, READY, UNSAFE, RETIRED = range(4)
 
 
 class WarmProcess:
@@ -81,10 +82,11 @@ class Template(threading.Thread):
         self.sources = sources_state()
         self.pid = 0
         self.phase = Phase.LOADING
+        self._over = False
         self._environment = environment
         self._line, self._far = channel.pair()
         self._told = threading.Condition()
-        self._orders = itertools.count(1)
+        self._orders, self._orders_open = itertools.count(1), 0
         self._answers: dict[int, dict[str, Any]] = {}
         self._running: dict[int, WarmProcess] = {}
         self._ended_early: dict[int, int] = {}
@@ -109,7 +111,9 @@ class Template(threading.Thread):
                 self._hear(message)
         finally:
             process.kill()
-            process.wait()
+            status = process.wait()
+            if self.phase is not Phase.RETIRED:
+                logger.warning("the template has ended with status %s", status)
             self._gone()
 
     def _hear(self, message: dict[str, Any]) -> None:
@@ -132,8 +136,9 @@ class Template(threading.Thread):
     def _gone(self) -> None:
         """The kernel has ended with it what it had forked."""
         with self._told:
+            self._over = True
             if self.phase is not Phase.UNSAFE:
-                self.phase = Phase.GONE
+                self.phase = Phase.RETIRED
             for process in self._running.values():
                 if process.returncode is None:
                     process.end(-signal.SIGKILL)
@@ -150,9 +155,10 @@ class Template(threading.Thread):
         }  # fmt: skip
         reading, writing = os.pipe()
         try:
-            with self._told:
+            with self._told, self._busy():
                 channel.send(self._line, order, [reading, spool])
                 pid = self._forked(number)
+                return self._known(WarmProcess(pid, os.fdopen(writing, "wb"), self))
         except OSError as error:
             # If it is forked after all: without a word on its stdin the gate does not open.
             os.close(writing)
@@ -160,35 +166,41 @@ class Template(threading.Thread):
             return None
         finally:
             os.close(reading)
-        return self._known(WarmProcess(pid, os.fdopen(writing, "wb"), self))
+
+    @contextlib.contextmanager
+    def _busy(self) -> Iterator[None]:
+        """With the lock held, which waiting lets go of: nobody closes it meanwhile."""
+        self._orders_open += 1
+        try:
+            yield
+        finally:
+            self._orders_open -= 1
+            self._close_if_idle()
 
     def _forked(self, number: int) -> int:
         """Wait for the answer to an order. OSError: there is none, or not the one hoped for."""
-        self._told.wait_for(
-            lambda: number in self._answers or self.phase is Phase.GONE, FORK_WITHIN_S
-        )
+        self._told.wait_for(lambda: number in self._answers or self._over, FORK_WITHIN_S)
         answer = self._answers.pop(number, None)
         if answer is None:
-            self._retire()
+            self.phase = Phase.RETIRED
             raise OSError("it does not answer")
         if "refused" in answer:
             raise OSError(answer["refused"])
         return int(answer["started"])
 
     def _known(self, process: WarmProcess) -> WarmProcess:
-        with self._told:
-            self._running[process.pid] = process
-            status = self._ended_early.pop(process.pid, None)
-            if status is None and self.phase is Phase.GONE:
-                status = -signal.SIGKILL
-            if status is not None:
-                process.end(status)
+        self._running[process.pid] = process
+        status = self._ended_early.pop(process.pid, None)
+        if status is None and self._over:
+            status = -signal.SIGKILL
+        if status is not None:
+            process.end(status)
         return process
 
     def release(self, process: WarmProcess) -> None:
         """Let go of an ended process; a retired template goes with its last one."""
         with self._told:
-            if self._running.pop(process.pid, None) is not None and self.phase is not Phase.GONE:
+            if self._running.pop(process.pid, None) is not None and not self._over:
                 with contextlib.suppress(OSError):
                     channel.send(self._line, {"release": process.pid})
             self._close_if_idle()
@@ -196,15 +208,11 @@ class Template(threading.Thread):
     def retire(self) -> None:
         """No more forks: it ends as soon as nothing runs that it has forked."""
         with self._told:
-            self._retire()
-
-    def _retire(self) -> None:
-        if self.phase in (Phase.LOADING, Phase.READY):
             self.phase = Phase.RETIRED
-        self._close_if_idle()
+            self._close_if_idle()
 
     def _close_if_idle(self) -> None:
-        if self.phase is Phase.RETIRED and not self._running:
+        if self.phase is Phase.RETIRED and not (self._running or self._orders_open or self._over):
             with contextlib.suppress(OSError):
                 self._line.shutdown(socket.SHUT_RDWR)
 
@@ -236,27 +244,27 @@ class Keeper:
     def ready(self) -> Template | None:
         """A template that is loaded, safe, and of the code that lies on the disk now."""
         with self._lock:
+            if self._template is not None and self._template.sources != sources_state():
+                self._template.retire()
+            self._replace_lost()
             template = self._template
-            if template is not None and template.sources != sources_state():
-                template.retire()
-                self._again_s = AGAIN_S
-                self._load()
-            if template is None or template is not self._template:
-                return None
-            return template if template.phase is Phase.READY else None
+            return template if template and template.phase is Phase.READY else None
 
     def tend(self) -> None:
         """Called now and then: a template that was lost is loaded again."""
         with self._lock:
-            template, age_s = self._template, time.monotonic() - self._loaded_at
-            if template is None or template.phase not in (Phase.GONE, Phase.RETIRED):
-                return
-            if age_s > AGAIN_AT_MOST_S:
-                self._again_s = AGAIN_S
-            if age_s > self._again_s:
-                self._again_s = min(2 * self._again_s, AGAIN_AT_MOST_S)
-                logger.warning("the template of this node was lost; another one is loaded")
-                self._load()
+            self._replace_lost()
+
+    def _replace_lost(self) -> None:
+        """Load another one, unless the last was loaded a moment ago: code that keeps changing, or
+        a template that keeps dying, must not keep a processor busy."""
+        template, age_s = self._template, time.monotonic() - self._loaded_at
+        if template is None or template.phase is not Phase.RETIRED:
+            return
+        if age_s > self._again_s:
+            patient = age_s < AGAIN_AT_MOST_S
+            self._again_s = min(2 * self._again_s, AGAIN_AT_MOST_S) if patient else AGAIN_S
+            self._load()
 
     def _load(self) -> None:
         assert self._environment is not None

@@ -10,6 +10,8 @@ from django.conf import settings
 
 #: Below the root of the installation: what a job's process may load.
 CODE = ("console", "models_app", "workers")
+#: What folders are called in which packages are installed.
+PACKAGES = {"site-packages", "dist-packages"}
 
 
 def sources_state() -> str:
@@ -22,12 +24,10 @@ def sources_state() -> str:
         for entry in sorted(_modules(str(Path(settings.BASE_DIR) / root)), key=lambda e: e.path):
             found = entry.stat()
             digest.update(f"{entry.path}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
-    for place in sys.path:
-        try:
+    for place in map(Path, sys.path):
+        if place.name in PACKAGES and place.is_dir():
             # The folder changes when the record of a package's version comes or goes.
-            digest.update(f"{place}\0{Path(place).stat().st_mtime_ns}\n".encode())
-        except OSError:
-            continue
+            digest.update(f"{place}\0{place.stat().st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

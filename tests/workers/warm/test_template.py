@@ -156,7 +156,6 @@ class TestEnds:
         stage,
         monkeypatch,
     ):
-        monkeypatch.setattr(keeping, "AGAIN_S", 0.0)
         monkeypatch.setattr(keeper, "_again_s", 0.0)
         job = stage().start().at_step(1)
         os.kill(template.pid, signal.SIGKILL)
@@ -187,6 +186,7 @@ def test_a_template_of_changed_code_is_asked_no_more_but_lets_its_jobs_end(
 ):
     job = stage().start().at_step(1)
     monkeypatch.setattr(keeping, "sources_state", lambda: "changed")
+    monkeypatch.setattr(keeper, "_again_s", 0.0)
     assert keeper.ready() is None
     newer = wait_for(keeper.ready, "one of the new code")
 
