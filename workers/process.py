@@ -54,8 +54,10 @@ class ChildProcess:
         code = self._process.returncode if self._process else None
         return signal.Signals(-code).name if code is not None and code < 0 else ""
 
-    def start(self, job_file: dict[str, Any]) -> None:
+    def start(self, job_file: dict[str, Any], keep: Sequence[int] = ()) -> None:
         """Write `job.json` and start. stdout and stderr below Python go into the spool as text.
+
+        Of what is open here the child inherits `keep`, under the same numbers.
 
         The gate enters the cage and waits; it becomes the job once the cage has it on record.
         """
@@ -63,23 +65,27 @@ class ChildProcess:
         try:
             self.cage.open()
             template = keeper.ready()
-            self._process = self._forked(template, job_file, spool) if template else None
+            self._process = self._forked(template, job_file, spool, keep) if template else None
             if template and self._process:
                 self.cage.template = template.pid
             else:
-                self._process = self._spawned(job_file, spool)
+                self._process = self._spawned(job_file, spool, keep)
         finally:
             os.close(spool)
         self.cage.entered(self._process.pid)
         self.beat()
 
     def _forked(
-        self, template: Template, job_file: dict[str, Any], spool: int
+        self, template: Template, job_file: dict[str, Any], spool: int, keep: Sequence[int]
     ) -> WarmProcess | None:
         plan, environment = self._ready(job_file, template.pid)
-        return template.fork(plan=plan, folder=self.folder, environment=environment, spool=spool)
+        return template.fork(
+            plan=plan, folder=self.folder, environment=environment, spool=spool, keep=keep
+        )
 
-    def _spawned(self, job_file: dict[str, Any], spool: int) -> subprocess.Popen[bytes]:
+    def _spawned(
+        self, job_file: dict[str, Any], spool: int, keep: Sequence[int]
+    ) -> subprocess.Popen[bytes]:
         plan, environment = self._ready(job_file, os.getpid())
         return subprocess.Popen(
             [*gate(plan), sys.executable, "-m", "workers.child", str(self.folder)],
@@ -89,6 +95,7 @@ class ChildProcess:
             env=environment,
             cwd=settings.BASE_DIR,
             start_new_session=True,
+            pass_fds=keep,
         )
 
     def _ready(self, job_file: dict[str, Any], parent: int) -> tuple[Path, dict[str, str]]:

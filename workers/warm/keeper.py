@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import IO, Any
@@ -146,17 +146,27 @@ class Template(threading.Thread):
             self._line.close()
 
     def fork(
-        self, *, plan: Path, folder: Path, environment: dict[str, str], spool: int
+        self,
+        *,
+        plan: Path,
+        folder: Path,
+        environment: dict[str, str],
+        spool: int,
+        keep: Sequence[int] = (),
     ) -> WarmProcess | None:
         """A new process that waits in the gate; None: it cannot be had here and now."""
         number = next(self._orders)
         order = {
-            "order": number, "plan": str(plan), "folder": str(folder), "environment": environment
-        }  # fmt: skip
+            "order": number,
+            "plan": str(plan),
+            "folder": str(folder),
+            "environment": environment,
+            "keep": list(keep),
+        }
         reading, writing = os.pipe()
         try:
             with self._told, self._busy():
-                channel.send(self._line, order, [reading, spool])
+                channel.send(self._line, order, [reading, spool, *keep])
                 pid = self._forked(number)
                 return self._known(WarmProcess(pid, os.fdopen(writing, "wb"), self))
         except OSError as error:

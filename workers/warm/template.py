@@ -9,6 +9,7 @@ it says so and is not used, for a fork would not be safe.
 
 import contextlib
 import ctypes
+import fcntl
 import gc
 import importlib
 import os
@@ -119,7 +120,7 @@ class Template:
                 return
 
     def _obey(self) -> bool:
-        message, handles = channel.receive(self._line, handles=2)
+        message, handles = channel.receive(self._line)
         if message is None:
             return False
         if "release" in message:
@@ -143,7 +144,7 @@ class Template:
         pid = os.fork()
         if pid == 0:
             try:
-                _become(order, *handles)
+                _become(order, handles)
                 os.environ.update(self._set_by_loading)
                 runpy.run_module(CHILD, run_name="__main__", alter_sys=True)
             except BaseException:
@@ -163,15 +164,14 @@ class Template:
                 channel.send(self._line, {"ended": pid, "status": status})
 
 
-def _become(order: dict[str, Any], stdin: int, spool: int) -> None:
+def _become(order: dict[str, Any], handles: list[int]) -> None:
     """In the fork: be as a process that was started for the attempt alone, and pass the gate."""
     os.setsid()
     signal.set_wakeup_fd(-1)
     for handled in SIGNALS:
         signal.signal(handled, signal.SIG_DFL)
-    for number, handle in enumerate((stdin, spool, spool)):
-        os.dup2(handle, number)
-    os.closerange(3, _most_handles())
+    stdin, spool, *kept = handles
+    _have_open({0: stdin, 1: spool, 2: spool, **dict(zip(order["keep"], kept, strict=True))})
     try:
         guise.put_on([sys.executable, "-m", CHILD, order["folder"]], order["environment"])
         gate.enter(order["plan"])
@@ -182,8 +182,18 @@ def _become(order: dict[str, Any], stdin: int, spool: int) -> None:
     _draw_anew()
 
 
-def _most_handles() -> int:
-    return 1 + max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+def _have_open(wanted: dict[int, int]) -> None:
+    """These handles under these numbers, and no others."""
+    here = [int(path.name) for path in Path("/proc/self/fd").iterdir()]
+    first_free = 1 + max(*here, *wanted)
+    # Out of the way first: a handle may have the number that another one is to get.
+    aside = {
+        number: fcntl.fcntl(handle, fcntl.F_DUPFD, first_free) for number, handle in wanted.items()
+    }
+    os.closerange(3, first_free)
+    for number, handle in aside.items():
+        os.dup2(handle, number)
+    os.closerange(first_free, 1 + max(aside.values()))
 
 
 def _draw_anew() -> None:

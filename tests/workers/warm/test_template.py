@@ -95,6 +95,18 @@ class TestForked:
         )  # fmt: skip
         assert forked == fresh
 
+    def test_it_keeps_what_it_is_given_under_the_same_numbers(self, template, stage, tmp_path):
+        given = [os.open(tmp_path / name, os.O_RDWR | os.O_CREAT) for name in ("first", "second")]
+        keep = [os.dup2(given[0], 40), given[1]]
+        job = stage().start(keep=keep).at_step(1)
+        folder = Path(f"/proc/{job.child.pid}/fd")
+        found = {int(path.name): path.readlink() for path in folder.iterdir()}
+        for handle in {*given, *keep}:
+            os.close(handle)
+
+        files = {number: path for number, path in found.items() if path.parent == tmp_path}
+        assert files == {40: tmp_path / "first", given[1]: tmp_path / "second"}
+
     def test_its_children_carry_its_mark(self, template, stage):
         job = stage().start(daemon=True).at_step(2)
         daemon = job.daemon()
