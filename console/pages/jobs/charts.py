@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from models_app.jobs import metrics
 from models_app.jobs.models import Job
+from models_app.registry.curves import curve_of
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ GROUPS = (
     Group("speed", _("Throughput"), (("tokens_per_second", _("Tokens per second")),)),
     Group("rate", _("Learning rate"), (("learning_rate", _("Learning rate")),)),
     Group("gradient", _("Gradient norm"), (("gradient_norm", _("Gradient norm")),)),
+    Group(
+        "divergence",
+        _("Divergence"),
+        (("skipped_steps", _("Steps left out")), ("rewinds", _("Times gone back"))),
+    ),
     Group("memory", _("Memory"), (("memory_bytes", _("Bytes in use")),)),
 )
 GROUPED = {name for group in GROUPS for name, _label in group.series}
@@ -56,7 +62,7 @@ def chart_data(job: Job, group: Group, beside: Sequence[tuple[int, str]] = ()) -
     """
     names = [name for name, _label in group.series]
     curves: dict[str, dict[int, float]] = {
-        name: dict(metrics.metric_series(job=job, name=name)) for name in names
+        name: dict(curve_of(job=job, name=name)) for name in names
     }
     others = [_main_curve(number, names) for number, _label in beside]
     steps = sorted({step for curve in (*curves.values(), *others) for step in curve})
@@ -80,7 +86,7 @@ def _main_curve(number: int, names: list[str]) -> dict[int, float]:
     """Of the losses the one on text that was held out, of other groups the first."""
     job = Job(pk=number)
     for name in sorted(names, key=lambda name: name != "validation_loss"):
-        curve = dict(metrics.metric_series(job=job, name=name))
+        curve = dict(curve_of(job=job, name=name))
         if len(curve) > 1:
             return curve
     return {}
@@ -90,7 +96,7 @@ def new_points(job: Job, group: Group, after_step: int) -> list[dict[str, Any]]:
     """Points after a step, as the live chart adds them."""
     by_step: dict[int, dict[str, float]] = {}
     for name, _label in group.series:
-        for step, value in metrics.metric_series(job=job, name=name, after_step=after_step):
+        for step, value in curve_of(job=job, name=name, after_step=after_step):
             by_step.setdefault(step, {})[name] = value
     if "unigram_entropy" in {name for name, _label in group.series}:
         level = metrics.metric_latest(job=job).get("unigram_entropy")

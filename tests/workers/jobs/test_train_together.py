@@ -104,7 +104,7 @@ def ranks_of(held):
 def test_a_killed_process_is_a_crash_that_the_job_survives(ana, model, data, tmp_path):
     changes = {
         "preset": None, "architecture": LLAMA, "steps": 100, "checkpoint_every": 10,
-        "log_every": 5, "evaluate_every": 100,
+        "log_every": 5, "evaluate_every": 100, "checkpoint_in_background": "on",
     }  # fmt: skip
     whole = start(ana, model, data, **changes)
     run_job(whole.produced_by, tmp_path)
