@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+
 from models_app.configs.models import ConfigRevision
 from models_app.configs.services import revision_spec
 from models_app.core.blobs import tree_materialise, tree_verify
@@ -149,6 +151,9 @@ def _trained(inputs: dict[str, Any], ctx: JobContext) -> Any:
         "resume_from": ctx.checkpoint_dir,
         "start": inputs["start"],
         "attempt": ctx.epoch,
+        "speed": inputs.get("speed"),
+        "node_dir": Path(settings.DATA_DIR) / "run" / "training",
+        "manner": inputs.get("manner"),
     }
     use_threads(spec.threads)
     if spec.processes == 1:

@@ -12,6 +12,7 @@ from models_app.core.blobs import tree_put
 from models_app.core.errors import FieldError
 from models_app.jobs.kind import Input, JobContext, JobKind, Params, job_kinds
 from models_app.jobs.states import TERMINAL
+from models_app.pools.selectors import node_speed
 from models_app.registry.inputs import config_input, data_input, version_input
 from models_app.registry.models import ModelVersion
 from models_app.registry.recording import record_files
@@ -32,6 +33,7 @@ from workers.lm.compute.steptime import looking_time, step_time
 from workers.lm.errors import InvalidWork
 from workers.lm.families.presets import PRESETS
 from workers.lm.training.distributed.plans import check_cut
+from workers.lm.training.spec import TrainSpec
 from workers.training import (
     MODEL,
     RECORD,
@@ -40,6 +42,9 @@ from workers.training import (
     training_resources,
     training_run,
 )
+
+#: Earlier trainings are sized as well, and some settings did not exist then.
+DEFAULTS = TrainSpec().to_dict()
 
 
 class TrainParams(Params):
@@ -102,7 +107,7 @@ class Train(JobKind):
         version = ModelVersion.objects.select_related(
             "dataset_version", "base_version", "config_revision__config", "record"
         ).get(pk=params.model_version)
-        return training_inputs(version, folder)
+        return {**training_inputs(version, folder), "speed": node_speed(job.node_name)}
 
     def run(self, params: TrainParams, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
         trained = training_run(inputs, ctx)
@@ -132,23 +137,30 @@ def _revision(params: TrainParams) -> ConfigRevision:
 
 def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:
     """Memory of a training of these settings; a base version's own shape goes first."""
+    spec = {**DEFAULTS, **spec}
     shape = _shape(spec) if base is None else dict(base)
     sizes = estimate(
         shape,
         spec["batch_size"],
         spec["sequence_length"],
         spec["gradient_accumulation"],
-        spec["precision"],
+        _precision(spec),
         dropout=spec["dropout"],
         trained=count_adapter(shape, spec["lora_rank"]) if spec["lora_rank"] else None,
+        recomputed=spec["activation_checkpointing"],
+        # Where it is left open, a processor writes in the loop and a GPU is not copied within.
+        copied=spec["checkpoint_in_background"] == "on" and _whole(spec),
     )
     if spec["processes"] > 1:
         sizes = _shared(spec, shape, sizes)
-    purposes = ("weights", "gradients", "optimizer", "activations", "overhead")
+    purposes = ("weights", "gradients", "optimizer", "activations")
     work = _work(spec, shape)
     return Need(
         parameters=sizes.parameters,
-        bytes={name: getattr(sizes, name) for name in purposes},
+        bytes={
+            **{name: getattr(sizes, name) for name in purposes},
+            "overhead": sizes.overhead + sizes.copy,
+        },
         step_flops=work.flops,
         token_flops=work.flops_per_token,
         serving=_serving(shape, sizes.parameters),
@@ -170,6 +182,7 @@ def _step(
     spec: Mapping[str, Any], base: Mapping[str, Any] | None, speed: Mapping[str, Any], on_gpu: bool
 ) -> StepCost | None:
     """Seconds of a step of these settings on a node of this speed."""
+    spec = {**DEFAULTS, **spec}
     # Several processes share the sequences; what they exchange is for earlier trainings to teach.
     rows = max(1, spec["batch_size"] // spec["processes"])
     work = _work({**spec, "batch_size": rows}, _shape(spec) if base is None else dict(base))
@@ -177,15 +190,28 @@ def _step(
         rates = rates_of(speed, spec["threads"], on_gpu)
     except KeyError:
         return None
-    gain = bf16_gain(speed, work.width, on_gpu) if spec["precision"] == "bf16" else None
+    gain = bf16_gain(speed, work.width, on_gpu) if _precision(spec, on_gpu) == "bf16" else None
     found = step_time(work, rates, gain or 1.0)
     return StepCost(seconds=dict(vars(found)), looking=looking_time(found))
 
 
 def _work(spec: Mapping[str, Any], shape: Mapping[str, Any]) -> Work:
     return step_work(
-        shape, spec["batch_size"], spec["sequence_length"], spec["gradient_accumulation"]
-    )
+        shape, spec["batch_size"], spec["sequence_length"], spec["gradient_accumulation"],
+        spec["activation_checkpointing"],
+    )  # fmt: skip
+
+
+def _precision(spec: Mapping[str, Any], on_gpu: bool = False) -> str:
+    """What is counted with where the node decides: GPUs have hardware for bf16."""
+    if spec["precision"] == "auto":
+        return "bf16" if on_gpu else "fp32"
+    return str(spec["precision"])
+
+
+def _whole(spec: Mapping[str, Any]) -> bool:
+    """Whether the main process holds a whole model, of which it can take a copy."""
+    return bool(spec["processes"] == 1 or spec["parallel"] == "ddp")
 
 
 def _shared(

@@ -31,6 +31,9 @@ FORM = {
     "loss_on": "all",
     "processes": "1",
     "parallel": "ddp",
+    "patience": 0, "min_improvement": 0, "publish": "last", "on_divergence": "skip",
+    "spike_factor": 0, "divergence_budget": 5, "checkpoint_in_background": "auto",
+    "compile": "off",
 }  # fmt: skip
 
 
