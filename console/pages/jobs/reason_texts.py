@@ -59,10 +59,12 @@ LIMITS = (
 #: workers/lm: what a training or an evaluation finds only when it has begun.
 TRAININGS = (
     gettext_noop(
-        "Training diverged at step %(step)s: the %(what)s is not a finite number. Lower"
-        " learning_rate (a third of the present value is a good next try), lengthen warmup_steps"
-        " or lower gradient_clip."
+        "Training diverged at step %(step)s: %(why)s. Lower learning_rate (a third of the present"
+        " value is a good next try), lengthen warmup_steps or lower gradient_clip."
     ),
+    gettext_noop("%(why)s, %(times)s times within 1,000 steps"),
+    gettext_noop("the %(what)s is not a finite number"),
+    gettext_noop("the loss leapt far above that of the steps before"),
     gettext_noop("There are no training documents."),
     gettext_noop("The validation set is empty; give a dataset with held-out documents."),
     gettext_noop("The validation set holds no text."),
@@ -82,7 +84,11 @@ TRAININGS = (
     gettext_noop("The tokenizer knows more tokens than the model."),
     gettext_noop(
         "This needs about %(need)s GiB of memory and %(free)s GiB are free. Lower batch_size or"
-        " sequence_length, or raise gradient_accumulation."
+        " sequence_length, raise gradient_accumulation."
+    ),
+    gettext_noop(
+        "This needs about %(need)s GiB of memory and %(free)s GiB are free. Lower batch_size or"
+        " sequence_length, raise gradient_accumulation, or switch on activation_checkpointing."
     ),
     gettext_noop(
         "This needs about %(need)s GiB of memory and %(free)s GiB are free. Choose a smaller model."

@@ -9,8 +9,8 @@ from models_app.jobs.models import Job
 from workers.isolation.fence import TEXTS, Breach
 from workers.lm.compute.memory import MemoryEstimate
 from workers.lm.errors import RankLost, TrainingDiverged
+from workers.lm.training.fitting import _too_large
 from workers.lm.training.preparation import _too_short
-from workers.lm.training.run import _too_large
 from workers.lm.training.spec import TrainSpec
 
 pytestmark = pytest.mark.nodb
@@ -35,11 +35,14 @@ def hopeless(signature=""):
 
 SAID = [
     str(TrainingDiverged(3, "loss")),
+    str(TrainingDiverged(3, "spike")),
+    str(TrainingDiverged(3, "gradient", 4)),
     str(RankLost(1, 2, "was killed by SIGKILL")),
     _too_short(TrainSpec(), 5, "bytes").message,
     _too_short(TrainSpec(), 5, "tokens").message,
-    _too_large(NEED, 1 << 30).message,
-    _too_large(NEED, 1 << 35).message,
+    _too_large(TrainSpec(), NEED, 1 << 30).message,
+    _too_large(TrainSpec(), NEED, 1 << 35).message,
+    _too_large(TrainSpec(activation_checkpointing=True), NEED, 1 << 35).message,
     *(Breach(code=code, used=5, limit=4).message(step) for code in TEXTS for step in (None, 1200)),
     *(f"{text} (sign)" for _pattern, _code, text, _elsewhere in PATTERNS),
 ]
