@@ -97,5 +97,5 @@ def test_settings_that_do_not_fit_are_refused(tmp_path, changes, field):
 
 
 def test_a_sequence_that_no_answer_fits_into_is_refused(tmp_path):
-    with pytest.raises(InvalidTraining, match="No answer lies within"):
+    with pytest.raises(InvalidTraining, match="No answer of an assistant lies within"):
         run_on(tmp_path, Recorder(), answering_spec(sequence_length=4, sampling="documents"))
