@@ -151,6 +151,7 @@ def _trained(inputs: dict[str, Any], ctx: JobContext) -> Any:
         "resume_from": ctx.checkpoint_dir,
         "start": inputs["start"],
         "attempt": ctx.epoch,
+        "speed": inputs.get("speed"),
         "node_dir": Path(settings.DATA_DIR) / "run" / "training",
         "manner": inputs.get("manner"),
     }

@@ -12,6 +12,7 @@ from models_app.core.blobs import tree_put
 from models_app.core.errors import FieldError
 from models_app.jobs.kind import Input, JobContext, JobKind, Params, job_kinds
 from models_app.jobs.states import TERMINAL
+from models_app.pools.selectors import node_speed
 from models_app.registry.inputs import config_input, data_input, version_input
 from models_app.registry.models import ModelVersion
 from models_app.registry.recording import record_files
@@ -106,7 +107,7 @@ class Train(JobKind):
         version = ModelVersion.objects.select_related(
             "dataset_version", "base_version", "config_revision__config", "record"
         ).get(pk=params.model_version)
-        return training_inputs(version, folder)
+        return {**training_inputs(version, folder), "speed": node_speed(job.node_name)}
 
     def run(self, params: TrainParams, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
         trained = training_run(inputs, ctx)

@@ -7,7 +7,8 @@ from django.utils.translation import gettext as _
 
 SHAPE = ("preset", "architecture", "tokenizer", "vocab_size")
 REPORTED = ("evaluate_every", "evaluation_batches", "checkpoint_every", "keep_checkpoints",
-            "log_every", "checkpoint_in_background")  # fmt: skip
+            "log_every", "checkpoint_in_background", "sample_prompts",
+            "sample_tokens")  # fmt: skip
 LEARNT = ("learning_rate", "min_learning_rate", "warmup_steps", "schedule", "weight_decay", "beta1",
           "beta2", "gradient_clip", "dropout", "sampling", "lora_alpha", "lora_dropout",
           "lora_targets")  # fmt: skip

@@ -9,6 +9,7 @@ from models_app.core.blobs import blob_open, tree_materialise
 from models_app.core.errors import FieldError, InvalidInput
 from models_app.jobs.claims import job_claim
 from models_app.jobs.kind import JobStopped, kind_of
+from models_app.jobs.models import TextSample
 from models_app.registry.importing import UploadSource
 from models_app.registry.services import (
     conversion_start,
@@ -84,6 +85,8 @@ class TestEveryFamily:
         assert version.config_revision.config.kind == family
         assert version.environment["packages"]["numpy"]
         assert job.gpus == 0
+        (written,) = TextSample.objects.filter(job=job)
+        assert (written.prompt, bool(written.text.strip())) == ("", True)
 
     def test_the_same_training_gives_the_same_files(self, begun, ana, family, tmp_path):
         version = begun(family)

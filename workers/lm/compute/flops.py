@@ -101,6 +101,20 @@ def step_work(
     )
 
 
+def training_flops(
+    architecture: Mapping[str, Any], batch_size: int, sequence_length: int, *, adapter: bool = False
+) -> float:
+    """Floating point operations of one step, as the utilisation of a device is counted.
+
+    Beside an adapter the weights of the base get no gradients of their own: of the three shares of
+    their products one is left out; the adapter's own products are too small to count. What is
+    computed again to spare memory is not counted.
+    """
+    work = step_work(architecture, batch_size, sequence_length)
+    products = work.product_flops * (PASSES - 1) / PASSES if adapter else work.product_flops
+    return products + work.attention_flops
+
+
 def product_weights(shape: Shape) -> int:
     """Weights that every token is multiplied with: those of the layers and of the head."""
     return layer_weights(shape) + head_weights(shape)

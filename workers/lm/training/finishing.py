@@ -22,7 +22,7 @@ def finish(
     # The same training gives the same file: how long it took and where is told elsewhere.
     facts = {
         "result": {name: value for name, value in figures.items() if name not in TIMES},
-        "spec": trainer.spec.to_dict(),
+        "spec": trainer.spec.deciding(),
         "manner": trainer.manner.to_dict(),
         "from_base": has_base,
         "data": {

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LARGEST_VOCABULARY = 262_144
 LONGEST_SEQUENCE = 131_072
 MOST_STEPS = 100_000_000
+MOST_PROMPTS, LONGEST_PROMPT, LONGEST_SAMPLE = 8, 1_000, 512
 
 _CHOICES = {
     "tokenizer": get_args(TokenizerChoice),
@@ -67,6 +68,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "min_improvement": (0.0, 1e3),
     "spike_factor": (0.0, 1e6),
     "divergence_budget": (0, 1_000),
+    "sample_tokens": (1, LONGEST_SAMPLE),
 }
 
 _FRACTIONS = {
@@ -83,6 +85,7 @@ def check_settings(spec: "TrainSpec", *, has_base: bool) -> None:
     _check_tuning(spec, has_base=has_base)
     _check_sharing(spec)
     _check_course(spec)
+    _check_samples(spec)
 
 
 def _check_choices(spec: "TrainSpec") -> None:
@@ -195,3 +198,13 @@ def cannot_share(what: str, amount: int, processes: int) -> str:
     *some, last = map(str, nearest)
     remedy = f"{', '.join(some)} or {last}" if some else last
     return f"The {what} cannot be shared by {processes} processes. Use {remedy}."
+
+
+def _check_samples(spec: "TrainSpec") -> None:
+    prompts = spec.sample_prompts
+    fits = isinstance(prompts, list | tuple) and len(prompts) <= MOST_PROMPTS
+    if not fits or not all(isinstance(one, str) and len(one) <= LONGEST_PROMPT for one in prompts):
+        raise InvalidTraining(
+            "sample_prompts",
+            f"Give up to {MOST_PROMPTS} texts of at most {LONGEST_PROMPT:,} characters each.",
+        )

@@ -36,6 +36,7 @@ from workers.lm.training.checkpoints import (
     write_checkpoint,
 )
 from workers.lm.training.export import FACTS
+from workers.lm.training.markov_samples import markov_text
 from workers.lm.training.report import Report
 
 NGRAM, HMM = "ngram", "hmm"
@@ -95,6 +96,8 @@ def train_markov(
         raise InvalidTraining("family", f"There is no family {family} of this kind.")
     report.stage("saving")
     figures = _figures(model, data, report, begun)
+    text = markov_text(model, data.tokenizer)
+    events.sample(step=report.step, place=0, prompt="", text=text)
     return _publish(family, units, model, data, figures, dict(settings), Path(output_dir))
 
 

@@ -31,8 +31,10 @@ class Alone:
     data_rank, data_world = 0, 1
     #: Whole copies of weights, gradients and moments that all processes hold together.
     copies = 1
-    #: Whether the main process holds a whole model, which it can copy by itself.
+    #: Whether this process can compute with the model by itself.
     holds_all = True
+    #: Seconds that this process has waited for others within steps, where that can be told.
+    waited_s: float | None = None
 
     @property
     def is_main(self) -> bool:

@@ -56,6 +56,7 @@ def train(
     parallel: Alone | None = None,
     node_dir: PathLike | None = None,
     manner: Mapping[str, Any] | None = None,
+    speed: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train as `spec` says and publish the model in `output_dir`.
 
@@ -68,6 +69,8 @@ def train(
     the others; see `distributed.training`.
     `node_dir` is where trainings of this node share what they measured, else `work_dir`.
     `manner` is that of a version that is to be made again; see `manner.Manner`.
+    `speed` is what was measured of the node, see `compute.speed`: the share of it that the
+    training reaches is told.
     Raises InvalidTraining before any work, Stopped when asked to stop, TrainingDiverged.
     """
     work, checkpoints = Path(work_dir), Path(checkpoint_dir)
@@ -98,7 +101,7 @@ def train(
     how = manner_of(spec, parallel.device(), recorded)
     check_fit(spec, how, model, checkpoints, report, parallel)
     move(model, parallel.device())
-    trainer = Trainer(spec, how, model, data, checkpoints, attempt, events, report, parallel)
+    trainer = Trainer(spec, how, model, data, checkpoints, attempt, events, report, parallel, speed)
     if resumed is not None:
         trainer.resume(resumed)
         report.log(f"Going on from checkpoint {resumed.path.name}.")

@@ -1,7 +1,7 @@
 """The settings of one training; plain data, importable without torch."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from workers.lm.errors import InvalidTraining
@@ -49,6 +49,8 @@ class TrainSpec:
     the way back. `checkpoint_in_background` writes checkpoints beside the training, from a copy.
     `compile` lets torch.compile translate the model; "auto" measures whether that pays. Both
     "auto" otherwise: on accelerators, and for `precision` where bf16 is computed by hardware.
+
+    At each validation the model continues the `sample_prompts` by up to `sample_tokens` tokens.
     """
 
     preset: str | None = None
@@ -94,11 +96,13 @@ class TrainSpec:
     activation_checkpointing: bool = False
     checkpoint_in_background: Switch = "auto"
     compile: Switch = "off"
+    sample_prompts: list[str] = field(default_factory=lambda: [""])
+    sample_tokens: int = 64
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainSpec":
         """Build from plain data; an unknown name is refused rather than ignored."""
-        known = {field.name for field in fields(cls)}
+        known = {one.name for one in fields(cls)}
         for name in values:
             if name not in known:
                 raise InvalidTraining(str(name), "There is no such training setting.")
@@ -107,6 +111,11 @@ class TrainSpec:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as written into checkpoints and facts."""
         return asdict(self)
+
+    def deciding(self) -> dict[str, Any]:
+        """The same without what decides nothing of the model, as written into its facts."""
+        watched = ("sample_prompts", "sample_tokens")
+        return {name: value for name, value in asdict(self).items() if name not in watched}
 
     @property
     def micro_batch(self) -> int:

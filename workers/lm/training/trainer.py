@@ -2,8 +2,10 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedModel
 
@@ -16,6 +18,7 @@ from workers.lm.training.divergence import GoBack, Reading, within_budget
 from workers.lm.training.losses import validation_loss
 from workers.lm.training.manner import Manner
 from workers.lm.training.masking import batches_for
+from workers.lm.training.observing import Observing
 from workers.lm.training.parallel import Alone
 from workers.lm.training.patience import count_look, has_lost_patience, why_ended
 from workers.lm.training.preparation import Prepared
@@ -41,6 +44,7 @@ class Trainer:
         events: Events,
         report: Report,
         parallel: Alone | None = None,
+        speed: Mapping[str, Any] | None = None,
     ) -> None:
         self.spec, self.manner, self.model, self.data = spec, manner, model, data
         self.parallel = parallel or Alone()
@@ -62,6 +66,9 @@ class Trainer:
         self._norm = math.nan
         self._tokens_per_step = spec.batch_size * spec.sequence_length
         self._timed_steps, self._timed_s = 0, 0.0
+        self._observing = Observing(
+            spec, model, data.tokenizer, self.parallel, events, report, speed, manner.precision
+        )
         seed_rank(spec.seed, self.parallel.data_rank)
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -217,8 +224,8 @@ class Trainer:
 
     def _log(self, steps: int, elapsed: float) -> None:
         memory = float(memory_in_use(self.model.device))
-        if self.parallel.world > 1:
-            self._log_health(elapsed / max(steps, 1), memory)
+        seconds = elapsed / max(steps, 1)
+        self._observing.health(steps, seconds, memory)
         if not self.parallel.is_main:
             return
         loss, rate = self.progress.train_loss, self._steps.rate
@@ -231,19 +238,12 @@ class Trainer:
                 "gradient_norm": self._norm,
                 "tokens_per_second": tokens_per_second,
                 "memory_bytes": memory,
+                **self._observing.figures(seconds),
             }
         )
         self._report.log(
             f"step {self.progress.step:,}/{self.spec.steps:,}  loss {loss:.4f}  "
             f"lr {rate:.3g}  grad {self._norm:.3f}  {tokens_per_second:,.0f} tokens/s"
-        )
-
-    def _log_health(self, seconds: float, memory: float) -> None:
-        """What each process of several says of itself."""
-        name, step = f"rank_{self.parallel.rank}", self.progress.step
-        self._report.metric({f"{name}_step_seconds": seconds, f"{name}_memory_bytes": memory})
-        self._report.log(
-            f"step {step:,}  {seconds:.4g} s a step  {memory / 2**20:,.0f} MiB", "debug"
         )
 
     def _evaluate(self) -> None:
@@ -258,6 +258,7 @@ class Trainer:
         if self.parallel.is_main:
             self._report.metric({"validation_loss": loss})
             self._report.log(f"step {self.progress.step:,}  validation loss {loss:.4f}")
+        self._observing.evaluated()
 
     def _eta_s(self) -> float | None:
         if not self._timed_steps:

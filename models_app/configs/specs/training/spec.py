@@ -9,10 +9,10 @@ from pydantic_core import InitErrorDetails, ValidationError
 from models_app.configs.specs.advice import training_warnings
 from models_app.configs.specs.effects import training_effects
 from models_app.configs.specs.training.checks import cross_checks
-from models_app.configs.specs.training.machine import MachineSettings
+from models_app.configs.specs.training.watching import WatchingSettings
 
 
-class TrainingSpec(MachineSettings):
+class TrainingSpec(WatchingSettings):
     """The settings of one training; the names are those of the training loop."""
 
     folded: ClassVar[tuple[str, ...]] = (
@@ -22,6 +22,7 @@ class TrainingSpec(MachineSettings):
         "log_every", "patience", "min_improvement", "publish", "on_divergence", "spike_factor",
         "divergence_budget", "threads", "processes", "parallel", "activation_checkpointing",
         "checkpoint_in_background", "compile", "lora_alpha", "lora_dropout", "lora_targets",
+        "sample_prompts", "sample_tokens",
     )  # fmt: skip
 
     @model_validator(mode="after")
