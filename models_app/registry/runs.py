@@ -5,6 +5,7 @@ gives its run another one. What changes (state, metrics, tags) lies where it is 
 `jobs.Job`, `jobs.MetricLatest`, `registry.Tag`.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -98,8 +99,9 @@ def params_of(settings_: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[
 
 
 def param_row(run_id: int, name: str, value: Any) -> RunParam:
-    """A parameter as it is stored; true and false are texts, as in the settings themselves."""
+    """A parameter as it is stored; true, false and lists are texts, as in the settings."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    text = str(value).lower() if isinstance(value, bool) else str(value)
+    written = isinstance(value, bool | list)
+    text = json.dumps(value, ensure_ascii=False) if written else str(value)
     number = float(value) if is_number and abs(value) < 1e300 else None
     return RunParam(run_id=run_id, name=name[:250], number=number, text=text[:LONGEST_TEXT])

@@ -40,6 +40,31 @@ CHOICES: dict[str, dict[str, Any]] = {
 }
 
 
+class LinesField(forms.CharField):
+    """Texts, one on each line. Nothing at all is one empty text."""
+
+    widget = forms.Textarea(attrs={"rows": 3})
+
+    def __init__(self, *, max_items: int, longest: int, **kwargs: Any) -> None:
+        super().__init__(required=False, strip=False, **kwargs)
+        self.max_items, self.longest = max_items, longest
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> Any:
+        text = super().to_python(value) or ""
+        return text.replace("\r\n", "\n").split("\n")
+
+    def validate(self, value: list[str]) -> None:
+        if len(value) > self.max_items:
+            raise forms.ValidationError(gettext("At most %(n)s lines.") % {"n": self.max_items})
+        if any(len(line) > self.longest for line in value):
+            raise forms.ValidationError(
+                gettext("At most %(n)s characters on a line.") % {"n": self.longest}
+            )
+
+
 class TrainingForm(NewVersionForm):
     """Model, data, shape and settings. `spec()` is what the service takes."""
 
@@ -163,6 +188,10 @@ def _setting(name: str, schema: dict[str, Any]) -> forms.Field:
         words = CHOICES.get(name, {})
         return forms.ChoiceField(
             choices=[(value, words.get(value, value)) for value in schema["enum"]], **shared
+        )
+    if schema["type"] == "array":
+        return LinesField(
+            max_items=schema["maxItems"], longest=schema["items"]["maxLength"], **shared
         )
     if schema["type"] == "boolean":
         return forms.BooleanField(required=False, **shared)

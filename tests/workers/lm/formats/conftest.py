@@ -5,7 +5,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.workers.lm.recording import sentences
-from workers.lm.families.lora import save_weights
+from workers.lm.families.lora import weights_writer
 from workers.lm.tokenizers.character import learn_characters
 from workers.lm.training.export import export_model
 
@@ -30,7 +30,7 @@ def make(folder, shape, **changes):
         **{**SHAPES[shape], **changes},
     )  # fmt: skip
     model = AutoModelForCausalLM.from_config(config).eval()
-    export_model(model, tokenizer, {}, folder, save_weights)
+    export_model(model, tokenizer, {}, folder, lambda model, to: weights_writer(model)(to))
     return folder
 
 
