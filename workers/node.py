@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -100,7 +101,7 @@ class Node:
         self._lane.start()
         self._poller.start()
         Tidier(self.stopping).start()
-        if settings.WARM_TEMPLATE and sys.platform.startswith("linux"):
+        if settings.WARM_TEMPLATE and sys.platform.startswith("linux") and find_spec("torch"):
             keeper.start(child_environment())
         if settings.MEASURE_SPEED:
             SpeedMeter(self.name, self.incarnation, self.stopping, self._is_busy).start()
