@@ -3,9 +3,9 @@
 import pytest
 
 from console.pages.jobs import reasons
-from models_app.jobs import attempts
 from models_app.jobs.failures import PATTERNS, Failure
 from models_app.jobs.models import Job
+from models_app.jobs.retries import _exhausted
 from workers.isolation.fence import TEXTS, Breach
 from workers.lm.compute.memory import MemoryEstimate
 from workers.lm.errors import RankLost, TrainingDiverged
@@ -25,12 +25,10 @@ def marked(monkeypatch):
     monkeypatch.setattr(reasons, "_", lambda text: f"«{text}»")
 
 
-def hopeless(signature=""):
+def exhausted():
     """The reason of a job that is given up after an attempt that failed."""
-    job = Job(max_attempts=4, epoch=4, failure_signature=signature)
-    failure = Failure(code="killed", message="It ended by itself.", final=False,
-                      signature=signature)  # fmt: skip
-    return attempts._hopeless(job, failure, 4)[1]
+    failure = Failure(code="killed", message="It ended by itself.", final=False)
+    return _exhausted(Job(epoch=4), failure, 4)[1]
 
 
 SAID = [
@@ -57,10 +55,9 @@ def test_it_is_known(reason):
 
 
 def test_what_is_said_after_another_reason_leaves_that_one_known():
-    assert reasons.said(hopeless()) == (
+    assert reasons.said(exhausted()) == (
         "««It ended by itself.» This was attempt 4; 4 in a row brought nothing new.»"
     )
-    assert reasons.said(hopeless("x")).startswith("««It ended by itself.» It failed twice")
 
 
 def test_a_trial_that_was_beaten_tells_it_whole():

@@ -127,7 +127,7 @@ def test_it_is_rebuilt_to_the_bit(ana, adapter, tmp_path):
     succeeded(reproduction.job, tmp_path)
 
     reproduction.refresh_from_db()
-    assert reproduction.verdict == "equal"
+    assert reproduction.verdict == "equal", reproduction.divergence
 
 
 class TestServing:
@@ -205,7 +205,7 @@ class TestFurther:
         again = training_rerun(actor=ana, version=further)
 
         reproduction.refresh_from_db()
-        assert reproduction.verdict == "equal"
+        assert reproduction.verdict == "equal", reproduction.divergence
         assert (again.begun_with, again.base_version) == (adapter, adapter.base_version)
 
     def test_only_as_what_it_is_and_not_without_its_base(self, ana, team, data, base, adapter):
