@@ -33,7 +33,7 @@ FORM = {
     "parallel": "ddp",
     "patience": 0, "min_improvement": 0, "publish": "last", "on_divergence": "skip",
     "spike_factor": 0, "divergence_budget": 5, "checkpoint_in_background": "auto",
-    "compile": "off",
+    "compile": "off", "sample_tokens": 8,
 }  # fmt: skip
 
 
