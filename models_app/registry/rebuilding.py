@@ -93,6 +93,7 @@ def _recorded(version: ModelVersion) -> Iterable[bytes]:
 
 def _points(lines: Iterable[bytes]) -> dict[tuple[int, str], float]:
     rows = map(json.loads, lines)
+    # Of several processes each tells its own, such as rank_1_step_seconds.
     return {
         (row["step"], row["name"]): row["value"] for row in rows if not row["name"].endswith(TIMES)
     }

@@ -14,9 +14,10 @@ from models_app.registry.experiments import SidePoint
 ENVIRONMENT, CODE, LOG, METRICS = "environment.json", "code.tar", "log.txt", "metrics.jsonl"
 #: What a run elsewhere has logged, in place of what a worker records.
 RUN = "run.json"
-#: Figures that tell how fast it went, of single processes with a prefix; all others are the same
-#: whenever the training is.
-TIMES = ("tokens_per_second", "step_seconds", "mfu_percent", "memory_bytes")
+#: Figures that tell how fast it went; all others are the same whenever the training is.
+TIMES = (
+    "tokens_per_second", "memory_bytes", "step_seconds", "wait_seconds", "mfu_percent",
+)  # fmt: skip
 
 
 def record_files(*, job: Job, folder: Path) -> Manifest:
