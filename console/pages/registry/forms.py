@@ -18,9 +18,7 @@ from models_app.registry.states import Family
 BASIC = ("sequence_length", "batch_size", "steps", "learning_rate", "loss_on")
 #: Of an adapter, which only a training from a base version makes.
 ADAPTER = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
-#: Lists, which only the page of configurations and the API take.
-LISTS = ("sample_prompts",)
-ADVANCED = tuple(name for name in TrainingSpec.folded if name not in (*ADAPTER, *LISTS))
+ADVANCED = tuple(name for name in TrainingSpec.folded if name not in ADAPTER)
 #: What choices are called where their names alone say too little.
 CHOICES: dict[str, dict[str, Any]] = {
     "schedule": {"cosine": _("Cosine"), "linear": _("Linear"), "constant": _("Constant")},
