@@ -49,8 +49,10 @@ class ChildProcess:
         code = self._process.returncode if self._process else None
         return signal.Signals(-code).name if code is not None and code < 0 else ""
 
-    def start(self, job_file: dict[str, Any]) -> None:
+    def start(self, job_file: dict[str, Any], keep: Sequence[int] = ()) -> None:
         """Write `job.json` and spawn. stdout and stderr below Python go into the spool as text.
+
+        Of what is open here the child inherits `keep`, under the same numbers.
 
         The gate enters the cage and waits; it becomes the job once the cage has it on record.
         """
@@ -71,6 +73,7 @@ class ChildProcess:
                 },
                 cwd=settings.BASE_DIR,
                 start_new_session=True,
+                pass_fds=keep,
             )
         finally:
             os.close(spool)

@@ -22,7 +22,7 @@ class TrainingSpec(Spec):
         "seed", "warmup_steps", "schedule", "min_learning_rate", "gradient_accumulation",
         "weight_decay", "beta1", "beta2", "gradient_clip", "dropout", "sampling", "precision",
         "evaluate_every", "evaluation_batches", "checkpoint_every", "keep_checkpoints",
-        "log_every", "threads", "processes", "parallel", "lora_alpha", "lora_dropout",
+        "log_every", "threads", "processes", "parallel", "nodes", "lora_alpha", "lora_dropout",
         "lora_targets",
     )  # fmt: skip
 
@@ -268,7 +268,7 @@ class TrainingSpec(Spec):
         le=1024,
         title=gettext_noop("Processes"),
         description=gettext_noop(
-            "Processes of one node that train together, each with its own threads or GPU."
+            "Processes that train together, each with its own threads or GPU; on all nodes."
         ),
     )
     parallel: Literal["ddp", "fsdp", "tensor"] = Field(
@@ -277,6 +277,16 @@ class TrainingSpec(Spec):
         description=gettext_noop(
             "ddp shares the batch, fsdp the batch and the weights (less memory), tensor every "
             "layer."
+        ),
+    )
+    nodes: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        title=gettext_noop("Nodes"),
+        description=gettext_noop(
+            "Nodes that the processes are spread over evenly; more than one needs a pool with a "
+            "private network."
         ),
     )
 
@@ -327,6 +337,8 @@ def _cross_checks(spec: TrainingSpec) -> list[tuple[str, PydanticCustomError]]:
         )
     elif said := _not_shared(spec):
         say("processes", said)
+    if spec.processes % spec.nodes:
+        say("nodes", _not_spread(spec))
     if spec.min_learning_rate > spec.learning_rate:
         most = f"{spec.learning_rate:g}"
         say("min_learning_rate", _("Use at most the learning rate, %(most)s.") % {"most": most})
@@ -363,12 +375,27 @@ def _not_shared(spec: TrainingSpec) -> str:
     rows = spec.batch_size // spec.gradient_accumulation
     if spec.parallel == "tensor" or rows % spec.processes == 0:
         return ""
-    fitting = [number for number in range(1, rows + 1) if rows % number == 0]
-    nearest = sorted(sorted(fitting, key=lambda number: abs(number - spec.processes))[:8])
     said = _(
         "The micro-batch of %(rows)s sequences cannot be shared by %(n)s processes. "
         "Use one of %(fitting)s."
     )
     return said % {
-        "rows": rows, "n": spec.processes, "fitting": ", ".join(map(str, nearest)),
+        "rows": rows, "n": spec.processes, "fitting": _divisors(rows, spec.processes),
     }  # fmt: skip
+
+
+def _not_spread(spec: TrainingSpec) -> str:
+    """That each node would not get as many processes as the others."""
+    said = _(
+        "%(processes)s processes cannot be spread evenly over %(nodes)s nodes. "
+        "Use one of %(fitting)s."
+    )
+    fitting = _divisors(spec.processes, spec.nodes)
+    return said % {"processes": spec.processes, "nodes": spec.nodes, "fitting": fitting}
+
+
+def _divisors(amount: int, wanted: int) -> str:
+    """The numbers nearest to `wanted` that divide the amount."""
+    fitting = [number for number in range(1, amount + 1) if amount % number == 0]
+    nearest = sorted(sorted(fitting, key=lambda number: abs(number - wanted))[:8])
+    return ", ".join(map(str, nearest))

@@ -115,5 +115,5 @@ def _order(place: Place) -> tuple[int, float, str]:
 
 
 def _gpus(family: str, spec: Any) -> int:
-    """GPUs that the job asks for where there are any: one for each process."""
-    return 0 if is_markov(family) else int(spec.processes)
+    """GPUs that the job asks of a node where there are any: one for each process there."""
+    return 0 if is_markov(family) else int(spec.processes // spec.nodes)

@@ -25,12 +25,8 @@ from workers.lm.families.transformer import (
     move,
     new_model,
 )
-from workers.lm.training.checkpoints import (
-    Checkpoint,
-    newest_valid_checkpoint,
-    sweep_unfinished,
-    verify_checkpoint,
-)
+from workers.lm.training.beginning import checkpoint_to_begin_with
+from workers.lm.training.checkpoints import Checkpoint
 from workers.lm.training.export import export_model
 from workers.lm.training.parallel import Alone
 from workers.lm.training.preparation import Prepared, check_files, prepare
@@ -78,12 +74,8 @@ def train(
     if parallel.world != spec.processes:
         raise ValueError(f"{spec.processes} processes were asked for, {parallel.world} are here")
     use_threads(spec.threads)
-    resumed = None
-    if parallel.is_main:
-        sweep_unfinished(checkpoints, attempt)
-        resumed = _find_checkpoint(resume_from, events) or _start(start)
-    parallel.after_main()
-    resumed = parallel.of_main(resumed)
+    folder = Path(resume_from) if resume_from is not None else None
+    resumed = checkpoint_to_begin_with(folder, start, checkpoints, attempt, events, parallel)
     report = Report(
         events, spec.steps, resumed.step if resumed else 0, resumed.path if resumed else None
     )
@@ -120,30 +112,29 @@ def _prepared(
     known: Path | None,
     parallel: Alone,
 ) -> Prepared:
-    """The tokens; of several processes the main one makes them, and the others find them made."""
-    if not parallel.is_main:
-        parallel.after_main()
-        return prepare(spec, train_files, validation_files, work, report, known)
-    data = prepare(spec, train_files, validation_files, work, report, known)
-    report.metric({"unigram_entropy": data.unigram_entropy})
-    parallel.after_main()
+    """The tokens; the first process of each machine makes them, and the others find them made."""
+    data = None
+    if parallel.is_first_here:
+        data = prepare(spec, train_files, validation_files, work, report, known)
+    if data is not None and parallel.is_main:
+        report.metric({"unigram_entropy": data.unigram_entropy})
+    parallel.after_firsts()
+    if data is None:
+        data = prepare(spec, train_files, validation_files, work, report, known)
+    if parallel.nodes > 1:
+        _check_alike(data, parallel)
     return data
 
 
-def _find_checkpoint(resume_from: PathLike | None, events: Events) -> Checkpoint | None:
-    if resume_from is None:
-        return None
-    path = Path(resume_from)
-    if path.name.startswith("step-"):
-        return verify_checkpoint(path)
-    return newest_valid_checkpoint(
-        path,
-        lambda torn, why: events.log(f"Passing over checkpoint {torn.name}: {why}", "warning"),
-    )
-
-
-def _start(start: Mapping[str, str] | None) -> Checkpoint | None:
-    return verify_checkpoint(Path(start["path"]), start["digest"]) if start else None
+def _check_alike(data: Prepared, parallel: Alone) -> None:
+    """Every machine learned its own tokenizer: the same documents must have given the same."""
+    mine = (data.train.fingerprint, data.validation.fingerprint)
+    if parallel.of_main(mine) != mine:
+        raise InvalidTraining(
+            "nodes",
+            "This node made other tokens of the same documents than that of process 0. "
+            "Install the same packages on all nodes.",
+        )
 
 
 def _model(
@@ -176,7 +167,7 @@ def _check_fit(
         spec.precision,
         dropout=spec.dropout,
         trained=trainable(model) if spec.lora_rank else None,
-    ).shared(parallel.world, parallel.copies, each=device.type == "cuda")
+    ).shared(parallel.world, parallel.copies, each=device.type == "cuda", nodes=parallel.nodes)
     free = available_bytes() if device.type == "cpu" else torch.cuda.mem_get_info(device)[0]
     report.log(
         f"The model has {needed.parameters:,} parameters; training needs about "

@@ -37,6 +37,7 @@ class TrainSpec:
     by `lora_alpha` / `lora_rank`.
     `processes` train together, each with its own `threads`; `parallel` says what they share: the
     batch with a whole model each (ddp), the batch and the weights (fsdp), every layer (tensor).
+    They are spread evenly over `nodes`.
     """
 
     preset: str | None = None
@@ -73,6 +74,7 @@ class TrainSpec:
     lora_targets: str = ALL_LINEAR
     processes: int = 1
     parallel: ParallelChoice = "ddp"
+    nodes: int = 1
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainSpec":
@@ -114,6 +116,8 @@ class TrainSpec:
                 "processes", cannot_share(f"micro-batch of {self.micro_batch} sequences",
                                           self.micro_batch, self.processes),
             )  # fmt: skip
+        if self.processes % self.nodes:
+            raise InvalidTraining("nodes", cannot_spread(self.processes, self.nodes))
         if self.min_learning_rate > self.learning_rate:
             raise InvalidTraining("min_learning_rate", "Must not be larger than learning_rate.")
         if self.steps > 1 and self.warmup_steps >= self.steps:
@@ -157,6 +161,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "lora_alpha": (1e-3, 1e5),
     "lora_dropout": (0.0, 0.9),
     "processes": (1, 1_024),
+    "nodes": (1, 1_024),
 }
 
 _FRACTIONS = {
@@ -167,11 +172,21 @@ _FRACTIONS = {
 
 def cannot_share(what: str, amount: int, processes: int) -> str:
     """Such as `The micro-batch of 4 sequences cannot be shared by 3 processes. Use 1, 2 or 4.`"""
+    return f"The {what} cannot be shared by {processes} processes. {_divisor(amount, processes)}"
+
+
+def cannot_spread(processes: int, nodes: int) -> str:
+    """Such as `The processes, 4 in all, cannot be spread evenly over 3 nodes. Use 1, 2 or 4.`"""
+    said = f"The processes, {processes} in all, cannot be spread evenly over {nodes} nodes."
+    return f"{said} {_divisor(processes, nodes)}"
+
+
+def _divisor(amount: int, wanted: int) -> str:
+    """The numbers nearest to `wanted` that divide the amount, as an advice."""
     fitting = [number for number in range(1, amount + 1) if amount % number == 0]
-    nearest = sorted(sorted(fitting, key=lambda number: abs(number - processes))[:8])
+    nearest = sorted(sorted(fitting, key=lambda number: abs(number - wanted))[:8])
     *some, last = map(str, nearest)
-    remedy = f"{', '.join(some)} or {last}" if some else last
-    return f"The {what} cannot be shared by {processes} processes. Use {remedy}."
+    return f"Use {', '.join(some)} or {last}." if some else f"Use {last}."
 
 
 def _check_choices(spec: TrainSpec) -> None:
