@@ -6,12 +6,12 @@ end of the attempt: it is told to the job as that of an attempt on one node woul
 of the job's epoch ends the rest.
 """
 
-import os
 import secrets
 import socket
 import threading
 from collections.abc import Sequence
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -38,6 +38,8 @@ from workers.isolation.processes import boot_id
 
 #: Between two looks for the address at which all meet.
 LOOK_S = 0.2
+#: Names the network that this process sees.
+NETWORK = Path("/proc/self/ns/net")
 #: Connections that may wait to be taken, until rank 0 takes them.
 BACKLOG = 1024
 
@@ -179,7 +181,7 @@ def _listening(host: str) -> socket.socket:
 
 def machine() -> str:
     """Tells this machine from others, and its network from those of containers on it."""
-    return f"{boot_id()} {os.readlink('/proc/self/ns/net')}"
+    return f"{boot_id()} {NETWORK.readlink()}"
 
 
 def _check_reach(meeting: dict[str, Any], own: str) -> None:

@@ -3,9 +3,9 @@
 Any process may ask for a round at any time; a lock of the database lets one run at once, and that
 one goes on until it has seen every job that came meanwhile, so nobody waits for it. A reserved
 place is the state `scheduled`; the node claims it (`claims.jobs_claim`). A job that needs several
-nodes gets all of them in one transaction or none (`gangs`). Order: priority, then the
-team that holds the least of the pool by its weight, then age. Smaller jobs may pass one that does
-not fit yet, but after KEEP_AFTER the roomiest node is kept for it.
+nodes gets all of them in one transaction or none (`gangs`). Order: priority, then the team that
+holds the least of the pool by its weight, then age. Smaller jobs may pass one that does not fit
+yet, but after KEEP_AFTER the roomiest node is kept for it.
 """
 
 import datetime as dt

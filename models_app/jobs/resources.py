@@ -83,7 +83,8 @@ def resources_fields(
 ) -> dict[str, Any]:
     """The columns of a job; refuses what no node of the pool has, naming the largest that fits.
 
-    A job on several nodes asks each of them; the limits of the pool are for all. A kind that profits from GPUs gets those where the pool has any and the request does not say.
+    A job on several nodes asks each of them; the limits of the pool are for all. A kind that
+    profits from GPUs gets those where the pool has any and the request does not say.
     """
     asks = asked.cpus or asked.memory_mib or asked.disk_mib or asked.gpus or asked.node_selector
     nodes = pool_nodes(pool) if asks or wanted_gpus else []
