@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
-from models_app.jobs.gangs import TAKE_UP_S, parts_call
+from models_app.jobs.gangs import parts_call
 from models_app.jobs.kind import inline_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.signals import job_announce
@@ -36,7 +36,7 @@ UPDATE jobs_jobpart part SET state = CASE number WHEN 0 THEN 'running' ELSE stat
        worker = CASE number WHEN 0 THEN %(worker)s ELSE '' END,
        started_at = CASE number WHEN 0 THEN clock_timestamp() END,
        lease_until = CASE WHEN number > 0
-                          THEN clock_timestamp() + make_interval(secs => %(take_up)s) END
+                          THEN clock_timestamp() + make_interval(secs => %(lease)s) END
   FROM claimed
  WHERE claimed.nodes > 1 AND part.job_id = claimed.id AND part.epoch = claimed.epoch
 )
@@ -73,7 +73,6 @@ def _claim(
         "kinds": inline_kinds(),
         "limit": limit,
         "lease": settings.JOB_LEASE_S,
-        "take_up": TAKE_UP_S,
     }
     jobs = list(Job.objects.raw(CLAIM, values))
     for job in jobs:

@@ -22,8 +22,6 @@ from models_app.pools.models import Node, Pool
 
 #: Parts that are there beside part 0, whose place is that of its job.
 OTHERS = Q(number__gt=0)
-#: So long may a node take to take up its part once part 0 runs.
-TAKE_UP_S = 20
 
 TAKE = """
 UPDATE jobs_jobpart SET state = 'running', worker = %(worker)s, started_at = clock_timestamp(),

@@ -59,10 +59,10 @@ class JobPart(models.Model):
             ),
         ]
 
+    def __str__(self) -> str:
+        return f"#{self.job_id} attempt {self.epoch} part {self.number}"
+
     @property
     def address(self) -> str:
         """Where all parts meet; only part 0 knows."""
         return f"{self.meeting['host']}:{self.meeting['port']}" if self.meeting else ""
-
-    def __str__(self) -> str:
-        return f"#{self.job_id} attempt {self.epoch} part {self.number}"

@@ -337,8 +337,6 @@ def _cross_checks(spec: TrainingSpec) -> list[tuple[str, PydanticCustomError]]:
         )
     elif said := _not_shared(spec):
         say("processes", said)
-    if spec.processes % spec.nodes:
-        say("nodes", _not_spread(spec))
     if spec.min_learning_rate > spec.learning_rate:
         most = f"{spec.learning_rate:g}"
         say("min_learning_rate", _("Use at most the learning rate, %(most)s.") % {"most": most})
@@ -349,7 +347,7 @@ def _cross_checks(spec: TrainingSpec) -> list[tuple[str, PydanticCustomError]]:
     if spec.vocab_size < smallest:
         text = _("The %(name)s tokenizer needs at least %(n)s tokens.")
         say("vocab_size", text % {"name": spec.tokenizer, "n": smallest})
-    return found + _tuning_checks(spec)
+    return found + _tuning_checks(spec) + _not_spread(spec)
 
 
 def _tuning_checks(spec: TrainingSpec) -> list[tuple[str, PydanticCustomError]]:
@@ -384,14 +382,17 @@ def _not_shared(spec: TrainingSpec) -> str:
     }  # fmt: skip
 
 
-def _not_spread(spec: TrainingSpec) -> str:
-    """That each node would not get as many processes as the others."""
+def _not_spread(spec: TrainingSpec) -> list[tuple[str, PydanticCustomError]]:
+    """That some nodes would get more processes than others."""
+    if spec.processes % spec.nodes == 0:
+        return []
     said = _(
         "%(processes)s processes cannot be spread evenly over %(nodes)s nodes. "
         "Use one of %(fitting)s."
     )
     fitting = _divisors(spec.processes, spec.nodes)
-    return said % {"processes": spec.processes, "nodes": spec.nodes, "fitting": fitting}
+    words = {"processes": spec.processes, "nodes": spec.nodes, "fitting": fitting}
+    return [("nodes", refuse(said % words))]
 
 
 def _divisors(amount: int, wanted: int) -> str:
