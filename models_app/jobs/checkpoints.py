@@ -28,7 +28,7 @@ Manifest = Mapping[str, Mapping[str, Any]]
 
 @transaction.atomic
 def checkpoint_keep(*, job: Job, step: int, manifest: Manifest, epoch: int | None = None) -> bool:
-    """A checkpoint of the present attempt (or of an earlier one, named by its epoch) is in the store;
+    """A checkpoint of the present attempt, or of an earlier one (`epoch`), is in the store;
     older ones need not be any more.
 
     False when the row is gone: a newer one has taken its place. Raises StaleEpoch.
