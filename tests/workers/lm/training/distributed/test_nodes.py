@@ -141,7 +141,7 @@ def _other(folder):
 
 
 def test_processes_that_nodes_cannot_share_evenly_are_refused():
-    with pytest.raises(InvalidTraining, match="Use 1, 2 or 4.") as refused:
+    with pytest.raises(InvalidTraining, match=r"Use 1, 2 or 4\.") as refused:
         spec_of(4, nodes=3).check()
 
     assert refused.value.field == "nodes"
