@@ -6,6 +6,7 @@ from typing import Any
 
 from models_app.core.actor import Actor
 from models_app.datasets.models import DatasetVersion
+from models_app.jobs.gangs import gang_check
 from models_app.jobs.resources import resources_fields, resources_parse
 from models_app.jobs.room import Room
 from models_app.pools.models import Node
@@ -46,9 +47,13 @@ def training_estimate(
         actor=actor, team=team, dataset_version=dataset_version, spec=spec,
         base_version=base_version, family=family,
     )  # fmt: skip
-    where = pool_for(team=team, name=pool)
+    where, together = pool_for(team=team, name=pool), getattr(plan.spec, "nodes", 1)
+    gang_check(pool=where, nodes=together)
     fields = resources_fields(
-        asked=resources_parse(resources), pool=where, wanted_gpus=_gpus(family, plan.spec)
+        asked=resources_parse(resources),
+        pool=where,
+        wanted_gpus=_gpus(family, plan.spec),
+        nodes_wanted=together,
     )
     task = _Task(
         family=family,

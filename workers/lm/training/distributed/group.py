@@ -133,7 +133,8 @@ def _go_by(gang: Gang) -> None:
     """Tell the libraries by which network interface the processes exchange."""
     names = {name for _, name in socket.if_nameindex()}
     if not gang.on_one_node:
-        os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = interface_of(gang.own)
+        name = interface_of(gang.own)
+        os.environ |= {"GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": f"={name}"}
     elif "lo" in names:
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
 
