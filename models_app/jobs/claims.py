@@ -32,10 +32,10 @@ INSERT INTO jobs_jobattempt (job_id, epoch, node_name, worker, started_at, exit_
 SELECT id, epoch, node_name, worker, clock_timestamp(), '', '', '', '', '{}', '{}', 0, false
   FROM claimed
 ), parts AS (
-UPDATE jobs_jobpart part SET state = CASE number WHEN 0 THEN 'running' ELSE state END,
-       worker = CASE number WHEN 0 THEN %(worker)s ELSE '' END,
-       started_at = CASE number WHEN 0 THEN clock_timestamp() END,
-       lease_until = CASE WHEN number > 0
+UPDATE jobs_jobpart part SET state = CASE part.number WHEN 0 THEN 'running' ELSE 'placed' END,
+       worker = CASE part.number WHEN 0 THEN %(worker)s ELSE '' END,
+       started_at = CASE part.number WHEN 0 THEN clock_timestamp() END,
+       lease_until = CASE WHEN part.number > 0
                           THEN clock_timestamp() + make_interval(secs => %(lease)s) END
   FROM claimed
  WHERE claimed.nodes > 1 AND part.job_id = claimed.id AND part.epoch = claimed.epoch

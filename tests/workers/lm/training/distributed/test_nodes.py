@@ -8,6 +8,7 @@ import traceback
 import pytest
 
 from tests.workers.lm.training.distributed.filed import FiledEvents, recorded
+from tests.workers.lm.training.distributed import settings
 from tests.workers.lm.training.distributed.settings import LLAMA, places, run, spec_of
 from workers.lm.errors import InvalidTraining, RankLost
 from workers.lm.training.distributed import launch
@@ -123,21 +124,18 @@ def test_all_go_on_from_the_newest_checkpoint_that_each_has_whole(tmp_path, undi
 
 def test_a_node_that_made_other_tokens_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "_CAUSE_WITHIN_S", 0.5)
-    (tmp_path / "1").mkdir()
-    monkeypatch.setattr(
-        "tests.workers.lm.training.distributed.test_nodes.places",
-        lambda folder: _other(folder) if folder.name == "1" else places(folder),
-    )
+
+    def others(folder):
+        files, *rest = settings.places(folder)
+        if folder.name == "1":
+            files[0].write_text(files[0].read_text() + '{"text": "something else"}\n')
+        return files, *rest
+
+    monkeypatch.setitem(globals(), "places", others)
     with pytest.raises((RankLost, AssertionError)):
         over_nodes(tmp_path, spec_of(2, nodes=2, **SETTINGS))
 
     assert "Install the same packages on all nodes" in (tmp_path / "1" / "error").read_text()
-
-
-def _other(folder):
-    files, *rest = places(folder)
-    files[0].write_text(files[0].read_text() + '{"text": "something else"}\n')
-    return files, *rest
 
 
 def test_processes_that_nodes_cannot_share_evenly_are_refused():
