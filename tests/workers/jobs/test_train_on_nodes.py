@@ -133,6 +133,7 @@ def test_two_nodes_train_as_one_and_survive_the_loss_of_a_rank_and_of_a_node(
     every = [pid for part in parts for pid in ranks_of(part)]
     os.kill(rank, signal.SIGKILL)
     wait_for(lambda: not any(lives(pid) for pid in every), "the others end with it")
+    wait_for(lambda: job.attempts.get(epoch=1).ended_at, "the attempt has ended")
     attempt = job.attempts.get(epoch=1)
     assert attempt.reason_code == "killed"
     assert attempt.reason == f"On {parts[1].node_name}: Process 1 of 2 was killed by SIGKILL."
