@@ -58,9 +58,9 @@ def clear_ended() -> int:
         attempts[part.job_id].append(part)
     count = 0
     for job in Job.objects.filter(pk__in=list(folders)).only("pk", "state", "epoch"):
-        for row in attempts[job.pk]:
-            if not (job.state in HELD and job.epoch == row.epoch):
-                count += ship_late(row)
+        for said in attempts[job.pk]:
+            if not (job.state in HELD and job.epoch == said.epoch):
+                count += ship_late(said)
         if job.state in TERMINAL:
             clear_job(job.pk)
     return count

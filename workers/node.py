@@ -156,10 +156,9 @@ class Node:
 
     def _claim(self) -> tuple[Job, JobPart | None] | None:
         """A job that is placed here, or the part of one that is; None: there is nothing to do."""
-        who = {"worker": self.incarnation, "node": self.name}
-        for job in jobs_claim(**who, inline=False):
+        for job in jobs_claim(worker=self.incarnation, node=self.name, inline=False):
             return job, None
-        part = part_claim(**who)
+        part = part_claim(worker=self.incarnation, node=self.name)
         return None if part is None else (part.job, part)
 
     def _supervise(self, job: Job, part: JobPart | None) -> None:

@@ -108,7 +108,7 @@ def parts_waiting(node: str) -> int:
 
 def part_claim(*, worker: str, node: str) -> JobPart | None:
     """Take up a part that is placed here and whose job runs; its job is at hand as `part.job`."""
-    values = {"worker": worker, "node": node, "lease": settings.JOB_LEASE_S}
+    values: dict[str, Any] = {"worker": worker, "node": node, "lease": settings.JOB_LEASE_S}
     with connection.cursor() as cursor:
         cursor.execute(TAKE, values)
         row = cursor.fetchone()
@@ -117,7 +117,7 @@ def part_claim(*, worker: str, node: str) -> JobPart | None:
 
 def part_renew(*, part: JobPart) -> str:
     """Sign of life. Returns the state of the job, one of HELD, or raises StaleEpoch."""
-    values = {"part": part.pk, "lease": settings.JOB_LEASE_S, "held": sorted(HELD)}
+    values: dict[str, Any] = {"part": part.pk, "lease": settings.JOB_LEASE_S, "held": sorted(HELD)}
     with connection.cursor() as cursor:
         cursor.execute(RENEW, values)
         row = cursor.fetchone()

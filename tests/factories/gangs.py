@@ -5,11 +5,13 @@ from models_app.jobs.gangs import part_claim
 from models_app.jobs.models import Job, JobPart
 from models_app.jobs.placement import place_jobs
 from models_app.pools.models import Pool
+from models_app.pools.services.pools import pool_default
 from tests.factories.jobs import submitted
 
 
 def gang(team, nodes=2, **options) -> Job:
     """A queued self-test on so many nodes; see the fixture `several`."""
+    pool_default()
     Pool.objects.update(private_network=True)
     return submitted(team, params={"steps": nodes}, **options)
 

@@ -14,6 +14,7 @@ from models_app.jobs.states import TERMINAL
 from models_app.jobs.waiting import why_waiting
 from models_app.pools.models import Pool
 from models_app.pools.selectors import node_list
+from models_app.pools.services.pools import pool_default
 from models_app.registry.services import model_create, training_start
 from tests.factories.data import ready_version
 from tests.fakes.jobs import run_job
@@ -41,10 +42,9 @@ class Machine(WorkerProcess):
         super().__init__(data_dir, SLIPWAY_NODE=name)
         self.name = name
 
-    def start(self) -> None:
-        super().start()
-        wait_for(lambda: node_list().filter(name=self.name, ready=True, state="ready").exists(),
-                 f"{self.name} is ready")  # fmt: skip
+    def wait_ready(self) -> None:
+        known = node_list().filter(name=self.name, ready=True, state="ready")
+        wait_for(known.exists, f"{self.name} is ready")
 
 
 @pytest.fixture
@@ -52,7 +52,10 @@ def machines(transactional_db, tmp_path, settings):
     settings.DATA_DIR = tmp_path
     found = {name: Machine(name, tmp_path) for name in ("east", "west")}
     for machine in found.values():
-        machine.start()
+        machine.spawn()
+    for machine in found.values():
+        machine.wait_ready()
+    pool_default()
     Pool.objects.update(private_network=True)
     yield found
     for machine in found.values():
@@ -143,7 +146,8 @@ def test_two_nodes_train_as_one_and_survive_the_loss_of_a_rank_and_of_a_node(
     lost.kill()
     wait_for(lambda: "1 is there" in why_waiting(job=Job.objects.get(pk=job.pk)),
              "it waits for the node", 90)  # fmt: skip
-    lost.start()
+    lost.spawn()
+    lost.wait_ready()
     job = ended(broken)
 
     assert job.epoch > 2
@@ -188,7 +192,8 @@ def test_wishes_reach_every_node(machines, start, ana):
     wait_for(lambda: Job.objects.get(pk=job.pk).state == "pending", "it is given back")
     job.refresh_from_db()
     assert job.barren_attempts == 0
-    follower.start()
+    follower.spawn()
+    follower.wait_ready()
     at_work(job, 3)
     assert len(nodes_of(job)) == 2
     job_cancel(actor=ana, job=job)

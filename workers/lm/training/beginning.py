@@ -36,8 +36,8 @@ def checkpoint_to_begin_with(
     if parallel.is_main:
         found = _find(resume_from, events) or _of(start)
     parallel.after_main()
-    found = parallel.of_main(found)
-    return found
+    agreed: Checkpoint | None = parallel.of_main(found)
+    return agreed
 
 
 def _find(resume_from: Path | None, events: Events) -> Checkpoint | None:

@@ -96,7 +96,8 @@ class Ranks:
         gc.freeze()  # what was loaded stays shared: collections do not write to it
         try:
             for rank in gang.ranks:
-                place = Place(gang=gang, rank=rank, listener=listener and listener.fileno())
+                at = None if listener is None else listener.fileno()
+                place = Place(gang=gang, rank=rank, listener=at)
                 self._children.append(_fork(place, work, events, self._children))
         except BaseException:
             self._kill()

@@ -7,8 +7,8 @@ import traceback
 
 import pytest
 
-from tests.workers.lm.training.distributed.filed import FiledEvents, recorded
 from tests.workers.lm.training.distributed import settings
+from tests.workers.lm.training.distributed.filed import FiledEvents, recorded
 from tests.workers.lm.training.distributed.settings import LLAMA, places, run, spec_of
 from workers.lm.errors import InvalidTraining, RankLost
 from workers.lm.training.distributed import launch
