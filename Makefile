@@ -7,7 +7,7 @@
 #   make lint · make types · make contracts · make check (all of these and the tests)
 #   make chaos   break installations by seeds: SEEDS=20 FIRST=1 FAULTS=name,name
 #   make chaos-crashes   kill -9 every kind of process, and move jobs between machines
-#   make parallel-kills   kill -9 processes of trainings that several of them share, sixty times
+#   make parallel-kills   kill -9 processes of trainings that several of them share, on one node and two
 #   make formats   a trained model in every format, with sizes, perplexity and agreement
 #   make chaos-mutants   take safeguards out and see that chaos notices
 #   make proofs  slow proofs: killed imports and preparations, all nonsense in every parameter
@@ -60,7 +60,8 @@ chaos-mutants: env-dev
 parallel-kills: env-dev
 	@CHAOS=full $(PY) manage.py services --temporary -- $(PY) -m pytest -q -s \
 		tests/workers/lm/training/distributed/test_going_on.py \
-		tests/workers/jobs/test_train_together.py -k "killed" $(ARGS)
+		tests/workers/jobs/test_train_together.py \
+		tests/workers/jobs/test_train_on_nodes.py -k "killed or wishes" $(ARGS)
 
 proofs: env-dev
 	@CHAOS=full $(PY) manage.py services --temporary -- $(PY) -m pytest -q \
