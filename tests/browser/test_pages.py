@@ -6,12 +6,16 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import EVERY, FULL, OPPOSITE
 from tests.factories.access import PASSWORD
 
 
-@in_looks
-@pytest.mark.parametrize("who", ["ana", "root"])
+#: Nearly the same pages for both: without `LOOKS=full` each has one look.
+SEEN = [(who, *look) for who in ("ana", "root") for look in EVERY]
+ONCE = [("ana", *OPPOSITE[1]), ("root", *OPPOSITE[0])]
+
+
+@pytest.mark.parametrize(("who", "phone", "theme", "language"), SEEN if FULL else ONCE)
 def test_side_bar(
     new_page, sign_in, request, violations, screenshot, who, phone, theme, language
 ) -> None:

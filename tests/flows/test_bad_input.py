@@ -281,7 +281,7 @@ def test_the_form_of_a_training_keeps_nothing_of_a_refused_one(ana, team, data, 
              "seed": 1, "schedule": "cosine", "min_learning_rate": 0, "gradient_accumulation": 1,
              "weight_decay": 0, "beta1": 0.9, "beta2": 0.9, "gradient_clip": 1, "dropout": 0,
              "sampling": "windows", "precision": "fp32", "keep_checkpoints": 1, "threads": 1,
-             **spec}  # fmt: skip
+             "loss_on": "all", "processes": 1, "parallel": "ddp", **spec}  # fmt: skip
     client, before = client_for(ana), rows()
 
     answer = client.post("/training/new/", given)

@@ -108,7 +108,7 @@ class TestLiveness:
 
         assert attribute(html, "topic") == f"user.{ben.pk} team.{team.pk} team.{second.pk}"
         assert attribute(html, "events") == (
-            "access.changed alert.changed approval.changed job.changed"
+            "access.changed alert.changed approval.changed job.changed sweep.changed"
         )
 
     def test_platform_admins_hear_all_teams_by_one_topic(self, root, team, client_for):
@@ -148,4 +148,4 @@ def test_costs_the_same_however_much_there_is(who, request, ana, team, client_fo
         MembershipFactory(user=ana, team=more, role="admin")
         fill(more)
 
-    assert queries() == few <= 7
+    assert queries() == few <= 8

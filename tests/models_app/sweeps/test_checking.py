@@ -98,7 +98,7 @@ def test_too_many_corners_are_not_half_checked(start):
 
 
 def test_the_data_and_the_nodes_are_looked_at(start):
-    ready_node(memory_mib=400)
+    ready_node(memory_mib=1000)
     huge = {"batch_size": {"values": [4, 60_000]}}
     said = refused(start, huge)["space.batch_size"][0]
     assert said.startswith("With batch_size = 60000: This needs about")

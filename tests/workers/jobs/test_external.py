@@ -72,7 +72,7 @@ class TestApi:
         ("point", "said"),
         [
             ({"name": "", "step": 1, "value": 1}, "name"),
-            ({"name": "x" * 61, "step": 1, "value": 1}, "name"),
+            ({"name": "x" * 251, "step": 1, "value": 1}, "name"),
             ({"name": "a", "step": -1, "value": 1}, "step"),
             ({"name": "a", "step": 1.5, "value": 1}, "step"),
             ({"name": "a", "step": 1, "value": "1"}, "value"),

@@ -25,14 +25,16 @@ class Preset:
         }
 
 
-def _gpt2(width: int, layers: int, heads: int) -> dict[str, Any]:
+def _gpt2(
+    width: int, layers: int, heads: int, activation: str = "gelu_pytorch_tanh"
+) -> dict[str, Any]:
     return {
         "model_type": "gpt2",
         "n_embd": width,
         "n_layer": layers,
         "n_head": heads,
-        # The same function as gelu_new in one kernel instead of eight.
-        "activation_function": "gelu_pytorch_tanh",
+        # By default the same function as gelu_new, in one kernel instead of eight.
+        "activation_function": activation,
         "tie_word_embeddings": True,
     }
 
@@ -53,7 +55,8 @@ def _llama(
 
 _ALL = (
     Preset(name="nanogpt-cpu", label="nanoGPT's processor recipe, 0.8 M (GPT-2 shape)",
-           architecture=_gpt2(128, 4, 4), vocab_size=67, sequence_length=64),
+           # nanoGPT takes the exact function; on a processor it is also the quicker one.
+           architecture=_gpt2(128, 4, 4, activation="gelu"), vocab_size=67, sequence_length=64),
     Preset(name="gpt2-1m", label="GPT-2 shape, 1 M",
            architecture=_gpt2(128, 4, 4), vocab_size=2048, sequence_length=256),
     Preset(name="gpt2-5m", label="GPT-2 shape, 5 M",

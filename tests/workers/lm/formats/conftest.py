@@ -5,6 +5,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.workers.lm.recording import sentences
+from workers.lm.families.lora import save_weights
 from workers.lm.tokenizers.character import learn_characters
 from workers.lm.training.export import export_model
 
@@ -28,7 +29,8 @@ def make(folder, shape, **changes):
         shape, vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=0,
         **{**SHAPES[shape], **changes},
     )  # fmt: skip
-    export_model(AutoModelForCausalLM.from_config(config).eval(), tokenizer, {}, folder)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    export_model(model, tokenizer, {}, folder, save_weights)
     return folder
 
 

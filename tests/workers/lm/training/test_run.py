@@ -170,7 +170,7 @@ def test_too_little_memory_is_refused(tmp_path, monkeypatch):
     with pytest.raises(InvalidTraining, match="smaller model") as caught:
         run_training(tmp_path, Recorder())
     assert caught.value.field == "preset"
-    monkeypatch.setattr(run, "available_bytes", lambda: 400 * 2**20)
+    monkeypatch.setattr(run, "available_bytes", lambda: 800 * 2**20)
     with pytest.raises(InvalidTraining, match="Lower batch_size") as caught:
         run_training(tmp_path, Recorder(), tiny_spec(batch_size=4096))
     assert caught.value.field == "batch_size"
