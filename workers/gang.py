@@ -139,6 +139,9 @@ class Follower(Attempt):
             self._patiently(lambda: part_end(part=self.row))
         elif self._breached(outcome):
             return
+        elif self.why_stopped == "timeout":
+            text = f"It took longer than its limit of {self.job.timeout_s} s."
+            self._fail(ReasonCode.TIMEOUT, text, permanent=True)
         elif outcome["kind"] == "failed":
             self._fail(outcome["reason"], outcome["message"], permanent=outcome["permanent"])
         elif self.why_stopped == "node":

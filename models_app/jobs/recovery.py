@@ -100,7 +100,9 @@ def _lose(row: Job, part: JobPart) -> None:
         message = f"{where} has not taken up its part; the job waits for its nodes again."
         attempt_lost(row, ReasonCode.NODE_LOST, message, counted=False)
     else:
-        message = f"The worker on {where} stopped answering; the job goes on from its checkpoint."
+        message = (
+            f"The worker on {where} stopped answering; the job goes on from its last checkpoint."
+        )
         attempt_lost(row, ReasonCode.LEASE_EXPIRED, message)
 
 
