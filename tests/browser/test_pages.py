@@ -9,7 +9,6 @@ from tests.browser.conftest import overflow
 from tests.browser.looks import EVERY, FULL, OPPOSITE
 from tests.factories.access import PASSWORD
 
-
 #: Nearly the same pages for both: without `LOOKS=full` each has one look.
 SEEN = [(who, *look) for who in ("ana", "root") for look in EVERY]
 ONCE = [("ana", *OPPOSITE[1]), ("root", *OPPOSITE[0])]
