@@ -7,7 +7,8 @@
 #   make lint · make types · make contracts · make check (all of these and the tests)
 #   make chaos   break installations by seeds: SEEDS=20 FIRST=1 FAULTS=name,name
 #   make chaos-crashes   kill -9 every kind of process, and move jobs between machines
-#   make parallel-kills   kill -9 processes of trainings that several of them share, on one node and two
+#   make parallel-kills   kill -9 ranks of trainings, twenty times for each way (WAYS="ddp fsdp")
+#   make recovery   the same through the whole stack, one process too; seconds until it works again
 #   make formats   a trained model in every format, with sizes, perplexity and agreement
 #   make chaos-mutants   take safeguards out and see that chaos notices
 #   make proofs  slow proofs: killed imports and preparations, all nonsense in every parameter
@@ -22,7 +23,7 @@ NOWHERE := DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://1
 	SECRET_KEY=no-stack-is-running
 
 .DEFAULT_GOAL := up
-.PHONY: up demo worker test chaos chaos-crashes chaos-mutants parallel-kills proofs looks lint types contracts check formats migrate \
+.PHONY: up demo worker test chaos chaos-crashes chaos-mutants parallel-kills recovery proofs looks lint types contracts check formats migrate \
 	messages format lock browser env-run env-worker env-dev
 
 up: env-run
@@ -58,10 +59,12 @@ chaos-mutants: env-dev
 	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/chaos/test_mutants.py -q -s $(ARGS)
 
 parallel-kills: env-dev
-	@CHAOS=full $(PY) manage.py services --temporary -- $(PY) -m pytest -q -s \
+	@CHAOS=full WAYS="$(WAYS)" $(PY) manage.py services --temporary -- $(PY) -m pytest -q -s \
 		tests/workers/lm/training/distributed/test_going_on.py \
-		tests/workers/jobs/test_train_together.py \
 		tests/workers/jobs/test_train_on_nodes.py -k "killed or wishes" $(ARGS)
+
+recovery: env-dev
+	@$(PY) benchmarks/recovery.py $(if $(WAYS),--forms $(WAYS)) $(ARGS)
 
 proofs: env-dev
 	@CHAOS=full $(PY) manage.py services --temporary -- $(PY) -m pytest -q \

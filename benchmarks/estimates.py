@@ -100,6 +100,8 @@ class StepTimes:
 
     def checkpoint(self, **_: Any) -> None: ...
 
+    def sample(self, **_: Any) -> None: ...
+
     def should_stop(self) -> bool:
         return False
 

@@ -99,6 +99,8 @@ class Attempt:
 
 def cage_ms(root: Path, rounds: int = 25) -> dict[str, float]:
     """Starting, entering, ending and removing, against the bare process."""
+    from workers.isolation.cage import gate
+
     bare, caged, cpu = [], [], []
     program = ["/bin/true"]
     for _ in range(rounds):
@@ -107,8 +109,9 @@ def cage_ms(root: Path, rounds: int = 25) -> dict[str, float]:
         bare.append(time.perf_counter() - begun)
         begun, used = time.perf_counter(), children_cpu()
         attempt = Attempt(root)
-        gate = attempt.cage.open()
-        process = subprocess.Popen([*gate, *program], stdin=subprocess.PIPE, start_new_session=True)
+        attempt.cage.open()
+        command = [*gate(attempt.cage.plan(os.getpid())), *program]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         attempt.cage.entered(process.pid)
         process.communicate(b".")
         attempt.cage.close()

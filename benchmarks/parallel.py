@@ -46,6 +46,8 @@ class Filed:
 
     def checkpoint(self, **_: Any) -> None: ...
 
+    def sample(self, **_: Any) -> None: ...
+
     def should_stop(self) -> bool:
         return False
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 class Stack:
     """`manage.py up`, started and stopped by the benchmark."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
+    def __init__(self, data_dir: Path, more: Mapping[str, str] | None = None) -> None:
+        self.data_dir, self._more = data_dir, more or {}
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
@@ -35,7 +35,12 @@ class Stack:
         }
         kept.pop("SECRET_KEY", None)
         kept.pop("DJANGO_SETTINGS_MODULE", None)
-        return {**kept, "SLIPWAY_DATA_DIR": str(self.data_dir), "SLIPWAY_PORT": str(self.port)}
+        return {
+            **kept,
+            "SLIPWAY_DATA_DIR": str(self.data_dir),
+            "SLIPWAY_PORT": str(self.port),
+            **self._more,
+        }
 
     def start(self, path: str = "/login/") -> float:
         """Seconds until `path` answers 200."""
@@ -92,10 +97,12 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running_stack(*, started: bool = True) -> Iterator[Stack]:
-    """A stack on an empty data directory."""
+def running_stack(
+    *, started: bool = True, environment: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """A stack on an empty data directory, with some settings more."""
     folder = Path(tempfile.mkdtemp(prefix="slipway-bench-"))
-    stack = Stack(folder)
+    stack = Stack(folder, environment)
     try:
         if started:
             stack.start()

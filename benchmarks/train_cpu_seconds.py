@@ -62,6 +62,8 @@ class Stages:
 
     def checkpoint(self, **_: Any) -> None: ...
 
+    def sample(self, **_: Any) -> None: ...
+
     def should_stop(self) -> bool:
         return False
 

@@ -14,6 +14,8 @@ from tests.s3.server import S3Server, use_bucket
 
 # Workers that tests start have better things to do than to measure the machine.
 os.environ.setdefault("SLIPWAY_MEASURE_SPEED", "0")
+# Nor to load a template each: tests that are about it ask for it.
+os.environ.setdefault("SLIPWAY_WARM_TEMPLATE", "0")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

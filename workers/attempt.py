@@ -26,6 +26,7 @@ from models_app.jobs.attempts import (
     job_stopped,
 )
 from models_app.jobs.checkpoints import checkpoint_folder
+from models_app.jobs.failures import OUTSIDE
 from models_app.jobs.inputs import job_load
 from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.log_compaction import log_compact
@@ -225,7 +226,8 @@ class Attempt:
         elif outcome["kind"] == "failed":
             self._fail(outcome["reason"], outcome["message"], permanent=outcome["permanent"])
         else:
-            self._fail(ReasonCode.KILLED, self._death(), permanent=False)
+            outside = self.process.exit_signal in OUTSIDE
+            self._fail(ReasonCode.KILLED, self._death(), permanent=False, from_outside=outside)
 
     def _breached(self, outcome: dict[str, Any]) -> bool:
         """End the attempt for a limit it passed; a result, or a reason of its own, comes first."""
@@ -258,7 +260,9 @@ class Attempt:
         except JobFailed as error:
             self._refuse(error)
 
-    def _fail(self, reason: str, message: str, *, permanent: bool) -> None:
+    def _fail(
+        self, reason: str, message: str, *, permanent: bool, from_outside: bool = False
+    ) -> None:
         self._patiently(
             lambda: job_fail(
                 job=self.job,
@@ -266,6 +270,7 @@ class Attempt:
                 message=message,
                 permanent=permanent,
                 attempt=self._facts(),
+                from_outside=from_outside,
             )
         )
 

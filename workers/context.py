@@ -82,6 +82,9 @@ class Context:
             metrics=metrics,
         )
 
+    def sample(self, *, step: int, place: int, prompt: str, text: str) -> None:
+        self.say("sample", at=stamp(), step=int(step), place=int(place), prompt=prompt, text=text)
+
     def ready(self, data: dict[str, Any]) -> None:
         self.say("ready", data=data)
 

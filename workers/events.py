@@ -22,6 +22,7 @@ class Batch:
     lines: list[Line] = field(default_factory=list)
     metrics: list[tuple[str, int, float, str]] = field(default_factory=list)
     progress: dict[str, Any] = field(default_factory=dict)
+    samples: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
     ready: dict[str, Any] | None = None
     environment: dict[str, Any] | None = None
@@ -32,6 +33,7 @@ class Batch:
             self.lines
             or self.metrics
             or self.progress
+            or self.samples
             or self.checkpoints
             or self.ready
             or self.environment
@@ -70,6 +72,8 @@ def sort_event(event: dict[str, Any], batch: Batch, masker: Masker | None) -> No
         batch.metrics.extend((name, step, float(v), at) for name, v in event["values"].items())
     elif kind == "progress":
         batch.progress.update({k: v for k, v in event.items() if v is not None})
+    elif kind == "sample":
+        batch.samples.append(_sample(event, masker))
     elif kind == "checkpoint":
         batch.checkpoints.append(event)
     elif kind in ("ready", "environment"):
@@ -80,14 +84,28 @@ def sort_event(event: dict[str, Any], batch: Batch, masker: Masker | None) -> No
         batch.outcome = {"kind": kind, **event}
 
 
+def _sample(event: dict[str, Any], masker: Masker | None) -> dict[str, Any]:
+    """A text that a model wrote, with its prompt, as it can be stored."""
+    said = {
+        name: storable(masker.mask_alone(event[name]) if masker else event[name])
+        for name in ("prompt", "text")
+    }
+    return {"step": int(event["step"]), "place": int(event["place"]), "at": event["at"], **said}
+
+
 def parts(text: str) -> list[str]:
     """A text as lines to store: none longer than MAX_LINE, no NUL, progress bars collapsed."""
     if len(text) <= MAX_LINE and text.isascii() and text.isprintable():
         return [text]
-    text = text.replace("\x00", "\u2400").encode("utf-8", "replace").decode()
+    text = storable(text)
     lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n")]
     return [
         line[start : start + MAX_LINE]
         for line in lines
         for start in range(0, max(1, len(line)), MAX_LINE)
     ]
+
+
+def storable(text: str) -> str:
+    """A text as the database takes it: no NUL, no half of a pair."""
+    return text.replace("\x00", "\u2400").encode("utf-8", "replace").decode()

@@ -20,6 +20,7 @@ from django.db import connections
 from models_app.core.errors import StaleEpoch
 from models_app.jobs.attempts import job_fail, job_release
 from models_app.jobs.checkpoints import checkpoint_folder
+from models_app.jobs.failures import OUTSIDE
 from models_app.jobs.gangs import (
     meeting_get,
     meeting_set,
@@ -148,9 +149,12 @@ class Follower(Attempt):
             text = f"The worker on {self.job.node_name} was shut down; the job goes on elsewhere."
             self._patiently(lambda: job_release(job=self.job, message=text, attempt={}))
         else:
-            self._fail(ReasonCode.KILLED, self._death(), permanent=False)
+            outside = self.process.exit_signal in OUTSIDE
+            self._fail(ReasonCode.KILLED, self._death(), permanent=False, from_outside=outside)
 
-    def _fail(self, reason: str, message: str, *, permanent: bool) -> None:
+    def _fail(
+        self, reason: str, message: str, *, permanent: bool, from_outside: bool = False
+    ) -> None:
         self._patiently(
             lambda: job_fail(
                 job=self.job,
@@ -159,6 +163,7 @@ class Follower(Attempt):
                 permanent=permanent,
                 attempt={k: v for k, v in self._facts().items() if k != "isolation"},
                 node=self.job.node_name,
+                from_outside=from_outside,
             )
         )
 

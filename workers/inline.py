@@ -68,6 +68,9 @@ class InlineContext:
     def checkpoint(self, **_: Any) -> None:
         raise NotImplementedError("an inline job is done again from its beginning")
 
+    def sample(self, **_: Any) -> None:
+        raise NotImplementedError("an inline job trains nothing")
+
     def ready(self, data: dict[str, Any]) -> None:
         raise NotImplementedError("an inline job serves nothing")
 

@@ -17,6 +17,7 @@ from models_app.jobs.log_late import StillHeld, log_append_late
 from models_app.jobs.logs import SpoolMoved
 from models_app.jobs.metrics import metrics_append_late
 from models_app.jobs.models import Job, JobAttempt, JobPart
+from models_app.jobs.samples import samples_append_late
 from models_app.jobs.states import HELD, TERMINAL
 from workers.spool import Spool, attempt_folder, job_folder, spool_root
 
@@ -88,6 +89,7 @@ def ship_late(attempt: JobAttempt | JobPart) -> int:
                     part=attempt.number,
                 )
                 metrics_append_late(job_id=attempt.job_id, points=batch.metrics)
+                samples_append_late(job_id=attempt.job_id, rows=batch.samples)
         except SpoolMoved:
             attempt.refresh_from_db()
             spool.offset = attempt.spool_offset

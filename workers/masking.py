@@ -97,6 +97,13 @@ class Masker:
             return self._key(text)
         return masked(text, self._hot)
 
+    def mask_alone(self, text: str) -> str:
+        """The same of a text that stands for itself: no line of the log goes on from it."""
+        lines, self.key_lines = self.key_lines, 0
+        found = self.mask(text)
+        self.key_lines = lines
+        return found
+
     def _key(self, text: str) -> str:
         rest = KEY_BLOCK.sub("", text)
         last = list(KEY_BEGIN.finditer(text))[-1]

@@ -1,10 +1,12 @@
 """This worker service as a node: its name, its slots, its sign of life, and its polite end."""
 
+import datetime as dt
 import fcntl
 import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from django.conf import settings
 from django.db import OperationalError, close_old_connections, connections
 
 from models_app.alerts.evaluation import alerts_evaluate
+from models_app.core.clock import now
 from models_app.deployments.reconcile import reconcile_all
 from models_app.finetuning.services import tunings_advance
 from models_app.jobs.checkpoints import files_collect
@@ -40,11 +43,17 @@ from workers.gang import attempt_of
 from workers.inline import InlineLane
 from workers.late import Tidier
 from workers.orphans import end_orphans
+from workers.process import child_environment
 from workers.speed import SpeedMeter, speed_known
+from workers.warm.keeper import keeper
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 3.0
+#: A job that waits longer for its next attempt is left to the sweeper.
+SOON = dt.timedelta(seconds=10)
+#: So that it is really due when its place is looked for.
+A_MOMENT = dt.timedelta(milliseconds=20)
 #: The node does the clock's work itself when beat or the broker has been silent for so long.
 TICK_GAP_S = 10.0
 #: What happens by the clock: seconds between, and what is done. Beat sends the ticks.
@@ -94,6 +103,8 @@ class Node:
         self._lane.start()
         self._poller.start()
         Tidier(self.stopping).start()
+        if settings.WARM_TEMPLATE and sys.platform.startswith("linux"):
+            keeper.start(child_environment())
         if settings.MEASURE_SPEED:
             SpeedMeter(self.name, self.incarnation, self.stopping, self._is_busy).start()
 
@@ -168,10 +179,29 @@ class Node:
             self._attempts[key] = attempt
             try:
                 attempt.run()
+                self._place_when_due(job)
             except Exception:
                 logger.exception("attempt %s of job %s ended badly", job.epoch, job.pk)
             finally:
                 del self._attempts[key]
+
+    def _place_when_due(self, job: Job) -> None:
+        """A job that must wait a moment for its next attempt gets its place at that moment; the
+        sweeper looks for places only every few seconds."""
+        due = Job.objects.filter(pk=job.pk, state=JobState.PENDING, run_after__lte=now() + SOON)
+        for run_after in due.values_list("run_after", flat=True):
+            left = max(dt.timedelta(), run_after - now()) + A_MOMENT
+            timer = threading.Timer(left.total_seconds(), self._place)
+            timer.daemon = True
+            timer.start()
+
+    def _place(self) -> None:
+        try:
+            place_jobs()
+        except OperationalError as error:
+            logger.warning("nothing was placed: %s", error)
+        finally:
+            connections.close_all()
 
     def _poll(self) -> None:
         """Every few seconds: sign of life, jobs whose signal was lost, overdue ticks."""
@@ -181,6 +211,7 @@ class Node:
                 self._beat()
                 self._overdue()
                 self._lane.wake()
+                keeper.tend()
                 if len(self._attempts) < settings.WORKER_SLOTS and (count := self._waiting()):
                     args = (count,)
                     threading.Thread(target=self.offer, args=args, daemon=True).start()

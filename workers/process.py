@@ -1,4 +1,8 @@
-"""The child process of an attempt: own session, clean environment, killed as a whole group."""
+"""The child process of an attempt: own session, clean environment, killed as a whole group.
+
+It is forked from this node's template where one is ready, else started from nothing; it is the
+same to everybody who looks at it.
+"""
 
 import contextlib
 import json
@@ -12,7 +16,8 @@ from typing import Any
 
 from django.conf import settings
 
-from workers.isolation.cage import Cage
+from workers.isolation.cage import Cage, gate
+from workers.warm.keeper import Template, WarmProcess, keeper
 
 #: What a child may inherit. Everything else, above all secrets, stays with the supervisor.
 INHERIT = (
@@ -30,7 +35,7 @@ class ChildProcess:
 
     def __init__(self, folder: Path, cage: Cage) -> None:
         self.folder, self.cage = folder, cage
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | WarmProcess | None = None
 
     @property
     def pid(self) -> int:
@@ -50,35 +55,55 @@ class ChildProcess:
         return signal.Signals(-code).name if code is not None and code < 0 else ""
 
     def start(self, job_file: dict[str, Any], keep: Sequence[int] = ()) -> None:
-        """Write `job.json` and spawn. stdout and stderr below Python go into the spool as text.
+        """Write `job.json` and start. stdout and stderr below Python go into the spool as text.
 
         Of what is open here the child inherits `keep`, under the same numbers.
 
         The gate enters the cage and waits; it becomes the job once the cage has it on record.
         """
-        job_file = {**job_file, "parent_pid": os.getpid()}
-        (self.folder / "job.json").write_text(json.dumps(job_file))
-        (self.folder / "job.json").chmod(0o600)
         spool = os.open(self.folder / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            gate = self.cage.open()
-            self._process = subprocess.Popen(
-                [*gate, sys.executable, "-m", "workers.child", str(self.folder)],
-                stdin=subprocess.PIPE,
-                stdout=spool,
-                stderr=spool,
-                env={
-                    **child_environment(job_file.get("devices", ())),
-                    **self.cage.environment(),
-                },
-                cwd=settings.BASE_DIR,
-                start_new_session=True,
-                pass_fds=keep,
-            )
+            self.cage.open()
+            template = keeper.ready()
+            self._process = self._forked(template, job_file, spool, keep) if template else None
+            if template and self._process:
+                self.cage.template = template.pid
+            else:
+                self._process = self._spawned(job_file, spool, keep)
         finally:
             os.close(spool)
         self.cage.entered(self._process.pid)
         self.beat()
+
+    def _forked(
+        self, template: Template, job_file: dict[str, Any], spool: int, keep: Sequence[int]
+    ) -> WarmProcess | None:
+        plan, environment = self._ready(job_file, template.pid)
+        return template.fork(
+            plan=plan, folder=self.folder, environment=environment, spool=spool, keep=keep
+        )
+
+    def _spawned(
+        self, job_file: dict[str, Any], spool: int, keep: Sequence[int]
+    ) -> subprocess.Popen[bytes]:
+        plan, environment = self._ready(job_file, os.getpid())
+        return subprocess.Popen(
+            [*gate(plan), sys.executable, "-m", "workers.child", str(self.folder)],
+            stdin=subprocess.PIPE,
+            stdout=spool,
+            stderr=spool,
+            env=environment,
+            cwd=settings.BASE_DIR,
+            start_new_session=True,
+            pass_fds=keep,
+        )
+
+    def _ready(self, job_file: dict[str, Any], parent: int) -> tuple[Path, dict[str, str]]:
+        """Lay out what a process that dies with `parent` reads: its plan, and its environment."""
+        (self.folder / "job.json").write_text(json.dumps({**job_file, "parent_pid": parent}))
+        (self.folder / "job.json").chmod(0o600)
+        environment = child_environment(job_file.get("devices", ()))
+        return self.cage.plan(parent), {**environment, **self.cage.environment()}
 
     def running(self, timeout_s: float) -> bool:
         """Wait up to `timeout_s`; whether it still runs."""
@@ -116,6 +141,8 @@ class ChildProcess:
         if self._process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
+        if isinstance(self._process, WarmProcess):
+            self._process.release()
 
 
 def child_environment(devices: Sequence[int] = ()) -> dict[str, str]:

@@ -23,6 +23,7 @@ from models_app.jobs.log_late import attempts_without_end
 from models_app.jobs.logs import SpoolMoved, log_append, log_bell, log_position
 from models_app.jobs.metrics import metrics_append
 from models_app.jobs.models import Job
+from models_app.jobs.samples import samples_append
 from workers.events import Batch, parts
 from workers.spool import Spool, attempt_folder
 
@@ -87,6 +88,7 @@ class Shipper:
                     complete=not batch.more,
                 )
                 metrics_append(job=self.job, points=batch.metrics)
+                samples_append(job=self.job, rows=batch.samples)
         except SpoolMoved:
             # Another worker of this node ships it as well.
             spool.offset = log_position(job=self.job, epoch=epoch)
@@ -115,6 +117,7 @@ class Shipper:
                     complete=final and not batch.more,
                 )
                 metrics_append(job=self.job, points=batch.metrics)
+                samples_append(job=self.job, rows=batch.samples)
                 self._store_events(batch)
         except SpoolMoved:
             self.spool.offset = log_position(job=self.job, part=self.part)
@@ -175,6 +178,8 @@ def _news(batch: Batch, log_seq: int) -> dict[str, Any]:
     news: dict[str, Any] = {"log_seq": log_seq, **batch.progress}
     if batch.metrics:
         news["metric_step"] = max(step for _, step, _, _ in batch.metrics)
+    if batch.samples:
+        news["sample_step"] = batch.samples[-1]["step"]
     if batch.checkpoints:
         news["checkpoint_step"] = batch.checkpoints[-1]["step"]
     return news

@@ -1,8 +1,8 @@
 """The spool: what a child process says, in one append-only file, durable before it is stored.
 
 `<data>/spool/job-7/a2/events.jsonl` belongs to attempt 2 of job 7, that in `a2.1` to its part 1 on
-another node. A line is JSON with a `t` (log, metric, progress, checkpoint, ready, environment,
-result, failed, stopped), or any other text: that came from the C side of the process and counts as
+another node. A line is JSON with a `t` (log, metric, progress, sample, checkpoint, ready,
+environment, result, failed, stopped), or any other text: that came from the C side of the process and counts as
 a line of its stderr.
 """
 
@@ -160,6 +160,8 @@ def _said(rows: list[bytes], events: list[Any]) -> Iterable[str]:
             yield row.decode("utf-8", "replace")
         elif isinstance(text := event.get("text", event.get("message")), str):
             yield text
+            if isinstance(prompt := event.get("prompt"), str):
+                yield prompt
         else:
             # Perhaps it turns out to be no event of ours: then its bytes are the line.
             yield row.decode("utf-8", "replace")

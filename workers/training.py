@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
+
 from models_app.configs.models import ConfigRevision
 from models_app.configs.services import revision_spec
 from models_app.core.blobs import tree_materialise, tree_verify
@@ -75,8 +77,11 @@ def _files(folder: Path) -> list[str]:
 
 
 def _start(version: ModelVersion, folder: Path) -> dict[str, str] | None:
-    """The checkpoint of another run that this one begins with."""
-    begun = version.continued_from
+    """What this run begins with: an adapter, or a checkpoint of another run."""
+    adapter, begun = version.begun_with, version.continued_from
+    if adapter is not None:
+        tree_verify(adapter.manifest, tree_materialise(adapter.manifest, folder))
+        return {"adapter": str(folder)}
     if not begun:
         return None
     tree_materialise(begun["manifest"], folder)
@@ -155,6 +160,9 @@ def _trained(inputs: dict[str, Any], ctx: JobContext) -> Any:
         "resume_from": ctx.checkpoint_dir,
         "start": inputs["start"],
         "attempt": ctx.epoch,
+        "speed": inputs.get("speed"),
+        "node_dir": Path(settings.DATA_DIR) / "run" / "training",
+        "manner": inputs.get("manner"),
     }
     use_threads(spec.threads)
     if spec.processes == 1:

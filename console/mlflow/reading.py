@@ -36,18 +36,20 @@ class Interval(Asked):
 
 
 class MetricHistoryApi(MlflowApi):
-    """Every value of one metric of a run, by step."""
+    """Every value of one metric of a run, by time; of a page as many as were asked for."""
 
     def get(self, request: Request) -> Response:
         actor: Any = request.user
         given = query(History, request)
         logged = logged_alone(actor=actor, key=given.run)
-        first = _step(given.page_token)
-        points = metric_history(run_id=logged.pk, name=given.metric_key, first=first, last=None)
-        most = given.max_results or len(points)
+        start, most = _start(given.page_token), given.max_results
+        points = metric_history(
+            run_id=logged.pk, name=given.metric_key, start=start,
+            most=None if most is None else most + 1,
+        )  # fmt: skip
         answer: dict[str, Any] = {"metrics": [point_json(point) for point in points[:most]]}
-        if len(points) > most:
-            answer["next_page_token"] = str(points[most][1])
+        if most is not None and len(points) > most:
+            answer["next_page_token"] = str(start + most)
         return Response(answer)
 
 
@@ -94,9 +96,10 @@ class UnknownApi(MlflowApi):
         raise NoEndpoint(said % {"path": request.path[:200]})
 
 
-def _step(token: str) -> int | None:
+def _start(token: str) -> int:
+    """How many values earlier pages had."""
     if not token:
-        return None
-    if not token.isdecimal() or len(token) > 19:
+        return 0
+    if not token.isdecimal() or len(token) > 12:
         raise FieldError("page_token", _("Take it from the earlier answer."))
     return int(token)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.pages.alerts.words import alert_row
+from console.pages.jobs.reasons import said
 from console.pages.states import look_of
 from models_app.alerts import selectors as alerts
 from models_app.approvals.selectors import approval_list
@@ -88,7 +89,7 @@ def todo(actor: Any) -> list[dict[str, str]]:
             "tone": "red",
             "icon": "alert-triangle",
             "title": _("Job %(n)s failed") % {"n": job.pk},
-            "text": f"{job.title}: {job.reason[:160]}",
+            "text": f"{job.title}: {said(job.reason)[:160]}",
             "href": reverse("job_detail", args=[job.pk]),
             "action": _("Open the log"),
         }
@@ -100,7 +101,7 @@ def todo(actor: Any) -> list[dict[str, str]]:
             "tone": "amber",
             "icon": "refresh",
             "title": _("Job %(job)s is on attempt %(n)s") % {"job": job.pk, "n": job.epoch},
-            "text": job.reason[:160],
+            "text": said(job.reason)[:160],
             "href": reverse("job_detail", args=[job.pk]),
             "action": _("Open the log"),
         }

@@ -44,6 +44,9 @@ VERSION = {
     "quarantined": Look("red", "shield-x", _("Quarantined")),
     # Not a state of its own: pending, and nothing brings its files.
     "awaited": Look("amber", "hourglass", _("Without files")),
+    # Nor are these: failed, for its training was stopped and not because it went wrong.
+    "stopped_early": Look("neutral", "player-stop", _("Stopped by its sweep")),
+    "canceled": Look("neutral", "ban", _("Cancelled")),
 }
 QUALITY = {
     "unchecked": Look("neutral", "circle-dashed", _("Not checked")),

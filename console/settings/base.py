@@ -224,6 +224,11 @@ DRILL_DAYS = env.read_int(
 WORKER_SLOTS = env.read_int(
     "SLIPWAY_WORKER_SLOTS", 8, "Jobs a worker runs at once", least=1, most=512
 )
+WARM_TEMPLATE = env.read_bool(
+    "SLIPWAY_WARM_TEMPLATE",
+    True,
+    "Keep a process with the libraries loaded, from which jobs are forked",
+)
 MEASURE_SPEED = env.read_bool(
     "SLIPWAY_MEASURE_SPEED", True, "Measure once how fast this node computes, while it is idle"
 )

@@ -1,7 +1,16 @@
 """From the name of a signal to what is measured; each question is asked once in a round."""
 
 from models_app.alerts.rules import RuleInForce
-from models_app.alerts.signals import Answers, Question, Signal, data, deployments, jobs, nodes
+from models_app.alerts.signals import (
+    Answers,
+    Question,
+    Signal,
+    data,
+    deployments,
+    jobs,
+    nodes,
+    trainings,
+)
 from models_app.configs.specs.alerts import MINUTES
 
 MEASURED: dict[str, Signal] = {
@@ -18,6 +27,12 @@ MEASURED: dict[str, Signal] = {
         deployments.first_token_p95_ms,
         data.dataset_versions_blocked,
         data.scans_blocked,
+        trainings.training_bad_steps,
+        trainings.training_loss_spike,
+        trainings.training_loss_rise,
+        trainings.training_silence,
+        trainings.training_slow_rank,
+        trainings.training_overfitting,
     )
 }
 

@@ -4,6 +4,7 @@ from django.db.models import Case, IntegerField, QuerySet, Value, When
 
 from models_app.alerts.models import Alert
 from models_app.alerts.states import AlertState, Severity
+from models_app.configs.specs.alerts import SIGNALS
 from models_app.core.actor import Actor
 
 #: In which order people read them.
@@ -24,6 +25,16 @@ def alert_list(
 def worst_first(rows: QuerySet[Alert]) -> QuerySet[Alert]:
     """Firing ones first, critical ones first among them; then the newest."""
     return rows.order_by(_rank("state", STATES), _rank("severity", Severity.values), "-id")
+
+
+def alerts_open(*, actor: Actor, team_id: int, kind: str, subject: str) -> QuerySet[Alert]:
+    """Those about one subject of this kind that were told and are not over, worst first."""
+    signals = [name for name, signal in SIGNALS.items() if signal.subject == kind]
+    rows = alert_list(actor=actor).filter(
+        team=team_id, subject=subject, signal__in=signals,
+        state__in=(AlertState.FIRING, AlertState.ACKNOWLEDGED),
+    )  # fmt: skip
+    return worst_first(rows)
 
 
 def alert_get(*, actor: Actor, alert_id: int) -> Alert:

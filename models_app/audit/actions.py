@@ -113,6 +113,7 @@ LABELS: dict[str, str | Promise] = {
     "experiment.created": _("Experiment created"),
     "experiment.tagged": _("Tags of an experiment changed"),
     "run.renamed": _("Run renamed"),
+    "run.reopened": _("Run taken up again"),
     "run.model_logged": _("Model logged with a run"),
     "run.file_kept": _("File kept with a run"),
     "evaluation.completed": _("Evaluation completed"),

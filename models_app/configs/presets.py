@@ -25,6 +25,24 @@ class Preset:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What serving the finished model takes in 32 bit, in bytes; bf16 halves all but `overhead`.
+
+    `context_bytes` are the keys and values of one sequence that fills the whole `context`.
+    """
+
+    weights: int
+    overhead: int
+    context: int
+    context_bytes: int
+
+    def contexts(self, memory: int) -> int:
+        """How many full contexts fit into so much memory beside the weights."""
+        left = memory - self.weights - self.overhead
+        return max(0, left // max(1, self.context_bytes))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Need:
     """What a training of some settings takes: parameters, and bytes of memory by purpose."""
 
@@ -34,6 +52,8 @@ class Need:
     #: Floating point operations of one step, and of one token; None where nothing is multiplied.
     step_flops: float | None = None
     token_flops: float | None = None
+    #: None for models that keep no keys and values.
+    serving: Serving | None = None
 
     @property
     def total(self) -> int:

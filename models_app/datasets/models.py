@@ -44,7 +44,8 @@ class DatasetVersion(models.Model):
     manifest = models.JSONField(default=dict)
     #: What it was made from: file names with sha256 and size, and the import's parameters.
     source = models.JSONField(default=dict)
-    #: Documents, characters and bytes of each split, and of all.
+    #: Documents, characters, bytes and (since it is counted) conversations with answers of each
+    #: split, and of all.
     counts = models.JSONField(default=dict)
     preview = models.JSONField(default=list, help_text="The first documents, shortened")
     seed = models.BigIntegerField(default=0)

@@ -35,8 +35,10 @@ def replica_bytes(version: ModelVersion, spec: dict[str, Any]) -> int:
 def _key_width(facts: dict[str, Any]) -> int:
     """Numbers that one token keeps per layer for its keys: fewer where heads share them."""
     width, heads = _number(facts, "width"), _number(facts, "heads")
-    shared = _number(facts.get("architecture") or {}, "num_key_value_heads")
-    return width * shared // heads if heads and shared else width
+    shape = facts.get("architecture") or {}
+    kept = _number(shape, "num_key_value_heads") or heads
+    each = _number(shape, "head_dim") or (width // heads if heads else 0)
+    return kept * each or width
 
 
 def _number(facts: dict[str, Any], name: str) -> int:

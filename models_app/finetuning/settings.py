@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from models_app.datasets.models import DatasetVersion
+from models_app.registry.further import adapter_settings, beginning_of
 from models_app.registry.models import ModelVersion
 
 Auto = Literal["auto"]
@@ -36,12 +37,15 @@ BOUNDS = {
 }
 
 
-def settings_chosen(asked: dict[str, Any], data: DatasetVersion) -> dict[str, Any]:
-    """The hyperparameters with what "auto" comes to for this data."""
+def settings_chosen(
+    asked: dict[str, Any], data: DatasetVersion, base: ModelVersion
+) -> dict[str, Any]:
+    """The hyperparameters with what "auto" comes to for this data and this base."""
     examples = max(1, int(data.counts.get("train", {}).get("documents", 1)))
     size = min(LARGEST_BATCH, max(1, round(examples / BATCH_SHARE)))
     auto = {
-        "n_epochs": EPOCHS, "batch_size": size, "learning_rate_multiplier": 1.0, "lora_rank": RANK,
+        "n_epochs": EPOCHS, "batch_size": size, "learning_rate_multiplier": 1.0,
+        "lora_rank": _adapter(base).get("lora_rank", RANK),
     }  # fmt: skip
     return {name: auto[name] if asked.get(name, "auto") == "auto" else asked[name] for name in auto}
 
@@ -49,17 +53,21 @@ def settings_chosen(asked: dict[str, Any], data: DatasetVersion) -> dict[str, An
 def settings_spec(
     chosen: dict[str, Any], data: DatasetVersion, base: ModelVersion, seed: int
 ) -> dict[str, Any]:
-    """The settings of the training: each conversation once an epoch, the loss on answers."""
+    """The settings of the training: each conversation once an epoch, the loss on answers.
+
+    An adapter is trained further with its own scale and layers.
+    """
     examples = max(1, int(data.counts.get("train", {}).get("documents", 1)))
     size, rank = chosen["batch_size"], chosen["lora_rank"]
     an_epoch = math.ceil(examples / size)
     steps = math.ceil(chosen["n_epochs"] * examples / size)
+    whole, adapter = beginning_of(base).base or base, _adapter(base)
     rate = (RATE_ADAPTER if rank else RATE_WHOLE) * chosen["learning_rate_multiplier"]
     return {
         "tokenizer": "base",
         "loss_on": "answers",
         "sampling": "documents",
-        "sequence_length": min(LONGEST, int(base.facts.get("context") or LONGEST)),
+        "sequence_length": min(LONGEST, int(whole.facts.get("context") or LONGEST)),
         "batch_size": size,
         "steps": steps,
         "learning_rate": rate,
@@ -71,6 +79,13 @@ def settings_spec(
         "evaluate_every": max(1, min(an_epoch, math.ceil(steps / 10))),
         "checkpoint_every": max(1, min(an_epoch, steps)),
         "log_every": max(1, steps // 500),
-        "lora_rank": rank,
         "lora_alpha": float(2 * rank or 16),
+        **adapter,
+        "lora_rank": rank,
     }
+
+
+def _adapter(base: ModelVersion) -> dict[str, Any]:
+    """What an adapter has settled already; nothing for a whole version."""
+    begun = beginning_of(base)
+    return adapter_settings(begun.adapter) if begun.adapter else {}

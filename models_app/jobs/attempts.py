@@ -20,6 +20,7 @@ from models_app.jobs.kind import kind_of
 from models_app.jobs.models import Checkpoint, Job, JobAttempt
 from models_app.jobs.placement import place_on_commit
 from models_app.jobs.resources import Ask
+from models_app.jobs.retries import failed_again, killed_again
 from models_app.jobs.signals import job_announce
 from models_app.jobs.states import HELD, JobState, ReasonCode
 
@@ -158,10 +159,12 @@ def job_fail(
     permanent: bool,
     attempt: dict[str, Any],
     node: str = "",
+    from_outside: bool = False,
 ) -> Job:
     """The attempt failed: the job fails too, or is queued again where that can help.
 
-    `node` is where it failed, if that is not the job's own.
+    `node` is where it failed, if that is not the job's own. `from_outside`: it was killed, and not
+    by Slipway or for a limit.
     """
     row = lock_held(job)
     if row.state == JobState.CANCELING:
@@ -176,6 +179,7 @@ def job_fail(
         exit_signal=attempt.get("exit_signal", ""),
         tail=attempt.get("tail", ""),
         long_lived=kind_of(row)[0].long_lived,
+        from_outside=from_outside,
     )
     if failure.final:
         return _end(row, JobState.FAILED, failure.code, failure.message, attempt)
@@ -248,11 +252,14 @@ def _again(
 ) -> Job:
     """→ recovering → pending, with back-off; or failed after too many barren attempts."""
     kind, params = kind_of(row)
-    barren = row.barren_attempts + (1 if counted else 0)
-    hopeless = _hopeless(row, failure, barren) if counted and not kind.long_lived else None
-    if hopeless:
+    hopeless, delay = None, dt.timedelta()
+    if failure.from_outside and kind.pausable:
+        counted = False
+        hopeless, delay = killed_again(row, failure)
+    elif counted:
+        hopeless, delay = failed_again(row, failure, row.barren_attempts + 1)
+    if hopeless and not kind.long_lived:
         return _end(row, JobState.FAILED, *hopeless, attempt)
-    delay = dt.timedelta(seconds=min(300, 2 ** min(barren, 9) - 1)) if counted else dt.timedelta()
     _close_attempt(row, {"reason_code": failure.code, "reason": failure.message, **attempt})
     excluded = set(row.excluded_nodes) | ({node or row.node_name} if failure.leave_node else set())
     Job.objects.filter(pk=row.pk).update(
@@ -276,20 +283,6 @@ def _again(
     job_announce(row)
     place_on_commit()
     return row
-
-
-def _hopeless(row: Job, failure: Failure, barren: int) -> tuple[str, str] | None:
-    """Code and message when another attempt would be in vain."""
-    if failure.signature and failure.signature == row.failure_signature and barren > 1:
-        text = f"{failure.message} It failed twice at the same place with nothing new in between."
-        return ReasonCode.POISON, text
-    if barren >= row.max_attempts:
-        text = (
-            f"{failure.message} This was attempt {row.epoch}; "
-            f"{barren} in a row brought nothing new."
-        )
-        return ReasonCode.RETRIES_EXHAUSTED, text
-    return None
 
 
 def _canceled(row: Job, message: str, attempt: dict[str, Any]) -> Job:

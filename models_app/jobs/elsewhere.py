@@ -17,6 +17,7 @@ from models_app.core.clock import now
 from models_app.core.digests import digest_json
 from models_app.core.errors import FieldError, StaleEpoch, WrongState
 from models_app.core.names import clean_title, one_of
+from models_app.core.states import advance
 from models_app.events.publish import publish_on_commit
 from models_app.jobs.attempts import job_fail, job_finish, job_stopped, lock_held
 from models_app.jobs.idempotency import job_with_key, key_clean
@@ -32,6 +33,9 @@ ELSEWHERE = "elsewhere"
 #: How long such a job may stay silent.
 LEASE = dt.timedelta(days=7)
 ENDS = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELED)
+#: A program may take up again what it has ended itself, or what ended without it. Nothing else has
+#: a way out of these states: no worker's attempt hangs on it.
+REOPENED = {str(state): {str(JobState.RUNNING)} for state in (*ENDS, JobState.TIMED_OUT)}
 
 
 def is_elsewhere(job: Job) -> bool:
@@ -118,6 +122,20 @@ def job_end_elsewhere(*, job: Job, state: str, reason: str = "") -> Job:
         return job_stopped(job=job, attempt={})
     except StaleEpoch:
         raise over(job) from None
+
+
+@transaction.atomic
+def job_reopen_elsewhere(*, job: Job) -> None:
+    """The program goes on with work that had ended. Raises WrongState where it has not, and for
+    jobs that workers do."""
+    if not is_elsewhere(job):
+        raise WrongState(_("Only runs that were begun from elsewhere are reported from there."))
+    advance(
+        job, JobState.RUNNING, allowed=REOPENED, lease_until=now() + LEASE, finished_at=None,
+        reason_code="", reason="", result=None, percent=None,
+        cancel_requested_at=None, cancel_requested_by=None,
+    )  # fmt: skip
+    job_announce(job)
 
 
 def over(job: Job) -> WrongState:

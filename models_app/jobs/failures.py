@@ -42,6 +42,8 @@ OUTSIDE = {"SIGKILL", "SIGTERM", "SIGHUP", "SIGINT"}
 ELSEWHERE = {
     ReasonCode.NODE_LOST, ReasonCode.LEASE_EXPIRED, ReasonCode.DISK_FULL, ReasonCode.SOURCE_AWAY,
 }  # fmt: skip
+#: What a kind says of a process of its own that a signal ended.
+KILLED_BY = re.compile(r"was killed by (SIG[A-Z]+)")
 FRAME = re.compile(r'File "[^"]*?([^/"]+)", line (\d+)')
 
 
@@ -53,6 +55,8 @@ class Failure:
     message: str
     final: bool
     leave_node: bool = False
+    #: Somebody killed it, or a process of it: that says nothing about the job.
+    from_outside: bool = False
     #: The same twice in a row without a new checkpoint between: it would never end.
     signature: str = ""
 
@@ -66,8 +70,12 @@ def classify(
     exit_signal: str = "",
     tail: str = "",
     long_lived: bool = False,
+    from_outside: bool = False,
 ) -> Failure:
-    """From the attempt's own report, its exit and its last lines."""
+    """From the attempt's own report, its exit and its last lines.
+
+    `from_outside`: its supervisor knows of no reason for the signal that ended it.
+    """
     leave = code in (ReasonCode.DISK_FULL, ReasonCode.DEVICE_LOST)
     if code in (ReasonCode.KILLED, ReasonCode.USER_CODE):
         for pattern, found, text, elsewhere in PATTERNS:
@@ -76,13 +84,16 @@ def classify(
                 code, message, leave = found, f"{text} ({match[0]})", elsewhere
                 permanent = found not in RETRYABLE
                 break
+    killed = KILLED_BY.search(message) if code == ReasonCode.KILLED else None
+    ended_by = exit_signal or (killed[1] if killed else "")
     final = permanent or (code not in RETRYABLE and not long_lived)
     return Failure(
         code=code,
         message=message,
         final=final,
         leave_node=leave,
-        signature=_signature(code, exit_code, exit_signal, tail),
+        from_outside=(from_outside or bool(killed)) and ended_by in OUTSIDE,
+        signature=_signature(code, exit_code, ended_by, tail),
     )
 
 

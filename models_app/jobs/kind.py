@@ -82,6 +82,9 @@ class JobContext(Protocol):
         self, *, step: int, path: str, digest: str, size_bytes: int, metrics: dict[str, float]
     ) -> None: ...
 
+    def sample(self, *, step: int, place: int, prompt: str, text: str) -> None:
+        """What a model in training writes after the prompt of this place."""
+
     def ready(self, data: dict[str, Any]) -> None:
         """A long-lived job (a replica) says that it serves, and where."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import connection
+from django.db.models import Exists, OuterRef
 
 from models_app.core.errors import StaleEpoch
 from models_app.jobs.models import LONGEST_METRIC, Job, MetricLatest, MetricPoint
@@ -44,12 +45,13 @@ ON CONFLICT (job_id, name) DO UPDATE SET value = excluded.value,
        step = greatest(excluded.step, jobs_metriclatest.step)
 """
 
+POINTS = """SELECT step, value FROM jobs_metricpoint
+   WHERE job_id = %(job)s AND name = %(name)s AND step > %(after)s"""
 # All points where they are few; else the lowest and the highest of each bucket, so that every spike
 # stays and the answer is bounded. Two arrays, as a row for each point would cost more to read.
 SAMPLE = """
 WITH points AS MATERIALIZED (
-  SELECT step, value FROM jobs_metricpoint
-   WHERE job_id = %(job)s AND name = %(name)s AND step > %(after)s
+  {points}
 ), buckets AS (
   SELECT step, value, ntile(%(buckets)s) OVER (ORDER BY step) AS bucket FROM points
    WHERE (SELECT count(*) FROM points) > %(most)s
@@ -110,22 +112,24 @@ def metrics_conclude(*, job: Job, values: Mapping[str, Any]) -> None:
 
 def metric_names(*, job: Job) -> list[str]:
     """Names of the metrics that this job has reported."""
-    return list(
-        MetricPoint.objects.filter(job=job)
-        .order_by("name")
-        .values_list("name", flat=True)
-        .distinct()
-    )
+    # Not all points are looked through; what a job only ended with has none.
+    points = MetricPoint.objects.filter(job=OuterRef("job"), name=OuterRef("name"))
+    rows = MetricLatest.objects.filter(Exists(points), job=job).order_by("name")
+    return list(rows.values_list("name", flat=True))
 
 
 def metric_series(
     *, job: Job, name: str, after_step: int = -1, max_points: int = 1000
 ) -> list[tuple[int, float]]:
     """At most about `max_points` points in order: all of them, or each bucket's low and high."""
+    return sampled(POINTS, max_points, job=job.pk, name=name, after=after_step)
+
+
+def sampled(points: str, max_points: int, **values: Any) -> list[tuple[int, float]]:
+    """The same of what a statement selects as `step, value`."""
     with connection.cursor() as cursor:
-        values: dict[str, Any] = {"job": job.pk, "name": name, "after": after_step}
-        values |= {"buckets": max_points // 2, "most": max_points}
-        cursor.execute(SAMPLE, values)
+        bounds = {"buckets": max_points // 2, "most": max_points}
+        cursor.execute(SAMPLE.format(points=points), {**values, **bounds})
         steps, found = cursor.fetchone()
     return list(zip(steps or (), found or (), strict=True))
 

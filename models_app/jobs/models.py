@@ -253,6 +253,25 @@ class MetricLatest(models.Model):
         return f"{self.name}={self.value}"
 
 
+class TextSample(models.Model):
+    """What the model of a step wrote after one of its prompts; the text is not to be trusted."""
+
+    pk = models.CompositePrimaryKey("job_id", "step", "place")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="+")
+    step = models.BigIntegerField()
+    #: Of the prompt in the list of prompts.
+    place = models.PositiveSmallIntegerField()
+    prompt = models.TextField(blank=True)
+    text = models.TextField(blank=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "text sample"
+
+    def __str__(self) -> str:
+        return f"#{self.job_id} step {self.step}: {self.text[:40]}"
+
+
 class Checkpoint(models.Model):
     """A place from which a job can go on. Visible only after its manifest was made durable."""
 

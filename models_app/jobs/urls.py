@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from models_app.jobs import api, checkpoint_api, control_api, log_api, pool_api
+from models_app.jobs import api, checkpoint_api, control_api, log_api, pool_api, sample_api
 
 urlpatterns = [
     path("jobs", api.JobListApi.as_view(), name="api_job_list"),
@@ -19,6 +19,7 @@ urlpatterns = [
     path("jobs/<int:pk>/log/search", log_api.JobLogSearchApi.as_view()),
     path("jobs/<int:pk>/log.txt", log_api.JobLogTextApi.as_view(), name="api_job_log"),
     path("jobs/<int:pk>/metrics", api.JobMetricsApi.as_view()),
+    path("jobs/<int:pk>/samples", sample_api.JobSampleListApi.as_view(), name="api_job_samples"),
     path("jobs/<int:pk>/why", api.JobWhyApi.as_view()),
     path(
         "checkpoints/<int:pk>", checkpoint_api.CheckpointDetailApi.as_view(), name="api_checkpoint"

@@ -1,6 +1,7 @@
 """Reads nodes and pools."""
 
 import datetime as dt
+from typing import Any
 
 from django.db.models import BooleanField, Case, Q, QuerySet, Value, When
 from django.db.models.functions import Now
@@ -35,6 +36,12 @@ def node_get(name: str) -> Node:
     if node is None:
         raise NotFound(_("There is no such node."))
     return node
+
+
+def node_speed(name: str) -> dict[str, Any]:
+    """What was measured of a node's speed, or nothing."""
+    capacity = Node.objects.filter(name=name).values_list("capacity", flat=True).first()
+    return dict((capacity or {}).get("speed") or {})
 
 
 def nodes_ready() -> QuerySet[Node]:

@@ -149,7 +149,9 @@ def _procedure(version: ModelVersion) -> str:
         return ""
     rows = [(name, value) for name, value in sorted(revision.spec.items()) if value is not None]
     said = f"Configuration {_plain(str(revision))}, digest `{revision.digest}`."
-    begun = version.continued_from
+    adapter, begun = version.begun_with, version.continued_from
+    if adapter is not None:
+        said += f" It began with the adapter {_plain(str(adapter))}, digest `{adapter.digest}`."
     if begun:
         said += f" It began with the checkpoint of step {begun['step']} of job {begun['job']}."
     return _section("Training procedure", said, _table(("Setting", "Value"), rows))

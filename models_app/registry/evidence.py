@@ -20,7 +20,7 @@ from models_app.registry.recording import CODE, ENVIRONMENT, LOG, METRICS, RUN, 
 #: What an item is to the version.
 INPUT, OUTPUT, RECORD = "input", "output", "record"
 #: The items that decide what comes out of a training; with the seed they are its recipe.
-RECIPE = ("dataset", "config", "base", "converted", "checkpoint", "code", "environment")
+RECIPE = ("dataset", "config", "base", "adapter", "converted", "checkpoint", "code", "environment")
 _NAMES = {ENVIRONMENT: "environment", CODE: "code", LOG: "log", METRICS: "metrics", RUN: "run"}
 
 
@@ -86,6 +86,9 @@ def _inputs(version: ModelVersion) -> Iterator[Item]:
         converted = version.source_version
         yield _tree("converted", INPUT, converted.digest, converted.manifest)
         yield from _files("converted", INPUT, converted.manifest)
+    if version.begun_with is not None:
+        yield _tree("adapter", INPUT, version.begun_with.digest, version.begun_with.manifest)
+        yield from _files("adapter", INPUT, version.begun_with.manifest)
     begun = version.continued_from
     if begun:
         state = begun["manifest"][f"{begun['name']}/state.json"]

@@ -11,7 +11,7 @@ from django.db import connection
 from models_app.core.actor import Actor
 from models_app.core.models import TeamQuerySet
 from models_app.jobs.models import MetricPoint
-from models_app.registry.experiments import Experiment, LoggedRun, OddPoint, RunFile
+from models_app.registry.experiments import Experiment, LoggedRun, RunFile, SidePoint
 from models_app.registry.models import RunParam, Tag
 
 #: name, step, value, at
@@ -22,6 +22,11 @@ SELECT l.job_id, l.name, l.step, l.value, coalesce(p.at, j.finished_at, j.create
   FROM jobs_metriclatest l JOIN jobs_job j ON j.id = l.job_id
   LEFT JOIN jobs_metricpoint p ON p.job_id = l.job_id AND p.name = l.name AND p.step = l.step
  WHERE l.job_id = ANY(%s) ORDER BY l.name
+"""
+_NEWEST_ODD = """
+SELECT DISTINCT ON (run_id, name) run_id, name, step, value, at FROM registry_sidepoint
+ WHERE run_id = ANY(%s) AND NOT is_finite
+ ORDER BY run_id, name, step DESC, at DESC, nullif(value, 'NaN') DESC NULLS LAST
 """
 
 
@@ -91,20 +96,30 @@ def logged_in_order(run_ids: Sequence[int]) -> list[LoggedRun]:
     return [found[pk] for pk in run_ids if pk in found]
 
 
-def metric_history(*, run_id: int, name: str, first: int | None, last: int | None) -> list[Point]:
-    """Every value of one metric by step, those that are no numbers in their places."""
-    found: dict[int, Point] = {}
+def metric_history(
+    *,
+    run_id: int,
+    name: str,
+    first: int | None = None,
+    last: int | None = None,
+    start: int = 0,
+    most: int | None = None,
+) -> list[Point]:
+    """Every value of one metric in the order of time, step and value, as MLflow's server tells it.
+
+    `first` and `last` bound the steps; `start` and `most` cut a page out of what is left.
+    """
     steps: dict[str, Any] = {}
     if first is not None:
         steps["step__gte"] = first
     if last is not None:
         steps["step__lte"] = last
-    points = MetricPoint.objects.filter(job=run_id, name=name, **steps)
-    odd = OddPoint.objects.filter(run=run_id, name=name, **steps)
-    for step, value, at in [*points.values_list("step", "value", "at"),
-                            *odd.values_list("step", "value", "at")]:  # fmt: skip
-        found[step] = (name, step, value, at)
-    return [found[step] for step in sorted(found)]
+    columns = ("at", "step", "value")
+    shown = MetricPoint.objects.filter(job=run_id, name=name, **steps).values_list(*columns)
+    beside = SidePoint.objects.filter(run=run_id, name=name, **steps).values_list(*columns)
+    rows = shown.union(beside, all=True).order_by(*columns)
+    page = rows[start:] if most is None else rows[start : start + most]
+    return [(name, step, value, at) for at, step, value in page]
 
 
 def run_files(run_id: int) -> list[RunFile]:
@@ -118,9 +133,9 @@ def _newest(run_ids: Sequence[int]) -> dict[int, dict[str, Point]]:
         cursor.execute(_NEWEST, [list(run_ids)])
         for run, name, step, value, at in cursor.fetchall():
             found[run][name] = (name, step, value, at)
-    odd = OddPoint.objects.filter(run__in=run_ids).order_by("run", "name", "step")
-    for row in odd.iterator():
-        known = found[row.run_id].get(row.name)
-        if known is None or row.step >= known[1]:
-            found[row.run_id][row.name] = (row.name, row.step, row.value, row.at)
+        cursor.execute(_NEWEST_ODD, [list(run_ids)])
+        for run, name, step, value, at in cursor.fetchall():
+            known = found[run].get(name)
+            if known is None or (step, at, value) > (known[1], known[3], known[2]):
+                found[run][name] = (name, step, value, at)
     return found

@@ -73,24 +73,33 @@ class LoggedRun(models.Model):
         return self.run.team_id
 
 
-class OddPoint(models.Model):
-    """A value of a metric that is no number, or infinite: told to its program, never drawn.
+class SidePoint(models.Model):
+    """A value of a metric beside the one that its step shows: an earlier one of the same step, or
+    one that is no number or infinite. It is told to its program.
 
-    The newest figures of a run, searches and pictures know finite values only.
+    `jobs.MetricPoint` has the newest finite value of each step, which the newest figures of a run,
+    searches and pictures know. A program that gives no steps logs everything at step 0.
     """
 
-    pk = models.CompositePrimaryKey("run_id", "name", "step")
+    pk = models.CompositePrimaryKey("run_id", "name", "step", "at", "value")
     run = models.ForeignKey(
-        "registry.TrainingRun", on_delete=models.CASCADE, related_name="odd_points"
+        "registry.TrainingRun", on_delete=models.CASCADE, related_name="side_points"
     )
     name = models.CharField(max_length=250)
     step = models.BigIntegerField()
-    value = models.FloatField()
     at = models.DateTimeField()
+    value = models.FloatField()
+    is_finite = models.BooleanField()
 
     class Meta:
-        verbose_name = _("value that is no number")
-        ordering = ["name", "step"]
+        verbose_name = _("further value of a step")
+        ordering = ["name", "step", "at"]
+        indexes = [
+            # The newest of a run that are no numbers, among however many others.
+            models.Index(
+                fields=["run", "name"], name="side_point_odd", condition=models.Q(is_finite=False)
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name}[{self.step}]={self.value}"

@@ -135,6 +135,12 @@ class ModelVersion(models.Model):
         record = getattr(self, "record", None)
         return record.continued_from if record else {}
 
+    @property
+    def begun_with(self) -> "ModelVersion | None":
+        """The adapter with whose weights its training began, or None."""
+        record = getattr(self, "record", None)
+        return record.begun_with if record else None
+
 
 class VersionScan(models.Model):
     """One look into the files of a version. A version has one for each time that it was scanned."""
@@ -282,18 +288,13 @@ class Conversion(models.Model):
 from models_app.registry.attacks import AttackRun  # noqa: E402
 from models_app.registry.drafts import Draft  # noqa: E402
 from models_app.registry.drills import Drill, DrillPlan  # noqa: E402
-from models_app.registry.experiments import (  # noqa: E402
-    Experiment,
-    LoggedRun,
-    OddPoint,
-    RunFile,
-)
+from models_app.registry.experiments import Experiment, LoggedRun, RunFile, SidePoint  # noqa: E402
 from models_app.registry.origins import VersionOrigin  # noqa: E402
 from models_app.registry.records import CardText, Reproduction, VersionRecord  # noqa: E402
 
 __all__ = [
     "Alias", "AliasMove", "AttackRun", "CardText", "Conversion", "Draft", "Drill", "DrillPlan",
-    "Evaluation", "Experiment", "ImportToken", "LoggedRun", "Model", "ModelVersion", "OddPoint",
-    "Reproduction", "RunFile", "RunParam", "StageMove", "Tag", "TrainingRun", "VersionOrigin",
+    "Evaluation", "Experiment", "ImportToken", "LoggedRun", "Model", "ModelVersion", "Reproduction",
+    "RunFile", "RunParam", "SidePoint", "StageMove", "Tag", "TrainingRun", "VersionOrigin",
     "VersionRecord", "VersionScan",
 ]  # fmt: skip

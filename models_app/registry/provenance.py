@@ -47,6 +47,7 @@ def version_provenance(version: ModelVersion) -> Json:
         "dataset": _dataset(version.dataset_version) if version.dataset_version else None,
         "config": _config(version.config_revision) if version.config_revision else None,
         "base_version": _base(version.base_version) if version.base_version else None,
+        "begun_with": _base(version.begun_with) if version.begun_with else None,
         "continued_from": _continued(version.continued_from),
         "source": version.source or None,
         "origin": _origin(version),

@@ -8,6 +8,7 @@ from models_app.core.blobs import BlobWriter, Manifest, tree_put
 from models_app.core.digests import canonical_json
 from models_app.jobs.logs import log_blocks
 from models_app.jobs.models import Job, MetricPoint
+from models_app.registry.experiments import SidePoint
 
 #: Names of the files of a record.
 ENVIRONMENT, CODE, LOG, METRICS = "environment.json", "code.tar", "log.txt", "metrics.jsonl"
@@ -32,9 +33,11 @@ def log_bytes(job: Job) -> Iterable[bytes]:
 
 
 def metric_lines(job: Job) -> Iterable[bytes]:
-    """Every point as a line of JSON, in the order of name and step."""
-    rows = MetricPoint.objects.filter(job=job).order_by("name", "step")
-    for name, step, value in rows.values_list("name", "step", "value").iterator():
+    """Every finite point as a line of JSON, in the order of name, step and time."""
+    columns = ("name", "step", "at", "value")
+    shown = MetricPoint.objects.filter(job=job).values_list(*columns)
+    beside = SidePoint.objects.filter(run=job.pk, is_finite=True).values_list(*columns)
+    for name, step, _at, value in shown.union(beside, all=True).order_by(*columns).iterator():
         yield (canonical_json({"name": name, "step": step, "value": value}) + "\n").encode()
 
 

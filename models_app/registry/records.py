@@ -18,6 +18,11 @@ class VersionRecord(models.Model):
     files = models.JSONField(default=dict)
     #: The checkpoint that the training began with: job, step, epoch, name, digest, manifest.
     continued_from = models.JSONField(default=dict)
+    #: The adapter with whose weights the training began; its base is the version's own, too.
+    begun_with = models.ForeignKey(
+        "registry.ModelVersion", null=True, blank=True, on_delete=models.PROTECT,
+        related_name="taken_further",
+    )  # fmt: skip
 
     team_path = "version__model__team_id"
     objects = TeamQuerySet.as_manager()

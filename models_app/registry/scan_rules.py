@@ -11,7 +11,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
-RULESET = 1
+RULESET = 2
 
 
 class Severity(models.TextChoices):
@@ -207,6 +207,11 @@ _ALL = (
         gettext_noop("A deployment has its own settings; look whether these are meant."),
     ),
     _note("model.origin", gettext_noop("It names where it was trained from")),
+    _blocked(
+        "model.markov",
+        gettext_noop("An n-gram or hidden Markov model that cannot be used"),
+        gettext_noop("Export the version again where it was trained."),
+    ),
     # Adapters
     _blocked("adapter.config", gettext_noop("An unusable adapter configuration"), _SAVE_AGAIN),
     _blocked(

@@ -151,13 +151,14 @@ def version_numbered(*, actor: Actor, team: str, name: str, number: int) -> Mode
 
 
 def versions_ready(*, actor: Actor, team: Any = None, ability: str = "") -> QuerySet[ModelVersion]:
-    """What can be used: whole models; and adapters whose base is ready, where they can be loaded.
+    """What can be used: whole models; and adapters whose base is ready, where they can be loaded
+    or trained further.
 
     `ability` narrows it to formats for that, see `formats.ABILITIES`.
     """
     rows = version_list(actor=actor, state=VersionState.READY)
     adapters = Q(model__family=Family.ADAPTER)
-    if ability == "evaluate":
+    if ability in ("evaluate", "train"):
         rows = rows.exclude(~Q(base_version__state=VersionState.READY), adapters)
     else:
         rows = rows.exclude(adapters)

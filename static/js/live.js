@@ -144,7 +144,7 @@
   }
   function occupied(region) {
     const at = document.activeElement;
-    if (at && region.contains(at) && at.matches("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]")) return true;
+    if (at && region.contains(at) && at.matches("input:not([type=checkbox], [type=radio], [type=range]), textarea, select, [contenteditable]")) return true;
     if ($("#confirm[open]") || $(".dropdown-menu.show, dialog[open]", region)) return true;
     const chosen = getSelection();
     return Boolean(chosen && !chosen.isCollapsed && region.contains(chosen.anchorNode));

@@ -13,6 +13,7 @@ from models_app.jobs.kind import JobFailed, kind_of
 from models_app.jobs.logs import log_append
 from models_app.jobs.metrics import metrics_append
 from models_app.jobs.models import Job
+from models_app.jobs.samples import samples_append
 from models_app.jobs.states import TERMINAL
 from tests.factories.jobs import placed
 
@@ -32,6 +33,7 @@ class RecordingContext:
         self.metrics: list[tuple[int, dict[str, float]]] = []
         self.stages: list[str] = []
         self.checkpoints: list[dict[str, Any]] = []
+        self.samples: list[dict[str, Any]] = []
         self.environment_data: dict[str, Any] = {}
         self.stop_after: int | None = None
 
@@ -46,6 +48,9 @@ class RecordingContext:
 
     def checkpoint(self, **values: Any) -> None:
         self.checkpoints.append(values)
+
+    def sample(self, **values: Any) -> None:
+        self.samples.append(values)
 
     def ready(self, data: dict[str, Any]) -> None:
         raise AssertionError("not a long-lived job")
@@ -99,5 +104,6 @@ def _ship(job: Job, ctx: RecordingContext, *, keep: bool) -> None:
     log_append(job=job, lines=[(at, "job", "info", text) for text in ctx.lines])
     points = [(name, step, value, at) for step, row in ctx.metrics for name, value in row.items()]
     metrics_append(job=job, points=points)
+    samples_append(job=job, rows=[{**values, "at": at} for values in ctx.samples])
     for checkpoint in ctx.checkpoints if keep else ():
         checkpoint_record(job=job, checkpoint={**checkpoint, "path": str(checkpoint["path"])})

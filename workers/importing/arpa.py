@@ -25,7 +25,7 @@ def take_arpa(path: Path, folder: Path, report: Report) -> dict[str, Any]:
     What is wrong with the file goes into the report, with the line.
     """
     from workers.lm.errors import InvalidWork
-    from workers.lm.families.markov_folder import parameters_of, save_markov
+    from workers.lm.families.markov_folder import markov_facts, save_markov
     from workers.lm.families.ngram.arpa_reader import read_arpa
     from workers.lm.tokenizers.saved import save_tokenizer
     from workers.lm.tokenizers.units import Units
@@ -44,16 +44,7 @@ def take_arpa(path: Path, folder: Path, report: Report) -> dict[str, Any]:
     units = Units(unit="word", vocab_size=max(3, len(words)), sentences="line")
     save_markov(folder, "ngram", units, model)
     save_tokenizer(tokenizer, folder)
-    facts = {
-        **model.facts(),
-        "parameters": parameters_of(model),
-        "model_type": "ngram",
-        "family": "ngram",
-        "context": model.context_length,
-        "tokenizer": "word",
-        "lossless": False,
-        "chat": False,
-    }
+    facts = markov_facts("ngram", units, model)
     files = {
         item.name: {"sha256": file_digest(item), "size": item.stat().st_size}
         for item in sorted(folder.iterdir())

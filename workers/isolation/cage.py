@@ -44,6 +44,12 @@ def scratch_root(node: str) -> Path:
     return Path(settings.SCRATCH_DIR) / node
 
 
+def gate(plan: Path) -> list[str]:
+    """The command that goes before that of the job's process."""
+    # Isolated (-I) and without site packages (-S): nothing of the job's can run in it.
+    return [sys.executable, "-I", "-S", str(GATE), str(plan)]
+
+
 class Cage:
     """Made for one attempt, entered by its first process, closed when nothing of it lives."""
 
@@ -56,11 +62,13 @@ class Cage:
         disk = [self.scratch, folder, *measured]
         self.disk = DiskMeter(disk, self.limits.disk_mib, skip=inputs)
         self.fence: Fence | None = None
+        #: The process that the job's was forked from; None where it was started from nothing.
+        self.template: int | None = None
         self._processors: list[int] = []
         self._breach: Breach | None = None
 
-    def open(self) -> list[str]:
-        """Make everything; returns the command that goes before that of the job's process.
+    def open(self) -> None:
+        """Make everything.
 
         OSError: something cannot be made now; what was made is removed by `close`.
         """
@@ -70,10 +78,13 @@ class Cage:
         self.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         name = f"{prefix(self.node)}j{self.job.pk}-a{self.job.epoch}"
         self.fence = fence_for(name, self.limits)
-        plan = self.folder / "cage.json"
-        plan.write_text(json.dumps(self._plan(self.fence)))
-        # Isolated (-I) and without site packages (-S): nothing of the job's can run in it.
-        return [sys.executable, "-I", "-S", str(GATE), str(plan)]
+
+    def plan(self, parent: int) -> Path:
+        """What the gate is to do, as a file, for a process whose parent is `parent`."""
+        assert self.fence is not None
+        path = self.folder / "cage.json"
+        path.write_text(json.dumps({**self._plan(self.fence), "parent": parent}))
+        return path
 
     def environment(self) -> dict[str, str]:
         """What the processes of the attempt are given of the cage."""
@@ -145,6 +156,7 @@ class Cage:
             "nice": plan["nice"],
             "oom_score_adj": plan["oom_score_adj"],
             "no_new_privs": True,
+            "template": self.template,
             "session": self.fence.leader.pid if self.fence.leader else None,
             "scratch": str(self.scratch),
             "used": {**self.fence.used(), "disk_mib": self.disk.most_mib},
@@ -163,7 +175,6 @@ class Cage:
             "nice": NICE_WHERE_POLLED if fence.backend == "polling" else 0,
             # Who leaves the session stays its descendant: cgroups know their members anyhow.
             "subreaper": fence.backend == "polling",
-            "parent": os.getpid(),
         }
 
     def _stragglers(self) -> set[int]:

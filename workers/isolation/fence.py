@@ -103,11 +103,11 @@ class Fence:
 
 
 def resident_mib(pids: set[int], limit_mib: int) -> int:
-    """Memory of these processes. Only where the sum comes near the limit are shared pages shared
-    out: that is dearer to read."""
+    """Memory of these processes. Only where the sum is above the limit are shared pages shared out,
+    among them and with the template that they were forked from: that is dearer to read."""
     rows = table.rows(max_age_s=0.2)
     known = [rows[pid] for pid in pids if pid in rows]
     total = sum(row.rss for row in known)
-    if limit_mib and total > limit_mib * MIB and len(known) > 1:
+    if limit_mib and total > limit_mib * MIB:
         total = sum(proportional_bytes(row.pid) for row in known)
     return total // MIB

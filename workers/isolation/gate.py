@@ -3,7 +3,8 @@
     python -I -S gate.py PLAN COMMAND...
 
 Standard library only, and none of the job's code: what it cannot do ends the attempt. It waits for
-a byte on stdin, so that the supervisor can write down what it has started before it runs.
+a byte on stdin, so that the supervisor can write down what it has started before it runs. A process
+that was forked from a template passes the same gate; see workers.warm.
 """
 
 import ctypes
@@ -12,7 +13,7 @@ import os
 import resource
 import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -23,6 +24,12 @@ PARENT_GONE, CANNOT_ENTER = 70, 71
 
 def main(plan_path: str, command: list[str]) -> None:
     """Confine this process as the plan says, then become the command."""
+    enter(plan_path)
+    os.execv(command[0], command)
+
+
+def enter(plan_path: str) -> None:
+    """Confine this process as the plan says, and wait for the word. OSError: it cannot be done."""
     with os.fdopen(os.open(plan_path, os.O_RDONLY)) as stream:
         plan = json.load(stream)
     _privileges(plan)
@@ -38,7 +45,13 @@ def main(plan_path: str, command: list[str]) -> None:
     _preferences(plan)
     if not os.read(0, 1):
         os._exit(PARENT_GONE)
-    os.execv(command[0], command)
+
+
+def refused(error: OSError) -> NoReturn:
+    """Say why the cage cannot be entered, and end."""
+    sys.stderr.write(f"slipway: the job's cage cannot be entered: {error}\n")
+    sys.stderr.flush()
+    os._exit(CANNOT_ENTER)
 
 
 def _privileges(plan: dict[str, Any]) -> None:
@@ -83,6 +96,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1], sys.argv[2:])
     except OSError as error:
-        sys.stderr.write(f"slipway: the job's cage cannot be entered: {error}\n")
-        sys.stderr.flush()
-        os._exit(CANNOT_ENTER)
+        refused(error)

@@ -1,5 +1,6 @@
 """Rebuilds a version from its record alone and compares what comes out, to the last bit."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class Reproduce(JobKind):
         from workers.lm.training.comparing import compare_folders
 
         dataset = _changed(Path(inputs["dataset_dir"]), inputs["dataset"])
-        training_run(inputs, ctx)
+        training_run({**inputs, "manner": _manner(Path(inputs["recorded"]))}, ctx)
         if is_told_elsewhere(ctx):
             return {}
         code = _code(inputs["code"], ctx.output_dir / RECORD / CODE)
@@ -106,6 +107,14 @@ def _revision(params: ReproduceParams) -> ConfigRevision:
     version = ModelVersion.objects.select_related("config_revision__config").get(pk=params.version)
     assert version.config_revision is not None
     return version.config_revision
+
+
+def _manner(recorded: Path) -> dict[str, Any] | None:
+    """How the version was computed where its settings leave that open; older ones do not say."""
+    from workers.lm.training.export import FACTS
+
+    facts = recorded / FACTS
+    return json.loads(facts.read_text()).get("manner") if facts.is_file() else None
 
 
 def _changed(folder: Path, digests: dict[str, str]) -> list[dict[str, Any]]:

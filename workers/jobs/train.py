@@ -7,11 +7,12 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from models_app.configs.models import ConfigRevision
-from models_app.configs.presets import Need, Preset, StepCost, register
+from models_app.configs.presets import Need, Preset, Serving, StepCost, register
 from models_app.core.blobs import tree_put
 from models_app.core.errors import FieldError
 from models_app.jobs.kind import Input, JobContext, JobKind, Params, job_kinds
 from models_app.jobs.states import TERMINAL
+from models_app.pools.selectors import node_speed
 from models_app.registry.inputs import config_input, data_input, version_input
 from models_app.registry.models import ModelVersion
 from models_app.registry.recording import record_files
@@ -19,7 +20,9 @@ from models_app.registry.services.training import version_complete, version_fail
 from models_app.registry.states import VersionState
 from workers.lm.compute.flops import Work, step_work
 from workers.lm.compute.memory import (
+    PROCESS_OVERHEAD,
     MemoryEstimate,
+    cache_bytes,
     count_adapter,
     count_parameters,
     estimate,
@@ -30,6 +33,7 @@ from workers.lm.compute.steptime import looking_time, step_time
 from workers.lm.errors import InvalidWork
 from workers.lm.families.presets import PRESETS
 from workers.lm.training.distributed.plans import check_cut
+from workers.lm.training.spec import TrainSpec
 from workers.training import (
     MODEL,
     RECORD,
@@ -40,6 +44,9 @@ from workers.training import (
     training_run,
 )
 
+#: Earlier trainings are sized as well, and some settings did not exist then.
+DEFAULTS = TrainSpec().to_dict()
+
 
 class TrainParams(Params):
     """The version to train, and what it is made of."""
@@ -49,6 +56,8 @@ class TrainParams(Params):
     dataset_version: int
     config_revision: int
     base_version: int | None = None
+    #: The adapter of this base with whose weights it begins.
+    begun_with: int | None = None
     #: The checkpoint of another run that it begins with; see registry.continuing.
     continued_from: int | None = None
 
@@ -85,19 +94,24 @@ class Train(JobKind):
 
     def inputs(self, params: TrainParams) -> list[Input]:
         version = ModelVersion.objects.select_related(
-            "dataset_version__dataset", "base_version__model", "config_revision__config"
+            "dataset_version__dataset",
+            "base_version__model",
+            "config_revision__config",
+            "record__begun_with__model",
         ).get(pk=params.model_version)
         assert version.dataset_version is not None and version.config_revision is not None
         found = [data_input(version.dataset_version), config_input(version.config_revision)]
         if version.base_version is not None:
             found.append(version_input(version.base_version, "base version"))
+        if version.begun_with is not None:
+            found.append(version_input(version.begun_with, "adapter"))
         return found
 
     def load(self, params: TrainParams, job: Any, folder: Path) -> dict[str, Any]:
         version = ModelVersion.objects.select_related(
             "dataset_version", "base_version", "config_revision__config", "record"
         ).get(pk=params.model_version)
-        return training_inputs(version, folder)
+        return {**training_inputs(version, folder), "speed": node_speed(job.node_name)}
 
     def run(self, params: TrainParams, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
         trained = training_run(inputs, ctx)
@@ -127,25 +141,44 @@ def _revision(params: TrainParams) -> ConfigRevision:
 
 def _need(spec: Mapping[str, Any], base: Mapping[str, Any] | None) -> Need:
     """Memory of a training of these settings; a base version's own shape goes first."""
+    spec = {**DEFAULTS, **spec}
     shape = _shape(spec) if base is None else dict(base)
     sizes = estimate(
         shape,
         spec["batch_size"],
         spec["sequence_length"],
         spec["gradient_accumulation"],
-        spec["precision"],
+        _precision(spec),
         dropout=spec["dropout"],
         trained=count_adapter(shape, spec["lora_rank"]) if spec["lora_rank"] else None,
+        recomputed=spec["activation_checkpointing"],
+        # Where it is left open, a processor writes in the loop and a GPU is not copied within.
+        copied=spec["checkpoint_in_background"] == "on" and _whole(spec),
     )
     if spec["processes"] > 1:
         sizes = _shared(spec, shape, sizes)
-    purposes = ("weights", "gradients", "optimizer", "activations", "overhead")
+    purposes = ("weights", "gradients", "optimizer", "activations")
     work = _work(spec, shape)
     return Need(
         parameters=sizes.parameters,
-        bytes={name: getattr(sizes, name) for name in purposes},
+        bytes={
+            **{name: getattr(sizes, name) for name in purposes},
+            "overhead": sizes.overhead + sizes.copy,
+        },
         step_flops=work.flops,
         token_flops=work.flops_per_token,
+        serving=_serving(shape, sizes.parameters),
+    )
+
+
+def _serving(shape: Mapping[str, Any], parameters: int) -> Serving:
+    """What the finished model takes where it serves; an adapter is merged into its base there."""
+    context = read_shape(shape).context
+    return Serving(
+        weights=4 * parameters,
+        overhead=PROCESS_OVERHEAD,
+        context=context,
+        context_bytes=cache_bytes(shape, context),
     )
 
 
@@ -153,20 +186,36 @@ def _step(
     spec: Mapping[str, Any], base: Mapping[str, Any] | None, speed: Mapping[str, Any], on_gpu: bool
 ) -> StepCost | None:
     """Seconds of a step of these settings on a node of this speed."""
-    work = _work(spec, _shape(spec) if base is None else dict(base))
+    spec = {**DEFAULTS, **spec}
+    # Several processes share the sequences; what they exchange is for earlier trainings to teach.
+    rows = max(1, spec["batch_size"] // spec["processes"])
+    work = _work({**spec, "batch_size": rows}, _shape(spec) if base is None else dict(base))
     try:
         rates = rates_of(speed, spec["threads"], on_gpu)
     except KeyError:
         return None
-    gain = bf16_gain(speed, work.width, on_gpu) if spec["precision"] == "bf16" else None
+    gain = bf16_gain(speed, work.width, on_gpu) if _precision(spec, on_gpu) == "bf16" else None
     found = step_time(work, rates, gain or 1.0)
     return StepCost(seconds=dict(vars(found)), looking=looking_time(found))
 
 
 def _work(spec: Mapping[str, Any], shape: Mapping[str, Any]) -> Work:
     return step_work(
-        shape, spec["batch_size"], spec["sequence_length"], spec["gradient_accumulation"]
-    )
+        shape, spec["batch_size"], spec["sequence_length"], spec["gradient_accumulation"],
+        spec["activation_checkpointing"],
+    )  # fmt: skip
+
+
+def _precision(spec: Mapping[str, Any], on_gpu: bool = False) -> str:
+    """What is counted with where the node decides: GPUs have hardware for bf16."""
+    if spec["precision"] == "auto":
+        return "bf16" if on_gpu else "fp32"
+    return str(spec["precision"])
+
+
+def _whole(spec: Mapping[str, Any]) -> bool:
+    """Whether the main process holds a whole model, of which it can take a copy."""
+    return bool(spec["processes"] == 1 or spec["parallel"] == "ddp")
 
 
 def _shared(

@@ -24,19 +24,30 @@ class InvalidEvaluation(InvalidWork):
     """An evaluation request that is refused before any work."""
 
 
-class TrainingDiverged(RuntimeError):
-    """The loss or the gradients stopped being numbers; nothing was saved from it."""
+def what_is_wrong(what: str) -> str:
+    """Of a step whose `what` (loss, gradient, validation loss, or spike) cannot be used."""
+    if what == "spike":
+        return "the loss leapt far above that of the steps before"
+    return f"the {what} is not a finite number"
 
-    def __init__(self, step: int, what: str) -> None:
+
+class TrainingDiverged(RuntimeError):
+    """The loss or the gradients stopped being numbers, or leapt; nothing was saved from it.
+
+    `times` is how often that happened within 1,000 steps, where it may happen a few times.
+    """
+
+    def __init__(self, step: int, what: str, times: int = 0) -> None:
+        often = f", {times} times within 1,000 steps" if times > 1 else ""
         super().__init__(
-            f"Training diverged at step {step}: the {what} is not a finite number. "
+            f"Training diverged at step {step}: {what_is_wrong(what)}{often}. "
             "Lower learning_rate (a third of the present value is a good next try), "
             "lengthen warmup_steps or lower gradient_clip."
         )
-        self.step, self.what = step, what
+        self.step, self.what, self.times = step, what, times
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.step, self.what)
+        return type(self), (self.step, self.what, self.times)
 
 
 class Stopped(Exception):

@@ -29,5 +29,8 @@ class Events(Protocol):
     ) -> None:
         """A complete checkpoint lies on disk."""
 
+    def sample(self, *, step: int, place: int, prompt: str, text: str) -> None:
+        """What the model of this step writes after a prompt, the one of this place in its list."""
+
     def should_stop(self) -> bool:
         """Whether the work is to end at the next safe point; asked often, so it must be cheap."""

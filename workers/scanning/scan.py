@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workers.scanning import adapter, model
+from workers.scanning import adapter, markov, model
 from workers.scanning.content import refuse
 from workers.scanning.names import is_program, sort_of
 from workers.scanning.report import Report
@@ -17,8 +17,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Found:
-    """What the files of a folder hold, as far as they can be used."""
+    """What the files of a folder hold, as far as they can be used.
 
+    `counted`: it is an n-gram or hidden Markov model, whose numbers have rules of their own.
+    """
+
+    counted: bool = False
     weights: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
     templated: bool = False
@@ -40,13 +44,13 @@ def scan_folder(
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     total = sum(path.stat().st_size for path in files)
-    found, done = Found(), 0
+    found, done = Found(counted=(folder / markov.MARK).is_file()), 0
     for path in files:
         _scan_file(path, path.relative_to(folder).as_posix(), report, found)
         done += path.stat().st_size
         progress(done, total)
     types = {t.dtype for t in found.tensors().values()}
-    if len(types) > 1:
+    if len(types) > 1 and not found.counted:
         report.add("weights.mixed", "", f"They are {', '.join(sorted(types))}.")
     return _scan_whole(folder, report, found, base)
 
@@ -58,7 +62,7 @@ def _scan_file(path: Path, name: str, report: Report, found: Found) -> None:
         return
     report.kinds[name] = sort
     if sort == "weights":
-        found.weights[name] = check_weights(path, name, report)
+        found.weights[name] = check_weights(path, name, report, finite=not found.counted)
     elif sort == "json":
         found.values[name] = check_json(path, name, report)
         if name.endswith("tokenizer_config.json"):
@@ -86,6 +90,8 @@ def _check_templates(values: Any, name: str, report: Report) -> bool:
 def _scan_whole(
     folder: Path, report: Report, found: Found, base: adapter.Base | None
 ) -> dict[str, Any]:
+    if found.counted:
+        return markov.check_markov(folder, report)
     names = found.values.keys() | found.weights.keys()
     is_adapter = {adapter.CONFIG, adapter.WEIGHTS} <= names
     is_model = "config.json" in names and any(

@@ -135,8 +135,13 @@ def _whole(values: Any, most: int) -> bool:
     )
 
 
-def check_weights(path: Path, name: str, report: Report) -> dict[str, Tensor]:
-    """Tensors of one file; what is wrong goes into the report, and then there are none."""
+def check_weights(
+    path: Path, name: str, report: Report, *, finite: bool = True
+) -> dict[str, Tensor]:
+    """Tensors of one file; what is wrong goes into the report, and then there are none.
+
+    `finite`: their numbers must be; whoever says no looks at them otherwise.
+    """
     try:
         tensors = read_header(path)
     except BadHeader as error:
@@ -150,7 +155,7 @@ def check_weights(path: Path, name: str, report: Report) -> dict[str, Tensor]:
         return {}
     with path.open("rb") as file:
         for tensor in tensors.values():
-            if tensor.dtype in EXPONENTS and not _finite(file, tensor):
+            if finite and tensor.dtype in EXPONENTS and not _finite(file, tensor):
                 said = f"The tensor {tensor.name[:120]} holds NaN or infinity."
                 report.add("weights.finite", name, said)
                 break

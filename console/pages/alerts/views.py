@@ -77,6 +77,8 @@ def alert_acknowledge_view(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, error.message)
     else:
         messages.success(request, _("You look after %(alert)s.") % {"alert": alert})
+    if request.POST.get("next") == "job" and alert.subject_kind == "training":
+        return redirect("job_detail", alert.subject)
     return redirect("alert_list")
 
 

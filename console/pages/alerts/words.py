@@ -18,6 +18,7 @@ SUBJECTS = {
     "kind": (gettext_lazy("Kind of job"), "bolt"),
     "dataset": (gettext_lazy("Dataset"), "database"),
     "model": (gettext_lazy("Model"), "cube"),
+    "training": (gettext_lazy("Training"), "activity"),
 }
 
 
@@ -51,13 +52,19 @@ def alert_row(alert: Alert, *, may_acknowledge: bool = False) -> Row:
         signal=_(signal.label) if signal else alert.signal,
         value=amount(alert.value, unit),
         bound=said % {"value": amount(alert.threshold, unit)},
-        subject=kind_label(alert.subject) if alert.subject_kind == "kind" else alert.subject,
+        subject=_named(alert),
         subject_word=str(word),
         subject_icon=icon,
         href=_href(alert),
         source=source,
         may_acknowledge=may_acknowledge and alert.state == "firing",
     )
+
+
+def _named(alert: Alert) -> str:
+    if alert.subject_kind == "kind":
+        return kind_label(alert.subject)
+    return f"#{alert.subject}" if alert.subject_kind == "training" else alert.subject
 
 
 def amount(value: float, unit: str) -> str:
@@ -76,6 +83,7 @@ def _href(alert: Alert) -> str:
         "deployment": ("deployment_detail", (team, name)),
         "dataset": ("dataset_detail", (team, name)),
         "model": ("model_detail", (team, name)),
+        "training": ("job_detail", (name,)),
     }
     if alert.subject_kind == "kind":
         return f"{url_or_none('job_list') or ''}?state=failed&kind={name}"

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from models_app.jobs.models import Job
 from models_app.registry.experiment_selectors import logged_of, run_files
-from models_app.registry.models import OddPoint, RunParam
+from models_app.registry.models import RunParam, SidePoint
 from models_app.registry.runs import EXTERNAL
 
 #: Files that are listed by name.
@@ -21,7 +21,8 @@ def logged_with(job: Job) -> dict[str, Any]:
         return {}
     by, files = logged_of(job.pk), run_files(job.pk)
     odd: dict[str, list[int]] = defaultdict(list)
-    for name, step in OddPoint.objects.filter(run=job.pk).values_list("name", "step"):
+    rows = SidePoint.objects.filter(run=job.pk, is_finite=False)
+    for name, step in rows.values_list("name", "step"):
         odd[name].append(step)
     return {
         "logged": {

@@ -5,6 +5,8 @@ import re
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from console.pages.jobs.reason_texts import TEXTS
+
 #: What the queue writes for itself; `%(name)s` is what differs. Anything else is shown as it is.
 KNOWN = (
     gettext_noop("Paused by %(who)s."),
@@ -30,13 +32,16 @@ KNOWN = (
     gettext_noop("On %(node)s: %(what)s"),
 )
 _PLACE = re.compile(r"%\\\((\w+)\\\)s|%\((\w+)\)s")
+#: What stands in these places is a text by itself; `where` may be empty.
+_INNER = ("why", "where")
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    return re.compile(_PLACE.sub(r"(?P<\1\2>.+)", re.escape(text)))
+    found = _PLACE.sub(r"(?P<\1\2>.+)", re.escape(text))
+    return re.compile(found.replace("(?P<where>.+)", "(?P<where>.*)"), re.DOTALL)
 
 
-_FORMS = [(_pattern(text), text) for text in KNOWN]
+_FORMS = [(_pattern(text), text) for text in (*TEXTS, *KNOWN)]
 
 
 def said(reason: str) -> str:
@@ -44,5 +49,7 @@ def said(reason: str) -> str:
     for pattern, text in _FORMS:
         match = pattern.fullmatch(reason)
         if match:
-            return _(text) % match.groupdict()
+            found = match.groupdict()
+            inner = {name: said(found[name]) for name in _INNER if found.get(name)}
+            return _(text) % {**found, **inner}
     return reason

@@ -1,5 +1,6 @@
 """Nested facts of a job as rows for people: its result, its settings, what held its attempts."""
 
+import json
 from typing import Any
 
 from models_app.jobs.logs import attempt_lines
@@ -22,6 +23,8 @@ def _said(key: str, value: Any) -> str:
         # A learning rate of 0.00003 is not nothing.
         small = value and abs(value) < 0.01
         return f"{value:.4g}" if small else f"{value:,.4f}".rstrip("0").rstrip(".")
+    if isinstance(value, list):
+        return json.dumps(value, ensure_ascii=False)
     # A seed is a name rather than a quantity.
     return f"{value:,}" if type(value) is int and key != "seed" else str(value)
 

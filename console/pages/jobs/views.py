@@ -15,13 +15,23 @@ from django.views.decorators.http import require_POST
 from console.pages.context import nav_count
 from console.pages.forms import add_errors
 from console.pages.jobs.beside import Beside, runs_beside
-from console.pages.jobs.charts import Group, chart_data, groups_of, new_points
+from console.pages.jobs.charts import (
+    COURSE,
+    COURSE_SLUG,
+    FEW,
+    Group,
+    chart_data,
+    empty_chart,
+    groups_of,
+    new_points,
+)
 from console.pages.jobs.control import PriorityForm, too_high, ways
 from console.pages.jobs.forms import KindForm
 from console.pages.jobs.logged import logged_with
 from console.pages.jobs.produced import children_of, inputs_of, produced_by
 from console.pages.jobs.rows import attempts_of, flat, settings_of
 from console.pages.jobs.runs import changes_since, run_of
+from console.pages.jobs.watching import large, watched
 from console.pages.tagging import run_tagging
 from models_app.core.errors import InvalidInput, NotFound, PermissionDenied
 from models_app.core.teams import team_rows
@@ -155,11 +165,12 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "parts": parts_of(job) if job.nodes > 1 else [],
             "checkpoints": list(job.checkpoints.order_by("-step")[:10]),
             "latest": metrics.metric_latest(job=job),
-            "groups": groups,
+            "large": large(groups, group),
             "group": group,
-            "chart": _chart(job, group, beside) if group else None,
+            "chart": _chart(request, job, group, beside) if group else None,
             "beside": beside,
-            "chart_keys": ",".join(name for name, _label in group.series) if group else "",
+            "course_slug": COURSE_SLUG,
+            **watched(actor, job, request.GET, groups),
             "lines": [_shown(line) for line in logs.log_tail(job=job, count=LINES_ON_PAGE)],
             "closed": logs.log_closed(job),
             "stream": logs.log_topic(job.pk),
@@ -181,8 +192,11 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
-def _chart(job: Job, group: Group, beside: list[Beside]) -> dict[str, Any]:
-    return chart_data(job, group, [(row.pk, row.label) for row in beside if row.chosen])
+def _chart(request: HttpRequest, job: Job, group: Group, beside: list[Beside]) -> dict[str, Any]:
+    others = [(row.pk, row.label) for row in beside if row.chosen]
+    if "X-Live-Refresh" in request.headers and not others:
+        return empty_chart(group)  # a chart that is shown already keeps what it has
+    return chart_data(job, group, others)
 
 
 @login_required
@@ -210,13 +224,14 @@ def job_log_search(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 def job_metrics_json(request: HttpRequest, pk: int, group: str) -> HttpResponse:
-    """New points of one chart."""
+    """New points of one chart, or of all small ones."""
     job = _job(request, pk)
     query = parse(MetricQuery, request.GET.dict())
-    found: Group | None = next(
-        (g for g in groups_of(metrics.metric_names(job=job)) if g.slug == group), None
-    )
-    points = new_points(job, found, query.after_step) if found else []
+    known = groups_of(metrics.metric_names(job=job))
+    if group == COURSE_SLUG:
+        points = new_points(job, [g for g in known if g in COURSE], query.after_step, FEW)
+    else:
+        points = new_points(job, [g for g in known if g.slug == group], query.after_step)
     return JsonResponse({"points": points})
 
 

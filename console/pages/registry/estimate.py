@@ -7,7 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from console.pages.figures import count, duration
+from console.pages.figures import count, duration, size
 from models_app.registry.estimates import Place, TrainingEstimate
 from models_app.registry.estimates.outcome import EnergyBasis, Fit
 
@@ -59,20 +59,22 @@ def shown(estimate: TrainingEstimate) -> dict[str, Any]:
         "token_flops": scaled(estimate.plan.need.token_flops, "FLOP"),
         "whole_flops": _whole(estimate),
         "energy": energy_words(best) if best else "",
+        "no_energy": best.no_energy if best else "",
         "rows": [_row(place) for place in estimate.places],
         "learned": learned_words(best) if best else "",
+        "serving": serving_words(estimate),
     }
 
 
 def memory_parts(memory: Mapping[str, int]) -> list[Part]:
     """Pieces of the bar in their order."""
     total, at, found = sum(memory.values()) or 1, 0.0, []
-    for name, size in memory.items():
-        if not size:
+    for name, taken in memory.items():
+        if not taken:
             continue
         label, tone = MEMORY[name]
-        width = 100 * size / total
-        found.append(Part(label=str(label), tone=tone, size=size, start=at, width=width))
+        width = 100 * taken / total
+        found.append(Part(label=str(label), tone=tone, size=taken, start=at, width=width))
         at += width
     return found
 
@@ -100,6 +102,7 @@ def energy_words(place: Place) -> str:
     basis = {
         EnergyBasis.MEASURED: _("%(watts)s W, as its processor said when it was measured"),
         EnergyBasis.GPU_LIMIT: _("%(watts)s W with the limit of its GPUs"),
+        EnergyBasis.CONFIGURED: _("%(watts)s W, as its operator says of each core"),
         EnergyBasis.ASSUMED: _("%(watts)s W, assumed for each core"),
     }[energy.basis] % {"watts": count(round(energy.watts))}
     amount = f"{count(round(energy.kwh, 2))} kWh" if energy.kwh >= 1 else _watt_hours(energy.kwh)
@@ -117,6 +120,24 @@ def learned_words(place: Place) -> str:
         return _("By formula and the node's measured speed; no like training has run there yet.")
     words = {"n": known.count, "factor": f"{known.factor:.2f}"}
     return _("Corrected by %(factor)s, learned from %(n)s like trainings there.") % words
+
+
+def serving_words(estimate: TrainingEstimate) -> str:
+    """What the finished model takes where it serves; empty for families without a cache."""
+    serving, best = estimate.plan.need.serving, estimate.best
+    if serving is None:
+        return ""
+    said = _(
+        "%(weights)s of weights, and %(each)s of keys and values for each full context of"
+        " %(tokens)s tokens"
+    ) % {
+        "weights": size(serving.weights), "each": size(serving.context_bytes),
+        "tokens": count(serving.context),
+    }  # fmt: skip
+    if best is None or best.contexts is None:
+        return said
+    room = _("%(n)s of them fit beside the weights on %(node)s if it is empty; bf16 takes half")
+    return f"{said}; {room % {'n': count(best.contexts), 'node': best.node}}"
 
 
 def _row(place: Place) -> dict[str, Any]:

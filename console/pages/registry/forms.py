@@ -28,6 +28,15 @@ CHOICES: dict[str, dict[str, Any]] = {
         "documents": _("Whole epochs, a conversation at a time"),
     },
     "loss_on": {"all": _("All tokens"), "answers": _("Answers only")},
+    "publish": {"last": _("The last weights"), "best": _("The best weights")},
+    "on_divergence": {
+        "stop": _("End the training"),
+        "skip": _("Leave the step out"),
+        "rewind": _("Go back to the newest checkpoint"),
+    },
+    "checkpoint_in_background": {"auto": _("On a GPU"), "on": _("Yes"), "off": _("No")},
+    "compile": {"auto": _("If it pays"), "on": _("Yes"), "off": _("No")},
+    "precision": {"auto": _("bf16 if it pays")},
 }
 
 
@@ -39,7 +48,7 @@ class TrainingForm(NewVersionForm):
     base_version = forms.ChoiceField(
         label=_("Train a version further"),
         required=False,
-        help_text=_("Its shape and tokenizer are kept."),
+        help_text=_("Its shape and tokenizer are kept; of an adapter rank, scale and layers, too."),
     )
     preset = forms.ChoiceField(label=_("Shape"), widget=forms.RadioSelect)
     architecture = forms.CharField(
@@ -155,6 +164,8 @@ def _setting(name: str, schema: dict[str, Any]) -> forms.Field:
         return forms.ChoiceField(
             choices=[(value, words.get(value, value)) for value in schema["enum"]], **shared
         )
+    if schema["type"] == "boolean":
+        return forms.BooleanField(required=False, **shared)
     if schema["type"] == "string":
         return forms.CharField(max_length=schema["maxLength"], **shared)
     bounds = {"min_value": schema["minimum"], "max_value": schema["maximum"]}

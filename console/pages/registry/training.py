@@ -25,6 +25,7 @@ from models_app.core.permission import require
 from models_app.registry import selectors
 from models_app.registry.estimates import training_estimate
 from models_app.registry.families import MARKOV, is_markov, spec_kind
+from models_app.registry.further import adapter_settings, beginning_of
 from models_app.registry.models import Model, ModelVersion
 from models_app.registry.services import model_create, training_start
 
@@ -163,6 +164,7 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
         if name in request.GET
     }
     found.setdefault("preset", "gpt2-1m")
+    found |= _adapter(actor, str(found.get("base_version", "")))
     config = config_asked(actor, request.GET.get("config", ""))
     if config is not None:
         return {**found, **_settings(config.spec), "config": config.pk}
@@ -179,8 +181,22 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
         **_settings(spec),
         "model": version.model_id,
         "dataset_version": version.dataset_version_id,
-        "base_version": version.base_version_id or "",
+        "base_version": begun.pk
+        if (begun := version.begun_with)
+        else version.base_version_id or "",
     }
+
+
+def _adapter(actor: Any, key: str) -> dict[str, Any]:
+    """What an adapter that is to be trained further has settled already."""
+    if not (key.isascii() and key.isdecimal() and len(key) < 18):
+        return {}
+    try:
+        version = selectors.version_get(actor=actor, version_id=int(key))
+    except NotFound:
+        return {}
+    adapter = beginning_of(version).adapter
+    return adapter_settings(adapter) if adapter else {}
 
 
 def _settings(spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -160,6 +160,7 @@ def model_version(request: HttpRequest, team: str, name: str, number: int) -> Ht
             "scan": scan_shown(version),
             "formats": list(selectors.conversion_list(actor=actor, version=version.pk)[:50]),
             "conversion": getattr(version, "conversion", None),
+            "trial": getattr(version, "trial", None),
             "able": able,
             "markov": MARKOV,
             "proven_at": proven_at(version),

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from console.pages.navigation import url_or_none
-from models_app.jobs.metrics import metric_series
+from models_app.registry.curves import curve_of
 from models_app.registry.run_comparison import runs_compare
 from models_app.registry.run_selectors import RunView, run_views, runs_visible
 
@@ -55,9 +55,7 @@ def _charts(views: list[RunView]) -> list[dict[str, Any]]:
     ordered = [name for name in FIRST if name in names] + sorted(names - set(FIRST))
     charts: list[dict[str, Any]] = []
     for name in ordered:
-        curves = [
-            dict(metric_series(job=view.run.job, name=name, max_points=POINTS)) for view in views
-        ]
+        curves = [dict(curve_of(job=view.run.job, name=name, max_points=POINTS)) for view in views]
         if max((len(curve) for curve in curves), default=0) < 2:
             continue
         steps = sorted({step for curve in curves for step in curve})

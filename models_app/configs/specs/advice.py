@@ -29,6 +29,7 @@ def training_warnings(spec: Any) -> dict[str, str]:
         found["checkpoint_every"] = _("It ends before its first checkpoint.")
     if spec.evaluate_every > spec.steps:
         found["evaluate_every"] = _("It is looked at only at its end.")
+    found |= _course_warnings(spec)
     if (
         spec.tokenizer == "base"
         and spec.vocab_size != type(spec).model_fields["vocab_size"].default
@@ -40,6 +41,20 @@ def training_warnings(spec: Any) -> dict[str, str]:
             if getattr(spec, name) != fields[name].default:
                 found[name] = _("Without an adapter (rank 0) this is not used.")
     return {name: text for name, text in found.items() if text}
+
+
+def _course_warnings(spec: Any) -> dict[str, str]:
+    """Of early stopping and divergence."""
+    found = {}
+    if spec.patience and spec.publish == "last":
+        found["publish"] = _("After early stopping the last weights are not the best ones.")
+    if spec.patience and spec.patience * spec.evaluate_every >= spec.steps:
+        found["patience"] = _("It ends before its patience can.")
+    if spec.min_improvement and not spec.patience:
+        found["min_improvement"] = _("Without patience this is not used.")
+    if spec.spike_factor and spec.on_divergence == "stop":
+        found["spike_factor"] = _("A single loss that leaps ends the training.")
+    return found
 
 
 def serving_warnings(spec: Any) -> dict[str, str]:

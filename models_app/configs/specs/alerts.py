@@ -22,7 +22,9 @@ Severity = Literal["info", "warning", "critical"]
 SignalName = Literal[
     "queue_wait_seconds", "jobs_failed", "jobs_failed_percent", "nodes_unreachable",
     "node_disk_free_percent", "replicas_missing", "request_error_percent", "request_p95_ms",
-    "first_token_p95_ms", "dataset_versions_blocked", "scans_blocked",
+    "first_token_p95_ms", "dataset_versions_blocked", "scans_blocked", "training_bad_steps",
+    "training_loss_spike", "training_loss_rise", "training_silence", "training_slow_rank",
+    "training_overfitting",
 ]  # fmt: skip
 S = TypeVar("S", bound=Spec)
 Place = tuple[str | int, ...]
@@ -36,7 +38,7 @@ class Signal:
 
     label: str
     unit: str = ""
-    subject: Literal["pool", "deployment", "kind", "dataset", "model"]
+    subject: Literal["pool", "deployment", "kind", "dataset", "model", "training"]
     scopes: tuple[str, ...] = ()
     #: It counts what happened in the last minutes, instead of looking at how things stand.
     looks_back: bool = False
@@ -86,6 +88,28 @@ SIGNALS: dict[str, Signal] = {
     "scans_blocked": Signal(
         label=gettext_noop("Scans that block a model version"), subject="model", looks_back=True,
         else_zero=True,
+    ),
+    "training_bad_steps": Signal(
+        label=gettext_noop("Steps skipped, rewound or not finite"), subject="training",
+        scopes=_POOL, looks_back=True,
+    ),
+    "training_loss_spike": Signal(
+        label=gettext_noop("Loss over its recent median"), unit="×", subject="training",
+        scopes=_POOL, looks_back=True,
+    ),
+    "training_loss_rise": Signal(
+        label=gettext_noop("Loss over its best"), unit="×", subject="training", scopes=_POOL
+    ),
+    "training_silence": Signal(
+        label=gettext_noop("Silence over the usual pause"), unit="×", subject="training",
+        scopes=_POOL,
+    ),
+    "training_slow_rank": Signal(
+        label=gettext_noop("Slowest process over the others"), unit="×", subject="training",
+        scopes=_POOL,
+    ),
+    "training_overfitting": Signal(
+        label=gettext_noop("Looks in a row that overfit"), subject="training", scopes=_POOL
     ),
 }  # fmt: skip
 
@@ -148,7 +172,9 @@ class AlertsSpec(Spec):
             "deployment or kind narrow it, minutes says how far it looks back. Signals: "
             "queue_wait_seconds, jobs_failed, jobs_failed_percent, nodes_unreachable, "
             "node_disk_free_percent, replicas_missing, request_error_percent, request_p95_ms, "
-            "first_token_p95_ms, dataset_versions_blocked, scans_blocked."
+            "first_token_p95_ms, dataset_versions_blocked, scans_blocked, training_bad_steps, "
+            "training_loss_spike, training_loss_rise, training_silence, training_slow_rank, "
+            "training_overfitting."
         ),
     )
 
@@ -214,6 +240,40 @@ def starting_rules() -> list[Rule]:
         Rule(
             name="model-blocked", signal="scans_blocked", above=0, minutes=60, for_seconds=0,
             note=_("Read the scan of the version before anybody loads its files."),
+        ),
+        *_training_rules(),
+    ]  # fmt: skip
+
+
+def _training_rules() -> list[Rule]:
+    """Of trainings that go wrong while they run."""
+    return [
+        Rule(
+            name="training-diverged", signal="training_bad_steps", above=0, minutes=30,
+            for_seconds=0, severity="critical",
+            note=_("Continue from a checkpoint before it, with a lower learning rate or clip."),
+        ),
+        Rule(
+            name="training-spike", signal="training_loss_spike", above=3, minutes=10,
+            for_seconds=0,
+            note=_("Watch whether the loss comes back. If not, stop and continue from before it."),
+        ),
+        Rule(
+            name="training-rising", signal="training_loss_rise", above=1.5, for_seconds=300,
+            note=_("Stop it and continue from the best checkpoint with a lower learning rate."),
+        ),
+        Rule(
+            name="training-stalled", signal="training_silence", above=10, for_seconds=0,
+            severity="critical",
+            note=_("Read the end of the log. Pause and resume: it goes on from its checkpoint."),
+        ),
+        Rule(
+            name="training-straggler", signal="training_slow_rank", above=1.5, for_seconds=180,
+            note=_("Look for other work on the processors or the GPU of the slow process."),
+        ),
+        Rule(
+            name="training-overfits", signal="training_overfitting", above=2, for_seconds=0,
+            note=_("Stop it and use the checkpoint with the lowest validation loss."),
         ),
     ]  # fmt: skip
 

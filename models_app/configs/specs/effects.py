@@ -7,7 +7,8 @@ from django.utils.translation import gettext as _
 
 SHAPE = ("preset", "architecture", "tokenizer", "vocab_size")
 REPORTED = ("evaluate_every", "evaluation_batches", "checkpoint_every", "keep_checkpoints",
-            "log_every")  # fmt: skip
+            "log_every", "checkpoint_in_background", "sample_prompts",
+            "sample_tokens")  # fmt: skip
 LEARNT = ("learning_rate", "min_learning_rate", "warmup_steps", "schedule", "weight_decay", "beta1",
           "beta2", "gradient_clip", "dropout", "sampling", "lora_alpha", "lora_dropout",
           "lora_targets")  # fmt: skip
@@ -31,6 +32,14 @@ def training_effects(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
         "processes": _("The same weights but for rounding, at another speed."),
         "nodes": _("The same weights at another speed."),
         "parallel": _("The same weights but for rounding, another amount of memory and speed."),
+        "patience": _patience(old.get("patience"), new.get("patience")),
+        "min_improvement": _("It gives up sooner or later."),
+        "publish": _published(new.get("publish")),
+        "on_divergence": _diverged(new.get("on_divergence")),
+        "spike_factor": _("Other losses count as leaps; the same weights where there are none."),
+        "divergence_budget": _("More or fewer steps that diverge are put up with."),
+        "activation_checkpointing": _recomputed(new.get("activation_checkpointing")),
+        "compile": _("The same weights but for rounding, at another speed."),
         "precision": _("Other rounding, another speed and amount of memory."),
     }
     return {name: text for name, text in words.items() if old.get(name) != new.get(name) and text}
@@ -55,6 +64,35 @@ def _learnt(what: Any) -> str:
     if what == "answers":
         return _("Only answers are learned; questions and instructions are read.")
     return _("Every token is learned, questions as well as answers.")
+
+
+def _patience(old: Any, new: Any) -> str:
+    if not new:
+        return _("It runs to its last step, improving or not.")
+    if not old:
+        return _("It ends when it no longer improves.")
+    return _("It gives up sooner or later.")
+
+
+def _published(which: Any) -> str:
+    if which == "best":
+        return _("The version gets the weights with the lowest validation loss.")
+    return _("The version gets the weights of the last step.")
+
+
+def _diverged(how: Any) -> str:
+    words = {
+        "stop": _("A step that diverges ends the training."),
+        "skip": _("A step that diverges is left out."),
+        "rewind": _("From a step that diverges the training goes back to its newest checkpoint."),
+    }
+    return words.get(str(how), "")
+
+
+def _recomputed(new: Any) -> str:
+    if new:
+        return _("Far less memory and about a third more time, the same result.")
+    return _("More memory and less time, the same result.")
 
 
 def _adapted(old: Any, new: Any) -> str:

@@ -108,7 +108,9 @@ def _data_inputs(version: Any) -> list[Node]:
 
 
 def _version_inputs(version: Any) -> list[Node]:
-    rows = (version.dataset_version, version.base_version, version.source_version)
+    rows = (
+        version.dataset_version, version.base_version, version.begun_with, version.source_version,
+    )  # fmt: skip
     found = [node_of(row) for row in rows if row is not None]
     begun = version.continued_from
     if begun:
@@ -125,7 +127,8 @@ def _children(actor: Actor, node: Node) -> list[Node]:
         rows = [*row.model_versions.all(), *row.evaluations.all(), *row.children.all()]
         return [_maker(made) for made in rows]
     if node.kind == "model_version":
-        rows = [*row.derived.all(), *row.evaluations.all(), *row.formats.all()]
+        further = [record.version for record in row.taken_further.all()]
+        rows = [*row.derived.all(), *further, *row.evaluations.all(), *row.formats.all()]
         return [*(_maker(made) for made in rows), *(node_of(one) for one in row.revisions.all())]
     if node.kind == "job":
         return _job_outputs(row)

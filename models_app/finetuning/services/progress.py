@@ -95,7 +95,7 @@ def _train(tuning: Tuning) -> None:
     # Whoever asked for it may have lost the right meanwhile: it is looked at again.
     actor: Any = tuning.created_by or SYSTEM
     data, base = tuning.dataset_version, tuning.base_version
-    chosen = settings_chosen(tuning.asked, data)
+    chosen = settings_chosen(tuning.asked, data, base)
     version = training_start(
         actor=actor,
         team=tuning.team,

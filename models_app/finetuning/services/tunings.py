@@ -25,10 +25,9 @@ from models_app.finetuning.states import ALLOWED, TuningState
 from models_app.jobs.control import job_pause, job_resume
 from models_app.jobs.models import Job
 from models_app.jobs.services import job_cancel
-from models_app.registry.formats import format_check
+from models_app.registry.further import further_check
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import VersionState
-from models_app.registry.use import version_whole
 
 MOST_METADATA = 16
 
@@ -106,8 +105,7 @@ def _check_base(base: ModelVersion) -> None:
     if base.state != VersionState.READY:
         words = {"version": base, "state": state_word(base, base.state)}
         raise FieldError("model", _("%(version)s is not ready: %(state)s.") % words)
-    version_whole(base, "model")
-    format_check(base, "train", "model")
+    further_check(base, "model")
 
 
 def _check_bounds(asked: Mapping[str, Any]) -> None:

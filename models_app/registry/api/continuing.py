@@ -22,7 +22,9 @@ class ContinueInput(BaseModel):
     changes: dict[str, Any] = Field(
         default_factory=dict,
         description="steps, evaluate_every, evaluation_batches, checkpoint_every, "
-        "keep_checkpoints, log_every. With other steps the schedule stays that of the first run.",
+        "keep_checkpoints, log_every, patience, min_improvement, publish, on_divergence, "
+        "spike_factor, divergence_budget, activation_checkpointing, checkpoint_in_background. "
+        "With other steps the schedule stays that of the first run.",
     )
     reason: str = Field("", description="Why; one line")
 

@@ -84,8 +84,10 @@ class EstimateApi(APIView):
             epochs="number",
             step_flops="number",
             token_flops="number",
+            serving="object",
             seconds="object",
             energy="object",
+            no_energy="string",
             nodes="array",
         ),
     )

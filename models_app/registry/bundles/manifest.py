@@ -74,7 +74,7 @@ class Tree(_Part):
     """The files of a version."""
 
     digest: Digest
-    family: Literal["transformer", "adapter"]
+    family: Literal["transformer", "adapter", "ngram", "hmm"]
     files: list[File] = Field(min_length=1, max_length=MOST_FILES)
 
     def manifest(self) -> dict[str, Json]:

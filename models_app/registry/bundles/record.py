@@ -62,6 +62,7 @@ def record_of(version: ModelVersion) -> Json:
         "config": _config(version),
         "base": named(version.base_version),
         "converted_from": _converted(version),
+        "begun_with": named(version.begun_with),
         "continued_from": _continued(version),
         "source": {key: version.source[key] for key in _SOURCE if key in version.source} or None,
         "scan": _scan(version),

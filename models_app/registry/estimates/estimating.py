@@ -20,6 +20,7 @@ from models_app.registry.estimates.history import Kind, Lesson, kind_of, lessons
 from models_app.registry.estimates.outcome import Fit, Place, TrainingEstimate
 from models_app.registry.estimates.places import fit_of, memory_of
 from models_app.registry.families import is_markov
+from models_app.registry.further import beginning_of
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.planning import training_plan
 from models_app.registry.states import Family
@@ -47,6 +48,9 @@ def training_estimate(
         actor=actor, team=team, dataset_version=dataset_version, spec=spec,
         base_version=base_version, family=family,
     )  # fmt: skip
+    if getattr(plan.spec, "lora_rank", 0):
+        family = Family.ADAPTER  # what comes out, and whose like teach of it
+    base = beginning_of(base_version).base
     where, together = pool_for(team=team, name=pool), getattr(plan.spec, "nodes", 1)
     gang_check(pool=where, nodes=together)
     fields = resources_fields(
@@ -58,7 +62,7 @@ def training_estimate(
     task = _Task(
         family=family,
         plan=plan,
-        base_shape=base_version.facts.get("architecture") if base_version else None,
+        base_shape=base.facts.get("architecture") if base else None,
         characters=int(dataset_version.counts["train"]["characters"]),
         fields=fields,
     )
@@ -95,13 +99,22 @@ class _Task:
             family=self.family, plan=self.plan, base_shape=self.base_shape,
             characters=self.characters, speed=_speed(node), on_gpu=on_gpu, correction=time,
         )  # fmt: skip
-        threads, gpus = getattr(self.plan.spec, "threads", 1), int(self.fields["gpus"])
+        serving = self.plan.need.serving
+        threads, gpus = self._threads(), int(self.fields["gpus"]) if on_gpu else 0
+        drawn = energy(node, threads, gpus, seconds.likely if seconds else None)
         return Place(
             node=node.name, fit=fit, reasons=reasons, memory_need=need, memory_free=free,
             memory_total=total, on_gpu=on_gpu, seconds=seconds,
-            energy=energy(node, threads, gpus, seconds.likely) if seconds else None,
+            energy=None if isinstance(drawn, str) else drawn,
+            no_energy=drawn if isinstance(drawn, str) else "",
             time_correction=time, memory_correction=memory,
+            contexts=serving.contexts(total) if serving else None,
         )  # fmt: skip
+
+    def _threads(self) -> int:
+        """Of all its processes."""
+        spec = self.plan.spec
+        return int(getattr(spec, "threads", 1)) * int(getattr(spec, "processes", 1))
 
     def _kind(self, on_gpu: bool) -> Kind:
         size = self.plan.need.step_flops or self.plan.dataset_tokens

@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from models_app.configs.presets import training_need, training_step
@@ -11,7 +11,7 @@ from models_app.core.errors import FieldError
 from models_app.registry.families import is_markov
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.planning_markov import markov_need, markov_seconds
-from models_app.registry.states import VersionState
+from models_app.registry.states import Family, VersionState
 
 #: So many of the newest trainings are looked at.
 NEWEST = 300
@@ -25,6 +25,7 @@ class Kind:
 
     family: str
     threads: int
+    processes: int
     precision: str
     on_gpu: bool
     #: Floating point operations of a step, or units of a counted model.
@@ -32,8 +33,7 @@ class Kind:
 
     def is_like(self, other: "Kind") -> bool:
         """The same but for the size, and that within a factor."""
-        same = (self.family, self.threads, self.precision, self.on_gpu)
-        if same != (other.family, other.threads, other.precision, other.on_gpu):
+        if replace(self, size=other.size) != other:
             return False
         return abs(math.log(max(self.size, 1) / max(other.size, 1))) <= math.log(ALIKE)
 
@@ -54,10 +54,10 @@ def lessons(family: str, speeds: Mapping[str, Mapping[str, Any]]) -> dict[str, l
             model__family=family, state=VersionState.READY, filled_by=None,
             produced_by__kind="train", produced_by__node_name__in=list(speeds),
         )
-        .select_related("config_revision", "produced_by")
+        .select_related("config_revision", "produced_by", "base_version")
         .only(
             "facts", "metrics", "config_revision__spec", "produced_by__node_name",
-            "produced_by__gpus",
+            "produced_by__gpus", "base_version__facts",
         )
         .order_by("-pk")[:NEWEST]
     )  # fmt: skip
@@ -87,7 +87,9 @@ def _lesson(
 def _transformer(
     family: str, row: ModelVersion, spec: Any, on_gpu: bool, speed: Mapping[str, Any]
 ) -> Lesson:
-    shape, metrics = row.facts["architecture"], row.metrics
+    # Of an adapter it is that of its base.
+    shaped = row.base_version if family == Family.ADAPTER and row.base_version else row
+    shape, metrics = shaped.facts["architecture"], row.metrics
     need = training_need(spec, shape)
     cost = training_step(spec, shape, speed, on_gpu=on_gpu)
     took = metrics["seconds"] / max(1, metrics["steps"])
@@ -120,6 +122,7 @@ def kind_of(family: str, spec: Mapping[str, Any], on_gpu: bool, size: float) -> 
     return Kind(
         family=family,
         threads=int(spec.get("threads", 1)),
+        processes=int(spec.get("processes", 1)),
         precision=str(spec.get("precision", "")),
         on_gpu=on_gpu,
         size=size,

@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from models_app.registry.estimates.correction import Correction
 from models_app.registry.training_plans import TrainingPlan
 
@@ -21,6 +23,7 @@ class EnergyBasis(StrEnum):
 
     MEASURED = "measured"
     GPU_LIMIT = "gpu_limit"
+    CONFIGURED = "configured"
     ASSUMED = "assumed"
 
 
@@ -49,7 +52,8 @@ class Place:
     """One node: whether the training fits there, why not, and what it takes there.
 
     `memory_free` and `memory_total` are bytes of the device that computes: of the GPU if one is
-    used. `seconds` is None until the node's speed has been measured.
+    used. `seconds` is None until the node's speed has been measured. `contexts` is how many full
+    contexts of the finished model fit there beside its weights, if nothing else is there.
     """
 
     node: str
@@ -61,8 +65,11 @@ class Place:
     on_gpu: bool
     seconds: Seconds | None
     energy: Energy | None
+    #: Why there is none; empty where there is.
+    no_energy: str
     time_correction: Correction
     memory_correction: Correction
+    contexts: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +119,9 @@ class TrainingEstimate:
             "memory_bytes": self.memory_total,
             "step_flops": self.plan.need.step_flops,
             "token_flops": self.plan.need.token_flops,
+            "serving": asdict(self.plan.need.serving) if self.plan.need.serving else None,
             "seconds": asdict(self.seconds) if self.seconds else None,
             "energy": asdict(energy) if energy else None,
+            "no_energy": self.best.no_energy if self.best else _("it fits on no ready node"),
             "nodes": [asdict(place) for place in self.places],
         }

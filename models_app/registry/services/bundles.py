@@ -16,6 +16,7 @@ from models_app.core.states import state_word
 from models_app.jobs.models import Job
 from models_app.registry.bundles.manifest import Base, BundleRefused, Content, Manifest
 from models_app.registry.bundles.packing import Bundle, bundle_of
+from models_app.registry.families import trained_format
 from models_app.registry.models import Model, ModelVersion, VersionOrigin
 from models_app.registry.services.cards import card_carry
 from models_app.registry.services.models import model_create, quarantined_refuse
@@ -23,13 +24,13 @@ from models_app.registry.services.scans import scan_record
 from models_app.registry.services.training import version_complete
 from models_app.registry.states import Family, VersionState
 
-#: The one format that imports take.
-TAKEN = "safetensors"
+#: The formats that imports take: those that trainings make.
+TAKEN = {trained_format(family) for family in Family.values}
 
 
 def is_bundled(version: ModelVersion) -> bool:
     """Whether the version goes out as a bundle."""
-    return version.state == VersionState.READY and version.format == TAKEN
+    return version.state == VersionState.READY and version.format in TAKEN
 
 
 def version_bundle(*, actor: Actor, version: ModelVersion, with_base: bool = True) -> Bundle:
@@ -41,7 +42,7 @@ def version_bundle(*, actor: Actor, version: ModelVersion, with_base: bool = Tru
     if version.state != VersionState.READY:
         words = {"version": version, "state": state_word(version, version.state)}
         raise WrongState(_("%(version)s is not ready: %(state)s.") % words)
-    if version.format != TAKEN:
+    if version.format not in TAKEN:
         said = _(
             "%(version)s is in the format %(format)s, which is not imported. Export the version"
             " that it was converted from, and convert it again where it goes."

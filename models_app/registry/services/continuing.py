@@ -26,10 +26,12 @@ from models_app.registry.families import is_markov
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.training import training_start
 
-#: What decides when a run looks, tells and saves, and how long it goes on; not what it computes.
+#: What decides when a run looks, tells, saves and gives up, and how long it goes on; not what it
+#: computes.
 FREE = (
     "steps", "evaluate_every", "evaluation_batches", "checkpoint_every", "keep_checkpoints",
-    "log_every",
+    "log_every", "patience", "min_improvement", "publish", "on_divergence", "spike_factor",
+    "divergence_budget", "activation_checkpointing", "checkpoint_in_background",
 )  # fmt: skip
 
 

@@ -16,16 +16,16 @@ from models_app.core.names import clean_title
 from models_app.core.permission import require
 from models_app.core.states import state_word
 from models_app.events.publish import publish_on_commit
-from models_app.jobs.elsewhere import over
-from models_app.jobs.models import Job
+from models_app.jobs.elsewhere import job_reopen_elsewhere
+from models_app.jobs.models import Job, MetricPoint
 from models_app.jobs.selectors import job_alone
-from models_app.jobs.states import HELD, TERMINAL
+from models_app.jobs.states import HELD, TERMINAL, JobState
 from models_app.registry.experiments import (
     DEFAULT,
     LONGEST_NAME,
     Experiment,
     LoggedRun,
-    OddPoint,
+    SidePoint,
     new_key,
 )
 from models_app.registry.runs import LONGEST_TEXT, RunParam, TrainingRun
@@ -111,13 +111,14 @@ def logged_run_write(
 ) -> None:
     """Store what a program logs, all of it or nothing; the same again changes nothing.
 
-    A step that comes twice replaces its value. Raises Conflict for a parameter that is there with
-    another value, WrongState for points of a run that is over; FieldError, InvalidInput.
+    Of a step that comes several times every value is kept. Raises Conflict for a parameter that is
+    there with another value, WrongState for points of a run that is over; FieldError, InvalidInput.
     """
     job = job_alone(actor=actor, job_id=logged.pk)
     require(actor, "registry.log_run", job)
-    if params or tags:
-        # The lock puts writers of one run into a line, so that none overwrites the other's texts.
+    if params or tags or points:
+        # The lock puts writers of one run into a line, so that none overwrites the other's texts,
+        # nor the value of a step before it is kept.
         logged = LoggedRun.objects.select_for_update(of=("self",)).get(pk=logged.pk)
     if params:
         _add_params(logged, params)
@@ -145,13 +146,18 @@ def logged_run_end(
     return logged
 
 
+@transaction.atomic
 def logged_run_resume(*, actor: Actor, logged: LoggedRun) -> None:
-    """Its program goes on with it. Raises WrongState where it is over: ended runs stay ended."""
+    """Its program goes on with it, also after its end: then it runs again."""
+    LoggedRun.objects.select_for_update(of=("self",)).get(pk=logged.pk)
     job = job_alone(actor=actor, job_id=logged.pk)
     require(actor, "registry.log_run", job)
     if job.state in TERMINAL:
-        said = _("This run is %(state)s, and ended runs stay as they are. Begin a new one.")
-        raise WrongState(said % {"state": state_word(job, job.state)}, state=str(job.state))
+        was = {"state": {"from": job.state, "to": JobState.RUNNING}}
+        job_reopen_elsewhere(job=job)
+        LoggedRun.objects.filter(pk=logged.pk).update(ended_ms=None)
+        logged.ended_ms = None
+        audit_record(actor=actor, action="run.reopened", obj=job, changes=was)
 
 
 @transaction.atomic
@@ -227,22 +233,46 @@ def _keep_long(logged: LoggedRun, kind: str, texts: Mapping[str, str | None]) ->
 
 
 def _add_points(actor: Actor, logged: LoggedRun, job: Job, points: Sequence[Point]) -> None:
-    newest = {(point[0], point[1]): point for point in points}
-    finite = [point for point in newest.values() if math.isfinite(point[2])]
-    odd = [point for point in newest.values() if not math.isfinite(point[2])]
-    if finite:
-        run_log_metrics(actor=actor, job=job, points=finite)
-    elif job.state not in HELD:
-        raise over(job)
+    """Of each step the newest finite value is what the run shows; all others stand beside it."""
+    if job.state not in HELD:
+        said = _("This run has ended: %(state)s. Take it up again first: start_run(run_id=…) does.")
+        raise WrongState(said % {"state": state_word(job, job.state)}, state=str(job.state))
+    finite = [point for point in points if math.isfinite(point[2])]
+    beside = [point for point in points if not math.isfinite(point[2])]
     names, steps = {point[0] for point in finite}, {point[1] for point in finite}
-    for row in OddPoint.objects.filter(run=logged.pk, name__in=names, step__in=steps):
-        if (row.name, row.step) in newest:
-            row.delete()
-    OddPoint.objects.bulk_create(
-        [OddPoint(run_id=logged.pk, name=n, step=s, value=v, at=at) for n, s, v, at in odd],
-        update_conflicts=True, unique_fields=["run", "name", "step"],
-        update_fields=["value", "at"],
-    )  # fmt: skip
+    there = MetricPoint.objects.filter(job=logged.pk, name__in=names, step__in=steps)
+    shown: dict[tuple[str, int], Point] = {
+        (name, step): (name, step, value, at)
+        for name, step, value, at in there.values_list("name", "step", "value", "at")
+    }
+    for point in finite:
+        known = shown.get(point[:2])
+        if known is not None and known != point:
+            older, point = sorted((known, point), key=_when)
+            beside.append(older)
+        shown[point[:2]] = point
+    if finite:
+        given = {point[:2] for point in finite}
+        run_log_metrics(actor=actor, job=job, points=[shown[which] for which in given])
+    SidePoint.objects.bulk_create(
+        [
+            SidePoint(
+                run_id=logged.pk,
+                name=name,
+                step=step,
+                at=at,
+                value=value,
+                is_finite=math.isfinite(value),
+            )
+            for name, step, value, at in beside
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _when(point: Point) -> tuple[dt.datetime, float]:
+    """Of two values of a step the later one counts, and of two of one moment the larger one."""
+    return point[3], point[2]
 
 
 def _shortened(text: str) -> str:

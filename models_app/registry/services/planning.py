@@ -18,12 +18,11 @@ from models_app.datasets.quality import training_refusal
 from models_app.datasets.states import VersionState as DatasetState
 from models_app.pools.selectors import node_list
 from models_app.registry.families import is_markov, spec_kind
-from models_app.registry.formats import format_check
+from models_app.registry.further import adapter_errors, beginning_of, further_check
 from models_app.registry.models import ModelVersion
 from models_app.registry.services.planning_markov import markov_errors, markov_need, markov_tokens
 from models_app.registry.states import Family, VersionState
 from models_app.registry.training_plans import TrainingPlan
-from models_app.registry.use import version_whole
 
 GIB = 1 << 30
 
@@ -82,10 +81,17 @@ def _transformer_plan(
     spec: TrainingSpec, dataset_version: DatasetVersion, base_version: ModelVersion | None,
     prefix: str,
 ) -> TrainingPlan:  # fmt: skip
-    errors = _check_base(spec, base_version) | _check_data(spec, dataset_version)
+    begun = beginning_of(base_version)
+    errors = (
+        _check_base(spec, begun.base)
+        | _check_data(spec, dataset_version)
+        | _check_answers(spec, dataset_version, begun.base)
+    )
+    if begun.adapter is not None:
+        errors |= adapter_errors(spec, begun.adapter)
     if errors:
         raise InvalidInput({f"{prefix}.{name}": text for name, text in errors.items()})
-    base_shape = base_version.facts.get("architecture") if base_version else None
+    base_shape = begun.base.facts.get("architecture") if begun.base else None
     try:
         need = training_need(spec.plain(), base_shape)
     except FieldError as error:
@@ -95,7 +101,7 @@ def _transformer_plan(
     node = _largest_node()
     if node is not None and need.total > node:
         raise _too_large(need, node, prefix)
-    tokens = _tokens(spec, dataset_version, base_version)
+    tokens = _tokens(spec, dataset_version, begun.base)
     return TrainingPlan(
         spec=spec,
         need=need,
@@ -122,8 +128,7 @@ def _check_inputs(
         raise FieldError("base_version", _("Choose a model version of the same team."))
     if base_version.state != VersionState.READY:
         raise FieldError("base_version", _not_ready(base_version))
-    version_whole(base_version, "base_version")
-    format_check(base_version, "train", "base_version")
+    further_check(base_version, "base_version")
 
 
 def _not_ready(version: DatasetVersion | ModelVersion) -> str:
@@ -162,6 +167,37 @@ def _check_data(spec: TrainingSpec, version: DatasetVersion) -> dict[str, str]:
             "%(tokens)s tokens cannot be learned from %(bytes)s bytes. Use fewer."
         ) % {"tokens": f"{spec.vocab_size:,}", "bytes": f"{size:,}"}
     return errors
+
+
+def _check_answers(
+    spec: TrainingSpec, version: DatasetVersion, base: ModelVersion | None
+) -> dict[str, str]:
+    """Where only answers are learned there must be some, and marks that tell them from questions.
+
+    Versions of datasets that are older than the count are found wanting only by their training.
+    """
+    if spec.loss_on != "answers":
+        return {}
+    if base is not None and base.facts.get("tokenizer") == "char":
+        text = _(
+            "%(version)s reads characters, which have no marks of roles, so answers cannot be told"
+            " from questions. Learn all tokens, or choose a base that can chat."
+        )
+        return {"loss_on": text % {"version": base}}
+    train, held_out = (version.counts.get(name, {}) for name in ("train", "validation"))
+    if train.get("answered", 1) and held_out.get("answered", 1):
+        return {}
+    if train.get("answered", 1):
+        text = _(
+            "No conversation with an answer of an assistant is held out of %(version)s. Import it"
+            " again with a larger validation share, or learn all tokens."
+        )
+    else:
+        text = _(
+            "%(version)s has no answers of assistants to learn from. Learn all tokens, or choose"
+            ' data whose rows are conversations: {"messages": [{"role": …, "content": …}]}.'
+        )
+    return {"loss_on": text % {"version": version}}
 
 
 def _check_held_out(version: DatasetVersion) -> None:

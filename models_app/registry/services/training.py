@@ -26,6 +26,7 @@ from models_app.registry.adapters import family_check
 from models_app.registry.code_version import code_version
 from models_app.registry.endings import training_ended
 from models_app.registry.families import is_markov, spec_kind, trained_format
+from models_app.registry.further import Beginning, beginning_of
 from models_app.registry.models import Draft, Model, ModelVersion, VersionRecord
 from models_app.registry.recording import LOG
 from models_app.registry.services.models import announce
@@ -55,7 +56,8 @@ def training_start(
     """Start a training of a new version of `model`; returns the pending version.
 
     The settings become a revision of the configuration that is named like the model, or stay what
-    `config_revision` says if they are exactly that.
+    `config_revision` says if they are exactly that. A `base_version` that is an adapter is trained
+    further on its own base.
 
     Raises InvalidInput naming every field that cannot work, before anything is stored. The same
     `idempotency_key` in the same team returns the version that exists. `continued_from` is the
@@ -71,6 +73,7 @@ def training_start(
         actor=actor, team=team, dataset_version=dataset_version, spec=spec,
         base_version=base_version, family=model.family,
     )  # fmt: skip
+    begun = beginning_of(base_version)
     # The lock puts writers of one model into a line, so that numbers have no gap.
     model = Model.objects.select_for_update().select_related("team").get(pk=model.pk)
     family_check(model, _family_made(model, plan.spec))
@@ -80,24 +83,19 @@ def training_start(
         number=(model.versions.aggregate(top=Max("number"))["top"] or 0) + 1,
         dataset_version=dataset_version,
         config_revision=revision,
-        base_version=base_version,
+        base_version=begun.base,
         seed=getattr(plan.spec, "seed", None),
         format=trained_format(model.family),
     )
-    if continued_from:
-        VersionRecord.objects.create(version=version, continued_from=dict(continued_from))
+    if continued_from or begun.adapter:
+        VersionRecord.objects.create(
+            version=version, continued_from=dict(continued_from or {}), begun_with=begun.adapter
+        )
     job = job_submit(
         actor=actor,
         team=team,
         kind="train",
-        params={
-            "model_version": version.pk,
-            "model": model.pk,
-            "dataset_version": dataset_version.pk,
-            "config_revision": revision.pk,
-            "base_version": base_version.pk if base_version else None,
-            "continued_from": continued_from["checkpoint"] if continued_from else None,
-        },
+        params=_params(version, begun, continued_from),
         title=f"Train {model.name} v{version.number}",
         priority=priority,
         pool=pool,
@@ -141,7 +139,7 @@ def training_rerun(
         model=version.model,
         dataset_version=data,
         spec=checked,
-        base_version=version.base_version,
+        base_version=version.begun_with or version.base_version,
         config_revision=revision,
         reason=reason or f"Again as v{version.number}",
         pool=earlier.pool.name if earlier else "",
@@ -198,6 +196,21 @@ def version_fail(*, version_id: int, job: Job) -> None:
     audit_record(actor=SYSTEM, action="model_version.failed", obj=version, changes=changes)
     training_ended(version)
     announce(version.model)
+
+
+def _params(
+    version: ModelVersion, begun: Beginning, continued_from: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What the job is told, by the numbers of rows."""
+    return {
+        "model_version": version.pk,
+        "model": version.model_id,
+        "dataset_version": version.dataset_version_id,
+        "config_revision": version.config_revision_id,
+        "base_version": version.base_version_id,
+        **({"begun_with": begun.adapter.pk} if begun.adapter else {}),
+        "continued_from": continued_from["checkpoint"] if continued_from else None,
+    }
 
 
 def _family_made(model: Model, spec: Spec) -> Family:

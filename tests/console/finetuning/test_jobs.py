@@ -3,11 +3,12 @@
 import pytest
 
 from models_app.core.actor import SYSTEM
+from models_app.core.digests import tree_digest
 from models_app.finetuning.models import Tuning, TuningFile
 from models_app.finetuning.services import tunings_advance
 from models_app.jobs.models import Job
 from models_app.pools.services.registration import node_register
-from models_app.registry.models import ModelVersion
+from models_app.registry.models import Model, ModelVersion
 from models_app.registry.services import model_create
 from tests.console.finetuning.conftest import error, lines
 from tests.factories.data import finished
@@ -58,6 +59,31 @@ class TestJobs:
         listed = asking.get("fine_tuning/jobs", **{"metadata[who]": "me"}).json()
         assert [one["id"] for one in listed["data"]] == [row["id"]]
         assert asking.get("fine_tuning/jobs", **{"metadata[who]": "you"}).json()["data"] == []
+
+    def test_a_tuned_version_is_tuned_further_as_what_it_is(self, asking, imported, team, base):
+        manifest = {"adapter_config.json": {"sha256": "0" * 64, "size": 2}}
+        adapter = ModelVersion.objects.create(
+            model=Model.objects.create(team=team, name="talker-ft", family="adapter"), number=1,
+            state="ready", manifest=manifest, digest=tree_digest(manifest), base_version=base,
+            facts={"rank": 4, "ranks": [4], "alpha": 12, "target_modules": ["c_attn", "c_proj"]},
+        )  # fmt: skip
+        body = {"model": "research/talker-ft:v1", "training_file": imported, "suffix": "more"}
+
+        row = asking.post("fine_tuning/jobs", body).json()
+        other = {"method": {"type": "supervised", "supervised": {
+            "hyperparameters": {"lora_rank": 8}}}}  # fmt: skip
+        refused = asking.post("fine_tuning/jobs", {**body, **other}).json()
+
+        assert row["status"] == "queued", row
+        version = ModelVersion.objects.get(tuning__key=row["id"])
+        spec = version.config_revision.spec
+        assert (version.base_version, version.begun_with) == (base, adapter)
+        assert (spec["lora_rank"], spec["lora_alpha"]) == (4, 12)
+        assert (spec["lora_targets"], spec["sequence_length"]) == ("c_attn,c_proj", 48)
+        assert (refused["status"], refused["error"]["param"]) == (
+            "failed", "hyperparameters.lora_rank",
+        )  # fmt: skip
+        assert "use 4" in refused["error"]["message"]
 
     def test_waits_for_its_file_and_then_begins_by_itself(self, asking, uploaded, base, tmp_path):
         body = {"model": "research/talker", "training_file": uploaded}
@@ -137,6 +163,14 @@ class TestJobs:
             ({"seed": -1}, "seed", "invalid_value"),
             ({"hyperparameters": {"n_epochs": 0}}, "hyperparameters.n_epochs", "invalid_value"),
             ({"hyperparameters": {"n_epochs": "x"}}, "hyperparameters.n_epochs", "invalid_value"),
+            ({"hyperparameters": {"n_epochs": -1}}, "hyperparameters.n_epochs", "invalid_value"),
+            ({"hyperparameters": {"batch_size": 0}}, "hyperparameters.batch_size", "invalid_value"),
+            ({"hyperparameters": {"lora_rank": -1}}, "hyperparameters.lora_rank", "invalid_value"),
+            *(
+                ({"hyperparameters": {"learning_rate_multiplier": bad}},
+                 "hyperparameters.learning_rate_multiplier", "invalid_value")
+                for bad in (0, -1, float("nan"), float("inf"), "NaN", "fast", None)
+            ),
             ({"hyperparameters": {"beta": 1}}, "hyperparameters.beta", "unknown_parameter"),
             ({"method": {"type": "dpo"}}, "method.type", "invalid_value"),
             ({"metadata": {"x": "y" * 600}}, "metadata", "invalid_value"),

@@ -103,6 +103,41 @@ def test_a_plain_script_logs_reads_back_and_finds_its_runs(program_of, ben, team
     assert states == {"outer": "succeeded", "inner": "succeeded", "broken": "failed"}
 
 
+def test_values_without_steps_all_come_back_and_an_ended_run_is_taken_up_again(program_of, ben):
+    told = program_of(ben).run(
+        """
+        import json
+        import mlflow
+
+        with mlflow.start_run(run_name="first") as run:
+            for value in (3.0, 2.0, 2.0, 4.0):
+                mlflow.log_metric("loss", value)
+        client = mlflow.MlflowClient()
+        ended = client.get_run(run.info.run_id).info.status
+        with mlflow.start_run(run_id=run.info.run_id) as again:
+            reopened = client.get_run(run.info.run_id).info
+            mlflow.log_metric("loss", 1.0)
+        client.update_run(run.info.run_id, status="RUNNING")
+        client.log_metric(run.info.run_id, "loss", 0.5)
+        client.set_terminated(run.info.run_id, "FAILED")
+        last = client.get_run(run.info.run_id)
+        points = client.get_metric_history(run.info.run_id, "loss")
+        print(json.dumps([
+            ended, reopened.status, reopened.end_time, last.info.status,
+            last.data.metrics["loss"], [point.value for point in points],
+            [point.step for point in points],
+        ]))
+        """
+    )
+
+    ended, status, end_time, last, newest, values, steps = told
+    assert (ended, status, end_time, last) == ("FINISHED", "RUNNING", None, "FAILED")
+    assert newest == 0.5
+    # The same value in the same millisecond is one point, as for MLflow.
+    assert [v for n, v in enumerate(values) if n == 0 or v != values[n - 1]] == [3, 2, 4, 1, 0.5]
+    assert set(steps) == {0}
+
+
 def test_the_trainer_of_transformers_logs_with_nothing_but_two_variables(program_of, ben, team):
     told = program_of(ben).run(
         """

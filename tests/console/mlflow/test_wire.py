@@ -5,12 +5,17 @@ import base64
 import pytest
 
 from models_app.audit.models import AuditEvent
+from models_app.core.actor import SYSTEM
+from models_app.core.errors import WrongState
+from models_app.jobs.elsewhere import job_reopen_elsewhere
 from models_app.jobs.models import MetricPoint
 from models_app.jobs.services import job_cancel
-from models_app.registry.models import Experiment, LoggedRun, OddPoint, RunParam
+from models_app.registry.curves import curve_of
+from models_app.registry.models import Experiment, LoggedRun, RunParam, SidePoint
 from models_app.registry.search.query import run_search
 from tests.console.mlflow.conftest import API, Wire
 from tests.factories.access import ApiTokenFactory, MembershipFactory, TeamFactory
+from tests.factories.jobs import submitted
 
 pytestmark = pytest.mark.django_db
 
@@ -136,7 +141,7 @@ def test_a_run_without_a_name_gets_one_and_may_be_renamed(wire, ben):
 @pytest.mark.parametrize(
     ("status", "state"), [("FINISHED", "succeeded"), ("FAILED", "failed"), ("KILLED", "canceled")]
 )
-def test_a_run_ends_once_and_stays_so(wire, status, state):
+def test_a_run_ends_once_and_stays_so_until_it_is_taken_up_again(wire, status, state):
     key = wire.run()
     asked = {"run_id": key, "status": status, "end_time": 1_700_000_000_000}
     first, again = wire.made("runs/update", **asked), wire.made("runs/update", **asked)
@@ -146,12 +151,45 @@ def test_a_run_ends_once_and_stays_so(wire, status, state):
     assert LoggedRun.objects.get(key=key).run.job.state == state
     other = "FAILED" if status != "FAILED" else "FINISHED"
     refused(wire.post("runs/update", run_id=key, status=other), "INVALID_STATE", 409)
-    refused(wire.post("runs/update", run_id=key, status="RUNNING"), "INVALID_STATE", 409)
     late = wire.post("runs/log-metric", run_id=key, key="loss", value=1, timestamp=1, step=0)
-    refused(late, "INVALID_STATE", 409)
+    assert "start_run(run_id=" in refused(late, "INVALID_STATE", 409)
     odd = wire.post("runs/log-metric", run_id=key, key="loss", value="NaN", timestamp=1, step=0)
     refused(odd, "INVALID_STATE", 409)
     wire.made("runs/set-tag", run_id=key, key="checked", value="yes")
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
+def test_an_ended_run_is_taken_up_again(wire, status):
+    key = wire.run()
+    point = {"run_id": key, "key": "loss", "timestamp": 1}
+    wire.made("runs/log-metric", **point, value=3, step=0)
+    wire.made("runs/update", run_id=key, status=status, end_time=1_700_000_000_000)
+
+    told = wire.made("runs/update", run_id=key, status="RUNNING", end_time=1_700_000_000_000)
+    wire.made("runs/log-metric", **point, value=2, step=1)
+
+    assert told["run_info"]["status"] == "RUNNING"
+    assert "end_time" not in told["run_info"]
+    job = LoggedRun.objects.get(key=key).run.job
+    assert (job.state, job.reason, job.finished_at) == ("running", "", None)
+    assert job.lease_until is not None
+    event = AuditEvent.objects.get(action="run.reopened")
+    assert event.object_id == str(job.pk)
+    wire.made("runs/update", run_id=key, status="FINISHED")
+    assert wire.read(key)["info"]["status"] == "FINISHED"
+    assert wire.read(key)["data"]["metrics"][0]["value"] == 2
+
+
+def test_what_workers_train_is_not_taken_up_by_programs(team):
+    job = submitted(team)
+    job_cancel(actor=SYSTEM, job=job)
+    job.refresh_from_db()
+
+    with pytest.raises(WrongState):
+        job_reopen_elsewhere(job=job)
+
+    job.refresh_from_db()
+    assert job.state == "canceled"
 
 
 def test_a_run_that_goes_on_is_no_change(wire):
@@ -209,8 +247,44 @@ def test_a_batch_is_stored_once_however_often_it_comes(wire):
         {"key": "loss", "value": 1.5, "timestamp": 2000, "step": 1},
         {"key": "loss", "value": "NaN", "timestamp": 3000, "step": 2},
     ]
-    assert (MetricPoint.objects.count(), OddPoint.objects.count()) == (2, 2)
+    assert (MetricPoint.objects.count(), SidePoint.objects.count()) == (2, 2)
     assert RunParam.objects.get(name="lr").number == 1e-4
+
+
+def history(wire, key, **asked):
+    status, answer = wire.get("metrics/get-history", run_id=key, metric_key="loss", **asked)
+    assert status == 200, answer
+    return [(one["step"], one["value"], one["timestamp"]) for one in answer["metrics"]]
+
+
+def test_every_value_of_a_step_is_kept_and_the_newest_is_the_runs(wire):
+    key = wire.run()
+    for value, moment in ((3.0, 10), (1.0, 30), (2.0, 20), (1.0, 30), ("NaN", 5)):
+        wire.made("runs/log-metric", run_id=key, key="loss", value=value, timestamp=moment)
+    both = [{"key": "loss", "value": v, "timestamp": 40} for v in (0.25, 0.5, 0.25)]
+    for _time in range(2):
+        wire.made("runs/log-batch", run_id=key, metrics=both)
+
+    all_of_them = [
+        (0, "NaN", 5), (0, 3.0, 10), (0, 2.0, 20), (0, 1.0, 30), (0, 0.25, 40), (0, 0.5, 40),
+    ]  # fmt: skip
+    assert history(wire, key) == all_of_them
+    pages = [history(wire, key, max_results=4, page_token=token) for token in ("", "4")]
+    assert pages == [all_of_them[:4], all_of_them[4:]]
+    (newest,) = wire.read(key)["data"]["metrics"]
+    assert (newest["value"], newest["timestamp"]) == (0.5, 40)
+
+
+def test_curves_without_steps_are_drawn_in_turn_and_with_steps_by_step(wire):
+    key = wire.run()
+    points = [{"key": "loss", "value": v, "timestamp": n} for n, v in enumerate((3.0, 2.0, 4.0))]
+    stepped = [{"key": "rate", "value": n, "timestamp": n, "step": n // 2} for n in range(4)]
+    wire.made("runs/log-batch", run_id=key, metrics=points + stepped)
+    job = LoggedRun.objects.get(key=key).run.job
+
+    assert curve_of(job=job, name="loss") == [(0, 3.0), (1, 2.0), (2, 4.0)]
+    assert curve_of(job=job, name="loss", after_step=1) == [(2, 4.0)]
+    assert curve_of(job=job, name="rate") == [(0, 1.0), (1, 3.0)]
 
 
 def test_a_number_takes_the_place_of_none_at_its_step(wire):

@@ -47,6 +47,22 @@ def typed(data, *, kind="training", base=BASE, **changes):
     return {**FIXED, "go": "start", "dataset_version": str(data.pk), **shown, **changes}
 
 
+class TestStoppedVersion:
+    def test_says_that_its_sweep_stopped_it_and_why(self, client_for, ben, sweep):
+        driven(sweep)
+        trial = sweep.trials.filter(state="stopped", ending="beaten").first()
+        client = client_for(ben)
+
+        page = text(client.get(f"/models/research/poet/versions/{trial.version.number}/"))
+        listed = text(client.get("/models/research/poet/"))
+
+        assert "Its sweep stopped the training" in page
+        assert "Not among the best 1/3 of" in page
+        assert f'href="/sweeps/{sweep.pk}/"' in page
+        assert "The training failed" not in page
+        assert "Stopped by its sweep" in page and "Stopped by its sweep" in listed
+
+
 class TestBegin:
     def test_leads_from_the_model_to_the_form_and_the_sweep(self, client_for, ben, model, data):
         client = client_for(ben)

@@ -93,6 +93,9 @@ class TestMemory:
         full = replica_bytes(ModelVersion(size_bytes=0, facts=facts), spec) - PROCESS_BYTES
         less = replica_bytes(ModelVersion(size_bytes=0, facts=shared), spec) - PROCESS_BYTES
         assert less * 4 == full
+        wide = {**facts, "architecture": {"num_key_value_heads": 1, "head_dim": 4}}
+        more = replica_bytes(ModelVersion(size_bytes=0, facts=wide), spec) - PROCESS_BYTES
+        assert more * 2 == full
 
     def test_a_version_without_facts_still_gives_a_figure(self):
         assert replica_bytes(ModelVersion(size_bytes=10), {}) == PROCESS_BYTES + 10

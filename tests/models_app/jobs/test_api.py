@@ -56,6 +56,7 @@ class TestJobApi:
             "/log.txt",
             "/log/search",
             "/metrics",
+            "/samples",
             "/why",
         ],
     )

@@ -49,3 +49,13 @@ class TestClassify:
         )
 
         assert failure.signature == ""
+
+    def test_a_rank_that_was_killed_from_outside_has_no_place_either(self):
+        def failure(signal):
+            message = f"Process 1 of 2 was killed by {signal}."
+            return classify(
+                code="killed", message=message, permanent=False, exit_code=1, tail=FRAME
+            )
+
+        assert failure("SIGKILL").from_outside and not failure("SIGKILL").signature
+        assert failure("SIGSEGV").signature and not failure("SIGSEGV").from_outside

@@ -10,6 +10,7 @@ from models_app.pools.models import Node
 from models_app.pools.services.registration import node_measured
 from models_app.registry.estimates import training_estimate
 from models_app.registry.estimates.correction import learned
+from models_app.registry.estimates.energy import energy
 from models_app.registry.estimates.outcome import EnergyBasis, Fit
 from models_app.registry.models import ModelVersion
 from tests.factories.nodes import pool_of, ready_node
@@ -76,6 +77,7 @@ class TestPlaces:
         assert found.best.node == "n1"
         assert found.seconds is None
         assert found.best.energy is None
+        assert "not been measured" in found.best.no_energy
 
     def test_time_grows_with_steps_batch_and_width(self, estimated, measured):
         measured()
@@ -147,6 +149,69 @@ class TestPlaces:
         told = estimated().best.energy
         assert (told.basis, told.watts) == (EnergyBasis.MEASURED, 25.0)
 
+    @pytest.mark.parametrize(
+        ("has", "watts", "why"),
+        [
+            ({"watts_per_core": 7}, 7.0, ""),
+            ({"watts_per_core": 0}, None, "SLIPWAY_WATTS_PER_CORE is 0"),
+        ],
+    )
+    def test_energy_goes_by_what_the_operator_says(self, estimated, measured, has, watts, why):
+        node = measured()
+        Node.objects.update(capacity={**Node.objects.get().capacity, **has})
+        place = estimated().best
+        assert node.name == place.node
+        assert (place.energy.watts if place.energy else None) == watts
+        assert why in place.no_energy
+        assert not place.energy or place.energy.basis == EnergyBasis.CONFIGURED
+
+    @pytest.mark.parametrize("limit", [None, 300.0])
+    def test_energy_of_a_gpu_is_told_only_where_it_tells_its_limit(self, limit):
+        gpu = {"name": "a", "memory_mib": 1, **({"watts": limit} if limit else {})}
+        node = Node(name="n1", capacity={"cpus": 2, "gpus": [gpu]})
+
+        found = energy(node, 1, 1, 3600.0)
+
+        if limit is None:
+            assert "limit of their power" in found
+        else:
+            assert (found.basis, found.watts) == (EnergyBasis.GPU_LIMIT, 312.0)
+            assert found.kwh == pytest.approx(0.312)
+
+    def test_several_processes_share_a_step(self, estimated, measured):
+        measured(cpus=8)
+        one, two = (estimated(processes=n, batch_size=32).seconds for n in (1, 2))
+        assert 0.4 < two.step / one.step < 0.75
+
+
+@pytest.mark.django_db
+class TestServing:
+    #: 2 layers, 4 heads of width 16, contexts of 32 tokens.
+    SHAPE = {
+        "model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "intermediate_size": 128,
+    }  # fmt: skip
+
+    def test_tells_the_cache_of_a_context_and_how_many_fit(self, estimated, measured):
+        measured(memory_mib=1024)
+        shape = {**self.SHAPE, "num_key_value_heads": 1}
+        found = estimated(preset="", architecture=shape, sequence_length=32)
+        serving = found.plan.need.serving
+        assert (serving.context, serving.context_bytes) == (32, 2 * 2 * 1 * 16 * 32 * 4)
+        assert serving.weights == 4 * found.plan.need.parameters
+        left = (1024 << 20) - serving.weights - serving.overhead
+        assert found.best.contexts == left // serving.context_bytes > 1000
+
+    def test_queries_that_share_keys_leave_room_for_more(self, estimated, measured):
+        measured()
+        one, four = (
+            estimated(preset="", architecture={**self.SHAPE, "num_key_value_heads": heads})
+            for heads in (1, 4)
+        )
+        each = [found.plan.need.serving.context_bytes for found in (one, four)]
+        assert 4 * each[0] == each[1]
+        assert one.best.contexts > 3 * four.best.contexts
+
 
 @pytest.mark.django_db
 class TestHistory:
@@ -188,6 +253,7 @@ class TestHistory:
         assert estimated(threads=2).best.time_correction.count == 0
         assert estimated(precision="bf16").best.time_correction.count == 0
         assert estimated(batch_size=512).best.time_correction.count == 0
+        assert estimated(processes=2).best.time_correction.count == 0
         assert estimated(batch_size=8).best.time_correction.count == 1
         ModelVersion.objects.update(state="quarantined")
         assert estimated().best.time_correction.count == 0
@@ -207,6 +273,8 @@ class TestApi:
         assert found["memory_bytes"] == sum(found["memory"].values())
         assert found["seconds"]["low"] < found["seconds"]["likely"] < found["seconds"]["high"]
         assert found["energy"]["basis"] == "assumed"
+        assert found["serving"]["context"] == TINY["sequence_length"]
+        assert found["nodes"][0]["contexts"] > 0
         assert [(row["node"], row["fit"]) for row in found["nodes"]] == [("n1", "now")]
 
     @pytest.mark.parametrize("family", ["ngram", "hmm"])
@@ -214,7 +282,7 @@ class TestApi:
         measured()
         body = {"team": "research", "dataset_version": data.pk, "config": {}, "family": family}
         found = api_for(ben).post(f"{V1}/training-runs/estimate", body).json()
-        assert found["step_flops"] is None
+        assert (found["step_flops"], found["serving"]) == (None, None)
         assert found["seconds"]["parts"]["counting"] > 0
 
     def test_a_pool_of_others_is_refused_by_name(self, ben, data, api_for, other_team):

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ class Stage:
         self.child = ChildProcess(self.folder, self.cage)
         self.root = root
 
-    def start(self, **params) -> "Stage":
+    def start(self, *, keep: Sequence[int] = (), **params) -> "Stage":
         self.child.start(
             {
                 "kind": "self_test",
@@ -72,7 +73,8 @@ class Stage:
                 "checkpoint_dir": str(self.root / "checkpoints"),
                 "output_dir": str(self.folder / "output"),
                 "watchdog_s": 60,
-            }
+            },
+            keep=keep,
         )
         return self
 

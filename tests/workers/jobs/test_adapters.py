@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from safetensors.numpy import load_file
 
 from models_app.core.blobs import blob_path
 from models_app.core.errors import InvalidInput
@@ -10,6 +11,7 @@ from models_app.deployments.digest import revision_digest
 from models_app.deployments.reconcile import reconcile_deployment
 from models_app.jobs.kind import JobFailed, kind_of
 from models_app.pools.services.registration import node_register
+from models_app.registry.provenance import version_provenance
 from models_app.registry.selectors import versions_ready
 from models_app.registry.services import (
     attack_start,
@@ -18,6 +20,7 @@ from models_app.registry.services import (
     model_create,
     reproduction_start,
     training_plan,
+    training_rerun,
     training_start,
     version_quarantine,
 )
@@ -74,6 +77,11 @@ def base(train):
 @pytest.fixture
 def adapter(train, base):
     return train("talker-tuned", ADAPTER, base)
+
+
+def weights(version):
+    entry = version.manifest["adapter_model.safetensors"]
+    return load_file(blob_path(entry["sha256"]))
 
 
 def succeeded(job, tmp_path):
@@ -166,6 +174,58 @@ class TestServing:
         assert [use.name for use in version_uses(base)] == [deployment.name]
 
 
+class TestFurther:
+    #: One step that moves nothing.
+    STILL = {
+        **ADAPTER, "steps": 1, "warmup_steps": 0, "learning_rate": 1e-9, "min_learning_rate": 0.0,
+    }  # fmt: skip
+
+    def test_begins_with_its_weights_on_the_same_base(self, ana, train, base, adapter):
+        further = train("talker-further", self.STILL, adapter)
+
+        assert (further.base_version, further.begun_with) == (base, adapter)
+        ours, theirs = weights(further), weights(adapter)
+        assert ours.keys() == theirs.keys()
+        assert max(abs(ours[name] - theirs[name]).max() for name in ours) < 1e-6
+        # A new adapter would have nothing but zeros there.
+        assert all(theirs[name].any() for name in theirs if "lora_B" in name)
+        found = version_provenance(further)
+        assert found["begun_with"]["digest"] == adapter.digest
+        assert "adapter" in {item["name"] for item in found["items"]}
+        assert further.produced_by.params["begun_with"] == adapter.pk
+
+    def test_is_rebuilt_to_the_bit_and_trained_again_from_there(
+        self, ana, train, adapter, tmp_path
+    ):
+        further = train("talker-further", ADAPTER, adapter)
+        assert any((weights(further)[n] != w).any() for n, w in weights(adapter).items())
+
+        reproduction = reproduction_start(actor=ana, version=further)
+        succeeded(reproduction.job, tmp_path)
+        again = training_rerun(actor=ana, version=further)
+
+        reproduction.refresh_from_db()
+        assert reproduction.verdict == "equal"
+        assert (again.begun_with, again.base_version) == (adapter, adapter.base_version)
+
+    def test_only_as_what_it_is_and_not_without_its_base(self, ana, team, data, base, adapter):
+        def refused(field, **changes):
+            with pytest.raises(InvalidInput) as told:
+                training_plan(actor=ana, team=team, dataset_version=data, base_version=adapter,
+                              spec={**ADAPTER, **changes})  # fmt: skip
+            assert list(told.value.errors) == [field]
+            return told.value.errors[field][0]
+
+        assert "use 4" in refused("config.lora_rank", lora_rank=8)
+        assert "merge it into a version first" in refused("config.lora_rank", lora_rank=0)
+        assert "use 16" in refused("config.lora_alpha", lora_alpha=4.0)
+        assert "use all-linear" in refused("config.lora_targets", lora_targets="c_attn")
+
+        version_quarantine(actor=ana, version=base, reason="It leaks")
+        adapter.base_version.refresh_from_db()
+        assert "not ready" in refused("base_version")
+
+
 class TestRefusals:
     def test_an_adapter_of_a_quarantined_base_is_neither_evaluated_nor_offered(
         self, ana, adapter, base, data
@@ -190,13 +250,6 @@ class TestRefusals:
             training_start(actor=ana, team=team, model=adapter.model, dataset_version=data,
                            spec=TINY)  # fmt: skip
         assert "config.lora_rank" in refused.value.errors
-
-    def test_an_adapter_is_no_base(self, ana, team, data, adapter):
-        with pytest.raises(InvalidInput) as refused:
-            training_plan(actor=ana, team=team, dataset_version=data, spec=ADAPTER,
-                          base_version=adapter)  # fmt: skip
-
-        assert "merge" in refused.value.errors["base_version"][0]
 
     def test_a_rank_without_a_base_is_refused(self, ana, team, data):
         with pytest.raises(InvalidInput) as refused:

@@ -80,6 +80,7 @@ class TestFormats:
             "documents": 5,
             "characters": sum(map(len, ROWS)),
             "bytes": sum(len(row.encode()) for row in ROWS),
+            "answered": 0,
         }
 
     def test_keeps_conversations(self, ana, team, tmp_path):

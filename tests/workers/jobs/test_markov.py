@@ -9,6 +9,8 @@ from models_app.core.blobs import blob_open, tree_materialise
 from models_app.core.errors import FieldError, InvalidInput
 from models_app.jobs.claims import job_claim
 from models_app.jobs.kind import JobStopped, kind_of
+from models_app.jobs.models import TextSample
+from models_app.registry.importing import UploadSource
 from models_app.registry.services import (
     conversion_start,
     evaluation_start,
@@ -16,8 +18,10 @@ from models_app.registry.services import (
     training_plan,
     training_rerun,
     training_start,
+    version_bundle,
+    version_import,
 )
-from tests.factories.data import ready_version
+from tests.factories.data import ready_version, stored
 from tests.factories.jobs import placed
 from tests.fakes.jobs import RecordingContext, run_job
 from tests.workers.lm.inference.conftest import SECRET, start
@@ -81,6 +85,8 @@ class TestEveryFamily:
         assert version.config_revision.config.kind == family
         assert version.environment["packages"]["numpy"]
         assert job.gpus == 0
+        (written,) = TextSample.objects.filter(job=job)
+        assert (written.prompt, bool(written.text.strip())) == ("", True)
 
     def test_the_same_training_gives_the_same_files(self, begun, ana, family, tmp_path):
         version = begun(family)
@@ -116,6 +122,30 @@ class TestEveryFamily:
                 actor=ana, team=team, dataset_version=data, base_version=version,
                 spec={"tokenizer": "base"},
             )  # fmt: skip
+
+    def test_moves_to_another_console_in_a_bundle_and_answers_there(
+        self, begun, ana, cai, other_team, family, tmp_path, served
+    ):
+        version = begun(family)
+        run_job(version.produced_by, tmp_path / "here")
+        version.refresh_from_db()
+        bundle = version_bundle(actor=ana, version=version)
+        data = b"".join(bundle.packed.pieces())
+        model = model_create(actor=cai, team=other_team, name="moved")
+
+        source = UploadSource(files=[stored(bundle.filename, data)])
+        moved = version_import(actor=cai, model=model, source=source)
+        run_job(moved.produced_by, tmp_path / "there")
+
+        moved.refresh_from_db()
+        assert (moved.state, moved.format) == ("ready", family), moved.error
+        assert moved.model.family == family
+        assert (moved.digest, moved.manifest) == (version.digest, version.manifest)
+        assert moved.facts == version.facts == moved.origin.record["facts"]
+        assert moved.scans.get().verdict == "passed"
+        client = served(tree_materialise(moved.manifest, tmp_path / "model"))
+        answer = client.completions.create(model="m", prompt="the quick", max_tokens=4, seed=1)
+        assert answer.usage.completion_tokens > 0
 
     def test_answers_over_the_api(self, begun, family, tmp_path, served):
         version = begun(family)

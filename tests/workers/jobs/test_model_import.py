@@ -13,10 +13,11 @@ import zstandard
 
 from models_app.audit.models import AuditEvent
 from models_app.core.blobs import blob_root
-from models_app.core.errors import FieldError
+from models_app.core.errors import FieldError, InvalidInput
 from models_app.jobs.models import Job
 from models_app.registry.importing import HubSource, PathSource, UploadSource
 from models_app.registry.models import ImportToken, ModelVersion
+from models_app.registry.scan_rules import RULESET
 from models_app.registry.services import (
     evaluation_start,
     model_create,
@@ -106,7 +107,7 @@ class TestFolder:
         assert version.manifest.keys() == {path.name for path in folder.iterdir()}
         assert version.source["files"].keys() == version.manifest.keys()
         scan = version.scans.get()
-        assert (scan.verdict, scan.ruleset) == ("passed", 1)
+        assert (scan.verdict, scan.ruleset) == ("passed", RULESET)
         assert scan.report["files"]["model.safetensors"] == "weights"
 
     def test_can_be_evaluated_with_the_loss_of_transformers(
@@ -553,11 +554,11 @@ class TestAdapters:
 
         for attempt in (
             lambda: training_plan(actor=ana, team=team, dataset_version=data, base_version=adapter,
-                                  spec={**TINY, "tokenizer": "base"}),
+                                  spec={**TINY, "preset": None, "tokenizer": "base"}),
             lambda: version_import(actor=ana, model=lora, source=PathSource(path="lora"),
                                    base_version=adapter),
         ):  # fmt: skip
-            with pytest.raises(FieldError, match="merge it into a version first"):
+            with pytest.raises(InvalidInput, match="merge it into a version first"):
                 attempt()
 
 

@@ -75,11 +75,11 @@ class TestRebuilding:
         assert ModelVersion.objects.count() == 1
 
     def test_names_the_first_step_and_the_first_tensor(self, ana, version, rebuild, monkeypatch):
-        from workers.lm.training import trainer
+        from workers.lm.training import steps
 
-        real = trainer.learning_rate_at
+        real = steps.learning_rate_at
         monkeypatch.setattr(
-            trainer, "learning_rate_at", lambda spec, step: real(spec, step) * (1 + (step >= 3))
+            steps, "learning_rate_at", lambda spec, step: real(spec, step) * (1 + (step >= 3))
         )
 
         row = rebuild(version)

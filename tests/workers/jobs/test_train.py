@@ -8,7 +8,8 @@ from models_app.core.errors import InvalidInput
 from models_app.jobs.attempts import job_fail
 from models_app.jobs.claims import job_claim
 from models_app.jobs.kind import JobStopped, job_kinds, kind_of
-from models_app.jobs.models import Job
+from models_app.jobs.logs import log_read
+from models_app.jobs.models import Job, MetricPoint
 from models_app.jobs.services import job_rerun
 from models_app.registry.models import ModelVersion
 from models_app.registry.services import model_create, training_rerun, training_start
@@ -51,9 +52,9 @@ def test_settings_are_those_of_the_training_loop():
 
 @pytest.mark.parametrize("name", TrainingSpec.model_fields)
 def test_bounds_are_not_wider_than_those_of_the_training_loop(name):
-    from workers.lm.training import spec as loop
+    from workers.lm.training.limits import BOUNDS
 
-    low, high = loop._BOUNDS.get(name, (None, None))
+    low, high = BOUNDS.get(name, (None, None))
     marks = {type(m).__name__: m for m in TrainingSpec.model_fields[name].metadata}
     if low is not None:
         assert marks["Ge"].ge >= low
@@ -131,6 +132,34 @@ class TestTrain:
         assert (job.state, job.reason_code) == ("failed", "diverged")
         assert version.state == "failed"
         assert "learning_rate" in version.error
+
+    def test_ends_early_and_the_version_says_so(self, ana, model, data, tmp_path):
+        # No look improves on the first by so much.
+        version = start(ana, model, data, patience=1, min_improvement=100.0, publish="best",
+                        checkpoint_in_background="on", activation_checkpointing=True)  # fmt: skip
+
+        job = run_job(version.produced_by, tmp_path)
+
+        version.refresh_from_db()
+        assert (job.state, version.state) == ("succeeded", "ready")
+        assert (version.metrics["steps"], version.metrics["stopped_early"]) == (3, 1)
+        assert version.metrics["validation_loss"] == version.metrics["best_validation_loss"]
+        assert version.metrics["published_step"] == version.metrics["best_step"]
+        lines = [line.text for line in log_read(job=job)]
+        assert any(text.startswith("Ending early at step 3 of 6") for text in lines)
+
+    def test_tells_of_steps_that_were_left_out(self, ana, model, data, tmp_path):
+        # It learns nothing, and every loss above the median is taken for a leap.
+        version = start(ana, model, data, steps=40, spike_factor=1.0001, divergence_budget=1000,
+                        evaluate_every=0, learning_rate=1e-8, min_learning_rate=0.0)  # fmt: skip
+
+        job = run_job(version.produced_by, tmp_path)
+
+        version.refresh_from_db()
+        left_out = version.metrics["skipped_steps"]
+        points = MetricPoint.objects.filter(job=job, name="skipped_steps").order_by("step")
+        assert left_out == points.last().value > 0
+        assert points.count() == left_out
 
     def test_is_not_run_again_by_the_generic_way_but_as_a_new_version(
         self, ana, model, data, tmp_path

@@ -3,15 +3,12 @@
 import os
 import signal
 import threading
-import time
 
 import pytest
-from django.utils import timezone
 
 from models_app.core.errors import InvalidInput
 from models_app.jobs.claims import job_claim
-from models_app.jobs.models import Checkpoint, Job, MetricPoint
-from models_app.jobs.services import job_cancel
+from models_app.jobs.models import Job, MetricPoint
 from models_app.pools.services.registration import node_register
 from models_app.registry.services import model_create, training_start
 from tests.factories.data import ready_version
@@ -107,7 +104,7 @@ def ranks_of(held):
 def test_a_killed_process_is_a_crash_that_the_job_survives(ana, model, data, tmp_path):
     changes = {
         "preset": None, "architecture": LLAMA, "steps": 100, "checkpoint_every": 10,
-        "log_every": 5, "evaluate_every": 100,
+        "log_every": 5, "evaluate_every": 100, "checkpoint_in_background": "on",
     }  # fmt: skip
     whole = start(ana, model, data, **changes)
     run_job(whole.produced_by, tmp_path)
@@ -141,45 +138,3 @@ def test_a_killed_process_is_a_crash_that_the_job_survives(ana, model, data, tmp
     assert weights[0] == weights[1]
     tail = job.attempts.get(epoch=2).tail
     assert "[rank 0] step 100/100" in tail and "[rank 1] step 100  " in tail
-
-
-def at_work(job, epoch):
-    """Whether an attempt has told of a step of its own."""
-    attempt = job.attempts.filter(epoch=epoch).first()
-    points = MetricPoint.objects.filter(job=job, name="loss")
-    return attempt is not None and points.filter(at__gt=attempt.started_at).exists()
-
-
-@pytest.mark.skipif(os.environ.get("CHAOS") != "full", reason="minutes: make parallel-kills")
-@pytest.mark.django_db(transaction=True)
-def test_killed_under_a_real_worker_it_is_soon_back_at_work(worker, ana, model, tmp_path):
-    data = ready_version(ana, model.team, tmp_path)
-    changes = {
-        "preset": None, "architecture": LLAMA, "steps": 20_000, "checkpoint_every": 10,
-        "log_every": 5, "evaluate_every": 0, "warmup_steps": 1,
-    }  # fmt: skip
-    job = start(ana, model, data, **changes).produced_by
-    took: list[float] = []
-    killed = 0.0
-    for epoch in range(1, 6):
-        wait_for(lambda e=epoch: at_work(job, e), f"attempt {epoch} trains")
-        if epoch > 1:
-            took.append(time.monotonic() - killed)
-            old, new = (job.attempts.get(epoch=number) for number in (epoch - 1, epoch))
-            print(
-                f"back after {took[-1]:.1f} s: ended {old.ended_at:%T.%f}, "
-                f"claimed {new.started_at:%T.%f}, told of a step {timezone.now():%T.%f}"
-            )
-        # An attempt without a new checkpoint counts against the job.
-        kept = Checkpoint.objects.filter(job=job, epoch=epoch)
-        wait_for(kept.exists, f"attempt {epoch} saves")
-        held = job.attempts.get(epoch=epoch)
-        children = [row for row in table.rows().values() if row.parent == held.pid and row.alive]
-        ranks = sorted(row.pid for row in children)
-        assert len(ranks) == 2
-        os.kill((held.pid, *ranks)[epoch % 3], signal.SIGKILL)
-        killed = time.monotonic()
-        wait_for(lambda r=ranks: not any(lives(pid) for pid in r), "none is left", 10)
-    job_cancel(actor=ana, job=job)
-    wait_for(lambda: Job.objects.get(pk=job.pk).state == "canceled", "it ends")
-    print(f"kill to work again: {sorted(round(one, 1) for one in took)} s")

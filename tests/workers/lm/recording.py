@@ -17,6 +17,7 @@ class Recorder:
         self.metrics: list[tuple[int, dict[str, float]]] = []
         self.progresses: list[dict[str, Any]] = []
         self.checkpoints: list[dict[str, Any]] = []
+        self.samples: list[dict[str, Any]] = []
         self._left = stop_after
 
     def log(self, text: str, level: str = "info") -> None:
@@ -30,6 +31,9 @@ class Recorder:
 
     def checkpoint(self, **values: Any) -> None:
         self.checkpoints.append(values)
+
+    def sample(self, **values: Any) -> None:
+        self.samples.append(values)
 
     def should_stop(self) -> bool:
         if self._left is None:

@@ -68,9 +68,14 @@ def step_work(
     batch_size: int,
     sequence_length: int,
     gradient_accumulation: int = 1,
+    recomputed: bool = False,
 ) -> Work:
-    """The work of one step: `batch_size` sequences, forward, backward and AdamW."""
+    """The work of one step: `batch_size` sequences, forward, backward and AdamW.
+
+    Where activations are `recomputed`, the layers go forward once more, a third of their work.
+    """
     shape, parameters = read_shape(architecture), count_parameters(architecture)
+    again = 1 + 1 / PASSES if recomputed else 1.0
     tokens = batch_size * sequence_length
     layers = shape.layers
     streams = STREAMS_GATED if shape.gated else STREAMS_PLAIN
@@ -80,13 +85,15 @@ def step_work(
     return Work(
         parameters=parameters,
         tokens=tokens,
-        product_flops=2.0 * PASSES * tokens * product_weights(shape),
-        attention_flops=12.0 * layers * inner * sequence_length * tokens,
-        stream_bytes=4.0 * tokens * (layers * wide + 6 * shape.hidden),
-        activations=float(tokens * layers * shape.inner),
+        product_flops=2.0 * PASSES * tokens * (layer_weights(shape) * again + head_weights(shape)),
+        attention_flops=12.0 * layers * inner * sequence_length * tokens * again,
+        stream_bytes=4.0 * tokens * (layers * wide * again + 6 * shape.hidden),
+        activations=tokens * layers * shape.inner * again,
         scores=float(tokens * shape.vocabulary),
-        operators=gradient_accumulation * (layers * operators + OPERATORS_AROUND)
-        + 2 * layers * TENSORS,
+        operators=round(
+            gradient_accumulation * (layers * operators * again + OPERATORS_AROUND)
+            + 2 * layers * TENSORS
+        ),
         optimizer_bytes=float(OPTIMIZER_BYTES * parameters),
         width=shape.hidden,
         head_width=shape.head_width,
@@ -94,13 +101,34 @@ def step_work(
     )
 
 
-def product_weights(shape: Shape) -> int:
-    """Weights that every token is multiplied with: those of the layers and of the head.
+def training_flops(
+    architecture: Mapping[str, Any], batch_size: int, sequence_length: int, *, adapter: bool = False
+) -> float:
+    """Floating point operations of one step, as the utilisation of a device is counted.
 
-    Looking up an embedding is no product; a tied head is one all the same.
+    Beside an adapter the weights of the base get no gradients of their own: of the three shares of
+    their products one is left out; the adapter's own products are too small to count. What is
+    computed again to spare memory is not counted.
     """
+    work = step_work(architecture, batch_size, sequence_length)
+    products = work.product_flops * (PASSES - 1) / PASSES if adapter else work.product_flops
+    return products + work.attention_flops
+
+
+def product_weights(shape: Shape) -> int:
+    """Weights that every token is multiplied with: those of the layers and of the head."""
+    return layer_weights(shape) + head_weights(shape)
+
+
+def layer_weights(shape: Shape) -> int:
+    """Weights of the products of all layers."""
     inner = shape.heads * shape.head_width
     key_value = shape.key_value_heads * shape.head_width
     attention = shape.hidden * (2 * inner + 2 * key_value)
     feed_forward = (3 if shape.gated else 2) * shape.hidden * shape.inner
-    return shape.layers * (attention + feed_forward) + shape.vocabulary * shape.hidden
+    return shape.layers * (attention + feed_forward)
+
+
+def head_weights(shape: Shape) -> int:
+    """Weights of the head: looking up an embedding is no product, a tied head is one."""
+    return shape.vocabulary * shape.hidden

@@ -27,11 +27,16 @@ class MemoryEstimate:
     optimizer: int
     activations: int
     overhead: int
+    #: What a checkpoint is written from while the training goes on: one copy, at the main process.
+    copy: int = 0
 
     @property
     def total(self) -> int:
         """All of it at once, as at the end of a forward pass."""
-        return self.weights + self.gradients + self.optimizer + self.activations + self.overhead
+        return (
+            self.weights + self.gradients + self.optimizer + self.activations + self.overhead
+            + self.copy
+        )  # fmt: skip
 
     def shared(
         self, processes: int, copies: int, *, each: bool = False, nodes: int = 1
@@ -48,6 +53,7 @@ class MemoryEstimate:
             optimizer=self.optimizer * copies // part,
             activations=self.activations // part,
             overhead=self.overhead * (1 if each else processes // nodes),
+            copy=self.copy,
         )
 
     def to_dict(self) -> dict[str, int]:
@@ -127,6 +133,16 @@ def count_adapter(architecture: Mapping[str, Any], rank: int) -> int:
     return rank * shape.layers * (attention + feed_forward)
 
 
+def cache_bytes(architecture: Mapping[str, Any], tokens: int, width: int = 4) -> int:
+    """What serving keeps of so many tokens of one sequence: a key and a value of every layer.
+
+    2·L·K·D·T numbers of `width` bytes, of K heads of keys with D numbers each; queries that share
+    heads of keys (grouped-query attention) make K smaller than the number of heads.
+    """
+    shape = read_shape(architecture)
+    return 2 * shape.layers * shape.key_value_heads * shape.head_width * tokens * width
+
+
 def estimate(
     architecture: Mapping[str, Any],
     batch_size: int,
@@ -136,11 +152,14 @@ def estimate(
     training: bool = True,
     dropout: float = 0.0,
     trained: int | None = None,
+    recomputed: bool = False,
+    copied: bool = False,
 ) -> MemoryEstimate:
     """Estimate the memory of a training (or, with `training=False`, of scoring).
 
     `trained` are the parameters of an adapter: only they have gradients and moments, the base
-    beside them does not.
+    beside them does not. With `recomputed` activations only what enters each layer is kept. With
+    `copied`, checkpoints are written from a copy in the same memory.
     """
     shape = read_shape(architecture)
     parameters = count_parameters(architecture)
@@ -160,15 +179,21 @@ def estimate(
         weights=weights + (0 if trained is None else 4 * trained),
         gradients=4 * changed,
         optimizer=8 * changed,
-        activations=_activations(shape, tokens, width, sequence_length if dropout else 0),
+        activations=_activations(
+            shape, tokens, width, sequence_length if dropout else 0, recomputed
+        ),
         overhead=PROCESS_OVERHEAD,
+        copy=12 * changed if copied else 0,
     )
 
 
-def _activations(shape: Shape, tokens: int, width: int, dropped_length: int) -> int:
+def _activations(
+    shape: Shape, tokens: int, width: int, dropped_length: int, recomputed: bool
+) -> int:
     """What the backward pass keeps: per layer and token, and the scores of the vocabulary.
 
     With dropout the attention weights of each pair of tokens are kept as well, several times.
+    Recomputed, one layer at a time has its own, beside what entered each of them, in fp32.
     """
     key_value = shape.key_value_heads * shape.head_width
     in_attention = 4 * shape.hidden + 2 * shape.heads * shape.head_width + 2 * key_value
@@ -179,7 +204,10 @@ def _activations(shape: Shape, tokens: int, width: int, dropped_length: int) -> 
     per_layer = tokens * (in_attention + in_feed_forward + copies + pairs) * width
     # Logits, their logarithm and their gradient, the last two always in fp32.
     scores = tokens * shape.vocabulary * (width + 8)
-    return shape.layers * per_layer + tokens * shape.hidden * width * 3 + scores
+    around = tokens * shape.hidden * width * 3 + scores
+    if recomputed:
+        return per_layer + shape.layers * tokens * shape.hidden * 4 + around
+    return shape.layers * per_layer + around
 
 
 def _first(architecture: Mapping[str, Any], what: str, default: int) -> int:

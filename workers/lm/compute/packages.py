@@ -1,13 +1,18 @@
-"""The installed packages, each with a digest of what it has installed."""
+"""The installed packages, each with a digest of what it has installed.
+
+Looked at once: what is installed later, a running process does not load.
+"""
 
 import csv
 import hashlib
+from functools import cache
 from importlib import metadata
 
 #: Files that tell how a package came here, not what it is.
 _HOW = {"INSTALLER", "REQUESTED", "RECORD", "direct_url.json"}
 
 
+@cache
 def package_versions() -> dict[str, str]:
     """Name to version, sorted by name."""
     found = {
@@ -18,6 +23,7 @@ def package_versions() -> dict[str, str]:
     return dict(sorted(found.items(), key=lambda pair: pair[0].lower()))
 
 
+@cache
 def package_digests() -> dict[str, str]:
     """Name to SHA-256 over the files of a package and their digests, as its RECORD lists them.
 

@@ -48,6 +48,18 @@ def rates_of(speed: Mapping[str, Any], threads: int, on_gpu: bool = False) -> Ma
     return _faster(known[min(known)], _between(known[low], known[high], share))
 
 
+def peak_flops(
+    speed: Mapping[str, Any], threads: int, precision: str, on_gpu: bool = False
+) -> float | None:
+    """FLOP/s of the fastest matrix products that were measured; None: this was not measured."""
+    table = "products_bf16_gflops" if precision == "bf16" else "products_gflops"
+    try:
+        found = rates_of(speed, threads, on_gpu)[table]
+    except KeyError:
+        return None
+    return float(max(found.values())) * 1e9
+
+
 def _between(one: Any, two: Any, share: float) -> Any:
     if isinstance(one, Mapping):
         return {name: _between(one[name], two[name], share) for name in one if name in two}

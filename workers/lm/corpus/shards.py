@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import IO
 
 SHARD_BYTES = 64 << 20
+#: A message of an assistant in a line as we write it; text has its quotes escaped.
+_ANSWER = b'"role":"assistant"'
 
 
 class Shards:
@@ -13,7 +15,7 @@ class Shards:
         self._folder, self._limit = folder, limit
         self._file: IO[bytes] | None = None
         self._size = self._number = 0
-        self.documents = self.characters = self.bytes = 0
+        self.documents = self.characters = self.bytes = self.answered = 0
 
     def add(self, line: bytes, *, characters: int, size: int) -> None:
         """Append one document: a JSON line, and how much text it holds."""
@@ -25,6 +27,7 @@ class Shards:
         self.documents += 1
         self.characters += characters
         self.bytes += size
+        self.answered += _ANSWER in line
 
     def close(self) -> None:
         """Finish the last file."""
@@ -33,9 +36,10 @@ class Shards:
             self._file = None
 
     def counts(self) -> dict[str, int]:
-        """Documents, characters and bytes of text."""
+        """Documents, characters and bytes of text; conversations in which an assistant speaks."""
         return {
             "documents": self.documents, "characters": self.characters, "bytes": self.bytes,
+            "answered": self.answered,
         }  # fmt: skip
 
     def _next(self) -> None:

@@ -7,7 +7,7 @@ y = W x + (alpha / rank) · B A x, with A (rank, in) drawn at random and B (out,
 import json
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,25 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from workers.lm.errors import InvalidTraining, UnusableModel
+from workers.lm.families.transformer import load_model
 from workers.lm.formats.merged import CONFIG, WEIGHTS
-from workers.lm.training.spec import ALL_LINEAR, TrainSpec, target_names
+from workers.lm.training.choices import ALL_LINEAR, target_names
+from workers.lm.training.spec import TrainSpec
 
 #: Model and revision of the base, as one would ask this console for it.
 BaseName = Mapping[str, str]
 _KINDS = (nn.Linear, Conv1D)
+#: What scales an adapter otherwise than its rank and alpha say.
+_UNLIKE = ("use_rslora", "rank_pattern", "alpha_pattern")
 
 
 def with_adapter(
     base: PreTrainedModel, spec: TrainSpec, name: BaseName, checkpoint: Path | None = None
 ) -> PreTrainedModel:
-    """The base, frozen, with a new adapter, or with that of a checkpoint.
+    """The base, frozen, with a new adapter, or with that of a checkpoint or another version.
 
     What is random in a new one follows from the seed. Raises InvalidTraining for modules that the
-    base does not have, UnusableModel for a checkpoint of another adapter.
+    base does not have, UnusableModel for files of another adapter.
     """
     logging.getLogger("peft").setLevel(logging.ERROR)
     from peft import LoraConfig, get_peft_model
@@ -61,6 +65,9 @@ def _restore(model: Any, checkpoint: Path) -> None:
     from peft import set_peft_model_state_dict
 
     said = f"{checkpoint.name} holds another adapter than the settings say."
+    given = json.loads((checkpoint / CONFIG).read_text()) if (checkpoint / CONFIG).exists() else {}
+    if odd := next((name for name in _UNLIKE if given.get(name)), None):
+        raise UnusableModel(f"The adapter sets {odd}, with which it is not trained here: merge it.")
     try:
         found: Any = set_peft_model_state_dict(model, load_file(checkpoint / WEIGHTS))
     except (OSError, RuntimeError) as error:  # no such file, or matrices of another rank
@@ -74,21 +81,53 @@ def is_adapted(model: nn.Module) -> bool:
     return hasattr(model, "peft_config")
 
 
-def save_weights(model: PreTrainedModel, folder: Path) -> None:
-    """Write what was trained: the whole model, or the adapter alone with its configuration."""
-    if not is_adapted(model):
-        model.save_pretrained(folder)
-        return
+def weights_writer(model: PreTrainedModel, *, copied: bool = False) -> Callable[[Path], None]:
+    """What writes the weights into a folder: the whole model, or the adapter with its settings.
+
+    With `copied` it writes those of now, on the processor, whatever becomes of the model's.
+    """
+    if is_adapted(model):
+        return _adapter_writer(model)
+    if not copied:
+        return lambda folder: model.save_pretrained(folder)
+    weights = _copies(model.state_dict())
+    return lambda folder: model.save_pretrained(folder, state_dict=weights)
+
+
+def _adapter_writer(model: Any) -> Callable[[Path], None]:
     from peft import get_peft_model_state_dict
 
-    tuned: Any = model
-    weights = get_peft_model_state_dict(tuned, save_embedding_layers=False)
-    tensors = {name: weight.detach().cpu().contiguous() for name, weight in weights.items()}
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
-    config = tuned.peft_config["default"]
+    weights = get_peft_model_state_dict(model, save_embedding_layers=False)
+    tensors = _copies(weights)
+    config = model.peft_config["default"]
     values = {**config.to_dict(), "inference_mode": True}
     plain = {name: _plain(value) for name, value in values.items()}
-    (folder / CONFIG).write_text(json.dumps(plain, indent=2, sort_keys=True))
+
+    def write(folder: Path) -> None:
+        save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+        (folder / CONFIG).write_text(json.dumps(plain, indent=2, sort_keys=True))
+
+    return write
+
+
+def _copies(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies on the processor; of tensors that are one, such as tied weights, one copy."""
+    made: dict[tuple[int, torch.Size], torch.Tensor] = {}
+    found = {}
+    for name, tensor in tensors.items():
+        key = (tensor.data_ptr(), tensor.shape)
+        if key not in made:
+            made[key] = tensor.detach().to("cpu", copy=True).contiguous()
+        found[name] = made[key]
+    return found
+
+
+def restore_weights(model: PreTrainedModel, folder: Path) -> None:
+    """Put the weights back that `weights_writer` wrote; UnusableModel if they are of another."""
+    if is_adapted(model):
+        _restore(model, folder)
+    else:
+        model.load_state_dict(load_model(folder).state_dict())
 
 
 def write_card(model: PreTrainedModel, folder: Path) -> None:

@@ -3,10 +3,11 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
-from workers.lm.errors import UnusableModel
+from workers.lm.errors import InvalidTraining, UnusableModel
 from workers.lm.families.hmm.model import HmmModel
 from workers.lm.families.markov import MarkovModel
 from workers.lm.families.ngram.model import NgramModel
@@ -15,6 +16,8 @@ from workers.lm.tokenizers.units import Units
 
 MARK = "markov.json"
 FORMAT = 1
+#: Facts of a model that its files keep and lists of versions need not carry.
+LONG_FACTS = {"training", "history", "restarts"}
 _FAMILIES: dict[str, type[NgramModel] | type[HmmModel]] = {"ngram": NgramModel, "hmm": HmmModel}
 
 
@@ -45,20 +48,40 @@ def load_markov(folder: Path) -> LoadedMarkov:
     for path in folder.iterdir():
         if path.is_symlink():
             raise UnusableModel(f"{path.name} is a link; a model folder holds plain files only.")
-    try:
-        facts = json.loads((folder / MARK).read_text())
-        family, units = facts["family"], Units(**facts["units"])
-        if facts["format"] != FORMAT or family not in _FAMILIES:
-            raise UnusableModel(f"{MARK} was written in another format.")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UnusableModel(f"{MARK} cannot be read: {error}") from error
-    model = _FAMILIES[family].load(folder)
+    family, units, model = read_markov(folder)
     tokenizer = load_tokenizer(folder)
     if model.vocab_size != len(tokenizer):
         raise UnusableModel(
             f"The tokenizer knows {len(tokenizer)} units, the model {model.vocab_size}."
         )
     return LoadedMarkov(family, model, tokenizer, units)
+
+
+def read_markov(folder: Path) -> tuple[str, Units, MarkovModel]:
+    """Family, units and model of a folder, without its tokenizer. Raises UnusableModel."""
+    try:
+        facts = json.loads((folder / MARK).read_text())
+        family, units = facts["family"], Units(**facts["units"])
+        if facts["format"] != FORMAT or family not in _FAMILIES:
+            raise UnusableModel(f"{MARK} was written in another format.")
+        units.check()
+    except (OSError, ValueError, KeyError, TypeError, InvalidTraining) as error:
+        raise UnusableModel(f"{MARK} cannot be read: {error}") from error
+    return family, units, _FAMILIES[family].load(folder)
+
+
+def markov_facts(family: str, units: Units, model: MarkovModel) -> dict[str, Any]:
+    """What a version of such a model says of itself, beside how it came about."""
+    return {
+        **{name: value for name, value in model.facts().items() if name not in LONG_FACTS},
+        "parameters": parameters_of(model),
+        "model_type": family,
+        "vocab_size": model.vocab_size,
+        "context": model.context_length,
+        "tokenizer": units.unit,
+        "lossless": units.lossless,
+        "chat": False,
+    }
 
 
 def parameters_of(model: MarkovModel) -> int:

@@ -96,10 +96,17 @@ def verify_checkpoint(path: Path, expected_digest: str | None = None) -> Checkpo
 
 
 def newest_valid_checkpoint(
-    folder: Path, on_corrupt: Callable[[Path, str], None] | None = None
+    folder: Path,
+    on_corrupt: Callable[[Path, str], None] | None = None,
+    wanted: Callable[[int], bool] = lambda step: True,
 ) -> Checkpoint | None:
-    """The checkpoint of the highest step that is whole; torn ones are reported and passed over."""
+    """The checkpoint of the highest step that is whole, of those whose step is `wanted`.
+
+    Torn ones are reported and passed over.
+    """
     for path in reversed(list(_named(folder))):
+        if not wanted(_step_of(path)):
+            continue
         try:
             return verify_checkpoint(path)
         except CorruptCheckpoint as error:
@@ -113,13 +120,18 @@ def checkpoint_names(folder: Path) -> list[str]:
     return [path.name for path in reversed(list(_named(folder)))]
 
 
-def retain_checkpoints(folder: Path, keep: int) -> list[Path]:
-    """Remove all but the last `keep` checkpoints and the best by validation loss; tell which."""
+def retain_checkpoints(folder: Path, keep: int, every: int | None = None) -> list[Path]:
+    """Remove all but the last `keep` checkpoints and the best by validation loss; tell which.
+
+    With `every` the last one at a multiple of so many steps stays as well.
+    """
     paths = list(_named(folder))
     kept = set(paths[-keep:])
     scored = [(loss, path) for path in paths if (loss := _validation_loss(path)) is not None]
     if scored:
         kept.add(min(scored, key=lambda pair: pair[0])[1])
+    if every:
+        kept.update([path for path in paths if _step_of(path) % every == 0][-1:])
     removed = [path for path in paths if path not in kept]
     for path in removed:
         remove_folder(path)
@@ -133,6 +145,12 @@ def sweep_unfinished(folder: Path, attempt: int) -> None:
             match = _ASIDE.fullmatch(path.name)
             if match and int(match[1]) <= attempt:
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _step_of(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])
 
 
 def _named(folder: Path) -> Iterator[Path]:

@@ -70,7 +70,14 @@ def _same_facts(recorded: Path, found: Path) -> bool:
 def _lasting(facts: dict[str, Any]) -> dict[str, Any]:
     lasting = {key: value for key, value in facts.items() if key != "environment"}
     figures = lasting.get("result", {})
-    lasting["result"] = {key: value for key, value in figures.items() if key not in _PASSING}
-    # A setting that did not exist then was as it is when it is left out.
+    # What did not exist then was as it is when it is left out.
     lasting["spec"] = TrainSpec().to_dict() | lasting.get("spec", {})
+    lasting["manner"] = lasting.get("manner") or {
+        "precision": lasting["spec"]["precision"], "compiled": False,
+    }  # fmt: skip
+    usual: dict[str, Any] = {"stopped_early": 0, "skipped_steps": 0, "rewinds": 0}
+    usual["published_step"] = figures.get("steps")
+    lasting["result"] = {
+        key: value for key, value in {**usual, **figures}.items() if key not in _PASSING
+    }
     return lasting

@@ -23,7 +23,7 @@ from workers.lm.families.hmm.progress import HmmProgress
 from workers.lm.families.hmm.spec import HmmSpec
 from workers.lm.families.hmm.training import train_hmm
 from workers.lm.families.markov import MarkovModel
-from workers.lm.families.markov_folder import parameters_of, save_markov
+from workers.lm.families.markov_folder import markov_facts, parameters_of, save_markov
 from workers.lm.families.ngram.spec import NgramSpec, Vocabulary
 from workers.lm.families.ngram.training import train_ngram
 from workers.lm.tokenizers.saved import end_token, load_tokenizer, save_tokenizer
@@ -36,12 +36,11 @@ from workers.lm.training.checkpoints import (
     write_checkpoint,
 )
 from workers.lm.training.export import FACTS
+from workers.lm.training.markov_samples import markov_text
 from workers.lm.training.report import Report
 
 NGRAM, HMM = "ngram", "hmm"
 KEEP_CHECKPOINTS = 2
-#: Facts of a model that its files keep and lists of versions need not carry.
-LONG_FACTS = {"training", "history", "restarts"}
 #: What the states say and how they follow each other, for a page to draw.
 PICTURE = "picture.json"
 #: Of a longer training text the beginning is scored for its loss.
@@ -97,6 +96,8 @@ def train_markov(
         raise InvalidTraining("family", f"There is no family {family} of this kind.")
     report.stage("saving")
     figures = _figures(model, data, report, begun)
+    text = markov_text(model, data.tokenizer)
+    events.sample(step=report.step, place=0, prompt="", text=text)
     return _publish(family, units, model, data, figures, dict(settings), Path(output_dir))
 
 
@@ -306,14 +307,5 @@ def _publish(
         path.name: {"sha256": file_digest(path), "size": path.stat().st_size}
         for path in sorted(output_dir.iterdir())
     }
-    facts = {
-        **{name: value for name, value in model.facts().items() if name not in LONG_FACTS},
-        "parameters": figures["parameters"],
-        "model_type": family,
-        "vocab_size": model.vocab_size,
-        "context": model.context_length,
-        "tokenizer": units.unit,
-        "lossless": units.lossless,
-        "chat": False,
-    }
+    facts = markov_facts(family, units, model)
     return MarkovResult(figures=figures, facts=facts, files=files)

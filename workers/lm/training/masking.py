@@ -29,5 +29,7 @@ def batches_for(
         )
     except ValueError as error:
         raise InvalidTraining(
-            "sequence_length", f"No answer lies within {length:,} tokens. Use a longer sequence."
+            "sequence_length",
+            f"No answer of an assistant lies within {length:,} tokens. Use a longer sequence, or "
+            "data with answers.",
         ) from error

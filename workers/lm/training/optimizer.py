@@ -6,6 +6,8 @@ from torch import nn
 from workers.lm.training.spec import TrainSpec
 
 Tensors = dict[str, torch.Tensor]
+#: The file of a checkpoint that holds the moments.
+OPTIMIZER = "optimizer.safetensors"
 PARTS = ("exp_avg", "exp_avg_sq", "step")
 
 

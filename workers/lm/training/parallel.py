@@ -12,7 +12,7 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import PreTrainedModel
 
 from workers.lm.data.batches import Batch
-from workers.lm.families.lora import save_weights
+from workers.lm.families.lora import restore_weights, weights_writer
 from workers.lm.training.gathered import Gathered
 from workers.lm.training.optimizer import optimizer_tensors, restore_optimizer
 
@@ -33,6 +33,10 @@ class Alone:
     copies = 1
     #: On so many machines; and whether this process is the first of those on its machine.
     nodes, is_first_here = 1, True
+    #: Whether this process can compute with the model by itself.
+    holds_all = True
+    #: Seconds that this process has waited for others within steps, where that can be told.
+    waited_s: float | None = None
 
     @property
     def is_main(self) -> bool:
@@ -90,10 +94,14 @@ class Alone:
 
     def save_model(self, model: PreTrainedModel, folder: Path) -> None:
         """Write the whole model as a folder that transformers loads; only at the main process."""
-        save_weights(model, folder)
+        weights_writer(model)(folder)
 
     def give_model(self, model: PreTrainedModel) -> None:
         """While the main process is in `save_model`: hand it what it lacks."""
+
+    def restore_model(self, model: PreTrainedModel, folder: Path) -> None:
+        """Put the weights back that `save_model` wrote, the same call in every process."""
+        restore_weights(model, folder)
 
     def optimizer_tensors(
         self, model: PreTrainedModel, optimizer: torch.optim.Optimizer

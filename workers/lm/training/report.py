@@ -40,6 +40,10 @@ class Report:
         else:
             self._send(100.0 * self.step / self._total, None)
 
+    def ends_here(self) -> None:
+        """The present step is the last one, though more were asked for."""
+        self._total = max(1, self.step)
+
     def share(self, done: float) -> None:
         """The share of the present stage that is done; stops here when asked to."""
         if self._events.should_stop():

@@ -7,7 +7,11 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """The outcome in figures, and the files of the model with size and SHA-256."""
+    """The outcome in figures, and the files of the model with size and SHA-256.
+
+    `steps` are those taken, fewer than asked for if it `stopped_early` (1, else 0). The weights
+    and `validation_loss` are those of `published_step`; `train_loss` is that of the last step.
+    """
 
     output_dir: Path
     files: dict[str, dict[str, Any]]
@@ -21,6 +25,10 @@ class TrainResult:
     validation_loss: float
     best_validation_loss: float
     best_step: int
+    published_step: int
+    stopped_early: int
+    skipped_steps: int
+    rewinds: int
     unigram_entropy: float
     seconds: float
     tokens_per_second: float

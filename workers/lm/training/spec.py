@@ -1,24 +1,23 @@
 """The settings of one training; plain data, importable without torch."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from workers.lm.errors import InvalidTraining
-
-TokenizerChoice = Literal["bpe", "char", "base"]
-ScheduleChoice = Literal["cosine", "linear", "constant"]
-PrecisionChoice = Literal["fp32", "bf16"]
-SamplingChoice = Literal["windows", "epochs", "documents"]
-LossChoice = Literal["all", "answers"]
-ParallelChoice = Literal["ddp", "fsdp", "tensor"]
-
-#: Modules that an adapter changes: every linear layer but the last.
-ALL_LINEAR = "all-linear"
-
-LARGEST_VOCABULARY = 262_144
-LONGEST_SEQUENCE = 131_072
-MOST_STEPS = 100_000_000
+from workers.lm.training.choices import (
+    ALL_LINEAR,
+    DivergenceChoice,
+    LossChoice,
+    ParallelChoice,
+    PrecisionChoice,
+    PublishChoice,
+    SamplingChoice,
+    ScheduleChoice,
+    Switch,
+    TokenizerChoice,
+)
+from workers.lm.training.limits import check_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +37,21 @@ class TrainSpec:
     `processes` train together, each with its own `threads`; `parallel` says what they share: the
     batch with a whole model each (ddp), the batch and the weights (fsdp), every layer (tensor).
     They are spread evenly over `nodes`.
+
+    `patience` looks at the validation loss in a row that do not lower it by `min_improvement` end
+    the training; 0 never does. `publish` says which weights come out: the last, or those of the
+    best look.
+    `on_divergence` is what becomes of a step whose loss or gradient is not a finite number, or
+    whose loss is above `spike_factor` times the median of the steps before (0: no loss is too
+    high): the training ends (stop), its update is left out (skip), or the training goes back to
+    its newest checkpoint and on with the batches that follow (rewind). More than
+    `divergence_budget` of these in 1,000 steps end it.
+    `activation_checkpointing` keeps only what enters each layer and computes the rest again on
+    the way back. `checkpoint_in_background` writes checkpoints beside the training, from a copy.
+    `compile` lets torch.compile translate the model; "auto" measures whether that pays. Both
+    "auto" otherwise: on accelerators, and for `precision` where bf16 is computed by hardware.
+
+    At each validation the model continues the `sample_prompts` by up to `sample_tokens` tokens.
     """
 
     preset: str | None = None
@@ -64,6 +78,12 @@ class TrainSpec:
     checkpoint_every: int = 200
     keep_checkpoints: int = 3
     log_every: int = 10
+    patience: int = 0
+    min_improvement: float = 0.0
+    publish: PublishChoice = "last"
+    on_divergence: DivergenceChoice = "skip"
+    spike_factor: float = 0.0
+    divergence_budget: int = 5
     threads: int = 1
     precision: PrecisionChoice = "fp32"
     sampling: SamplingChoice = "windows"
@@ -75,11 +95,16 @@ class TrainSpec:
     processes: int = 1
     parallel: ParallelChoice = "ddp"
     nodes: int = 1
+    activation_checkpointing: bool = False
+    checkpoint_in_background: Switch = "auto"
+    compile: Switch = "off"
+    sample_prompts: list[str] = field(default_factory=lambda: [""])
+    sample_tokens: int = 64
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainSpec":
         """Build from plain data; an unknown name is refused rather than ignored."""
-        known = {field.name for field in fields(cls)}
+        known = {one.name for one in fields(cls)}
         for name in values:
             if name not in known:
                 raise InvalidTraining(str(name), "There is no such training setting.")
@@ -88,6 +113,11 @@ class TrainSpec:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as written into checkpoints and facts."""
         return asdict(self)
+
+    def deciding(self) -> dict[str, Any]:
+        """The same without what decides nothing of the model, as written into its facts."""
+        watched = ("sample_prompts", "sample_tokens")
+        return {name: value for name, value in asdict(self).items() if name not in watched}
 
     @property
     def micro_batch(self) -> int:
@@ -101,152 +131,4 @@ class TrainSpec:
 
     def check(self, *, has_base: bool = False) -> None:
         """Refuse what cannot work, naming the field; needs neither data nor torch."""
-        _check_choices(self)
-        _check_numbers(self)
-        _check_source(self, has_base=has_base)
-        _check_tuning(self, has_base=has_base)
-        if self.batch_size % self.gradient_accumulation:
-            raise InvalidTraining(
-                "gradient_accumulation",
-                f"The batch of {self.batch_size} sequences cannot be cut into "
-                f"{self.gradient_accumulation} equal parts; choose a divisor of batch_size.",
-            )
-        if self.micro_batch % self.data_processes:
-            raise InvalidTraining(
-                "processes", cannot_share(f"micro-batch of {self.micro_batch} sequences",
-                                          self.micro_batch, self.processes),
-            )  # fmt: skip
-        if self.processes % self.nodes:
-            raise InvalidTraining("nodes", cannot_spread(self.processes, self.nodes))
-        if self.min_learning_rate > self.learning_rate:
-            raise InvalidTraining("min_learning_rate", "Must not be larger than learning_rate.")
-        if self.steps > 1 and self.warmup_steps >= self.steps:
-            raise InvalidTraining(
-                "warmup_steps", f"Must be smaller than the number of steps ({self.steps})."
-            )
-
-
-_CHOICES = {
-    "tokenizer": get_args(TokenizerChoice),
-    "schedule": get_args(ScheduleChoice),
-    "precision": get_args(PrecisionChoice),
-    "sampling": get_args(SamplingChoice),
-    "loss_on": get_args(LossChoice),
-    "parallel": get_args(ParallelChoice),
-}
-
-_BOUNDS: dict[str, tuple[float, float]] = {
-    "vocab_size": (2, LARGEST_VOCABULARY),
-    "sequence_length": (2, LONGEST_SEQUENCE),
-    "batch_size": (1, 65_536),
-    "gradient_accumulation": (1, 65_536),
-    "steps": (1, MOST_STEPS),
-    "learning_rate": (1e-9, 10.0),
-    "min_learning_rate": (0.0, 10.0),
-    "warmup_steps": (0, MOST_STEPS),
-    "schedule_steps": (1, MOST_STEPS),
-    "weight_decay": (0.0, 10.0),
-    "beta1": (0.0, 0.99999),
-    "beta2": (0.0, 0.99999),
-    "gradient_clip": (0.0, 1e6),
-    "dropout": (0.0, 0.9),
-    "seed": (0, 2**63 - 1),
-    "evaluate_every": (0, MOST_STEPS),
-    "evaluation_batches": (1, 1_000_000),
-    "checkpoint_every": (0, MOST_STEPS),
-    "keep_checkpoints": (1, 1_000),
-    "log_every": (1, MOST_STEPS),
-    "threads": (1, 1_024),
-    "lora_rank": (0, 4_096),
-    "lora_alpha": (1e-3, 1e5),
-    "lora_dropout": (0.0, 0.9),
-    "processes": (1, 1_024),
-    "nodes": (1, 1_024),
-}
-
-_FRACTIONS = {
-    "learning_rate", "min_learning_rate", "weight_decay", "beta1", "beta2", "gradient_clip",
-    "dropout", "lora_alpha", "lora_dropout",
-}  # fmt: skip
-
-
-def cannot_share(what: str, amount: int, processes: int) -> str:
-    """Such as `The micro-batch of 4 sequences cannot be shared by 3 processes. Use 1, 2 or 4.`"""
-    return f"The {what} cannot be shared by {processes} processes. {_divisor(amount, processes)}"
-
-
-def cannot_spread(processes: int, nodes: int) -> str:
-    """Such as `The processes, 4 in all, cannot be spread evenly over 3 nodes. Use 1, 2 or 4.`"""
-    said = f"The processes, {processes} in all, cannot be spread evenly over {nodes} nodes."
-    return f"{said} {_divisor(processes, nodes)}"
-
-
-def _divisor(amount: int, wanted: int) -> str:
-    """The numbers nearest to `wanted` that divide the amount, as an advice."""
-    fitting = [number for number in range(1, amount + 1) if amount % number == 0]
-    nearest = sorted(sorted(fitting, key=lambda number: abs(number - wanted))[:8])
-    *some, last = map(str, nearest)
-    return f"Use {', '.join(some)} or {last}." if some else f"Use {last}."
-
-
-def _check_choices(spec: TrainSpec) -> None:
-    for name, allowed in _CHOICES.items():
-        if getattr(spec, name) not in allowed:
-            raise InvalidTraining(name, f"Choose one of {', '.join(allowed)}.")
-
-
-def _check_numbers(spec: TrainSpec) -> None:
-    for name, (low, high) in _BOUNDS.items():
-        value = getattr(spec, name)
-        if value is None and name == "schedule_steps":
-            continue
-        kinds = (int, float) if name in _FRACTIONS else (int,)
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            raise InvalidTraining(
-                name, f"Must be a {'number' if name in _FRACTIONS else 'whole number'}."
-            )
-        if not low <= value <= high:  # also refuses NaN
-            raise InvalidTraining(name, f"Must lie between {low:,} and {high:,}; got {value:,}.")
-
-
-def _check_source(spec: TrainSpec, *, has_base: bool) -> None:
-    if spec.preset is not None and spec.architecture is not None:
-        raise InvalidTraining("architecture", "Give a preset or an architecture, not both.")
-    if has_base:
-        if spec.preset is not None or spec.architecture is not None:
-            raise InvalidTraining(
-                "preset", "The base version decides the architecture; leave preset empty."
-            )
-        if spec.tokenizer != "base":
-            raise InvalidTraining(
-                "tokenizer", "Training from a base version uses its tokenizer: choose base."
-            )
-        return
-    if spec.preset is None and spec.architecture is None:
-        raise InvalidTraining("preset", "Choose a preset, an architecture or a base version.")
-    if spec.tokenizer == "base":
-        raise InvalidTraining("tokenizer", "Choosing base needs a base version to start from.")
-
-
-def _check_tuning(spec: TrainSpec, *, has_base: bool) -> None:
-    if spec.loss_on == "answers" and spec.tokenizer == "char":
-        raise InvalidTraining(
-            "tokenizer", "A tokenizer of characters has no marks of roles. Choose bpe or a base."
-        )
-    if spec.sampling == "documents" and spec.loss_on != "answers":
-        raise InvalidTraining(
-            "sampling", "Sequences of one conversation each need loss_on to be answers."
-        )
-    if spec.lora_rank and not has_base:
-        raise InvalidTraining("lora_rank", "An adapter needs a base version that it changes.")
-    if spec.lora_rank and spec.processes > 1 and spec.parallel != "ddp":
-        raise InvalidTraining("parallel", "Several processes train an adapter with ddp.")
-    if not isinstance(spec.lora_targets, str) or not target_names(spec.lora_targets):
-        raise InvalidTraining(
-            "lora_targets", f"Give {ALL_LINEAR} or names of modules, separated by commas."
-        )
-
-
-def target_names(targets: str) -> list[str]:
-    """The names in `lora_targets`, each once, in order."""
-    return sorted({name.strip() for name in targets.split(",") if name.strip()})
+        check_settings(self, has_base=has_base)

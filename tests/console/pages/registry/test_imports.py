@@ -8,6 +8,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from models_app.jobs.models import Job
 from models_app.registry.importing import PathSource
 from models_app.registry.models import Model, ModelVersion
+from models_app.registry.scan_rules import RULESET
 from models_app.registry.services import (
     model_create,
     run_begin,
@@ -132,7 +133,7 @@ class TestScan:
     def test_older_rules_are_told(self, ana, version, client_for):
         version.scans.update(ruleset=0)
 
-        assert "There are newer rules (1)" in text(client_for(ana).get(f"{V1}?tab=scan"))
+        assert f"There are newer rules ({RULESET})" in text(client_for(ana).get(f"{V1}?tab=scan"))
 
     def test_viewers_read_and_outsiders_learn_nothing(self, eve, cai, version, client_for):
         viewer = client_for(eve)
@@ -159,7 +160,7 @@ class TestApi:
 
         assert api.get(url).data["source"]["path"] == "llama"
         scan = api.get(f"{url}/scan").data
-        assert (scan["verdict"], scan["ruleset"]) == ("passed", 1)
+        assert (scan["verdict"], scan["ruleset"]) == ("passed", RULESET)
         assert scan["report"]["findings"] == []
         assert api.post(f"{url}/scan").status_code == 202
         provenance = api.get(f"{url}/provenance").data

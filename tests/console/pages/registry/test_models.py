@@ -31,6 +31,9 @@ FORM = {
     "loss_on": "all",
     "processes": "1", "nodes": "1",
     "parallel": "ddp",
+    "patience": 0, "min_improvement": 0, "publish": "last", "on_divergence": "skip",
+    "spike_factor": 0, "divergence_budget": 5, "checkpoint_in_background": "auto",
+    "compile": "off",
 }  # fmt: skip
 
 
@@ -181,8 +184,26 @@ class TestTraining:
         )
 
         assert "MiB" in fine
+        assert "of keys and values for each full context of 16 tokens" in fine
         assert "Epochs" in fine
         assert "Use fewer than the 6 steps" in bad
+
+    def test_an_adapter_that_goes_on_fills_in_what_it_has_settled(self, ben, version, client_for):
+        adapter = ModelVersion.objects.create(
+            model=Model.objects.create(team=version.model.team, name="tuned", family="adapter"),
+            number=1, state="ready", base_version=version,
+            manifest={"adapter_config.json": {"sha256": "0" * 64, "size": 2}},
+            facts={"rank": 4, "ranks": [4], "alpha": 12, "target_modules": ["c_attn"]},
+        )  # fmt: skip
+
+        page = text(client_for(ben).get(f"/training/new/?base_version={adapter.pk}"))
+        head = text(client_for(ben).get("/models/research/tuned/versions/1/"))
+
+        assert re.search(rf'<option value="{adapter.pk}" selected>research/tuned v1<', page)
+        assert re.search(r'name="lora_rank" value="4"', page)
+        assert re.search(r'name="lora_alpha" value="12(\.0)?"', page)
+        assert re.search(r'name="lora_targets" value="c_attn"', page)
+        assert f"base_version={adapter.pk}" in head
 
     def test_is_filled_in_from_a_version(self, ben, version, client_for):
         page = text(client_for(ben).get(f"/training/new/?from={version.pk}"))

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from workers.lm.compute.memory import available_bytes, estimate, resident_bytes
+from workers.lm.compute.memory import available_bytes, cache_bytes, estimate, resident_bytes
 from workers.lm.families.presets import PRESETS
 
 pytestmark = pytest.mark.nodb
@@ -39,3 +39,25 @@ def test_dropout_keeps_the_attention_weights():
     config = PRESETS["gpt2-5m"].config()
     without, with_dropout = (estimate(config, 16, 256, dropout=share) for share in (0.0, 0.1))
     assert with_dropout.activations > 1.5 * without.activations
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("gpt2", {}),
+        ("llama", {"num_key_value_heads": 4}),
+        ("llama", {"num_key_value_heads": 1}),
+        ("llama", {"num_key_value_heads": 2, "head_dim": 24}),
+        ("qwen2", {"num_key_value_heads": 2}),
+        ("gpt_neox", {}),
+    ],
+)
+def test_the_cache_of_a_context_is_what_serving_allocates(kind, changes):
+    from tests.workers.lm.inference import tiny
+    from workers.lm.inference.probe import choose_runner
+
+    model = tiny.model(kind, **changes)
+
+    runner, _why = choose_runner(model, context_length=96, max_slots=3, prefill_chunk=32)
+
+    assert runner.cache.bytes == 3 * cache_bytes(model.config.to_dict(), 96)

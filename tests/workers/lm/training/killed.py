@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from tests.workers.lm.recording import Recorder
-from tests.workers.lm.training.settings import run_training
-from workers.lm.training import trainer
+from tests.workers.lm.training.settings import run_training, tiny_spec
+from workers.lm.training import saving
 
 
 class Deadly(Recorder):
@@ -26,7 +26,7 @@ class Deadly(Recorder):
 def kill_while_saving(second: int) -> None:
     """Make the given checkpoint's writing end half-way."""
     calls = []
-    save = trainer.save_file
+    save = saving.save_file
 
     def deadly_save(tensors, path):  # type: ignore[no-untyped-def]
         calls.append(path)
@@ -34,11 +34,12 @@ def kill_while_saving(second: int) -> None:
         if len(calls) == 2 * second - 1:  # the optimiser is written, the generators are not
             os.kill(os.getpid(), signal.SIGKILL)
 
-    trainer.save_file = deadly_save  # type: ignore[assignment]
+    saving.save_file = deadly_save  # type: ignore[assignment]
 
 
 if __name__ == "__main__":
     root, how, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     if how == "saving":
         kill_while_saving(number)
-    run_training(root, Deadly(number if how == "step" else 10**9))
+    spec = tiny_spec(checkpoint_in_background=sys.argv[4])
+    run_training(root, Deadly(number if how == "step" else 10**9), spec)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tests.workers.lm.recording import sentences, write_documents
+from tests.workers.lm.recording import Recorder, sentences, write_documents
 from workers.lm.training.run import train
 from workers.lm.training.spec import TrainSpec
 
@@ -21,6 +21,17 @@ SPEC: dict[str, Any] = {
 def tiny_spec(**changes: Any) -> TrainSpec:
     """The shared settings with some of them changed."""
     return TrainSpec(**{**SPEC, **changes})
+
+
+class StopAt(Recorder):
+    """Asks to stop once the loss of a step was told."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self._step = step
+
+    def should_stop(self) -> bool:
+        return self._step in self.series("loss")
 
 
 def run_training(

@@ -32,10 +32,16 @@ def assert_same_end(uninterrupted, result, events):
     assert result.best_step == whole.best_step
 
 
-@pytest.mark.parametrize(("how", "number", "resumed_at"), [("step", 13, 10), ("saving", 2, 5)])
-def test_killed_it_goes_on_bit_for_bit(tmp_path, uninterrupted, how, number, resumed_at):
+@pytest.mark.parametrize(
+    ("how", "number", "resumed_at", "background"),
+    [("step", 13, 10, "off"), ("saving", 2, 5, "off"), ("saving", 2, 5, "on")],
+)
+def test_killed_it_goes_on_bit_for_bit(
+    tmp_path, uninterrupted, how, number, resumed_at, background
+):
+    name = "tests.workers.lm.training.killed"
     child = subprocess.run(
-        [sys.executable, "-m", "tests.workers.lm.training.killed", tmp_path, how, str(number)],
+        [sys.executable, "-m", name, tmp_path, how, str(number), background],
         cwd=ROOT, capture_output=True, check=False, timeout=120,
     )  # fmt: skip
     assert child.returncode == -9, child.stderr.decode()
@@ -99,3 +105,19 @@ def test_more_steps_go_on_from_the_last(tmp_path):
     result = run_training(tmp_path, events, spec, resume_from=tmp_path / "checkpoints", attempt=2)
     assert list(events.series("loss")) == [21, 22, 23, 24, 25]
     assert result.steps == 25
+
+
+def test_other_settings_than_the_checkpoint_are_refused_with_what_differs(tmp_path):
+    run_training(tmp_path, Recorder(), tiny_spec(steps=5))
+    folder = tmp_path / "checkpoints"
+    other = tiny_spec(learning_rate=5e-3, seed=4, steps=6, log_every=2, keep_checkpoints=1)
+    with pytest.raises(InvalidTraining) as caught:
+        run_training(tmp_path, Recorder(), other, resume_from=folder, attempt=2)
+
+    assert caught.value.field == "learning_rate"
+    assert caught.value.message == (
+        "The checkpoint step-000005.a1 was written by a training with other settings: "
+        "learning_rate was 0.01, now 0.005; seed was 1337, now 4. Set them back, or begin anew."
+    )
+    free = tiny_spec(steps=6, log_every=2, keep_checkpoints=1, activation_checkpointing=True)
+    assert run_training(tmp_path, Recorder(), free, resume_from=folder, attempt=2).steps == 6

@@ -11,7 +11,7 @@ from tests.workers.lm.recording import Recorder, sentences, write_documents
 from tests.workers.lm.training.settings import run_training, tiny_spec
 from workers.lm.durable import file_digest
 from workers.lm.errors import InvalidTraining, TrainingDiverged
-from workers.lm.training import run
+from workers.lm.training import fitting
 from workers.lm.training.run import train
 
 pytestmark = pytest.mark.nodb
@@ -166,11 +166,11 @@ def test_data_that_cannot_be_enough_is_refused(
 
 
 def test_too_little_memory_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "available_bytes", lambda: 2**20)
+    monkeypatch.setattr(fitting, "available_bytes", lambda: 2**20)
     with pytest.raises(InvalidTraining, match="smaller model") as caught:
         run_training(tmp_path, Recorder())
     assert caught.value.field == "preset"
-    monkeypatch.setattr(run, "available_bytes", lambda: 800 * 2**20)
+    monkeypatch.setattr(fitting, "available_bytes", lambda: 800 * 2**20)
     with pytest.raises(InvalidTraining, match="Lower batch_size") as caught:
         run_training(tmp_path, Recorder(), tiny_spec(batch_size=4096))
     assert caught.value.field == "batch_size"

@@ -69,11 +69,11 @@ class HmmModel:
         parameters = self.parameters
         arrays = (parameters.start, parameters.transitions, parameters.emissions)
         return {
+            **self.record,
             "family": "hmm",
             "states": parameters.states,
             "vocab_size": self.vocab_size,
             "bytes": sum(array.nbytes for array in arrays),
-            **self.record,
         }
 
     def save(self, folder: Path) -> None:

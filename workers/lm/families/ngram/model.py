@@ -90,12 +90,12 @@ class NgramModel:
             for array in (order.keys, order.log_probs, order.back_offs)
         ]
         return {
+            **self.record,
             "family": "ngram",
             "order": len(self.orders),
             "vocab_size": self.vocab_size,
             "ngrams": [int(order.keys.size) for order in self.orders],
             "bytes": sum(array.nbytes for array in arrays),
-            **self.record,
         }
 
     def save(self, folder: Path) -> None:

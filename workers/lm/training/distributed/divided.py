@@ -19,6 +19,7 @@ WEIGHTS = "model.safetensors"
 class Divided(Group):
     """Each tensor of the model lies in parts at the processes; no one holds a whole model."""
 
+    holds_all = False
     _class_name = ""
 
     @abstractmethod
@@ -47,6 +48,13 @@ class Divided(Group):
 
     def give_model(self, model: PreTrainedModel) -> None:
         self._weights(model).take_part()
+
+    def restore_model(self, model: PreTrainedModel, folder: Path) -> None:
+        stored, weights = Stored(folder / WEIGHTS), dict(model.named_parameters())
+        with torch.no_grad():
+            for name, tensor in _stored(model):
+                whole = stored[name]
+                tensor.copy_(self.part(name, tensor, whole) if name in weights else whole)
 
     def optimizer_tensors(
         self, model: PreTrainedModel, optimizer: torch.optim.Optimizer

@@ -3,6 +3,9 @@
 import datetime as dt
 import os
 import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -58,6 +61,14 @@ class Group(Alone):
     def device(self) -> torch.device:
         return self._device
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around an exchange within a step that ends when the slowest process has come."""
+        begun = time.perf_counter()
+        yield
+        if self.waited_s is not None:
+            self.waited_s += time.perf_counter() - begun
+
     def share(self, batch: Batch) -> tuple[Batch, int]:
         rows = len(batch[0])
         first, end = (rows * number // self.data_world for number in
@@ -82,7 +93,8 @@ class Group(Alone):
 
     def any(self, flag: bool) -> bool:
         told = torch.tensor([int(flag)], dtype=torch.uint8)
-        dist.all_reduce(told, op=dist.ReduceOp.MAX)
+        with self.waiting():
+            dist.all_reduce(told, op=dist.ReduceOp.MAX)
         return bool(told.item())
 
     def everyones(self, value: Any) -> list[Any]:

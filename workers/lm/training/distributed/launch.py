@@ -76,6 +76,9 @@ class RankEvents:
     def checkpoint(self, **values: Any) -> None:
         self._events.checkpoint(**values)
 
+    def sample(self, **values: Any) -> None:
+        self._events.sample(**values)
+
     def should_stop(self) -> bool:
         return self._stop or self._events.should_stop()
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from workers.lm.compute.memory import Shape
 from workers.lm.errors import InvalidTraining
-from workers.lm.training.spec import cannot_share
+from workers.lm.training.limits import cannot_share
 
 
 @dataclass(frozen=True, kw_only=True)

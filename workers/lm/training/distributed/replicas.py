@@ -60,6 +60,8 @@ class Replicas(Group):
     def __init__(self, place: Place) -> None:
         super().__init__(place)
         self.copies = self.world
+        if self.device().type == "cpu":
+            self.waited_s = 0.0  # on a GPU its stream waits, not the process
         self._buckets: list[_Bucket] = []
         self._of: dict[nn.Parameter, _Bucket] = {}
         self._sending, self._started = False, 0
@@ -81,8 +83,9 @@ class Replicas(Group):
         yield
         if sending:
             self._start(len(self._buckets))
-            for bucket in self._buckets:
-                bucket.finish()
+            with self.waiting():
+                for bucket in self._buckets:
+                    bucket.finish()
 
     def accumulating(self, forward: torch.nn.Module, *, last: bool) -> AbstractContextManager[Any]:
         return self._exchanging(last)

@@ -27,6 +27,9 @@ class FiledEvents:
     def checkpoint(self, **values: Any) -> None:
         self._say("checkpoint", **values)
 
+    def sample(self, **values: Any) -> None:
+        self._say("sample", **values)
+
     def should_stop(self) -> bool:
         return False
 

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -72,11 +73,11 @@ def killed(root, way, attempt, rank, step):
             os.kill(pid, 0)
 
 
-@pytest.mark.parametrize("way", ["ddp", "fsdp", "tensor"])
+@pytest.mark.parametrize("way", os.environ.get("WAYS", "").split() or ["ddp", "fsdp", "tensor"])
 def test_killed_again_and_again_it_ends_with_the_same_weights(tmp_path, undisturbed, way):
     draw = random.Random(f"{way} {os.environ.get('SEED', 1)}")
     kills = 20 if FULL else 2
-    attempt, done = 0, 0
+    attempt, done, begun = 0, 0, time.monotonic()
     while attempt < kills:
         attempt += 1
         newest = newest_valid_checkpoint(tmp_path / "checkpoints")
@@ -91,6 +92,8 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(tmp_path, undistur
         attempt=attempt + 1,
     )  # fmt: skip
 
+    if FULL:
+        print(f"{way}: {kills} kills and the way to the end in {time.monotonic() - begun:.0f} s")
     assert min(heard.series("loss")) > 1 or not done
     assert result.files["model.safetensors"]["sha256"] == undisturbed(way)
 

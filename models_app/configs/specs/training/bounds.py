@@ -1,0 +1,3 @@
+"""Bounds that several settings share."""
+
+MOST_STEPS = 100_000_000

@@ -1,0 +1,1 @@
+"""Processes forked from a template, compared with those started from nothing."""
