@@ -17,8 +17,8 @@ from workers.lm.training.spec import TrainSpec
 MAY_CHANGE = frozenset({
     "steps", "schedule_steps", "gradient_accumulation", "evaluate_every", "evaluation_batches",
     "checkpoint_every", "keep_checkpoints", "log_every", "patience", "min_improvement", "publish",
-    "on_divergence", "spike_factor", "divergence_budget", "threads", "processes", "parallel", "nodes",
-    "activation_checkpointing", "checkpoint_in_background", "compile", "sample_prompts",
+    "on_divergence", "spike_factor", "divergence_budget", "threads", "processes", "parallel",
+    "nodes", "activation_checkpointing", "checkpoint_in_background", "compile", "sample_prompts",
     "sample_tokens",
 })  # fmt: skip
 _LONGEST_VALUE = 60

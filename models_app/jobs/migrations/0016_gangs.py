@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0014_stopped_early'),
+        ('jobs', '0015_text_samples'),
     ]
 
     operations = [
