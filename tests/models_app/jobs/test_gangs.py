@@ -3,6 +3,7 @@
 import datetime as dt
 
 import pytest
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from models_app.core.clock import now
@@ -26,7 +27,7 @@ from models_app.jobs.log_late import log_append_late
 from models_app.jobs.logs import SpoolMoved, log_append, log_list
 from models_app.jobs.models import Job, JobPart
 from models_app.jobs.placement import KEEP_AFTER, place_jobs
-from models_app.jobs.recovery import recover_node, return_unclaimed, sweep
+from models_app.jobs.recovery import recover_node, recover_parts, return_unclaimed, sweep
 from models_app.jobs.room import Room
 from models_app.jobs.services import job_cancel
 from models_app.jobs.waiting import why_waiting
@@ -227,7 +228,7 @@ class TestFence:
         silence(part)
         with pytest.raises(StaleEpoch):
             part_renew(part=part)
-        assert sweep()["recovered"] == 1
+        assert recover_parts(Q(lease_until__lt=Now())) == 1
         held.refresh_from_db()
 
         assert (held.state, held.reason_code, held.barren_attempts) == (
