@@ -60,7 +60,8 @@ chaos-mutants: env-dev
 
 parallel-kills: env-dev
 	@CHAOS=full WAYS="$(WAYS)" $(PY) manage.py services --temporary -- $(PY) -m pytest -q -s \
-		tests/workers/lm/training/distributed/test_going_on.py -k "killed" $(ARGS)
+		tests/workers/lm/training/distributed/test_going_on.py \
+		tests/workers/jobs/test_train_on_nodes.py -k "killed or wishes" $(ARGS)
 
 recovery: env-dev
 	@$(PY) benchmarks/recovery.py $(if $(WAYS),--forms $(WAYS)) $(ARGS)

@@ -22,6 +22,7 @@ from models_app.jobs.attempts import (
     job_fail,
     job_finish,
     job_release,
+    job_renew,
     job_stopped,
 )
 from models_app.jobs.checkpoints import checkpoint_folder
@@ -38,7 +39,7 @@ from workers.lease import Lease
 from workers.patience import with_store
 from workers.process import ChildProcess
 from workers.shipping import Shipper
-from workers.spool import attempt_folder, job_folder
+from workers.spool import attempt_folder, work_folder
 
 logger = logging.getLogger(__name__)
 
@@ -57,18 +58,20 @@ CATCH_UP = 20
 class Attempt:
     """Supervises one child process from claim to end, in the thread that calls `run`."""
 
-    def __init__(self, job: Job, *, stopping: threading.Event, devices: Sequence[int] = ()) -> None:
+    def __init__(
+        self, job: Job, *, stopping: threading.Event, devices: Sequence[int] = (), part: int = 0
+    ) -> None:
         self.job = job
         self.devices = list(devices)
         self.kind, self.params = kind_of(job)
         self.node_stopping = stopping
-        self.folder = attempt_folder(job.pk, job.epoch)
-        kept = (job_folder(job.pk) / "work", checkpoint_folder(job.pk))
-        self.cage = Cage(job, self.folder, measured=kept)
+        self.folder = attempt_folder(job.pk, job.epoch, part)
+        self.work = work_folder(job.pk, part)
+        self.cage = Cage(job, self.folder, measured=(self.work, checkpoint_folder(job.pk)))
         self.process = ChildProcess(self.folder, self.cage)
         self.sender = CheckpointSender(job)
-        self.shipper = Shipper(job, self.folder, self.sender.offer)
-        self.lease = Lease(job, beat=self.process.beat)
+        self.shipper = Shipper(job, self.folder, self.sender.offer, part)
+        self.lease = Lease(job, beat=self.process.beat, renew=self._renew)
         self.why_stopped = ""
         self._stop_at: float | None = None
 
@@ -93,7 +96,7 @@ class Attempt:
     def _run(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.shipper.leftovers()
-        self.shipper.say(f"Attempt {self.job.epoch} starts on {self.job.node_name}.")
+        self.shipper.say(self._greeting())
         try:
             inputs = self._with_store(self._load)
         except (JobFailed, SlipwayError) as error:
@@ -102,16 +105,28 @@ class Attempt:
             self._refuse(error)
             return
         try:
-            self.process.start(self._job_file(inputs))
+            self._start(inputs)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             reason = ReasonCode.DISK_FULL if full else ReasonCode.KILLED
             self._fail(reason, f"Its process could not be started: {error}", permanent=False)
             return
-        attempt_started(job=self.job, pid=self.process.pid)
-        attempt_isolated(job=self.job, isolation=self.cage.describe())
+        self._started()
         self._watch()
         self._conclude()
+
+    def _renew(self) -> str:
+        return job_renew(job=self.job)
+
+    def _greeting(self) -> str:
+        return f"Attempt {self.job.epoch} starts on {self.job.node_name}."
+
+    def _start(self, inputs: dict[str, Any]) -> None:
+        self.process.start(self._job_file(inputs))
+
+    def _started(self) -> None:
+        attempt_started(job=self.job, pid=self.process.pid)
+        attempt_isolated(job=self.job, isolation=self.cage.describe())
 
     def _load(self) -> dict[str, Any]:
         folder = self.folder / "inputs"
@@ -145,7 +160,7 @@ class Attempt:
             "params": self.job.params,
             "inputs": inputs,
             "epoch": self.job.epoch,
-            "work_dir": str(job_folder(self.job.pk) / "work"),
+            "work_dir": str(self.work),
             "checkpoint_dir": str(checkpoint_folder(self.job.pk)),
             "output_dir": str(self.folder / "output"),
             "watchdog_s": settings.JOB_LEASE_S * 0.8,

@@ -39,16 +39,16 @@ class CheckpointSender:
     def __init__(self, job: Job) -> None:
         self.job = job
         self._active = store.is_remote()
-        self._waiting: tuple[int, Path] | None = None
+        self._waiting: tuple[int, Path, int] | None = None
         self._changed = threading.Condition()
         self._busy = self._closed = False
 
-    def offer(self, step: int, path: str) -> None:
-        """A new checkpoint exists."""
+    def offer(self, step: int, path: str, epoch: int | None = None) -> None:
+        """A new checkpoint exists, or one of an earlier attempt is needed elsewhere."""
         if not self._active:
             return
         with self._changed:
-            self._waiting = (step, Path(path))
+            self._waiting = (step, Path(path), epoch or self.job.epoch)
             if not self._busy and not self._closed:
                 self._busy = True
                 name = f"checkpoint-{self.job.pk}"
@@ -78,7 +78,7 @@ class CheckpointSender:
         finally:
             connections.close_all()
 
-    def _take(self) -> tuple[int, Path] | None:
+    def _take(self) -> tuple[int, Path, int] | None:
         with self._changed:
             newest, self._waiting = self._waiting, None
             if newest is None:
@@ -92,28 +92,38 @@ class CheckpointSender:
             self._busy = False
             self._changed.notify_all()
 
-    def _send(self, step: int, path: Path) -> None:
+    def _send(self, step: int, path: Path, epoch: int) -> None:
         begun = time.monotonic()
         try:
             with tempfile.TemporaryDirectory(prefix=".send-", dir=path.parent) as place:
                 snapshot(path, Path(place))
                 manifest = tree_send(Path(place))
-            kept = checkpoint_keep(job=self.job, step=step, manifest=manifest)
+            kept = checkpoint_keep(job=self.job, step=step, epoch=epoch, manifest=manifest)
         except FileNotFoundError:
             return  # retention was faster, so there is a newer one
         except (StoreUnavailable, DatabaseError) as error:
             logger.warning("checkpoint %s of job %s waits: %s", step, self.job.pk, error)
             connections.close_all()
-            self._again(step, path)
+            self._again(step, path, epoch)
             return
         took = time.monotonic() - begun
         logger.info("checkpoint %s of job %s sent in %.1f s: %s", step, self.job.pk, took, kept)
 
-    def _again(self, step: int, path: Path) -> None:
+    def _again(self, step: int, path: Path, epoch: int) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._waiting is not None, RETRY_S)
             if self._waiting is None and not self._closed:
-                self._waiting = (step, path)
+                self._waiting = (step, path, epoch)
+
+
+def newest_unsent(job: Job) -> Checkpoint | None:
+    """The newest checkpoint on this node's disk, if no other node can have it yet."""
+    if not store.is_remote():
+        return None
+    for row in Checkpoint.objects.filter(job=job).order_by("-step", "-epoch"):
+        if (checkpoint_folder(job.pk) / row.name).exists():
+            return None if row.manifest else row
+    return None
 
 
 def restore(job: Job, say: Callable[[str], None]) -> None:

@@ -23,6 +23,7 @@ class Context:
 
     def __init__(self, folder: Path, job: dict[str, Any]) -> None:
         self.epoch: int = job["epoch"]
+        self.meeting: dict[str, Any] | None = job.get("meeting")
         self.work_dir = Path(job["work_dir"])
         self.checkpoint_dir = Path(job["checkpoint_dir"])
         self.output_dir = Path(job["output_dir"])

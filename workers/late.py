@@ -16,7 +16,7 @@ from django.db import DatabaseError, close_old_connections, connections, transac
 from models_app.jobs.log_late import StillHeld, log_append_late
 from models_app.jobs.logs import SpoolMoved
 from models_app.jobs.metrics import metrics_append_late
-from models_app.jobs.models import Job, JobAttempt
+from models_app.jobs.models import Job, JobAttempt, JobPart
 from models_app.jobs.samples import samples_append_late
 from models_app.jobs.states import HELD, TERMINAL
 from workers.spool import Spool, attempt_folder, job_folder, spool_root
@@ -52,22 +52,24 @@ def clear_ended() -> int:
     folders = {int(p.name[4:]): p for p in spool_root().glob("job-*") if p.name[4:].isdecimal()}
     if not folders:
         return 0
-    attempts: dict[int, list[JobAttempt]] = defaultdict(list)
+    attempts: dict[int, list[JobAttempt | JobPart]] = defaultdict(list)
     for row in JobAttempt.objects.filter(job_id__in=list(folders)).order_by("epoch"):
         attempts[row.job_id].append(row)
+    for part in JobPart.objects.filter(job_id__in=list(folders), number__gt=0).order_by("pk"):
+        attempts[part.job_id].append(part)
     count = 0
     for job in Job.objects.filter(pk__in=list(folders)).only("pk", "state", "epoch"):
-        for row in attempts[job.pk]:
-            if not (job.state in HELD and job.epoch == row.epoch):
-                count += ship_late(row)
+        for said in attempts[job.pk]:
+            if not (job.state in HELD and job.epoch == said.epoch):
+                count += ship_late(said)
         if job.state in TERMINAL:
             clear_job(job.pk)
     return count
 
 
-def ship_late(attempt: JobAttempt) -> int:
+def ship_late(attempt: JobAttempt | JobPart) -> int:
     """Store the rest of what an attempt that is over has said; returns how many lines."""
-    folder = attempt_folder(attempt.job_id, attempt.epoch)
+    folder = attempt_folder(attempt.job_id, attempt.epoch, attempt.number)
     spool = Spool(folder / "events.jsonl", attempt.spool_offset)
     if not folder.exists() or (attempt.log_complete and spool.size() <= spool.offset):
         return 0
@@ -84,6 +86,7 @@ def ship_late(attempt: JobAttempt) -> int:
                     spool_from=spool.offset,
                     spool_offset=batch.offset,
                     complete=not batch.more,
+                    part=attempt.number,
                 )
                 metrics_append_late(job_id=attempt.job_id, points=batch.metrics)
                 samples_append_late(job_id=attempt.job_id, rows=batch.samples)
@@ -104,6 +107,9 @@ def clear_job(job_id: int) -> bool:
     folder = job_folder(job_id)
     rows = JobAttempt.objects.filter(job_id=job_id).values_list("epoch", "spool_offset")
     stored = {f"a{epoch}": offset for epoch, offset in rows}
+    parts = JobPart.objects.filter(job_id=job_id, number__gt=0)
+    for epoch, number, offset in parts.values_list("epoch", "number", "spool_offset"):
+        stored[f"a{epoch}.{number}"] = offset
     for path in folder.glob("a*/events.jsonl"):
         if path.stat().st_size > stored.get(path.parent.name, -1):
             return False

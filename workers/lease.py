@@ -9,7 +9,6 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 
 from models_app.core.errors import StaleEpoch
-from models_app.jobs.attempts import job_renew
 from models_app.jobs.models import Job
 from models_app.jobs.states import JobState
 
@@ -20,11 +19,14 @@ SELF_FENCE = 0.8
 
 
 class Lease(threading.Thread):
-    """A thread that renews until closed. `lost` is set when this attempt may write no more."""
+    """A thread that renews until closed. `lost` is set when this attempt may write no more.
 
-    def __init__(self, job: Job, beat: Callable[[], None]) -> None:
+    `renew` gives the state of the job, or raises StaleEpoch; `beat` follows each time it does not.
+    """
+
+    def __init__(self, job: Job, beat: Callable[[], None], renew: Callable[[], str]) -> None:
         super().__init__(name=f"lease-{job.pk}", daemon=True)
-        self.job, self.beat = job, beat
+        self.job, self.beat, self.renew = job, beat, renew
         self.lost = threading.Event()
         #: State of the row when it was last seen; anything but `running` asks the child to stop.
         self.state: str = JobState.RUNNING
@@ -55,7 +57,7 @@ class Lease(threading.Thread):
     def _renew(self) -> None:
         begun = time.monotonic()
         try:
-            self.state = job_renew(job=self.job)
+            self.state = self.renew()
             self._renewed_at = begun
         except StaleEpoch:
             if not self._closed:

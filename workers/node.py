@@ -25,7 +25,8 @@ from models_app.deployments.reconcile import reconcile_all
 from models_app.finetuning.services import tunings_advance
 from models_app.jobs.checkpoints import files_collect
 from models_app.jobs.claims import jobs_claim
-from models_app.jobs.models import Job
+from models_app.jobs.gangs import part_claim, parts_waiting
+from models_app.jobs.models import Job, JobPart
 from models_app.jobs.placement import place_jobs
 from models_app.jobs.recovery import recover_node, sweep
 from models_app.jobs.signals import node_queue
@@ -39,6 +40,7 @@ from models_app.sweeps.services import sweeps_advance
 from workers.attempt import Attempt
 from workers.capacity import capacity, health
 from workers.devices import Devices
+from workers.gang import attempt_of
 from workers.inline import InlineLane
 from workers.late import Tidier
 from workers.orphans import end_orphans
@@ -80,7 +82,8 @@ class Node:
         self.incarnation = f"{self.name}:{os.getpid()}:{time.time_ns()}"
         self.slots = threading.BoundedSemaphore(settings.WORKER_SLOTS)
         self.stopping = threading.Event()
-        self._attempts: dict[int, Attempt] = {}
+        #: By job and epoch: one that was fenced off may still be ending when the next begins.
+        self._attempts: dict[tuple[int, int], Attempt] = {}
         self._ticked = dict.fromkeys(TICKS, time.monotonic())
         self._poller = threading.Thread(target=self._poll, name="node-poll", daemon=True)
         self._devices = Devices(0)
@@ -138,9 +141,9 @@ class Node:
 
     def look(self, job_id: int) -> None:
         """Somebody wants something of this job."""
-        attempt = self._attempts.get(job_id)
-        if attempt is not None:
-            attempt.lease.look()
+        for (number, _epoch), attempt in list(self._attempts.items()):
+            if number == job_id:
+                attempt.lease.look()
 
     def offer(self, count: int = 1) -> None:
         """Claim a job that is placed here, supervise it to its end, then others.
@@ -155,27 +158,33 @@ class Node:
             threading.Thread(target=self.offer, name="offer", daemon=True).start()
         while not self.stopping.is_set() and self.slots.acquire(blocking=False):
             try:
-                jobs = jobs_claim(worker=self.incarnation, node=self.name, inline=False)
-                if not jobs:
+                work = self._claim()
+                if work is None:
                     return
-                self._supervise(jobs[0])
+                self._supervise(*work)
             finally:
                 self.slots.release()
                 connections.close_all()
 
-    def _supervise(self, job: Job) -> None:
+    def _claim(self) -> tuple[Job, JobPart | None] | None:
+        """A job that is placed here, or the part of one that is; None: there is nothing to do."""
+        for job in jobs_claim(worker=self.incarnation, node=self.name, inline=False):
+            return job, None
+        part = part_claim(worker=self.incarnation, node=self.name)
+        return None if part is None else (part.job, part)
+
+    def _supervise(self, job: Job, part: JobPart | None) -> None:
         with self._devices.reserved(job.gpus) as devices:
-            attempt = Attempt(job, stopping=self.stopping, devices=devices)
-            self._attempts[job.pk] = attempt
+            attempt = attempt_of(job, part, stopping=self.stopping, devices=devices)
+            key = (job.pk, job.epoch)
+            self._attempts[key] = attempt
             try:
                 attempt.run()
                 self._place_when_due(job)
             except Exception:
                 logger.exception("attempt %s of job %s ended badly", job.epoch, job.pk)
             finally:
-                # The next attempt at the job may have begun here already.
-                if self._attempts.get(job.pk) is attempt:
-                    del self._attempts[job.pk]
+                del self._attempts[key]
 
     def _place_when_due(self, job: Job) -> None:
         """A job that must wait a moment for its next attempt gets its place at that moment; the
@@ -236,7 +245,8 @@ class Node:
         return bool(self._attempts)
 
     def _waiting(self) -> int:
-        return Job.objects.filter(state=JobState.SCHEDULED, node_name=self.name).count()
+        placed = Job.objects.filter(state=JobState.SCHEDULED, node_name=self.name).count()
+        return placed + parts_waiting(self.name)
 
     def _say_goodbye(self) -> None:
         try:

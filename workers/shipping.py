@@ -41,8 +41,9 @@ class Shipper:
         job: Job,
         folder: Path,
         on_checkpoint: Callable[[int, str], None] = lambda step, path: None,
+        part: int = 0,
     ) -> None:
-        self.job, self.on_checkpoint = job, on_checkpoint
+        self.job, self.on_checkpoint, self.part = job, on_checkpoint, part
         self.spool = Spool(folder / "events.jsonl")
         self.outcome: dict[str, Any] | None = None
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -62,8 +63,11 @@ class Shipper:
     def leftovers(self) -> None:
         """Store what earlier attempts on this node said and nobody had stored.
 
-        What those on other nodes may have said as well is marked as missing.
+        What those on other nodes may have said as well is marked as missing. Part 0 does so for
+        all; what parts have left, the tidier of their node finds (`workers.late`).
         """
+        if self.part:
+            return
         here = [n for n in range(1, self.job.epoch) if attempt_folder(self.job.pk, n).exists()]
         for epoch, spool in Spool.leftovers(self.job):
             while self._leftover(epoch, spool):
@@ -108,6 +112,7 @@ class Shipper:
                     lines=batch.lines,
                     spool_offset=batch.offset,
                     spool_from=self.spool.offset,
+                    part=self.part,
                     durable=final,
                     complete=final and not batch.more,
                 )
@@ -115,7 +120,7 @@ class Shipper:
                 samples_append(job=self.job, rows=batch.samples)
                 self._store_events(batch)
         except SpoolMoved:
-            self.spool.offset = log_position(job=self.job)
+            self.spool.offset = log_position(job=self.job, part=self.part)
             return True
         self.spool.done(batch)
         self._tail.extend(text for *_, text in batch.lines[-TAIL_LINES:])
@@ -144,6 +149,8 @@ class Shipper:
         return "\n".join(self._tail)[-8000:]
 
     def _store_events(self, batch: Batch) -> None:
+        if self.part:
+            return  # part 0 tells of all of them together
         if batch.progress:
             progress_report(job=self.job, values=batch.progress)
         for checkpoint in batch.checkpoints:

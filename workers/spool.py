@@ -1,8 +1,9 @@
 """The spool: what a child process says, in one append-only file, durable before it is stored.
 
-`<data>/spool/job-7/a2/events.jsonl` belongs to attempt 2 of job 7. A line is JSON with a `t`
-(log, metric, progress, sample, checkpoint, ready, environment, result, failed, stopped), or any
-other text: that came from the C side of the process and counts as a line of its stderr.
+`<data>/spool/job-7/a2/events.jsonl` belongs to attempt 2 of job 7, that in `a2.1` to its part 1 on
+another node. A line is JSON with a `t` (log, metric, progress, sample, checkpoint, ready,
+environment, result, failed, stopped), or any other text: that came from the C side of the process
+and counts as a line of its stderr.
 """
 
 import json
@@ -33,8 +34,14 @@ def job_folder(job_id: int) -> Path:
     return spool_root() / f"job-{job_id}"
 
 
-def attempt_folder(job_id: int, epoch: int) -> Path:
-    return job_folder(job_id) / f"a{epoch}"
+def attempt_folder(job_id: int, epoch: int, part: int = 0) -> Path:
+    """Of one attempt, or of one part of it: nodes that share a disk must not share this."""
+    return job_folder(job_id) / (f"a{epoch}.{part}" if part else f"a{epoch}")
+
+
+def work_folder(job_id: int, part: int = 0) -> Path:
+    """Where a job keeps what its later attempts need again; each part of it for itself."""
+    return job_folder(job_id) / (f"work.{part}" if part else "work")
 
 
 class Spool:

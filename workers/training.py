@@ -25,15 +25,22 @@ _NOT_METRICS = {"output_dir", "files"}
 
 
 def training_processes(revision: ConfigRevision) -> int:
-    """How many processes a training of these settings has."""
-    return int(revision_spec(revision).plain().get("processes", 1))
+    """How many processes a training of these settings has on each of its nodes."""
+    spec = revision_spec(revision).plain()
+    return int(spec.get("processes", 1)) // int(spec.get("nodes", 1))
+
+
+def training_nodes(revision: ConfigRevision) -> int:
+    """Over how many nodes a training of these settings is spread."""
+    return int(revision_spec(revision).plain().get("nodes", 1))
 
 
 def training_resources(revision: ConfigRevision) -> dict[str, Any]:
-    """What the job of such a training asks for: processors for all of several processes."""
+    """What such a training asks of each of its nodes: processors for all processes there."""
     spec = revision_spec(revision).plain()
-    together = spec.get("processes", 1) > 1
-    return {"cpus": spec["processes"] * spec["threads"]} if together else {}
+    if spec.get("processes", 1) == 1:
+        return {}
+    return {"cpus": spec["processes"] // spec["nodes"] * spec["threads"]}
 
 
 def training_inputs(version: ModelVersion, folder: Path) -> dict[str, Any]:
@@ -91,7 +98,7 @@ class Trained:
 
 def training_run(inputs: dict[str, Any], ctx: JobContext) -> Trained:
     """Train in this process or in several, into the output folder; the record of how lies beside
-    the model.
+    the model. Of several nodes only the first has something to tell of it; see `is_told_elsewhere`.
 
     Raises JobFailed or JobStopped.
     """
@@ -123,6 +130,8 @@ def _transformer(inputs: dict[str, Any], ctx: JobContext) -> Trained:
     from workers.lm.compute.devices import best_device, peak_memory
 
     result = _trained(inputs, ctx)
+    if is_told_elsewhere(ctx):
+        return Trained(metrics={}, facts={})
     metrics = {key: value for key, value in result.to_dict().items() if key not in _NOT_METRICS}
     if inputs["spec"].get("processes", 1) == 1:
         metrics["peak_memory_bytes"] = peak_memory(best_device())
@@ -160,9 +169,15 @@ def _trained(inputs: dict[str, Any], ctx: JobContext) -> Any:
         write_record(ctx)
         return train(spec, *files, *folders, events, **options)
     # The record asks for the accelerators, after which a process must not fork any more.
-    with train_together(spec, *files, *folders, events=events, settled=_speak, **options) as ranks:
+    options |= {"settled": _speak, "meeting": ctx.meeting}
+    with train_together(spec, *files, *folders, events=events, **options) as ranks:
         write_record(ctx)
         return ranks.result()
+
+
+def is_told_elsewhere(ctx: JobContext) -> bool:
+    """Whether this is a part of a training over several nodes that another one tells of."""
+    return ctx.meeting is not None and ctx.meeting["number"] > 0
 
 
 def _markov(inputs: dict[str, Any], ctx: JobContext) -> Trained:

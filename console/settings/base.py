@@ -254,6 +254,10 @@ MASS_LOSS_HOLD_S = env.read_int(
 REPLICA_HOST = env.read_str(
     "SLIPWAY_REPLICA_HOST", "127.0.0.1", "Address on which model servers of this node listen"
 )
+# The gateway is on the console's machine; other nodes are not.
+NODE_ADDRESS = env.read_str(
+    "SLIPWAY_NODE_ADDRESS", "", "Address of this node in the network of those it trains with"
+) or (CLUSTER_HOST if REPLICA_HOST == "127.0.0.1" and CLUSTER_HOST else REPLICA_HOST)
 IMPORT_DIR = Path(
     env.read_str("SLIPWAY_IMPORT_DIR", str(DATA_DIR / "import"), "Directory that imports may read")
 )

@@ -20,8 +20,9 @@ from models_app.core.teams import team_named
 from models_app.core.validation import parse
 from models_app.jobs import metrics, selectors
 from models_app.jobs.checkpoint_api import CheckpointOutput
+from models_app.jobs.gangs import parts_of
 from models_app.jobs.kind import job_kinds
-from models_app.jobs.models import Job, JobAttempt
+from models_app.jobs.models import Job, JobAttempt, JobPart
 from models_app.jobs.services import job_cancel, job_rerun, job_submit
 from models_app.jobs.waiting import refusals, why_waiting
 
@@ -76,7 +77,7 @@ class JobOutput(serializers.ModelSerializer[Job]):
         model = Job
         fields = [
             "id", "url", "team", "kind", "title", "params", "params_digest", "inputs", "state",
-            "reason_code", "reason", "pool", "cpus", "memory_mib", "disk_mib", "gpus",
+            "reason_code", "reason", "pool", "nodes", "cpus", "memory_mib", "disk_mib", "gpus",
             "node_selector", "priority", "epoch", "node_name", "hold_until", "percent", "stage",
             "step", "total_steps", "eta_s", "log_seq", "result", "rerun_of", "created_by",
             "created_at", "started_at", "finished_at", "cancel_requested_at",
@@ -97,6 +98,18 @@ class AttemptOutput(serializers.ModelSerializer[JobAttempt]):
         fields = [
             "epoch", "node_name", "pid", "started_at", "ended_at", "exit_code", "exit_signal",
             "reason_code", "reason", "tail", "environment", "isolation",
+        ]  # fmt: skip
+
+
+class PartOutput(serializers.ModelSerializer[JobPart]):
+    """What one of several nodes does for a job; number 0 leads."""
+
+    address = serializers.CharField(help_text="Where all meet; of part 0")
+
+    class Meta:
+        model = JobPart
+        fields = [
+            "epoch", "number", "node_name", "state", "address", "pid", "started_at", "ended_at",
         ]  # fmt: skip
 
 
@@ -186,6 +199,14 @@ class JobAttemptListApi(APIView):
     @extend_schema(responses=AttemptOutput(many=True))
     def get(self, request: Request, pk: int) -> Response:
         return Response(AttemptOutput(_job(request, pk).attempts.all(), many=True).data)
+
+
+class JobPartListApi(APIView):
+    """The parts of the present attempt of a job on several nodes; empty for any other job."""
+
+    @extend_schema(responses=PartOutput(many=True))
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(PartOutput(parts_of(_job(request, pk)), many=True).data)
 
 
 class JobCheckpointListApi(APIView):

@@ -15,6 +15,7 @@ from models_app.audit.services import audit_record
 from models_app.core.actor import SYSTEM
 from models_app.core.errors import StaleEpoch
 from models_app.jobs.failures import Failure, classify
+from models_app.jobs.gangs import parts_end
 from models_app.jobs.kind import kind_of
 from models_app.jobs.models import Checkpoint, Job, JobAttempt
 from models_app.jobs.placement import place_on_commit
@@ -157,11 +158,13 @@ def job_fail(
     message: str,
     permanent: bool,
     attempt: dict[str, Any],
+    node: str = "",
     from_outside: bool = False,
 ) -> Job:
     """The attempt failed: the job fails too, or is queued again where that can help.
 
-    `from_outside`: it was killed, and not by Slipway or for a limit.
+    `node` is where it failed, if that is not the job's own. `from_outside`: it was killed, and not
+    by Slipway or for a limit.
     """
     row = lock_held(job)
     if row.state == JobState.CANCELING:
@@ -180,7 +183,7 @@ def job_fail(
     )
     if failure.final:
         return _end(row, JobState.FAILED, failure.code, failure.message, attempt)
-    return _again(row, failure, attempt)
+    return _again(row, failure, attempt, node=node)
 
 
 @transaction.atomic
@@ -218,10 +221,17 @@ def _lost(code: str, message: str) -> Failure:
     return Failure(code=code, message=message, final=False)
 
 
-def attempt_lost(row: Job, code: str, message: str, hold: dt.timedelta | None = None) -> None:
-    """Called by recovery with the row locked: nobody holds the job any more.
+def attempt_lost(
+    row: Job,
+    code: str,
+    message: str,
+    hold: dt.timedelta | None = None,
+    counted: bool = True,
+) -> None:
+    """Called by recovery with the row locked: nobody holds the job any more, or all of its parts.
 
-    `hold` keeps it from starting elsewhere for a while: its node may come back.
+    `hold` keeps it from starting elsewhere for a while: its node may come back. One that is not
+    `counted` never began.
     """
     attempt = {"reason_code": code, "reason": message}
     if row.state == JobState.CANCELING:
@@ -229,7 +239,7 @@ def attempt_lost(row: Job, code: str, message: str, hold: dt.timedelta | None = 
     elif row.state == JobState.PAUSING:
         _put_by(row, JobState.PAUSED, code, row.reason, attempt)
     else:
-        _again(row, _lost(code, message), attempt, hold=hold)
+        _again(row, _lost(code, message), attempt, counted, hold)
 
 
 def _again(
@@ -238,6 +248,7 @@ def _again(
     attempt: dict[str, Any],
     counted: bool = True,
     hold: dt.timedelta | None = None,
+    node: str = "",
 ) -> Job:
     """→ recovering → pending, with back-off; or failed after too many barren attempts."""
     kind, params = kind_of(row)
@@ -250,7 +261,7 @@ def _again(
     if hopeless and not kind.long_lived:
         return _end(row, JobState.FAILED, *hopeless, attempt)
     _close_attempt(row, {"reason_code": failure.code, "reason": failure.message, **attempt})
-    excluded = set(row.excluded_nodes) | ({row.node_name} if failure.leave_node else set())
+    excluded = set(row.excluded_nodes) | ({node or row.node_name} if failure.leave_node else set())
     Job.objects.filter(pk=row.pk).update(
         state=JobState.RECOVERING,
         lease_until=None,
@@ -303,3 +314,5 @@ def _close_attempt(row: Job, attempt: dict[str, Any]) -> None:
     JobAttempt.objects.filter(job=row, epoch=row.epoch, ended_at=None).update(
         ended_at=Now(), **attempt
     )
+    if row.nodes > 1:
+        parts_end(row)

@@ -27,13 +27,14 @@ Manifest = Mapping[str, Mapping[str, Any]]
 
 
 @transaction.atomic
-def checkpoint_keep(*, job: Job, step: int, manifest: Manifest) -> bool:
-    """This checkpoint of the present attempt is in the store; older ones need not be any more.
+def checkpoint_keep(*, job: Job, step: int, manifest: Manifest, epoch: int | None = None) -> bool:
+    """A checkpoint of the present attempt, or of an earlier one (`epoch`), is in the store;
+    older ones need not be any more.
 
     False when the row is gone: a newer one has taken its place. Raises StaleEpoch.
     """
     row = lock_held(job)
-    kept = Checkpoint.objects.filter(job=row, step=step, epoch=job.epoch)
+    kept = Checkpoint.objects.filter(job=row, step=step, epoch=epoch or job.epoch)
     if not kept.update(manifest=manifest):
         return False
     older = Checkpoint.objects.filter(job=row, step__lt=step, pinned_at=None)

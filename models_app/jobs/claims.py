@@ -1,9 +1,13 @@
-"""A worker takes the jobs that were placed on its node, each with a lease and a new epoch."""
+"""A worker takes the jobs that were placed on its node, each with a lease and a new epoch.
+
+A job on several nodes is claimed by that of its part 0; the others then take up theirs (`gangs`).
+"""
 
 from typing import Any
 
 from django.conf import settings
 
+from models_app.jobs.gangs import parts_call
 from models_app.jobs.kind import inline_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.signals import job_announce
@@ -27,6 +31,14 @@ INSERT INTO jobs_jobattempt (job_id, epoch, node_name, worker, started_at, exit_
        reason, tail, environment, isolation, spool_offset, log_complete)
 SELECT id, epoch, node_name, worker, clock_timestamp(), '', '', '', '', '{}', '{}', 0, false
   FROM claimed
+), parts AS (
+UPDATE jobs_jobpart part SET state = CASE part.number WHEN 0 THEN 'running' ELSE 'placed' END,
+       worker = CASE part.number WHEN 0 THEN %(worker)s ELSE '' END,
+       started_at = CASE part.number WHEN 0 THEN clock_timestamp() END,
+       lease_until = CASE WHEN part.number > 0
+                          THEN clock_timestamp() + make_interval(secs => %(lease)s) END
+  FROM claimed
+ WHERE claimed.nodes > 1 AND part.job_id = claimed.id AND part.epoch = claimed.epoch
 )
 SELECT * FROM claimed ORDER BY priority DESC, id
 """
@@ -65,4 +77,6 @@ def _claim(
     jobs = list(Job.objects.raw(CLAIM, values))
     for job in jobs:
         job_announce(job)
+        if job.nodes > 1:
+            parts_call(job)
     return jobs

@@ -13,11 +13,12 @@ from models_app.audit.services import audit_record
 from models_app.core.actor import SYSTEM
 from models_app.core.clock import now
 from models_app.core.states import advance
+from models_app.jobs.gangs import jobs_on
 from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.placement import place_on_commit
 from models_app.jobs.signals import job_announce, send_look_on_commit
-from models_app.jobs.states import ALLOWED, PLACED, JobState, ReasonCode
+from models_app.jobs.states import ALLOWED, JobState, ReasonCode
 from models_app.pools.models import Node
 from models_app.pools.services.registration import node_announce
 from models_app.pools.states import ALLOWED as NODE_ALLOWED
@@ -47,12 +48,10 @@ def _drain(name: str) -> int:
     )
     if node is None:
         return 0
-    jobs = Job.objects.select_for_update(skip_locked=True).filter(
-        node_name=name, state__in=sorted(PLACED)
-    )
+    jobs = jobs_on(name).select_for_update(skip_locked=True)
     forced = node.drain_deadline_at is not None and node.drain_deadline_at <= now()
     asked = sum(_move_away(job, forced) for job in jobs.order_by("pk"))
-    if not Job.objects.filter(node_name=name, state__in=sorted(PLACED)).exists():
+    if not jobs_on(name).exists():
         _emptied(node)
     return asked
 
@@ -97,8 +96,7 @@ def _emptied(node: Node) -> None:
 
 def occupants(node: Node) -> list[Occupant]:
     """What still holds room on a node, and why it is still there."""
-    jobs = Job.objects.filter(node_name=node.name, state__in=sorted(PLACED))
-    rows = jobs.select_related("team").order_by("pk")
+    rows = jobs_on(node.name).select_related("team").order_by("pk")
     return [Occupant(job=job, why=_why_still_there(job, node)) for job in rows]
 
 

@@ -61,6 +61,8 @@ class JobContext(Protocol):
     output_dir: Path
     #: 1 for the first attempt; later ones should resume from the newest valid checkpoint.
     epoch: int
+    #: Of a job on several nodes: which part this is and where all meet; see workers.gang.
+    meeting: dict[str, Any] | None
 
     def log(self, text: str, level: str = "info") -> None: ...
 
@@ -128,6 +130,10 @@ class JobKind:
     def gpus(self, params: Any) -> int:
         """How many GPUs it gets where its pool has any and the request does not say."""
         return 1 if self.uses_gpu else 0
+
+    def nodes(self, params: Any) -> int:
+        """On how many nodes it runs at the same time; each gives what `resources` asks for."""
+        return 1
 
     def inputs(self, params: Any) -> list[Input]:
         """What `run` will read. Recorded when it is submitted, compared when an attempt starts."""

@@ -12,8 +12,8 @@ from django.db.models.functions import Now
 
 from models_app.core.clock import stamp
 from models_app.jobs.log_chunks import Line, pack
-from models_app.jobs.logs import GAP_STREAM, advance, log_bell, move_spool, store
-from models_app.jobs.models import Job, JobAttempt
+from models_app.jobs.logs import GAP_STREAM, advance, log_bell, move_spool, store, writers
+from models_app.jobs.models import Job, JobAttempt, JobPart
 from models_app.jobs.states import HELD, TERMINAL
 
 #: A node that comes back has so long until the end of its log is called missing.
@@ -34,16 +34,17 @@ def log_append_late(
     spool_from: int,
     spool_offset: int,
     complete: bool,
+    part: int = 0,
 ) -> int:
     """Store lines of an attempt that is over, also of an ended job; returns the new log_seq.
 
     Raises SpoolMoved if somebody else was faster, StillHeld while the attempt holds the job.
     """
-    attempt = _locked(job_id, epoch)
-    move_spool(job_id, epoch, spool_from, spool_offset, complete=complete)
+    attempt = _locked(job_id, epoch, part)
+    move_spool(job_id, epoch, spool_from, spool_offset, part=part, complete=complete)
     note = _closing(attempt, bool(lines)) if lines or complete else None
     if note:
-        JobAttempt.objects.filter(pk=attempt.pk).update(log_gap_seq=None)
+        writers(job_id, epoch, part).update(log_gap_seq=None)
     return _append(job_id, epoch, [note, *lines] if note else lines)
 
 
@@ -52,24 +53,28 @@ def attempts_without_end(*, job: Job, here: Sequence[int]) -> int:
     rows = JobAttempt.objects.filter(
         job=job, epoch__lt=job.epoch, log_complete=False, log_gap_seq=None
     ).exclude(epoch__in=here)
-    return sum(_note_gap(job.pk, epoch) for epoch in rows.values_list("epoch", flat=True))
+    return sum(_note_gap(job.pk, epoch, 0) for epoch in rows.values_list("epoch", flat=True))
 
 
 def logs_note_gaps() -> int:
     """The same for jobs that have ended and whose nodes have been away for a while."""
-    rows = JobAttempt.objects.filter(
-        job__state__in=sorted(TERMINAL),
-        log_complete=False,
-        log_gap_seq=None,
-        ended_at__lt=Now() - GAP_AFTER,
-    )
-    found = rows.order_by("pk").values_list("job_id", "epoch")[:SWEEP]
-    return sum(_note_gap(job_id, epoch) for job_id, epoch in found)
+    silent = {
+        "job__state__in": sorted(TERMINAL),
+        "log_complete": False,
+        "log_gap_seq": None,
+        "ended_at__lt": Now() - GAP_AFTER,
+    }
+    attempts = JobAttempt.objects.filter(**silent).order_by("pk")
+    # Of a part that never began nothing is missing.
+    parts = JobPart.objects.filter(**silent, number__gt=0, started_at__isnull=False).order_by("pk")
+    found = [(*row, 0) for row in attempts.values_list("job_id", "epoch")[:SWEEP]]
+    found += parts.values_list("job_id", "epoch", "number")[:SWEEP]
+    return sum(_note_gap(job_id, epoch, part) for job_id, epoch, part in found)
 
 
 @transaction.atomic
-def _note_gap(job_id: int, epoch: int) -> int:
-    attempt = _locked(job_id, epoch)
+def _note_gap(job_id: int, epoch: int, part: int) -> int:
+    attempt = _locked(job_id, epoch, part)
     if attempt.log_complete or attempt.log_gap_seq:
         return 0
     text = (
@@ -77,17 +82,17 @@ def _note_gap(job_id: int, epoch: int) -> int:
         f" not arrived. Its log is known up to byte {attempt.spool_offset} of its spool."
     )
     seq = _append(job_id, epoch, [(stamp(), GAP_STREAM, "warning", text)])
-    JobAttempt.objects.filter(pk=attempt.pk).update(log_gap_seq=seq)
+    writers(job_id, epoch, part).update(log_gap_seq=seq)
     return 1
 
 
-def _locked(job_id: int, epoch: int) -> JobAttempt:
+def _locked(job_id: int, epoch: int, part: int) -> JobAttempt | JobPart:
     # The job first, as everywhere: two who come from two sides must not wait for each other.
     Job.objects.select_for_update(no_key=True).get(pk=job_id)
-    return JobAttempt.objects.select_for_update().get(job_id=job_id, epoch=epoch)
+    return writers(job_id, epoch, part).select_for_update().get()
 
 
-def _closing(attempt: JobAttempt, found: bool) -> Line | None:
+def _closing(attempt: JobAttempt | JobPart, found: bool) -> Line | None:
     if attempt.log_gap_seq is None:
         return None
     what = "follow here, late" if found else "were none: nothing is missing"

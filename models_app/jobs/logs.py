@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Max, Min
+from django.db.models import Max, Min, QuerySet
 
 from models_app.core.errors import StaleEpoch
 from models_app.events.publish import publish_now
 from models_app.jobs.log_chunks import Line, pack, rows
-from models_app.jobs.models import Job, JobAttempt, LogChunk
+from models_app.jobs.models import Job, JobAttempt, JobPart, LogChunk
 from models_app.jobs.states import HELD, TERMINAL
 
 #: Longer lines are cut into several; the reader sees each part as a line.
@@ -59,6 +59,7 @@ def log_append(
     spool_offset: int | None = None,
     spool_from: int | None = None,
     epoch: int | None = None,
+    part: int = 0,
     durable: bool = False,
     complete: bool = False,
 ) -> int:
@@ -66,9 +67,9 @@ def log_append(
 
     They are what the spool says from `spool_from` to `spool_offset` (None: they are not from the
     spool); raises SpoolMoved if the database stands elsewhere, so that each is stored exactly once.
-    `epoch` names the attempt that wrote them, if it was an earlier one whose spool is shipped late;
-    the writer must hold the job all the same. `complete`: nothing more will come of that attempt.
-    Raises StaleEpoch.
+    `epoch` names the attempt that wrote them, if it was an earlier one whose spool is shipped late,
+    and `part` which of several; the writer must hold the job all the same. `complete`: nothing more
+    will come of that attempt. Raises StaleEpoch.
     """
     with connection.cursor() as cursor:
         if not durable:
@@ -86,7 +87,7 @@ def log_append(
         raise StaleEpoch(f"Attempt {job.epoch} of job {job.pk} may not write its log any more.")
     writer = epoch or job.epoch
     if spool_offset is not None:
-        move_spool(job.pk, writer, spool_from, spool_offset, complete=complete)
+        move_spool(job.pk, writer, spool_from, spool_offset, part=part, complete=complete)
     if chunk:
         store(job.pk, writer, last - len(lines) + 1, last, chunk)
     return last
@@ -106,14 +107,21 @@ def advance(
     return int(row[0]) if row else None
 
 
+def writers(job_id: int, epoch: int, part: int) -> "QuerySet[JobAttempt] | QuerySet[JobPart]":
+    """The row that knows how much of a spool is stored: the attempt's, or that of a part of it."""
+    if part:
+        return JobPart.objects.filter(job_id=job_id, epoch=epoch, number=part)
+    return JobAttempt.objects.filter(job_id=job_id, epoch=epoch)
+
+
 def move_spool(
-    job_id: int, epoch: int, start: int | None, end: int, *, complete: bool = False
+    job_id: int, epoch: int, start: int | None, end: int, *, part: int = 0, complete: bool = False
 ) -> None:
     """The spool of this attempt is stored up to `end`; raises SpoolMoved unless it was at `start`.
 
     This compare-and-set is what makes every line of a spool be stored once, whoever ships it.
     """
-    attempt = JobAttempt.objects.filter(job_id=job_id, epoch=epoch)
+    attempt = writers(job_id, epoch, part)
     if start is not None:
         attempt = attempt.filter(spool_offset=start)
     fields: dict[str, Any] = {"log_complete": True} if complete else {}
@@ -145,9 +153,9 @@ def log_bell(*, job_id: int, log_seq: int) -> None:
     publish_now("log.more", {"log_seq": log_seq}, log_topic(job_id))
 
 
-def log_position(*, job: Job, epoch: int | None = None) -> int:
+def log_position(*, job: Job, epoch: int | None = None, part: int = 0) -> int:
     """How many bytes of the spool of the job's present attempt (or that one) are stored."""
-    found = JobAttempt.objects.filter(job_id=job.pk, epoch=epoch or job.epoch)
+    found = writers(job.pk, epoch or job.epoch, part)
     return found.values_list("spool_offset", flat=True).get()
 
 

@@ -9,9 +9,11 @@ from django.utils.translation import gettext_lazy as _
 
 from models_app.core.clock import now
 from models_app.core.models import TeamOwned, TeamQuerySet
+from models_app.jobs.part import JobPart
 from models_app.jobs.states import HELD, PLACED, JobState, ReasonCode
 from models_app.pools.models import Pool
 
+__all__ = ["Checkpoint", "Job", "JobAttempt", "JobPart", "LogChunk", "MetricLatest", "MetricPoint"]
 #: Characters of the name of a metric.
 LONGEST_METRIC = 250
 
@@ -29,6 +31,8 @@ class Job(TeamOwned):
     reason_code = models.CharField(max_length=20, choices=ReasonCode.choices, blank=True)
     reason = models.TextField(blank=True, help_text="Why it ended so, and what to do")
     pool = models.ForeignKey(Pool, on_delete=models.PROTECT, related_name="+")
+    #: On so many at the same time; each gives what it asks for.
+    nodes = models.PositiveSmallIntegerField(default=1, db_default=1)
     #: What it asks of a node besides one slot; zero: nothing in particular.
     cpus = models.FloatField(default=0)
     memory_mib = models.PositiveBigIntegerField(default=0)
@@ -121,7 +125,10 @@ class Job(TeamOwned):
 
 
 class JobAttempt(models.Model):
-    """One try at a job on one node."""
+    """One try at a job on one node, or on several: then on that of its part 0."""
+
+    #: Beside the numbers of the other parts.
+    number = 0
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
     epoch = models.PositiveIntegerField()

@@ -2,9 +2,10 @@
 
 Any process may ask for a round at any time; a lock of the database lets one run at once, and that
 one goes on until it has seen every job that came meanwhile, so nobody waits for it. A reserved
-place is the state `scheduled`; the node claims it (`claims.jobs_claim`). Order: priority, then the
-team that holds the least of the pool by its weight, then age. Smaller jobs may pass one that does
-not fit yet, but after KEEP_AFTER the roomiest node is kept for it.
+place is the state `scheduled`; the node claims it (`claims.jobs_claim`). A job that needs several
+nodes gets all of them in one transaction or none (`gangs`). Order: priority, then the team that
+holds the least of the pool by its weight, then age. Smaller jobs may pass one that does not fit
+yet, but after KEEP_AFTER the roomiest node is kept for it.
 """
 
 import datetime as dt
@@ -18,11 +19,12 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from models_app.core.clock import now
+from models_app.jobs.gangs import parts_place
 from models_app.jobs.kind import inline_kinds, job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.preemption import make_room
 from models_app.jobs.resources import Ask
-from models_app.jobs.room import Room
+from models_app.jobs.room import HEARD_WITHIN, Room
 from models_app.jobs.signals import job_announce, send_go_on_commit
 from models_app.jobs.states import JobState
 from models_app.pools.models import Node
@@ -34,12 +36,10 @@ LOCK = 0x736C_6970_0001
 PAGE = 500
 #: So long may smaller jobs pass one that needs more room than is free.
 KEEP_AFTER = dt.timedelta(seconds=60)
-#: A node that has missed its last two signs of life may be dead: it is chosen last.
-HEARD_WITHIN = dt.timedelta(seconds=7)
 #: What a round reads of a waiting job: the page is read again whenever room has become free.
 NEEDED = (
     "kind", "state", "priority", "epoch", "node_name", "excluded_nodes", "node_selector", "pool_id",
-    "cpus", "memory_mib", "disk_mib", "gpus", "run_after", "created_at", "team__slug",
+    "nodes", "cpus", "memory_mib", "disk_mib", "gpus", "run_after", "created_at", "team__slug",
 )  # fmt: skip
 
 
@@ -104,12 +104,13 @@ def _place(jobs: list[Job], room: Room) -> set[int]:
     """The numbers of the jobs that got a place."""
     placed, left = set[int](), []
     for job in _fairly(jobs, room):
-        node = choose(job, room)
-        if node is None:
+        nodes = choose(job, room)
+        if not nodes:
             left.append(job)
             _keep(job, room)
-        elif reserve(job, node):
-            room.take(job, node)
+        elif reserve(job, nodes):
+            for node in nodes:
+                room.take(job, node)
             placed.add(job.pk)
     if left:
         make_room(left, room)
@@ -144,23 +145,28 @@ def _turn(queue: "deque[Job]", room: Room) -> tuple[float, int, tuple[int, int]]
     return room.share(*key, job.team.slug), job.pk, key
 
 
-def choose(job: Job, room: Room) -> Node | None:
-    """The best node of its pool with room for the job, or None."""
+def choose(job: Job, room: Room) -> list[Node]:
+    """The best nodes of its pool with room for the job, as many as it needs, or none."""
     if room.over_limit(job):
-        return None
+        return []
     members = room.members(room.pools[job.pool_id])
     fitting = [node for node in members if not room.refusal(job, node)]
-    if not fitting and job.excluded_nodes and not _elsewhere(job, members):
+    if len(fitting) < job.nodes and job.excluded_nodes and not _elsewhere(job, members):
         # It has failed everywhere it may run: anywhere is better than nowhere.
         job.excluded_nodes = []
         fitting = [node for node in members if not room.refusal(job, node)]
-    return min(fitting, key=lambda node: _score(job, node, room), default=None)
+    if len(fitting) < job.nodes:
+        return []
+    return heapq.nsmallest(job.nodes, fitting, key=lambda node: _score(job, node, room))
 
 
 def _elsewhere(job: Job, members: list[Node]) -> bool:
-    return any(
-        node.state == NodeState.READY and node.name not in job.excluded_nodes for node in members
-    )
+    others = [
+        node
+        for node in members
+        if node.state == NodeState.READY and node.name not in job.excluded_nodes
+    ]
+    return len(others) >= job.nodes
 
 
 def _score(job: Job, node: Node, room: Room) -> tuple[bool, bool, bool, float, str]:
@@ -172,7 +178,11 @@ def _score(job: Job, node: Node, room: Room) -> tuple[bool, bool, bool, float, s
 
 
 def _keep(job: Job, room: Room) -> None:
-    """A job that has waited long for more room than is free anywhere gets the next free one."""
+    """A job that has waited long for more room than is free anywhere gets the next free one.
+
+    One that needs several nodes gets all of them kept or none, so that it waits for no other job
+    that has some of them kept and waits for it.
+    """
     if now() - max(job.run_after, job.created_at) < KEEP_AFTER or room.over_limit(job):
         return
     ask = Ask.of(job)
@@ -183,13 +193,15 @@ def _keep(job: Job, room: Room) -> None:
         and node.name not in room.kept
         and all(amount <= getattr(node, name) for name, amount in ask.items())
     ]
-    if candidates:
-        best = min(candidates, key=lambda node: room.free[node.name].load())
-        room.kept[best.name] = job.pk
+    if len(candidates) >= job.nodes:
+        load = {node.name: room.free[node.name].load() for node in candidates}
+        for name in heapq.nsmallest(job.nodes, load, key=load.__getitem__):
+            room.kept[name] = job.pk
 
 
-def reserve(job: Job, node: Node) -> bool:
-    """pending → scheduled on this node, if it still waits; the go signal follows the commit."""
+def reserve(job: Job, nodes: list[Node]) -> bool:
+    """pending → scheduled on these nodes, if it still waits; the go signal follows the commit."""
+    node = nodes[0]
     hit = Job.objects.filter(pk=job.pk, state=JobState.PENDING).update(
         state=JobState.SCHEDULED,
         node_name=node.name,
@@ -201,5 +213,7 @@ def reserve(job: Job, node: Node) -> bool:
     )
     if hit:
         job.state, job.node_name = JobState.SCHEDULED, node.name
+        if job.nodes > 1:
+            parts_place(job, nodes)
         job_announce(job)
     return bool(hit)

@@ -32,6 +32,9 @@ class PoolOutput(serializers.Serializer[Any]):
     selector = serializers.DictField(child=serializers.CharField())
     teams = serializers.ListField(child=serializers.CharField())
     shares = serializers.DictField(child=serializers.FloatField())
+    private_network = serializers.BooleanField(
+        help_text="Trainings may run on several of its nodes at once"
+    )
     limits = serializers.DictField(child=serializers.FloatField(allow_null=True))
     used = serializers.DictField(child=serializers.FloatField())
     nodes = serializers.ListField(child=serializers.CharField())
@@ -45,6 +48,7 @@ class PoolChange(BaseModel):
     selector: dict[str, str] | None = None
     teams: list[str] | None = None
     shares: dict[str, float] | None = None
+    private_network: bool | None = None
     slots: int | None = None
     cpus: float | None = None
     memory_mib: int | None = None
@@ -116,6 +120,7 @@ def pool_data(pool: Pool, room: Room) -> dict[str, Any]:
         "selector": pool.selector,
         "teams": sorted(team.slug for team in pool.teams.all()),
         "shares": pool.shares,
+        "private_network": pool.private_network,
         "limits": {name: getattr(pool, name) for name in COUNTED},
         "used": {name: limit.used[name] for name in COUNTED},
         "nodes": [node.name for node in room.members(pool)],

@@ -13,9 +13,11 @@ from django.db.models.functions import Now
 
 from models_app.jobs.attempts import attempt_lost
 from models_app.jobs.draining import drain_nodes
+from models_app.jobs.gangs import OTHERS, parts_taking
 from models_app.jobs.kind import inline_kinds
 from models_app.jobs.log_sweep import logs_sweep
-from models_app.jobs.models import Job
+from models_app.jobs.models import Job, JobPart
+from models_app.jobs.part import PartState
 from models_app.jobs.placement import place_jobs
 from models_app.jobs.signals import job_announce, send_go
 from models_app.jobs.silence import nodes_look
@@ -33,7 +35,7 @@ def sweep() -> dict[str, int]:
     """One round; returns how many rows each part moved."""
     return {
         "nodes": nodes_look(),
-        "recovered": recover_expired(),
+        "recovered": recover_expired() + recover_parts(Q(lease_until__lt=Now())),
         "returned": return_unclaimed(),
         "drained": drain_nodes(),
         "placed": place_jobs(),
@@ -67,11 +69,41 @@ def recover_node(*, node: str, incarnation: str) -> int:
     Job.objects.filter(node_name=node, hold_until__isnull=False, state=JobState.PENDING).update(
         hold_until=None, run_after=Now()
     )
+    lost = Q(node_name=node) & ~Q(worker=incarnation)
     return _recover(
-        Q(node_name=node) & ~Q(worker=incarnation),
+        lost,
         ReasonCode.NODE_LOST,
         f"The worker on {node} was restarted; the job goes on from its last checkpoint.",
-    )
+    ) + recover_parts(lost & Q(state=PartState.RUNNING))
+
+
+def recover_parts(condition: Q) -> int:
+    """Jobs on several nodes one of which is lost: the attempt ends everywhere, as one."""
+    count = 0
+    lost = parts_taking().filter(condition, OTHERS, job__state__in=sorted(HELD)).order_by("job_id")
+    for part in lost[:PAGE]:
+        with transaction.atomic():
+            row = (
+                Job.objects.select_for_update(skip_locked=True)
+                .filter(pk=part.job_id, epoch=part.epoch, state__in=sorted(HELD))
+                .first()
+            )
+            if row is not None and lost.filter(pk=part.pk).exists():
+                _lose(row, part)
+                count += 1
+    return count
+
+
+def _lose(row: Job, part: JobPart) -> None:
+    where = f"{part.node_name} (part {part.number + 1} of {row.nodes})"
+    if part.state == PartState.PLACED:
+        message = f"{where} has not taken up its part; the job waits for its nodes again."
+        attempt_lost(row, ReasonCode.NODE_LOST, message, counted=False)
+    else:
+        message = (
+            f"The worker on {where} stopped answering; the job goes on from its last checkpoint."
+        )
+        attempt_lost(row, ReasonCode.LEASE_EXPIRED, message)
 
 
 def _recover(condition: Q, code: str, message: str, hold: dt.timedelta | None = None) -> int:
@@ -99,7 +131,8 @@ def return_unclaimed() -> int:
     away = Node.objects.exclude(state__in=(NodeState.READY, NodeState.CORDONED)).values("name")
     # Inline jobs take no slot, so many of them may wait on a living node for their turn.
     slow = Q(scheduled_at__lt=Now() - UNCLAIMED_AFTER) & ~Q(kind__in=inline_kinds())
-    late = slow | Q(node_name__in=away)
+    parts = parts_taking().filter(node_name__in=away).values("job")
+    late = slow | Q(node_name__in=away) | Q(pk__in=parts)
     count = 0
     rows = Job.objects.filter(late, state=JobState.SCHEDULED)
     for pk in list(rows.values_list("pk", flat=True)[:PAGE]):

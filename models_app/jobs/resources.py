@@ -57,6 +57,10 @@ class Ask:
             gpus=job.gpus,
         )
 
+    def times(self, nodes: int) -> "Ask":
+        """The same of so many nodes."""
+        return Ask(**{name: amount * nodes for name, amount in self.items()})
+
     def items(self) -> list[tuple[str, float]]:
         """Resource and amount, in the order of COUNTED."""
         return [(name, float(getattr(self, name))) for name in COUNTED]
@@ -74,10 +78,13 @@ def resources_parse(given: dict[str, Any] | None) -> Resources:
     return asked
 
 
-def resources_fields(*, asked: Resources, pool: Pool, wanted_gpus: int) -> dict[str, Any]:
+def resources_fields(
+    *, asked: Resources, pool: Pool, wanted_gpus: int, nodes_wanted: int = 1
+) -> dict[str, Any]:
     """The columns of a job; refuses what no node of the pool has, naming the largest that fits.
 
-    A kind that profits from GPUs gets those where the pool has any and the request does not say.
+    A job on several nodes asks each of them; the limits of the pool are for all. A kind that
+    profits from GPUs gets those where the pool has any and the request does not say.
     """
     asks = asked.cpus or asked.memory_mib or asked.disk_mib or asked.gpus or asked.node_selector
     nodes = pool_nodes(pool) if asks or wanted_gpus else []
@@ -92,11 +99,13 @@ def resources_fields(*, asked: Resources, pool: Pool, wanted_gpus: int) -> dict[
         "node_selector": dict(asked.node_selector),
     }
     if asks:
-        _refuse_impossible(fields, pool, nodes)
+        _refuse_impossible(fields, pool, nodes, nodes_wanted)
     return fields
 
 
-def _refuse_impossible(fields: dict[str, Any], pool: Pool, nodes: list[Node]) -> None:
+def _refuse_impossible(
+    fields: dict[str, Any], pool: Pool, nodes: list[Node], nodes_wanted: int
+) -> None:
     errors: dict[str, str | list[str]] = {}
     labels = fields["node_selector"]
     fitting = [node for node in nodes if carries(node, labels)]
@@ -105,18 +114,23 @@ def _refuse_impossible(fields: dict[str, Any], pool: Pool, nodes: list[Node]) ->
             "No node of the pool %(pool)s carries these labels. Change them, or label a node."
         ) % {"pool": pool.name}
     for name in ("cpus", "memory_mib", "disk_mib", "gpus"):
-        most = _most(name, pool, fitting)
+        most = _most(name, pool, fitting, nodes_wanted)
         if most is not None and fields[name] > most:
-            errors[f"resources.{name}"] = _(
-                "The pool %(pool)s has at most %(most)s %(unit)s for one job. Ask for less."
-            ) % {"pool": pool.name, "most": f"{most:,g}", "unit": COUNTED[name]}
+            said = (
+                _("The pool %(pool)s has at most %(most)s %(unit)s for one job. Ask for less.")
+                if nodes_wanted == 1
+                else _("The pool %(pool)s has at most %(most)s %(unit)s for each node of one job.")
+            )
+            words = {"pool": pool.name, "most": f"{most:,g}", "unit": COUNTED[name]}
+            errors[f"resources.{name}"] = said % words
     if errors:
         raise InvalidInput(errors)
 
 
-def _most(name: str, pool: Pool, nodes: list[Node]) -> float | None:
-    """The most that one job can get; None while the pool has no nodes yet (it may get some)."""
-    limits = [float(limit) for limit in (getattr(pool, name),) if limit is not None]
+def _most(name: str, pool: Pool, nodes: list[Node], nodes_wanted: int) -> float | None:
+    """The most that one job can get of each of its nodes; None while the pool has no nodes yet
+    (it may get some)."""
+    limits = [float(limit) / nodes_wanted for limit in (getattr(pool, name),) if limit is not None]
     if nodes:
         limits.append(max(float(getattr(node, name)) for node in nodes))
     return min(limits) if limits else None

@@ -1,12 +1,15 @@
 """How much is free: of each node, each pool, and how much each team holds. Read once a round."""
 
+import datetime as dt
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, F, Q, Sum
 from django.utils.translation import gettext as _
 
+from models_app.core.clock import now
+from models_app.jobs.gangs import OTHERS, parts_taking
 from models_app.jobs.kind import inline_kinds, job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.resources import COUNTED, Ask
@@ -16,6 +19,12 @@ from models_app.pools.selectors import carries, node_list
 from models_app.pools.states import NodeState
 
 SUMS = {name: Sum(name) for name in COUNTED if name != "slots"}
+PART_SUMS = {name: Sum(f"job__{name}") for name in COUNTED if name != "slots"}
+
+
+#: A node that has missed its last two signs of life may be dead: it is chosen last, and not at all
+#: for one of several nodes of a job, all of which would wait for it.
+HEARD_WITHIN = dt.timedelta(seconds=7)
 
 
 @dataclass
@@ -77,7 +86,14 @@ class Room:
             .annotate(slots=Count("pk", filter=~Q(kind__in=inline_kinds())), **SUMS)
             .order_by()
         )
-        for row in rows:
+        parts: Any = (
+            parts_taking()
+            .filter(OTHERS)
+            .values("node_name", pool_id=F("job__pool_id"), team_id=F("job__team_id"))
+            .annotate(slots=Count("pk"), **PART_SUMS)
+            .order_by()
+        )
+        for row in [*rows, *parts]:
             for name in COUNTED:
                 amount = float(row[name] or 0)
                 if row["node_name"] in self.free:
@@ -113,7 +129,8 @@ class Room:
         """Why this job is not placed on this node now, for people; empty if it could be."""
         if node.state != NodeState.READY:
             return _("it is %(state)s") % {"state": node.get_state_display().lower()}
-        if not node.ready:  # type: ignore[attr-defined]
+        silent = job.nodes > 1 and now() - node.last_seen_at > HEARD_WITHIN
+        if silent or not node.ready:  # type: ignore[attr-defined]
             return _("it gives no sign of life")
         if not carries(node, job.node_selector):
             return _("it lacks the labels asked for")
@@ -144,10 +161,10 @@ class Room:
 
     def over_limit(self, job: Job) -> list[str]:
         """Resources of which the job's pool may hold no more."""
-        return self.limits[job.pool_id].lacks(Ask.of(job))
+        return self.limits[job.pool_id].lacks(Ask.of(job).times(job.nodes))
 
     def take(self, job: Job, node: Node) -> None:
-        """The job now holds its part."""
+        """The job now holds its part of a node."""
         ask = Ask.of(job)
         self.free[node.name].take(ask)
         self.limits[job.pool_id].take(ask)

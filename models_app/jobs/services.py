@@ -15,6 +15,7 @@ from models_app.core.permission import require
 from models_app.core.states import advance
 from models_app.core.validation import parse
 from models_app.jobs.attempts import job_stopped
+from models_app.jobs.gangs import gang_check
 from models_app.jobs.idempotency import job_with_key
 from models_app.jobs.inputs import inputs_recorded
 from models_app.jobs.kind import job_kinds, kind_of
@@ -61,10 +62,14 @@ def job_submit(
     job_kind.check(checked, actor=actor, team=team)
     check_priority(actor, team, priority)
     home = pool_for(team=team, name=pool)
+    nodes = job_kind.nodes(checked)
+    gang_check(pool=home, nodes=nodes)
     asked = resources_parse({**job_kind.resources(checked), **(resources or {})})
+    wanted_gpus = job_kind.gpus(checked)
     job = Job(
         pool=home,
-        **resources_fields(asked=asked, pool=home, wanted_gpus=job_kind.gpus(checked)),
+        nodes=nodes,
+        **resources_fields(asked=asked, pool=home, wanted_gpus=wanted_gpus, nodes_wanted=nodes),
         team=team,
         created_by_id=actor.pk,
         kind=kind,

@@ -1,6 +1,7 @@
 """The two signals of jobs: pages hear that one changed, a node hears that one waits for it."""
 
 import logging
+from functools import partial
 
 from celery import current_app
 from django.db import transaction
@@ -9,7 +10,7 @@ from redis import RedisError
 
 from models_app.events.publish import publish_on_commit
 from models_app.jobs.bell import Bell
-from models_app.jobs.models import Job
+from models_app.jobs.models import Job, JobPart
 
 logger = logging.getLogger(__name__)
 
@@ -46,8 +47,12 @@ _bell = Bell(lambda node_name, count: send_go(node_name, count))
 
 def send_look_on_commit(job: Job) -> None:
     """The job's attempt is to look at its row now instead of at its next heartbeat."""
-    name = job.node_name
-    transaction.on_commit(lambda: send_look(job.pk, name), robust=True)
+    names = {job.node_name}
+    if job.nodes > 1:
+        parts = JobPart.objects.filter(job=job, epoch=job.epoch)
+        names |= set(parts.values_list("node_name", flat=True))
+    for name in sorted(names):
+        transaction.on_commit(partial(send_look, job.pk, name), robust=True)
 
 
 def send_look(job_id: int, node_name: str) -> None:

@@ -13,6 +13,7 @@ urlpatterns = [
     path("jobs/<int:pk>/resume", control_api.JobResumeApi.as_view()),
     path("jobs/<int:pk>/priority", control_api.JobPriorityApi.as_view()),
     path("jobs/<int:pk>/attempts", api.JobAttemptListApi.as_view()),
+    path("jobs/<int:pk>/parts", api.JobPartListApi.as_view()),
     path("jobs/<int:pk>/checkpoints", api.JobCheckpointListApi.as_view()),
     path("jobs/<int:pk>/logs", log_api.JobLogApi.as_view()),
     path("jobs/<int:pk>/log/search", log_api.JobLogSearchApi.as_view()),

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from models_app.core.clock import now
+from models_app.jobs.gangs import nodes_of
 from models_app.jobs.models import Job
 from models_app.jobs.resources import COUNTED, Ask
 from models_app.jobs.room import Room
@@ -31,7 +32,7 @@ def why_waiting(*, job: Job, room: Room | None = None) -> str:
     A list of jobs gives the same `room` for all, so that nodes are read once.
     """
     if job.state == JobState.SCHEDULED:
-        return _("It is starting on %(node)s.") % {"node": job.node_name}
+        return _("It is starting on %(node)s.") % {"node": ", ".join(nodes_of(job))}
     if job.state == JobState.PAUSED:
         return job.reason or _("It is paused.")
     if job.state != JobState.PENDING:
@@ -78,6 +79,8 @@ def _why_no_room(job: Job, room: Room) -> str:
         return _("No ready node belongs to the pool %(pool)s. Start a worker, or wait for one.") % {
             "pool": pool.name
         }
+    if job.nodes > 1:
+        return _why_several(job, room, members)
     ask = Ask.of(job)
     large = [
         node
@@ -102,8 +105,24 @@ def _why_over(job: Job, room: Room, over: list[str]) -> str:
         "used": f"{limit.used[name]:,g}",
         "total": f"{limit.total[name]:,g}",
         "unit": COUNTED[name],
-        "needed": f"{getattr(Ask.of(job), name):,g}",
+        "needed": f"{getattr(Ask.of(job).times(job.nodes), name):,g}",
     }
+
+
+def _why_several(job: Job, room: Room, members: list[Node]) -> str:
+    there = sum(not room.refusal(job, node) for node in members)
+    if there >= job.nodes:
+        return _why_queue(job)
+    asked = [(name, amount) for name, amount in Ask.of(job).items() if amount]
+    if len(asked) > 1:  # that a slot is needed goes without saying
+        asked = [(name, amount) for name, amount in asked if name != "slots"]
+    text = ngettext(
+        "It waits for %(nodes)s nodes with %(asked)s free on each; %(there)s is there.",
+        "It waits for %(nodes)s nodes with %(asked)s free on each; %(there)s are there.",
+        there,
+    )
+    words = ", ".join(f"{amount:,g} {COUNTED[name]}" for name, amount in asked)
+    return text % {"nodes": job.nodes, "asked": words, "there": there}
 
 
 def _why_too_large(ask: Ask, pool: str, ready: list[Node]) -> str:

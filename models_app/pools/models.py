@@ -27,6 +27,10 @@ class Pool(models.Model):
     disk_mib = models.PositiveBigIntegerField(null=True, blank=True)
     gpus = models.PositiveIntegerField(null=True, blank=True)
     slots = models.PositiveIntegerField(null=True, blank=True)
+    #: Its nodes reach each other over a network that nobody else reads or writes.
+    private_network = models.BooleanField(
+        default=False, db_default=False, help_text="Jobs may run on several of its nodes at once"
+    )
     is_default = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=now, editable=False)
 

@@ -21,6 +21,8 @@ from tests.factories.jobs import placed
 class RecordingContext:
     """A JobContext that keeps what it is told."""
 
+    meeting = None
+
     def __init__(self, folder: Path, epoch: int = 1, checkpoints: Path | None = None) -> None:
         self.epoch = epoch
         self.work_dir, self.checkpoint_dir = folder / "work", checkpoints or folder / "checkpoints"

@@ -103,9 +103,10 @@ class Cluster:
 
         until(lambda: state() == "ready", f"{name} is ready", 60)
 
-    def train(self) -> dict[str, Any]:
+    def train(self, **changes: Any) -> dict[str, Any]:
         body = {
-            "team": TEAM, "model": "sailor", "dataset_version": self.data["id"], "config": CONFIG,
+            "team": TEAM, "model": "sailor", "dataset_version": self.data["id"],
+            "config": {**CONFIG, **changes},
         }  # fmt: skip
         return dict(self.api.post("training-runs", body))
 
@@ -246,6 +247,26 @@ def test_fetches_what_was_saved_on_the_console_s_own_disk(joined, expected):
     assert any("Fetched the checkpoint" in text for text in joined.texts(run["job"]))
     nodes = [row["node_name"] for row in joined.api.get(f"jobs/{run['job']}/attempts")]
     assert nodes == [joined.here, "mars"]
+
+
+@long
+def test_trains_on_both_machines_at_once_and_goes_on_after_the_loss_of_one(joined):
+    data = json.dumps({"private_network": True}).encode()
+    joined.admin._call("PATCH", "pools/default", data, {"Content-Type": "application/json"})
+    both = {"processes": 2, "nodes": 2}
+    expected = joined.weights(joined.train(**both))
+    run = joined.train(**both)
+    parts = until(lambda: joined.api.get(f"jobs/{run['job']}/parts"), "it has its places")
+    assert sorted(part["node_name"] for part in parts) == sorted(["mars", joined.here])
+    until(lambda: joined.saved(run["job"], stored=False) >= 10, "a checkpoint")
+    joined.mars.kill()
+    why = f"jobs/{run['job']}/why"
+    until(lambda: "1 is there" in joined.api.get(why)["why"], "it waits for the other machine")
+    joined.mars.start()
+
+    assert joined.weights(run) == expected
+    # Whichever machine had written it, both went on from the same checkpoint.
+    assert any("Going on from checkpoint" in text for text in joined.texts(run["job"]))
 
 
 @long

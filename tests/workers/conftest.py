@@ -52,6 +52,10 @@ class WorkerProcess:
         }
 
     def start(self) -> None:
+        self.spawn()
+        wait_for(lambda: node_list().filter(ready=True).exists(), "the worker registers")
+
+    def spawn(self) -> None:
         log = (self.data_dir / "worker.log").open("ab")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "workers.celery", "worker", "--pool=threads",
@@ -59,7 +63,6 @@ class WorkerProcess:
              "-Q", "control,cpu"],
             cwd=settings.BASE_DIR, env=self.environment(), stdout=log, stderr=log,
         )  # fmt: skip
-        wait_for(lambda: node_list().filter(ready=True).exists(), "the worker registers")
 
     def kill(self) -> None:
         """As a crash would."""

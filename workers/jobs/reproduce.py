@@ -15,7 +15,9 @@ from models_app.registry.services.reproducing import reproduction_complete, repr
 from workers.training import (
     MODEL,
     RECORD,
+    is_told_elsewhere,
     training_inputs,
+    training_nodes,
     training_processes,
     training_resources,
     training_run,
@@ -54,6 +56,9 @@ class Reproduce(JobKind):
     def gpus(self, params: ReproduceParams) -> int:
         return training_processes(_revision(params))
 
+    def nodes(self, params: ReproduceParams) -> int:
+        return training_nodes(_revision(params))
+
     def load(self, params: ReproduceParams, job: Any, folder: Path) -> dict[str, Any]:
         version = ModelVersion.objects.select_related(
             "dataset_version", "base_version", "config_revision__config", "record"
@@ -80,6 +85,8 @@ class Reproduce(JobKind):
 
         dataset = _changed(Path(inputs["dataset_dir"]), inputs["dataset"])
         training_run({**inputs, "manner": _manner(Path(inputs["recorded"]))}, ctx)
+        if is_told_elsewhere(ctx):
+            return {}
         code = _code(inputs["code"], ctx.output_dir / RECORD / CODE)
         found = compare_folders(Path(inputs["recorded"]), ctx.output_dir / MODEL)
         for row in found["files"]:

@@ -38,6 +38,7 @@ from workers.training import (
     MODEL,
     RECORD,
     training_inputs,
+    training_nodes,
     training_processes,
     training_resources,
     training_run,
@@ -87,6 +88,9 @@ class Train(JobKind):
 
     def gpus(self, params: TrainParams) -> int:
         return training_processes(_revision(params))
+
+    def nodes(self, params: TrainParams) -> int:
+        return training_nodes(_revision(params))
 
     def inputs(self, params: TrainParams) -> list[Input]:
         version = ModelVersion.objects.select_related(
@@ -217,14 +221,14 @@ def _whole(spec: Mapping[str, Any]) -> bool:
 def _shared(
     spec: Mapping[str, Any], shape: Mapping[str, Any], sizes: MemoryEstimate
 ) -> MemoryEstimate:
-    """What several processes need together; refuses layers that they cannot cut."""
+    """What the processes of one node need together; refuses layers that they cannot cut."""
     processes, way = spec["processes"], spec["parallel"]
     if way == "tensor":
         try:
             check_cut(str(shape["model_type"]), read_shape(shape), processes)
         except InvalidWork as error:
             raise FieldError(error.field, error.message) from None
-    return sizes.shared(processes, processes if way == "ddp" else 1)
+    return sizes.shared(processes, processes if way == "ddp" else 1, nodes=spec["nodes"])
 
 
 def _shape(spec: Mapping[str, Any]) -> dict[str, Any]:

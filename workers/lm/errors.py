@@ -66,9 +66,11 @@ class Stopped(Exception):
 class RankLost(RuntimeError):
     """A process of a parallel training is gone or out of reach; all others were ended with it."""
 
-    def __init__(self, rank: int, world: int, how: str) -> None:
+    def __init__(self, rank: int, world: int, how: str, *, is_cut_off: bool = False) -> None:
         super().__init__(f"Process {rank} of {world} {how}.")
         self.rank = rank
+        #: Others are gone, and it only could not go on without them.
+        self.is_cut_off = is_cut_off
 
 
 class CorruptCheckpoint(RuntimeError):

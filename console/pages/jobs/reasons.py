@@ -21,6 +21,15 @@ KNOWN = (
     ),
     gettext_noop("The %(what)s is no longer there. Choose another one and run it again."),
     gettext_noop("The worker on %(node)s was restarted; the job goes on from its last checkpoint."),
+    gettext_noop(
+        "The worker on %(node)s (part %(part)s of %(parts)s) stopped answering; the job goes on "
+        "from its last checkpoint."
+    ),
+    gettext_noop(
+        "%(node)s (part %(part)s of %(parts)s) has not taken up its part; the job waits for its "
+        "nodes again."
+    ),
+    gettext_noop("On %(node)s: %(what)s"),
 )
 _PLACE = re.compile(r"%\\\((\w+)\\\)s|%\((\w+)\)s")
 #: What stands in these places is a text by itself; `where` may be empty.

@@ -38,6 +38,7 @@ from models_app.core.teams import team_rows
 from models_app.core.validation import parse
 from models_app.jobs import logs, metrics, selectors
 from models_app.jobs.api import MetricQuery
+from models_app.jobs.gangs import parts_of
 from models_app.jobs.kind import job_kinds
 from models_app.jobs.log_api import (
     DownloadQuery,
@@ -161,6 +162,7 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "sees_pool": pool_list(actor=actor).filter(pk=job.pool_id).exists(),
             "sees_nodes": actor.has_perm("pools.view_node"),
             "attempts": attempts_of(job),
+            "parts": parts_of(job) if job.nodes > 1 else [],
             "checkpoints": list(job.checkpoints.order_by("-step")[:10]),
             "latest": metrics.metric_latest(job=job),
             "large": large(groups, group),

@@ -48,6 +48,14 @@ class PoolForm(forms.Form):
         factor=1024, label=gettext_lazy("Disk in GiB"), required=False, help_text=NO_LIMIT
     )
     gpus = forms.IntegerField(label=LABELS["gpus"], required=False, help_text=NO_LIMIT)
+    private_network = forms.BooleanField(
+        label=gettext_lazy("Its nodes reach each other over a private network"),
+        required=False,
+        help_text=gettext_lazy(
+            "Then a training may run on several of them at once. What they exchange is not "
+            "encrypted: whoever can read that network can read the model."
+        ),
+    )
 
     def __init__(self, *args: Any, actor: Any, pool: Pool | None = None, **kwargs: Any) -> None:
         self.pool = pool
@@ -55,6 +63,7 @@ class PoolForm(forms.Form):
             kwargs["initial"] = {
                 "description": pool.description,
                 "selector": pool.selector,
+                "private_network": pool.private_network,
                 **{name: getattr(pool, name) for name in COUNTED},
             }
         super().__init__(*args, **kwargs)
@@ -106,7 +115,8 @@ class PoolForm(forms.Form):
         """What `pool_create` and `pool_update` take."""
         given = self.cleaned_data
         shares = {team.slug: given[f"share.{team.pk}"] for team in self.teams}
-        fields = {name: given[name] for name in ("description", "selector", *COUNTED)}
+        names = ("description", "selector", "private_network", *COUNTED)
+        fields = {name: given[name] for name in names}
         if "name" in given:
             fields["name"] = given["name"]
         return {

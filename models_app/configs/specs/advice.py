@@ -22,7 +22,7 @@ def training_warnings(spec: Any) -> dict[str, str]:
     """Of a training."""
     found = {"threads": too_many_threads(spec.threads)}
     if spec.processes > 1:
-        found["processes"] = too_many_threads(spec.processes * spec.threads)
+        found["processes"] = too_many_threads(spec.processes // spec.nodes * spec.threads)
     if spec.checkpoint_every == 0:
         found["checkpoint_every"] = _("Without checkpoints a training that breaks begins anew.")
     elif spec.checkpoint_every > spec.steps:

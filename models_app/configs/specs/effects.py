@@ -30,6 +30,7 @@ def training_effects(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str
         "loss_on": _learnt(new.get("loss_on")),
         "lora_rank": _adapted(old.get("lora_rank"), new.get("lora_rank")),
         "processes": _("The same weights but for rounding, at another speed."),
+        "nodes": _("The same weights at another speed."),
         "parallel": _("The same weights but for rounding, another amount of memory and speed."),
         "patience": _patience(old.get("patience"), new.get("patience")),
         "min_improvement": _("It gives up sooner or later."),

@@ -6,6 +6,7 @@ from typing import Any
 
 from models_app.core.actor import Actor
 from models_app.datasets.models import DatasetVersion
+from models_app.jobs.gangs import gang_check
 from models_app.jobs.resources import resources_fields, resources_parse
 from models_app.jobs.room import Room
 from models_app.pools.models import Node
@@ -50,9 +51,13 @@ def training_estimate(
     if getattr(plan.spec, "lora_rank", 0):
         family = Family.ADAPTER  # what comes out, and whose like teach of it
     base = beginning_of(base_version).base
-    where = pool_for(team=team, name=pool)
+    where, together = pool_for(team=team, name=pool), getattr(plan.spec, "nodes", 1)
+    gang_check(pool=where, nodes=together)
     fields = resources_fields(
-        asked=resources_parse(resources), pool=where, wanted_gpus=_gpus(family, plan.spec)
+        asked=resources_parse(resources),
+        pool=where,
+        wanted_gpus=_gpus(family, plan.spec),
+        nodes_wanted=together,
     )
     task = _Task(
         family=family,
@@ -128,5 +133,5 @@ def _order(place: Place) -> tuple[int, float, str]:
 
 
 def _gpus(family: str, spec: Any) -> int:
-    """GPUs that the job asks for where there are any: one for each process."""
-    return 0 if is_markov(family) else int(spec.processes)
+    """GPUs that the job asks of a node where there are any: one for each process there."""
+    return 0 if is_markov(family) else int(spec.processes // spec.nodes)

@@ -221,9 +221,12 @@ def _largest_node() -> int | None:
 def _too_many(spec: TrainingSpec) -> str:
     """Said of more processes than any node has processors for; empty while no node is known."""
     most = max((int(node.cpus) for node in node_list() if node.ready), default=0)  # type: ignore[attr-defined]
-    asked = spec.processes * spec.threads
+    here = spec.processes // spec.nodes
+    asked = here * spec.threads
     if spec.processes == 1 or not most or asked <= most:
         return ""
+    if spec.nodes > 1:
+        return _too_many_each(spec, asked, most)
     text = _(
         "%(n)s processes with %(threads)s threads each need %(asked)s processors, the largest node "
         "has %(most)s. Use at most %(fitting)s."
@@ -231,6 +234,18 @@ def _too_many(spec: TrainingSpec) -> str:
     return text % {
         "n": spec.processes, "threads": spec.threads, "asked": asked, "most": most,
         "fitting": max(1, most // spec.threads),
+    }  # fmt: skip
+
+
+def _too_many_each(spec: TrainingSpec, asked: int, most: int) -> str:
+    text = _(
+        "%(n)s processes with %(threads)s threads each on each of %(nodes)s nodes need %(asked)s "
+        "processors there, the largest node has %(most)s. Use at most %(fitting)s processes, or "
+        "more nodes."
+    )
+    return text % {
+        "n": spec.processes // spec.nodes, "threads": spec.threads, "nodes": spec.nodes,
+        "asked": asked, "most": most, "fitting": max(1, most // spec.threads) * spec.nodes,
     }  # fmt: skip
 
 

@@ -38,19 +38,21 @@ class MemoryEstimate:
             + self.copy
         )  # fmt: skip
 
-    def shared(self, processes: int, copies: int, *, each: bool = False) -> "MemoryEstimate":
-        """The need of several processes together, or of `each` on a device of its own.
+    def shared(
+        self, processes: int, copies: int, *, each: bool = False, nodes: int = 1
+    ) -> "MemoryEstimate":
+        """The need of several processes on each of `nodes`, or of `each` on a device of its own.
 
         They hold so many `copies` of what follows from the weights; the activations they share.
         """
-        part = processes if each else 1
+        part = processes if each else nodes
         return MemoryEstimate(
             parameters=self.parameters,
             weights=self.weights * copies // part,
             gradients=self.gradients * copies // part,
             optimizer=self.optimizer * copies // part,
             activations=self.activations // part,
-            overhead=self.overhead * (1 if each else processes),
+            overhead=self.overhead * (1 if each else processes // nodes),
             copy=self.copy,
         )
 

@@ -115,6 +115,11 @@ def newest_valid_checkpoint(
     return None
 
 
+def checkpoint_names(folder: Path) -> list[str]:
+    """Names of published checkpoints, the newest first; nothing is known of their files."""
+    return [path.name for path in reversed(list(_named(folder)))]
+
+
 def retain_checkpoints(folder: Path, keep: int, every: int | None = None) -> list[Path]:
     """Remove all but the last `keep` checkpoints and the best by validation loss; tell which.
 

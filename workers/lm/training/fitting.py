@@ -42,7 +42,7 @@ def check_fit(
         trained=trainable(model) if spec.lora_rank else None,
         recomputed=spec.activation_checkpointing,
         copied=on_cpu and parallel.holds_all and in_background(spec, device),
-    ).shared(parallel.world, parallel.copies, each=not on_cpu)
+    ).shared(parallel.world, parallel.copies, each=not on_cpu, nodes=parallel.nodes)
     free = available_bytes() if on_cpu else torch.cuda.mem_get_info(device)[0]
     report.log(
         f"The model has {needed.parameters:,} parameters; training needs about "

@@ -64,6 +64,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "lora_alpha": (1e-3, 1e5),
     "lora_dropout": (0.0, 0.9),
     "processes": (1, 1_024),
+    "nodes": (1, 1_024),
     "patience": (0, 1_000_000),
     "min_improvement": (0.0, 1e3),
     "spike_factor": (0.0, 1e6),
@@ -162,6 +163,8 @@ def _check_sharing(spec: "TrainSpec") -> None:
                 f"micro-batch of {spec.micro_batch} sequences", spec.micro_batch, spec.processes
             ),
         )
+    if spec.processes % spec.nodes:
+        raise InvalidTraining("nodes", cannot_spread(spec.processes, spec.nodes))
     if spec.compile == "on" and spec.processes > 1 and spec.parallel != "ddp":
         raise InvalidTraining("compile", "Only whole models are compiled: use ddp, auto or off.")
     if spec.compile == "on" and spec.loss_on == "answers":
@@ -185,6 +188,10 @@ def _check_course(spec: "TrainSpec") -> None:
         raise InvalidTraining(
             "spike_factor", "Must be larger than 1, or 0 if no loss is to be taken for a spike."
         )
+    if spec.on_divergence == "rewind" and spec.nodes > 1:
+        raise InvalidTraining(
+            "on_divergence", "Checkpoints lie on one node only: use stop or skip with several."
+        )
     if spec.on_divergence == "rewind" and not spec.checkpoint_every:
         raise InvalidTraining(
             "on_divergence", "Going back needs checkpoints: set checkpoint_every."
@@ -193,11 +200,21 @@ def _check_course(spec: "TrainSpec") -> None:
 
 def cannot_share(what: str, amount: int, processes: int) -> str:
     """Such as `The micro-batch of 4 sequences cannot be shared by 3 processes. Use 1, 2 or 4.`"""
+    return f"The {what} cannot be shared by {processes} processes. {_divisor(amount, processes)}"
+
+
+def cannot_spread(processes: int, nodes: int) -> str:
+    """Such as `The processes, 4 in all, cannot be spread evenly over 3 nodes. Use 1, 2 or 4.`"""
+    said = f"The processes, {processes} in all, cannot be spread evenly over {nodes} nodes."
+    return f"{said} {_divisor(processes, nodes)}"
+
+
+def _divisor(amount: int, wanted: int) -> str:
+    """The numbers nearest to `wanted` that divide the amount, as an advice."""
     fitting = [number for number in range(1, amount + 1) if amount % number == 0]
-    nearest = sorted(sorted(fitting, key=lambda number: abs(number - processes))[:8])
+    nearest = sorted(sorted(fitting, key=lambda number: abs(number - wanted))[:8])
     *some, last = map(str, nearest)
-    remedy = f"{', '.join(some)} or {last}" if some else last
-    return f"The {what} cannot be shared by {processes} processes. Use {remedy}."
+    return f"Use {', '.join(some)} or {last}." if some else f"Use {last}."
 
 
 def _check_samples(spec: "TrainSpec") -> None:

@@ -31,6 +31,8 @@ class Alone:
     data_rank, data_world = 0, 1
     #: Whole copies of weights, gradients and moments that all processes hold together.
     copies = 1
+    #: On so many machines; and whether this process is the first of those on its machine.
+    nodes, is_first_here = 1, True
     #: Whether this process can compute with the model by itself.
     holds_all = True
     #: Seconds that this process has waited for others within steps, where that can be told.
@@ -86,6 +88,9 @@ class Alone:
 
     def after_main(self) -> None:
         """The main process has come here; the others wait for it, however long it takes."""
+
+    def after_firsts(self) -> None:
+        """The first process of each machine has come here; all wait, however long it takes."""
 
     def save_model(self, model: PreTrainedModel, folder: Path) -> None:
         """Write the whole model as a folder that transformers loads; only at the main process."""

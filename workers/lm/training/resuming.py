@@ -18,7 +18,7 @@ MAY_CHANGE = frozenset({
     "steps", "schedule_steps", "gradient_accumulation", "evaluate_every", "evaluation_batches",
     "checkpoint_every", "keep_checkpoints", "log_every", "patience", "min_improvement", "publish",
     "on_divergence", "spike_factor", "divergence_budget", "threads", "processes", "parallel",
-    "activation_checkpointing", "checkpoint_in_background", "compile", "sample_prompts",
+    "nodes", "activation_checkpointing", "checkpoint_in_background", "compile", "sample_prompts",
     "sample_tokens",
 })  # fmt: skip
 _LONGEST_VALUE = 60

@@ -18,6 +18,7 @@ from workers.lm.families.transformer import (
     move,
     new_model,
 )
+from workers.lm.training.beginning import checkpoint_of_all
 from workers.lm.training.checkpoints import Checkpoint, sweep_unfinished
 from workers.lm.training.finishing import finish
 from workers.lm.training.fitting import check_fit
@@ -121,12 +122,17 @@ def _resumed(
     parallel: Alone,
 ) -> Checkpoint | None:
     """The checkpoint to go on from; the main process finds it for all."""
-    found = None
     if parallel.is_main:
         sweep_unfinished(checkpoints, attempt)
-        found = find_checkpoint(resume_from, events) or start_checkpoint(start)
-    parallel.after_main()
-    resumed: Checkpoint | None = parallel.of_main(found)
+    if parallel.nodes > 1:
+        folder = Path(resume_from) if resume_from is not None else None
+        resumed = checkpoint_of_all(folder, start, events, parallel)
+    else:
+        found = None
+        if parallel.is_main:
+            found = find_checkpoint(resume_from, events) or start_checkpoint(start)
+        parallel.after_main()
+        resumed = parallel.of_main(found)
     if resumed is not None:
         check_same_settings(spec, resumed)
     return resumed
@@ -145,14 +151,29 @@ def _prepared(
     known: Path | None,
     parallel: Alone,
 ) -> Prepared:
-    """The tokens; of several processes the main one makes them, and the others find them made."""
-    if not parallel.is_main:
-        parallel.after_main()
-        return prepare(spec, train_files, validation_files, work, report, known)
-    data = prepare(spec, train_files, validation_files, work, report, known)
-    report.metric({"unigram_entropy": data.unigram_entropy})
-    parallel.after_main()
+    """The tokens; the first process of each machine makes them, and the others find them made."""
+    data = None
+    if parallel.is_first_here:
+        data = prepare(spec, train_files, validation_files, work, report, known)
+    if data is not None and parallel.is_main:
+        report.metric({"unigram_entropy": data.unigram_entropy})
+    parallel.after_firsts()
+    if data is None:
+        data = prepare(spec, train_files, validation_files, work, report, known)
+    if parallel.nodes > 1:
+        _check_alike(data, parallel)
     return data
+
+
+def _check_alike(data: Prepared, parallel: Alone) -> None:
+    """Every machine learned its own tokenizer: the same documents must have given the same."""
+    mine = (data.train.fingerprint, data.validation.fingerprint)
+    if parallel.of_main(mine) != mine:
+        raise InvalidTraining(
+            "nodes",
+            "This node made other tokens of the same documents than that of process 0. "
+            "Install the same packages on all nodes.",
+        )
 
 
 def _model(

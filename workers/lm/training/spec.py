@@ -36,6 +36,7 @@ class TrainSpec:
     by `lora_alpha` / `lora_rank`.
     `processes` train together, each with its own `threads`; `parallel` says what they share: the
     batch with a whole model each (ddp), the batch and the weights (fsdp), every layer (tensor).
+    They are spread evenly over `nodes`.
 
     `patience` looks at the validation loss in a row that do not lower it by `min_improvement` end
     the training; 0 never does. `publish` says which weights come out: the last, or those of the
@@ -93,6 +94,7 @@ class TrainSpec:
     lora_targets: str = ALL_LINEAR
     processes: int = 1
     parallel: ParallelChoice = "ddp"
+    nodes: int = 1
     activation_checkpointing: bool = False
     checkpoint_in_background: Switch = "auto"
     compile: Switch = "off"

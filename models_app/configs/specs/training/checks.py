@@ -41,7 +41,7 @@ def cross_checks(spec: MachineSettings) -> list[tuple[str, PydanticCustomError]]
     if spec.vocab_size < smallest:
         text = _("The %(name)s tokenizer needs at least %(n)s tokens.")
         say("vocab_size", text % {"name": spec.tokenizer, "n": smallest})
-    return found + _tuning_checks(spec) + _course_checks(spec)
+    return found + _tuning_checks(spec) + _course_checks(spec) + _node_checks(spec)
 
 
 def _tuning_checks(spec: MachineSettings) -> list[tuple[str, PydanticCustomError]]:
@@ -88,12 +88,34 @@ def _not_shared(spec: MachineSettings) -> str:
     rows = spec.batch_size // spec.gradient_accumulation
     if spec.parallel == "tensor" or rows % spec.processes == 0:
         return ""
-    fitting = [number for number in range(1, rows + 1) if rows % number == 0]
-    nearest = sorted(sorted(fitting, key=lambda number: abs(number - spec.processes))[:8])
     said = _(
         "The micro-batch of %(rows)s sequences cannot be shared by %(n)s processes. "
         "Use one of %(fitting)s."
     )
     return said % {
-        "rows": rows, "n": spec.processes, "fitting": ", ".join(map(str, nearest)),
+        "rows": rows, "n": spec.processes, "fitting": _divisors(rows, spec.processes),
     }  # fmt: skip
+
+
+def _node_checks(spec: MachineSettings) -> list[tuple[str, PydanticCustomError]]:
+    """Of several nodes: each gets as many processes as the others."""
+    found: list[tuple[str, PydanticCustomError]] = []
+    if spec.processes % spec.nodes:
+        said = _(
+            "%(processes)s processes cannot be spread evenly over %(nodes)s nodes. "
+            "Use one of %(fitting)s."
+        )
+        fitting = _divisors(spec.processes, spec.nodes)
+        words = {"processes": spec.processes, "nodes": spec.nodes, "fitting": fitting}
+        found.append(("nodes", refuse(said % words)))
+    if spec.nodes > 1 and spec.on_divergence == "rewind":
+        text = _("Checkpoints lie on one node only: use stop or skip with several nodes.")
+        found.append(("on_divergence", refuse(text)))
+    return found
+
+
+def _divisors(amount: int, wanted: int) -> str:
+    """The numbers nearest to `wanted` that divide the amount."""
+    fitting = [number for number in range(1, amount + 1) if amount % number == 0]
+    nearest = sorted(sorted(fitting, key=lambda number: abs(number - wanted))[:8])
+    return ", ".join(map(str, nearest))

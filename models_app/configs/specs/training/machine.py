@@ -31,7 +31,7 @@ class MachineSettings(AdapterSettings):
         le=1024,
         title=gettext_noop("Processes"),
         description=gettext_noop(
-            "Processes of one node that train together, each with its own threads or GPU."
+            "Processes that train together, each with its own threads or GPU; on all nodes."
         ),
     )
     parallel: Literal["ddp", "fsdp", "tensor"] = Field(
@@ -40,6 +40,16 @@ class MachineSettings(AdapterSettings):
         description=gettext_noop(
             "ddp shares the batch, fsdp the batch and the weights (less memory), tensor every "
             "layer."
+        ),
+    )
+    nodes: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        title=gettext_noop("Nodes"),
+        description=gettext_noop(
+            "Nodes that the processes are spread over evenly; more than one needs a pool with a "
+            "private network."
         ),
     )
     activation_checkpointing: bool = Field(

@@ -20,7 +20,8 @@ class TrainingSpec(WatchingSettings):
         "weight_decay", "beta1", "beta2", "gradient_clip", "dropout", "sampling", "precision",
         "evaluate_every", "evaluation_batches", "checkpoint_every", "keep_checkpoints",
         "log_every", "patience", "min_improvement", "publish", "on_divergence", "spike_factor",
-        "divergence_budget", "threads", "processes", "parallel", "activation_checkpointing",
+        "divergence_budget", "threads", "processes", "parallel", "nodes",
+        "activation_checkpointing",
         "checkpoint_in_background", "compile", "lora_alpha", "lora_dropout", "lora_targets",
         "sample_prompts", "sample_tokens",
     )  # fmt: skip

@@ -29,7 +29,7 @@ FORM = {
     "weight_decay": 0.1, "beta1": 0.9, "beta2": 0.99, "gradient_clip": 1, "dropout": 0,
     "sampling": "windows", "precision": "fp32", "keep_checkpoints": 1, "threads": 1,
     "loss_on": "all",
-    "processes": "1",
+    "processes": "1", "nodes": "1",
     "parallel": "ddp",
     "patience": 0, "min_improvement": 0, "publish": "last", "on_divergence": "skip",
     "spike_factor": 0, "divergence_budget": 5, "checkpoint_in_background": "auto",

@@ -14,13 +14,14 @@ from torch._C._distributed_c10d import PrefixStore, TCPStore
 
 from workers.lm.data.batches import Batch
 from workers.lm.errors import InvalidTraining
-from workers.lm.training.distributed.places import Place
+from workers.lm.training.distributed.network import interface_of
+from workers.lm.training.distributed.places import Gang, Place
 from workers.lm.training.parallel import Alone
 
 #: Longest wait for a process that computes. A dead one on this machine is noticed at once by who
 #: started it; this is for one that hangs, or a node that is gone.
 ANSWER_WITHIN = dt.timedelta(minutes=2)
-#: While the main process reads or writes files, which may take long.
+#: While another process reads or writes files, which may take long.
 MAIN_WITHIN = dt.timedelta(days=30)
 
 
@@ -30,12 +31,13 @@ class Group(Alone):
     def __init__(self, place: Place) -> None:
         self.rank, self.world = place.rank, place.gang.world
         self.data_rank, self.data_world = self.rank, self.world
+        self.nodes = self.world // place.gang.local
+        self.is_first_here = self.rank in place.gang.firsts
         self._place = place
         self._device = _device_of(place)
         self._waits = 0
-        if place.gang.on_one_node and "lo" in {name for _, name in socket.if_nameindex()}:
-            os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-        self._store = TCPStore(
+        _go_by(place.gang)
+        server = TCPStore(
             place.gang.host,
             place.gang.port,
             world_size=self.world,
@@ -44,6 +46,9 @@ class Group(Alone):
             wait_for_workers=False,
             master_listen_fd=place.listener if self.is_main else None,
         )
+        self._store = PrefixStore(place.gang.token or "gang", server)
+        if self.nodes > 1:
+            self._meet(self._ranks("here", range(self.world)), self.rank)
         backend = "cpu:gloo,cuda:nccl" if self._device.type == "cuda" else "gloo"
         dist.init_process_group(
             backend,
@@ -110,6 +115,23 @@ class Group(Alone):
         else:
             self._store.wait([key], MAIN_WITHIN)
 
+    def after_firsts(self) -> None:
+        self._waits += 1
+        names = self._ranks(f"first-{self._waits}", self._place.gang.firsts)
+        self._meet(names, self.rank // self._place.gang.local if self.is_first_here else None)
+
+    def _ranks(self, name: str, ranks: range) -> list[str]:
+        return [f"{name}-{rank}" for rank in ranks]
+
+    def _meet(self, names: list[str], mine: int | None) -> None:
+        """Leave one's own name of `names`, if one has any, and wait until all are there.
+
+        The nodes of a gang begin at different times, as each fetches what it needs.
+        """
+        if mine is not None:
+            self._store.set(names[mine], "")
+        self._store.wait(names, MAIN_WITHIN)
+
     def leave(self) -> None:
         """The work is done. Rank 0 goes last, for the others may still ask what it knows."""
         names = [f"left-{rank}" for rank in range(1, self.world)]
@@ -117,6 +139,16 @@ class Group(Alone):
             self._store.wait(names, ANSWER_WITHIN)
         else:
             self._store.set(names[self.rank - 1], "")
+
+
+def _go_by(gang: Gang) -> None:
+    """Tell the libraries by which network interface the processes exchange."""
+    names = {name for _, name in socket.if_nameindex()}
+    if not gang.on_one_node:
+        name = interface_of(gang.own)
+        os.environ |= {"GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": f"={name}"}
+    elif "lo" in names:
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
 
 
 def _device_of(place: Place) -> torch.device:

@@ -15,14 +15,19 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
 from workers.lm.errors import RankLost
 from workers.lm.events import Events
-from workers.lm.training.distributed.places import Gang, Place, gang_of_one_node
+from workers.lm.training.distributed.places import (
+    Gang,
+    Place,
+    gang_of_nodes,
+    gang_of_one_node,
+)
 
 PR_SET_PDEATHSIG = 1
 #: After a first loss, so long for others to show that they were the cause. They end by themselves,
@@ -85,21 +90,25 @@ class RankEvents:
 class Ranks:
     """The started processes, as a context: when it is left, none of them lives."""
 
-    def __init__(self, gang: Gang, work: Work, events: Events, listener: socket.socket) -> None:
+    def __init__(
+        self, gang: Gang, work: Work, events: Events, listener: socket.socket | None
+    ) -> None:
         self.gang, self._events = gang, events
         self._children: list[_Child] = []
         self._asked = False
         gc.freeze()  # what was loaded stays shared: collections do not write to it
         try:
             for rank in gang.ranks:
-                place = Place(gang=gang, rank=rank, listener=listener.fileno())
+                at = None if listener is None else listener.fileno()
+                place = Place(gang=gang, rank=rank, listener=at)
                 self._children.append(_fork(place, work, events, self._children))
         except BaseException:
             self._kill()
             raise
         finally:
             gc.unfreeze()
-            listener.close()
+            if listener is not None:
+                listener.close()
 
     def __enter__(self) -> "Ranks":
         return self
@@ -118,7 +127,7 @@ class Ranks:
         return [child.pid for child in self._children]
 
     def result(self) -> Any:
-        """Wait to the end; what rank 0 returned.
+        """Wait to the end; what rank 0 returned, or None on the nodes that it is not on.
 
         Raises what a process raised, or RankLost when one was killed or lost its connection:
         then all others are ended first.
@@ -134,7 +143,10 @@ class Ranks:
         ended = [child for child in self._children if child.status is not None]
         self._kill()
         if self._failed():
-            raise _cause(ended, self.gang.world)
+            cause = _cause(ended, self.gang.world)
+            if not self.gang.on_one_node and isinstance(cause, RankLost) and cause.is_cut_off:
+                time.sleep(_CAUSE_WITHIN_S)  # another node knows why, and then we are ended first
+            raise cause
         return ended[0].outcome[1]
 
     def _look(self, pipes: selectors.BaseSelector, wait_s: float) -> None:
@@ -166,9 +178,14 @@ class Ranks:
                 child.pipe = -1
 
 
-def started(world: int, work: Work, events: Events) -> Ranks:
-    """Start `world` processes on this machine; each calls `work` with its place and its events."""
-    gang, listener = gang_of_one_node(world)
+def started(
+    world: int, work: Work, events: Events, meeting: Mapping[str, Any] | None = None
+) -> Ranks:
+    """Start `world` processes on this machine; each calls `work` with its place and its events.
+
+    With `meeting` (see `gang_of_nodes`) it is this node's share of them that are started.
+    """
+    gang, listener = gang_of_nodes(world, meeting) if meeting else gang_of_one_node(world)
     return Ranks(gang, work, events, listener)
 
 
@@ -244,7 +261,8 @@ def _cause(ended: list[_Child], world: int) -> BaseException:
             return error  # type: ignore[no-any-return]
     if raised:
         rank, error = raised[0]
-        return RankLost(rank, world, f"lost its connection to the others: {error}")
+        how = f"lost its connection to the others: {error}"
+        return RankLost(rank, world, how, is_cut_off=True)
     rank = next(child.rank for child in ended if child.status)
     return RankLost(rank, world, "ended without a word")
 

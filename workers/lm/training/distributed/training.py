@@ -1,6 +1,6 @@
-"""A training in several processes of this machine: the same call as for one, made in each."""
+"""A training in several processes, of one machine or more: the same call as for one, in each."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,15 +15,17 @@ from workers.lm.training.spec import TrainSpec
 
 def train_together(
     spec: TrainSpec, *inputs: Any, events: Events, settled: Callable[[Events], None] | None = None,
-    **options: Any,
+    meeting: Mapping[str, Any] | None = None, **options: Any,
 ) -> Ranks:  # fmt: skip
     """Start `spec.processes` processes that call `train` together; `Ranks.result` is what it gave.
 
     What `train` takes goes there as it is. `settled` is called in each process before its work,
-    with its own events.
+    with its own events. With `meeting` those of this node are started, which meet those of others;
+    the result is known on the first node only.
     """
     spec.check(has_base=options.get("base_dir") is not None)
-    return started(spec.processes, partial(_work, spec, inputs, options, settled), events)
+    work = partial(_work, spec, inputs, options, settled)
+    return started(spec.processes, work, events, meeting)
 
 
 def _work(
