@@ -9,7 +9,7 @@ from console.access.models import ApiToken, Membership
 from console.access.services import membership_set, team_rename
 from console.access.tokens import token_find
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_wide_light
 from tests.factories.access import PASSWORD, ApiTokenFactory, UserFactory
 
 
@@ -27,7 +27,7 @@ def addresses(ana, ben, root, team) -> list[str]:
     ]  # fmt: skip
 
 
-@in_looks
+@in_wide_light
 def test_every_page_fits_and_is_accessible(
     new_page, sign_in, root, addresses, violations, screenshot, phone, theme, language
 ) -> None:

@@ -7,7 +7,7 @@ from models_app.approvals.services import approval_vote
 from models_app.registry.models import Alias, ModelVersion
 from models_app.registry.services import alias_set, tags_change, version_stage_move
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_wide_light
 from tests.factories.deployments import environment, ready_version
 
 
@@ -55,7 +55,7 @@ def test_a_version_reaches_production_through_an_approval(page, sign_in, ana, da
     assert ModelVersion.objects.get(pk=versions[2].pk).stage == "production"
 
 
-@in_looks
+@in_wide_light
 def test_pages_fit(
     new_page, sign_in, ana, ben, dan, versions, screenshot, violations, theme, phone, language
 ):

@@ -8,7 +8,7 @@ import pytest
 from models_app.registry.models import Conversion
 from models_app.registry.services import conversion_start
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_wide_light
 from tests.fakes.jobs import run_job
 from tests.workers.jobs.test_convert import node, stored, version
 from tests.workers.lm.formats.conftest import models
@@ -33,7 +33,7 @@ def test_a_version_is_converted(page, sign_in, ana, version, tmp_path):
     page.get_by_role("img", name="Size of the weights").wait_for()
 
 
-@in_looks
+@in_wide_light
 def test_pages_fit(new_page, sign_in, ana, version, tmp_path, screenshot, theme, phone, language):
     refused = finished(ana, version, tmp_path, gate={"max_logit_error": 0.0})
     passed = finished(ana, version, tmp_path)

@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 from models_app.curation.services import data_policy_change, preparation_preview
 from models_app.jobs.models import Job
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_phone_dark
 from tests.factories.data import doubled_version
 from tests.factories.deployments import environment
 from tests.fakes.jobs import run_job
@@ -13,7 +13,7 @@ from tests.fakes.jobs import run_job
 HERE = "/datasets/research/texts/versions/1/"
 
 
-@in_looks
+@in_phone_dark
 def test_pages(
     new_page, sign_in, ana, team, tmp_path, violations, screenshot, phone, theme, language
 ):

@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 from models_app.datasets.models import DatasetVersion
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_phone_dark
 from tests.factories.data import pending_version, ready_version, sample_text, stored
 from tests.fakes.jobs import run_job
 
@@ -115,7 +115,7 @@ def test_a_long_document_opens_in_place(page, sign_in, ana, team, tmp_path) -> N
     assert page.page.url == address
 
 
-@in_looks
+@in_phone_dark
 def test_every_page(
     new_page, sign_in, ana, team, tmp_path, violations, screenshot, phone, theme, language
 ) -> None:

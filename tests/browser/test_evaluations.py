@@ -5,7 +5,7 @@ import pytest
 from models_app.registry.services import evaluation_start, model_create, training_start
 from models_app.registry.states import Family
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_phone_dark
 from tests.factories.data import ready_version as ready_data
 from tests.factories.deployments import ready_version
 from tests.factories.evaluations import of_answers, of_bits
@@ -86,7 +86,7 @@ def test_three_trained_families_stand_side_by_side(
     screenshot(page, "evaluations-three-families")
 
 
-@in_looks
+@in_phone_dark
 def test_pages_fit(
     new_page, sign_in, ana, team, data, three, violations, screenshot, theme, phone, language
 ):

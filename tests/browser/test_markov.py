@@ -5,7 +5,7 @@ import pytest
 from models_app.registry.models import ModelVersion
 from models_app.registry.services import model_create, training_start
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_phone_dark
 from tests.factories.data import ready_version
 from tests.fakes.jobs import run_job
 from tests.workers.jobs.test_markov import SETTINGS
@@ -61,7 +61,7 @@ def test_what_was_trained_is_trained_again_with_its_settings(page, sign_in, ana,
     assert page.get_by_label("Model", exact=True).input_value() == str(version.model_id)
 
 
-@in_looks
+@in_phone_dark
 def test_pages_fit(
     new_page, sign_in, ana, counted, violations, screenshot, theme, phone, language
 ):  # fmt: skip

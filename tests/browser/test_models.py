@@ -10,7 +10,7 @@ from models_app.pools.services.registration import node_measured
 from models_app.registry.models import ModelVersion
 from models_app.registry.services import drill_start
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_wide_light
 from tests.factories.deployments import deployment_of, ready_version, revision_of, settle
 from tests.factories.nodes import ready_node
 from tests.factories.speed import SPEED
@@ -80,7 +80,7 @@ def test_a_version_turns_ready_without_a_reload(page, sign_in, ana, trained, dat
     page.locator("#version-head").get_by_role("link", name="Train further").wait_for()
 
 
-@in_looks
+@in_wide_light
 def test_pages_fit(
     new_page, sign_in, ana, team, version, evaluated, attacked, violations, screenshot,
     theme, phone, language,

@@ -8,7 +8,7 @@ from models_app.jobs.models import Job
 from models_app.pools.models import Node
 from models_app.pools.services.registration import node_heartbeat
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_wide_light
 from tests.factories.jobs import claimed, submitted
 from tests.factories.nodes import pool_of, ready_node
 
@@ -137,7 +137,7 @@ def test_the_line_to_paste_fits_a_phone(new_page, sign_in, root):
     assert overflow(page) == []
 
 
-@in_looks
+@in_wide_light
 def test_every_page_holds_its_layout_and_is_accessible(
     new_page, sign_in, root, team, violations, screenshot, phone, theme, language
 ):

@@ -6,7 +6,7 @@ import pytest
 
 from models_app.registry.services import run_begin, run_end, run_log_metrics
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_phone_dark
 from tests.factories.data import pending_version, stored
 from tests.factories.deployments import ready_version
 
@@ -84,7 +84,7 @@ def test_tags_of_a_run_are_set_and_taken_away(page, sign_in, ana, runs):
     assert not runs[6].job.tags.exists()
 
 
-@in_looks
+@in_phone_dark
 def test_pages_fit(new_page, sign_in, ana, runs, screenshot, violations, theme, phone, language):
     page = sign_in(new_page(phone=phone, theme=theme, language=language), ana)
     ticked = "&".join(f"run={run.pk}" for run in runs[:5])

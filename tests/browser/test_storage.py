@@ -11,7 +11,7 @@ from models_app.registry.models import Model, ModelVersion
 from models_app.storage.inventory import inventory_refresh
 from models_app.storage.runs import runs_advance
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_wide_light
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def files(team, other_team, settings, tmp_path):
     inventory_refresh()
 
 
-@in_looks
+@in_wide_light
 def test_looks_right(
     new_page, sign_in, root, files, violations, screenshot, theme, phone, language
 ):

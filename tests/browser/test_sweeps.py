@@ -7,7 +7,7 @@ from models_app.registry.services import model_create
 from models_app.sweeps.models import Sweep
 from models_app.sweeps.services import sweep_advance, sweep_start
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_phone_dark
 from tests.factories.data import ready_version
 from tests.fakes.trainings import Workers
 from tests.models_app.sweeps.conftest import BASE, HALVING, driven, toy
@@ -34,7 +34,7 @@ def sweep(ana, team, model, data):
     )  # fmt: skip
 
 
-@in_looks
+@in_phone_dark
 def test_looks_right(
     new_page, sign_in, ana, model, sweep, violations, screenshot, theme, phone, language
 ) -> None:

@@ -284,7 +284,7 @@ def test_the_form_of_a_training_keeps_nothing_of_a_refused_one(ana, team, data, 
              "loss_on": "all", "processes": 1, "parallel": "ddp", "patience": 0,
              "min_improvement": 0, "publish": "last", "on_divergence": "skip", "spike_factor": 0,
              "divergence_budget": 5, "checkpoint_in_background": "auto", "compile": "off",
-             "sample_tokens": 8, **spec}  # fmt: skip
+             "sample_tokens": 8, "nodes": 1, **spec}  # fmt: skip
     client, before = client_for(ana), rows()
 
     answer = client.post("/training/new/", given)

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.nodb]
 
 FULL = os.environ.get("CHAOS") == "full"
 #: 50 ms a step and a thousand lines: 20,000 a second.
-STEPS, STEP_MS, LINES = (1000, 42, 1000) if FULL else (80, 150, 500)
+STEPS, STEP_MS, LINES = (1000, 42, 1000) if FULL else (50, 150, 500)
 WAIT_S = 900 if FULL else 180
 EMAIL, PASSWORD = "eve@example.com", "a long password of hers"
 SAID = re.compile(r"step (\d+) line (\d+) of")
