@@ -154,9 +154,9 @@ class Journey:
         # Every step has arrived in the chart, and the table beside it ends with the last one.
         drawn = "UI.chart.data(document.querySelector('[data-chart]')).x.length"
         page.until(f"{drawn} === {STEPS + 1}")
-        page.get_by_text("Show as table").click()
+        page.locator("#job-chart").get_by_text("Show as table").click()
         expect(rows.last.locator("td").first).to_have_text(str(STEPS))
-        page.get_by_text("Show as table").click()
+        page.locator("#job-chart").get_by_text("Show as table").click()
         self.shoot(page, "08-training-done")
 
     def version_is_evaluated(self):
