@@ -5,7 +5,8 @@
 The baseline is `train.py` of the checkout as it is, with the settings that nanoGPT's README gives
 for a processor (4 layers, 4 heads, 128 wide, context 64, batch 12, 2,000 steps, one thread). The
 product: a stack of its own, the text uploaded, the training asked for by the API and run by a
-worker, with log, metrics, checkpoints and the same evaluations of 20 batches. They take turns.
+worker, with log, metrics, checkpoints and the same evaluations of 20 batches, without texts, as
+train.py writes none. They take turns.
 `loop_ratio` compares the processor seconds from the first evaluation to the last one, our
 supervisor's share among them; `whole_ratio` adds what comes before: libraries, data, model. The
 last line is JSON. Goals: `loop_ratio` at most 1.00, our validation loss at most 1.92 (nanoGPT
@@ -118,7 +119,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=1)
     options = parser.parse_args()
-    settings = {"evaluate_every": EVERY, "checkpoint_every": EVERY}
+    settings = {"evaluate_every": EVERY, "checkpoint_every": EVERY, "sample_prompts": []}
     runs: dict[str, list[Trained]] = {"product": [], "nanogpt": []}
     with tempfile.TemporaryDirectory() as scratch, running_stack() as stack:
         theirs = prepared(options.nanogpt, options.text, Path(scratch) / "nanogpt")

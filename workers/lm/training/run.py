@@ -6,6 +6,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from workers.lm.compute.allocator import keep_memory
 from workers.lm.compute.threads import use_threads
 from workers.lm.errors import InvalidTraining, UnusableModel
 from workers.lm.events import Events
@@ -84,6 +85,7 @@ def train(
     if parallel.world != spec.processes:
         raise ValueError(f"{spec.processes} processes were asked for, {parallel.world} are here")
     use_threads(spec.threads)
+    keep_memory()
     resumed = _resumed(spec, resume_from, start, checkpoints, attempt, events, parallel)
     report = Report(
         events, spec.steps, resumed.step if resumed else 0, resumed.path if resumed else None
