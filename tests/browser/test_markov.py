@@ -43,7 +43,7 @@ def test_a_training_is_estimated_and_started(page, sign_in, ana, data, screensho
     assert "order: 4" in page.locator("#yaml-text").input_value()
     page.locator("#yaml-text").fill("order: 12\n")
     page.get_by_role("button", name="Start the training").last.click()
-    page.get_by_text("less than or equal to 10").wait_for()
+    page.get_by_text("Input should be less than or equal to 10.", exact=True).wait_for()
     page.locator("#yaml-text").fill("order: 5\nunit: char\n")
     page.get_by_role("button", name="Start the training").last.click()
 
