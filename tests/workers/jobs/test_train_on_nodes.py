@@ -102,6 +102,12 @@ def at_work(job, epoch):
     job.refresh_from_db()
 
 
+def manned(job, epoch, number):
+    """A part of this attempt whose processes compute, or None."""
+    part = parts_of(job)[number]
+    return part if part.epoch == epoch and part.pid and ranks_of(part) else None
+
+
 def ranks_of(part):
     """The processes that compute on one node."""
     return [row.pid for row in table.rows().values() if row.parent == part.pid and row.alive]
@@ -163,7 +169,7 @@ def test_killed_on_nodes_again_and_again_it_ends_with_the_same_weights(machines,
     job = broken.produced_by
     for epoch in range(1, 7):
         at_work(job, epoch)
-        part = parts_of(job)[epoch % 2]
+        part = wait_for(lambda e=epoch: manned(job, e, e % 2), "its processes are there")
         os.kill((part.pid, *ranks_of(part))[0 if epoch == 3 else -1], signal.SIGKILL)
         wait_for(lambda e=epoch: job.attempts.get(epoch=e).ended_at, "it ends")
     ended(broken)
