@@ -105,6 +105,8 @@ def at_work(job, epoch):
 def manned(job, epoch, number):
     """A part of this attempt whose processes compute, or None."""
     part = parts_of(job)[number]
+    if number == 0:  # its process is that of the attempt
+        part.pid = job.attempts.filter(epoch=epoch).values_list("pid", flat=True).first()
     return part if part.epoch == epoch and part.pid and ranks_of(part) else None
 
 
