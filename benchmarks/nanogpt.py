@@ -83,7 +83,7 @@ def prepared(checkout: Path, text: Path, folder: Path) -> Path:
 def ours(product: Product) -> Trained:
     """One training through the product."""
     took = product.train()
-    version = product.api.get(f"model-versions/{product.last['id']}")
+    version = product.api.get(f"model-versions/{took.version}")
     return Trained(took.before, took.loop + took.supervisor, version["metrics"]["validation_loss"])
 
 

@@ -43,6 +43,8 @@ class Measured:
     loop: float
     supervisor: float = 0.0
     seconds: float = 0.0
+    #: The version that came out of it.
+    version: int | None = None
 
 
 def cpu_s(pid: int) -> float:
@@ -108,8 +110,8 @@ class Product:
         loop, used = cpu_s(pid) - before, cpu_s(self.worker) - supervisor
         seconds = time.monotonic() - begun
         self._ended(job)
-        self.last = run
-        return Measured(before, loop, max(0.0, used - self.idle * seconds), seconds)
+        supervisor = max(0.0, used - self.idle * seconds)
+        return Measured(before, loop, supervisor, seconds, run["id"])
 
     def _child(self, job_id: int) -> int:
         while True:

@@ -18,6 +18,7 @@ from models_app.jobs.failures import Failure, classify
 from models_app.jobs.gangs import parts_end
 from models_app.jobs.kind import kind_of
 from models_app.jobs.models import Checkpoint, Job, JobAttempt
+from models_app.jobs.part import JobPart
 from models_app.jobs.placement import place_on_commit
 from models_app.jobs.resources import Ask
 from models_app.jobs.retries import failed_again, killed_again
@@ -56,8 +57,10 @@ def lock_held(job: Job) -> Job:
 
 
 def attempt_started(*, job: Job, pid: int) -> None:
-    """The child process runs."""
+    """The child process runs; of a job on several nodes it is that of the leading part, too."""
     JobAttempt.objects.filter(job=job, epoch=job.epoch).update(pid=pid)
+    if job.nodes > 1:
+        JobPart.objects.filter(job=job, epoch=job.epoch, number=0).update(pid=pid)
 
 
 def attempt_isolated(*, job: Job, isolation: dict[str, Any]) -> None:

@@ -69,6 +69,9 @@ SETTINGS = [
     ({"seed": 2**63}, "seed", ""),
     ({"dropout": 1.0}, "dropout", "0.9"),
     ({"colour": "red"}, "colour", "spelling"),
+    ({"processes": 4, "nodes": 3}, "nodes", "Use one of 1, 2, 4"),
+    ({"processes": 2, "nodes": 2, "publish": "best"}, "publish", "publish the last"),
+    ({"processes": 2, "nodes": 2, "on_divergence": "rewind"}, "on_divergence", "stop or skip"),
 ]
 
 

@@ -105,8 +105,6 @@ def at_work(job, epoch):
 def manned(job, epoch, number):
     """A part of this attempt whose processes compute, or None."""
     part = parts_of(job)[number]
-    if number == 0:  # its process is that of the attempt
-        part.pid = job.attempts.filter(epoch=epoch).values_list("pid", flat=True).first()
     return part if part.epoch == epoch and part.pid and ranks_of(part) else None
 
 
@@ -140,8 +138,8 @@ def test_two_nodes_train_as_one_and_survive_the_loss_of_a_rank_and_of_a_node(
     job = broken.produced_by
     at_work(job, 1)
     parts = parts_of(job)
-    (rank,) = ranks_of(parts[1])
-    every = [pid for part in parts for pid in ranks_of(part)]
+    (other,), (rank,) = map(ranks_of, parts)
+    every = [other, rank]
     os.kill(rank, signal.SIGKILL)
     wait_for(lambda: not any(lives(pid) for pid in every), "the others end with it")
     wait_for(lambda: job.attempts.get(epoch=1).ended_at, "the attempt has ended")
@@ -186,6 +184,7 @@ def test_wishes_reach_every_node(machines, start, ana):
     at_work(job, 1)
     parts = parts_of(job)
     every = [pid for part in parts for pid in ranks_of(part)]
+    assert len(every) == 2
     job_pause(actor=ana, job=job)
     wait_for(lambda: Job.objects.get(pk=job.pk).state == "paused", "it pauses")
     wait_for(lambda: not any(lives(pid) for pid in every), "nobody goes on")

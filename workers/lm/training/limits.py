@@ -192,6 +192,10 @@ def _check_course(spec: "TrainSpec") -> None:
         raise InvalidTraining(
             "on_divergence", "Checkpoints lie on one node only: use stop or skip with several."
         )
+    if spec.publish == "best" and spec.nodes > 1:
+        raise InvalidTraining(
+            "publish", "The best weights lie on one node only: publish the last with several."
+        )
     if spec.on_divergence == "rewind" and not spec.checkpoint_every:
         raise InvalidTraining(
             "on_divergence", "Going back needs checkpoints: set checkpoint_every."

@@ -111,6 +111,9 @@ def _node_checks(spec: MachineSettings) -> list[tuple[str, PydanticCustomError]]
     if spec.nodes > 1 and spec.on_divergence == "rewind":
         text = _("Checkpoints lie on one node only: use stop or skip with several nodes.")
         found.append(("on_divergence", refuse(text)))
+    if spec.nodes > 1 and spec.publish == "best":
+        text = _("The best weights lie on one node only: publish the last with several nodes.")
+        found.append(("publish", refuse(text)))
     return found
 
 

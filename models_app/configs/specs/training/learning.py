@@ -65,9 +65,11 @@ class LearningSettings(ShapeSettings):
         None,
         ge=1,
         le=MOST_STEPS,
-        title="Schedule steps",
-        description="Steps that the schedule takes, all of them if empty; those behind its end run "
-        "at the lowest rate.",
+        title=gettext_noop("Schedule steps"),
+        description=gettext_noop(
+            "Steps that the schedule takes, all of them if empty; those behind its end run "
+            "at the lowest rate."
+        ),
     )
     weight_decay: float = Field(
         0.1,
