@@ -2,30 +2,20 @@
 
 import json
 
-import numpy as np
 import pytest
 
+from tests.workers.lm.families.tiny_ngram import UNITS, save_tiny_ngram
 from workers.lm.errors import UnusableModel
-from workers.lm.families.markov_folder import MARK, is_markov, load_markov, save_markov
-from workers.lm.families.ngram.spec import NgramSpec, Vocabulary
-from workers.lm.families.ngram.training import train_ngram
+from workers.lm.families.markov_folder import MARK, is_markov, load_markov
 from workers.lm.tokenizers.saved import save_tokenizer
-from workers.lm.tokenizers.units import Units
 from workers.lm.tokenizers.word import learn_words
 
 pytestmark = pytest.mark.nodb
-UNITS = Units(unit="word", sentences="line")
 
 
 @pytest.fixture
 def folder(tmp_path):
-    tokenizer = learn_words(["a b c", "a b"], 10)
-    ids = [*tokenizer("a b c")["input_ids"], 0, *tokenizer("a b")["input_ids"], 0]
-    vocabulary = Vocabulary(size=len(tokenizer), end=0, unknown=1)
-    model = train_ngram(NgramSpec(order=2), np.array(ids), np.array([0, 4, 7]), vocabulary)
-    save_markov(tmp_path, "ngram", UNITS, model)
-    save_tokenizer(tokenizer, tmp_path)
-    return tmp_path
+    return save_tiny_ngram(tmp_path)
 
 
 def test_reads_what_was_saved(folder):
