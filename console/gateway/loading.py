@@ -11,7 +11,7 @@ from console.access.models import ApiToken, Membership, User
 from console.access.roles import GRANTS, Scope
 from console.access.tokens import tokens_mark_used
 from console.gateway.keys import Asked, Key
-from models_app.deployments.selectors import route_table
+from models_app.deployments.route_table import route_table
 
 _ROLES = GRANTS["deployments.infer_deployment"][0]
 

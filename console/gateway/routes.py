@@ -57,7 +57,7 @@ class Route:
         self.name: str = row["name"]
         self.deployment_id: int = row["deployment_id"]
         self.team_id: int = row["team_id"]
-        self.revision_id: int = row["revision_id"]
+        self.revision_id: int = row["arms"][0]["revision_id"]
         self.created: int = row["created"]
         self.replicas = replicas
         #: Whose turn it is among equally busy replicas.
@@ -86,10 +86,11 @@ class Routes:
         fresh: dict[str, Route] = {}
         versions: dict[str, Route] = {}
         for row in sorted(rows, key=lambda row: str(row["name"])):
-            replicas = [Replica(item) for item in row["replicas"]]
+            active = row["arms"][0]
+            replicas = [Replica(item) for item in active["replicas"]]
             kept = [known.get((r.id, r.epoch, r.address), r) for r in replicas]
             fresh[row["name"]] = Route(row, kept)
-            versions.setdefault(row["version"], fresh[row["name"]])
+            versions.setdefault(active["version"], fresh[row["name"]])
         self.by_name, self.by_version = fresh, versions
         self.loaded = True
         self._changed.set()

@@ -7,10 +7,8 @@ from django.utils.translation import gettext as _
 
 from models_app.core.actor import Actor
 from models_app.core.errors import NotFound
-from models_app.deployments.digest import SHORT
 from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision
 from models_app.deployments.states import ReplicaState, RevisionState
-from models_app.registry.states import VersionState
 
 RELATED = (
     "team",
@@ -143,47 +141,3 @@ def request_list(*, actor: Actor, deployment: Deployment) -> QuerySet[RequestRec
         raise NotFound(_("There is no such deployment."))
     rows = RequestRecord.objects.filter(deployment=deployment)
     return rows.select_related("user", "revision", "replica").order_by("-id")
-
-
-def route_table() -> list[dict[str, Any]]:
-    """What the gateway may send where: the active revision of each deployment that is not stopped.
-
-    Only replicas that are ready now, and never of a version in quarantine. A deployment without
-    one is listed all the same, so that its callers are told to wait rather than that it does not
-    exist.
-    """
-    active = Deployment.objects.filter(
-        stopped_at=None, active_revision__state=RevisionState.ACTIVE
-    ).values_list(
-        "pk",
-        "team_id",
-        "team__slug",
-        "name",
-        "created_at",
-        "active_revision_id",
-        "active_revision__digest",
-        "active_revision__model_version__model__name",
-        "active_revision__model_version__number",
-    )
-    table = {
-        revision_id: {
-            "deployment_id": pk,
-            "team_id": team_id,
-            "name": f"{team}/{name}",
-            "created": int(created_at.timestamp()),
-            "revision_id": revision_id,
-            "fingerprint": digest[:SHORT],
-            "version": f"{team}/{model}:v{number}",
-            "replicas": [],
-        }
-        for pk, team_id, team, name, created_at, revision_id, digest, model, number in active
-    }
-    ready = Replica.objects.filter(state=ReplicaState.READY, revision_id__in=table).exclude(
-        revision__model_version__state=VersionState.QUARANTINED
-    )
-    for pk, revision_id, epoch, host, port in ready.order_by("pk").values_list(
-        "pk", "revision_id", "epoch", "host", "port"
-    ):
-        place: Any = table[revision_id]["replicas"]
-        place.append({"id": pk, "epoch": epoch, "host": host, "port": port})
-    return list(table.values())

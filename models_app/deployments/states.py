@@ -16,6 +16,11 @@ failed, and nothing else in the product sets `active_revision`.
 Replica (one serve job each):
     pending ──job claimed──▶ loading ──one real token──▶ ready ──▶ draining ──▶ stopped
     loading | ready ──job lost its attempt──▶ crashed ──job claimed again──▶ loading
+
+Roll-out:
+    running ⇄ paused (people);  running | paused ──last step──▶ succeeded
+    running | paused ──aborted by people──▶ aborted;  ──figures too bad──▶ rolled_back
+    running | paused ──no replica gets ready, approval ends──▶ failed
 """
 
 from django.db import models
@@ -69,4 +74,26 @@ REPLICA_ALLOWED: dict[str, set[str]] = {
     R.CRASHED: {R.PENDING, R.LOADING, R.STOPPED, R.DRAINING},
     R.DRAINING: {R.STOPPED, R.CRASHED},
     R.STOPPED: set(),
+}
+
+
+class RolloutState(models.TextChoices):
+    RUNNING = "running", _("Running")
+    PAUSED = "paused", _("Paused")
+    SUCCEEDED = "succeeded", _("Succeeded")
+    ABORTED = "aborted", _("Aborted")
+    ROLLED_BACK = "rolled_back", _("Rolled back")
+    FAILED = "failed", _("Failed")
+
+
+O = RolloutState  # noqa: E741
+ROLLOUT_LIVE = (O.RUNNING, O.PAUSED)
+_ENDS = {O.SUCCEEDED, O.ABORTED, O.ROLLED_BACK, O.FAILED}
+ROLLOUT_ALLOWED: dict[str, set[str]] = {
+    O.RUNNING: {O.PAUSED, *_ENDS},
+    O.PAUSED: {O.RUNNING, *_ENDS},
+    O.SUCCEEDED: set(),
+    O.ABORTED: set(),
+    O.ROLLED_BACK: set(),
+    O.FAILED: set(),
 }

@@ -42,9 +42,9 @@ class SettingsForm(forms.Form):
         for name, field in schema.get("properties", {}).items():
             if name in left_out:
                 continue
-            kind, empty = _kind(name, field)
+            kind, empty = kind_of_field(name, field)
             self.kinds[name] = (kind, empty)
-            self.fields[name] = _field(name, kind, field, name in needed, empty)
+            self.fields[name] = setting_field(name, kind, field, name in needed, empty)
             # A list of mappings needs room; a short list of words does not.
             self.fields[name].wide = _has_mappings(field)  # type: ignore[attr-defined]
         self.initial = {
@@ -143,7 +143,7 @@ def block_text(value: Any) -> str:
     return dedent(rest).rstrip("\n") if isinstance(value, list) and value else first[3:]
 
 
-def _kind(name: str, schema: Mapping[str, Any]) -> tuple[str, bool]:
+def kind_of_field(name: str, schema: Mapping[str, Any]) -> tuple[str, bool]:
     """How a setting is typed in, and whether it may be left empty."""
     choices = schema.get("anyOf") or [schema]
     types = {choice.get("type", "object") for choice in choices}
@@ -165,9 +165,10 @@ def _has_mappings(schema: Mapping[str, Any]) -> bool:
     return isinstance(items, dict) and items.get("type") == "object"
 
 
-def _field(
+def setting_field(
     name: str, kind: str, schema: Mapping[str, Any], needed: bool, empty: bool
 ) -> forms.Field:
+    """A form's field for one setting; whether its value is right, the model says."""
     plain = next((c for c in schema.get("anyOf", ()) if c.get("type") != "null"), schema)
     options: dict[str, Any] = {
         "label": _(schema.get("title") or name),

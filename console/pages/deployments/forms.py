@@ -7,10 +7,12 @@ from django.db.models import Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from console.pages.configs.fields import kind_of_field, setting_field, shown, typed
 from models_app.approvals.selectors import environment_list
 from models_app.configs.models import ConfigRevision
 from models_app.configs.specs import ServingSpec
 from models_app.core.actor import Actor
+from models_app.core.schema import json_schema
 from models_app.core.teams import teams_where
 from models_app.registry.formats import formats_for
 from models_app.registry.models import ModelVersion
@@ -111,6 +113,7 @@ class RevisionForm(forms.Form):
         self.fields["model_version"].choices = choices  # type: ignore[attr-defined]
         for name, (label, help_text) in LABELS.items():
             self._bound(name, label, help_text)
+        self.kinds = self._folded()
         if self.is_bound and self.data.get("config"):
             for name in ServingSpec.model_fields:
                 self.fields[name].required = False
@@ -126,6 +129,38 @@ class RevisionForm(forms.Form):
             max_value=schema["maximum"],
         )
 
+    def _folded(self) -> dict[str, str]:
+        """Fields of all other settings, made from the schema; left empty they take the default."""
+        schema = json_schema(ServingSpec)["properties"]
+        kinds = {}
+        for name in ServingSpec.folded:
+            kind, empty = kind_of_field(name, schema[name])
+            kinds[name] = kind
+            self.fields[name] = setting_field(name, kind, schema[name], False, empty)
+            default = ServingSpec.model_fields[name].get_default(call_default_factory=True)
+            self.fields[name].initial = shown(default, kind)
+        return kinds
+
+    def folded_fields(self) -> list[forms.BoundField]:
+        """What the page folds away."""
+        return [self[name] for name in self.kinds]
+
+    def folded_open(self) -> bool:
+        """Whether the folded part holds an error."""
+        return any(name in self.errors for name in self.kinds)
+
+    def _spec(self) -> dict[str, Any]:
+        """As typed: the configuration itself checks it."""
+        found = {}
+        for name in ServingSpec.model_fields:
+            if name not in self.kinds:
+                found[name] = self.cleaned_data[name]
+                continue
+            value = typed(self.data.get(name, ""), self.kinds[name])
+            if value is not None:
+                found[name] = value
+        return found
+
     def version(self) -> ModelVersion:
         """The chosen version."""
         return self.versions[self.cleaned_data["model_version"]]
@@ -135,7 +170,7 @@ class RevisionForm(forms.Form):
         chosen = self.configs.get(self.cleaned_data["config"])
         if chosen is not None:
             return {"config_revision": chosen}
-        return {"spec": {name: self.cleaned_data[name] for name in ServingSpec.model_fields}}
+        return {"spec": self._spec()}
 
 
 class DeploymentForm(RevisionForm):

@@ -25,7 +25,7 @@ from models_app.core.clock import now
 from models_app.core.errors import FieldError, InvalidInput, NotFound, PermissionDenied, WrongState
 from models_app.deployments.models import Replica, Revision
 from models_app.deployments.reconcile import reconcile_deployment
-from models_app.deployments.selectors import route_table
+from models_app.deployments.route_table import route_table
 from models_app.deployments.services import (
     deployment_start,
     deployment_stop,

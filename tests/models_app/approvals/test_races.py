@@ -12,7 +12,7 @@ from models_app.approvals.states import RequestState
 from models_app.core.errors import PermissionDenied, WrongState
 from models_app.deployments.models import Revision
 from models_app.deployments.reconcile import reconcile_deployment
-from models_app.deployments.selectors import route_table
+from models_app.deployments.route_table import route_table
 from models_app.deployments.states import RevisionState
 from tests.factories.access import MembershipFactory, UserFactory
 from tests.factories.deployments import (

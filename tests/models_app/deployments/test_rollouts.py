@@ -18,7 +18,8 @@ from models_app.deployments.reconcile import (
     reconcile_all,
     reconcile_deployment,
 )
-from models_app.deployments.selectors import deployment_get, deployment_status, route_table
+from models_app.deployments.route_table import route_table
+from models_app.deployments.selectors import deployment_get, deployment_status
 from models_app.deployments.services import (
     deployment_scale,
     deployment_start,
@@ -56,7 +57,7 @@ def routed(deployment):
     """Numbers of the replicas that the gateway may ask."""
     for route in route_table():
         if route["deployment_id"] == deployment.pk:
-            return [replica["id"] for replica in route["replicas"]]
+            return [replica["id"] for replica in route["arms"][0]["replicas"]]
     return None
 
 
@@ -145,13 +146,25 @@ class TestRollOut:
         (route,) = route_table()
 
         assert route.pop("created") == int(deployment.created_at.timestamp())
+        (arm,) = route.pop("arms")
         assert route == {
             "deployment_id": deployment.pk,
             "team_id": team.pk,
+            "team": "research",
             "name": "research/writer",
+            "asleep": False,
+        }
+        assert arm.pop("settings")["queue_limit"] == 64
+        assert arm == {
             "revision_id": revision.pk,
+            "number": 1,
+            "digest": revision.digest,
             "fingerprint": revision.digest[:12],
             "version": "research/poet:v1",
+            "family": "transformer",
+            "percent": 100,
+            "mirror_percent": 0,
+            "adapters": [],
             "replicas": [
                 {
                     "id": live(deployment)[0].pk,
@@ -162,11 +175,11 @@ class TestRollOut:
             ],
         }
 
-    def test_route_table_takes_two_queries(self, ana, team, django_assert_num_queries):
+    def test_route_table_takes_five_queries(self, ana, team, django_assert_num_queries):
         for name in ("one", "two", "three"):
             serving(ana, team, name=name)
 
-        with django_assert_num_queries(2):
+        with django_assert_num_queries(5):
             assert len(route_table()) == 3
 
     def test_keeps_the_old_revision_warm_then_stops_it(self, ana, team):

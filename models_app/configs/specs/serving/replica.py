@@ -1,20 +1,15 @@
-"""How a deployment serves a model version."""
+"""The model servers of a deployment and what each of them may use."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from django.utils.translation import gettext_noop
 from pydantic import Field
 
-from models_app.configs.specs.advice import serving_warnings
 from models_app.configs.specs.base import Spec
-from models_app.configs.specs.effects import serving_effects
 
 
-class ServingSpec(Spec):
+class ReplicaSettings(Spec):
     """Replicas and what each of them may use."""
-
-    overlaid: ClassVar[bool] = True
 
     replicas: int = Field(
         1,
@@ -62,10 +57,3 @@ class ServingSpec(Spec):
             "How long replaced replicas stay loaded, so that a roll-back takes seconds."
         ),
     )
-
-    @classmethod
-    def effects(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
-        return serving_effects(old, new)
-
-    def warnings(self) -> dict[str, str]:
-        return serving_warnings(self)

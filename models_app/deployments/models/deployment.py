@@ -1,4 +1,4 @@
-"""Deployments, their immutable revisions, and the replicas that serve them."""
+"""Deployments and their immutable revisions."""
 
 from typing import Any
 
@@ -7,9 +7,10 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from models_app.configs.specs import ServingSpec
 from models_app.core.clock import now
 from models_app.core.models import TeamOwned, TeamQuerySet
-from models_app.deployments.states import ReplicaState, RevisionState
+from models_app.deployments.states import RevisionState
 
 
 class Deployment(TeamOwned):
@@ -25,6 +26,10 @@ class Deployment(TeamOwned):
         "Revision", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     stopped_at = models.DateTimeField(null=True, blank=True)
+    #: How many replicas scaling wants now; null: as many as the active revision says.
+    scaled_to = models.PositiveSmallIntegerField(null=True, blank=True)
+    #: When a request last asked a deployment that sleeps.
+    wake_asked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name = _("deployment")
@@ -113,6 +118,11 @@ class Revision(models.Model):
         return dict(whole)
 
     @property
+    def serving(self) -> ServingSpec:
+        """The settings in effect, typed; what was added to them later has its default."""
+        return ServingSpec.model_validate(self.spec_in_effect)
+
+    @property
     def settings_from(self) -> str:
         """Which revisions decide its settings: `small r3`, or `small r3 + production o2`."""
         overlay = self.overlay_revision
@@ -124,75 +134,21 @@ class Revision(models.Model):
         return self.deployment.team_id
 
 
-class Replica(models.Model):
-    """One model server: a serve job that lives, and where it listens."""
+class RevisionAdapter(models.Model):
+    """An adapter that a revision serves beside its base, asked for as `team/deployment:name`."""
 
-    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="replica_set")
-    job = models.OneToOneField(
-        "jobs.Job", null=True, on_delete=models.PROTECT, related_name="replica"
+    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="adapters")
+    name = models.CharField(max_length=63)
+    model_version = models.ForeignKey(
+        "registry.ModelVersion", on_delete=models.PROTECT, related_name="served_as_adapter"
     )
-    state = models.CharField(
-        max_length=16, choices=ReplicaState.choices, default=ReplicaState.PENDING
-    )
-    host = models.CharField(max_length=120, blank=True)
-    port = models.PositiveIntegerField(null=True, blank=True)
-    #: The epoch of the job that listens there: an older server is never asked.
-    epoch = models.PositiveIntegerField(default=0)
-    restarts = models.PositiveIntegerField(default=0)
-    ready_at = models.DateTimeField(null=True, blank=True)
-    drain_started_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(default=now, editable=False)
-
-    team_path = "revision__deployment__team_id"
-    objects = TeamQuerySet.as_manager()
 
     class Meta:
-        verbose_name = _("replica")
-        ordering = ["id"]
+        verbose_name = _("served adapter")
+        ordering = ["name"]
         constraints = [
-            models.CheckConstraint(
-                condition=Q(state__in=ReplicaState.values), name="replica_state_known"
-            ),
+            models.UniqueConstraint(fields=["revision", "name"], name="revision_adapter_name"),
         ]
 
     def __str__(self) -> str:
-        return f"replica {self.pk} of {self.revision}"
-
-    @property
-    def team_id(self) -> int:
-        return self.revision.deployment.team_id
-
-
-class RequestRecord(models.Model):
-    """One call of a model through the gateway; one row even when the client hung up."""
-
-    id = models.BigAutoField(primary_key=True)
-    request_id = models.CharField(max_length=64, db_index=True)
-    at = models.DateTimeField(db_index=True)
-    deployment = models.ForeignKey(
-        Deployment, null=True, on_delete=models.SET_NULL, related_name="requests"
-    )
-    revision = models.ForeignKey(Revision, null=True, on_delete=models.SET_NULL, related_name="+")
-    replica = models.ForeignKey(Replica, null=True, on_delete=models.SET_NULL, related_name="+")
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
-    )
-    token_prefix = models.CharField(max_length=16, blank=True)
-    endpoint = models.CharField(max_length=40)
-    stream = models.BooleanField(default=False)
-    status = models.PositiveSmallIntegerField()
-    #: `stop`, `length`, `client_closed`, `replica_lost`, or the code of the error.
-    outcome = models.CharField(max_length=40, blank=True)
-    retries = models.PositiveSmallIntegerField(default=0)
-    prompt_tokens = models.PositiveIntegerField(default=0)
-    completion_tokens = models.PositiveIntegerField(default=0)
-    first_token_ms = models.FloatField(null=True)
-    total_ms = models.FloatField()
-
-    class Meta:
-        verbose_name = _("request")
-        ordering = ["-id"]
-        indexes = [models.Index(fields=["deployment", "-id"], name="request_deployment")]
-
-    def __str__(self) -> str:
-        return self.request_id
+        return f"{self.revision}:{self.name}"

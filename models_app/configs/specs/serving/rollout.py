@@ -1,0 +1,81 @@
+"""How a revision takes the place of the one that serves."""
+
+from typing import Literal
+
+from django.utils.translation import gettext_noop
+from pydantic import Field
+
+from models_app.configs.specs.base import Spec
+
+
+class RolloutSettings(Spec):
+    """Strategy, steps, and what makes a roll-out go back by itself."""
+
+    strategy: Literal["blue_green", "rolling", "all_at_once", "canary", "linear", "shadow"] = Field(
+        "blue_green",
+        title=gettext_noop("Roll-out"),
+        description=gettext_noop(
+            "blue_green switches when all are ready; rolling replaces one after another; canary"
+            " and linear send a share first; shadow sends copies first; all_at_once stops the old"
+            " ones first."
+        ),
+    )
+    canary_percent: int = Field(
+        10,
+        ge=1,
+        le=99,
+        title=gettext_noop("First share (%)"),
+        description=gettext_noop("Of the requests, in a canary or shadow roll-out."),
+    )
+    step_percent: int = Field(
+        25,
+        ge=1,
+        le=100,
+        title=gettext_noop("Step (%)"),
+        description=gettext_noop("By which the share of a linear roll-out grows."),
+    )
+    bake_s: int = Field(
+        60,
+        ge=0,
+        le=86_400,
+        title=gettext_noop("Watch (seconds)"),
+        description=gettext_noop("How long each step is watched before the next."),
+    )
+    wait_for_promotion: bool = Field(
+        False,
+        title=gettext_noop("Wait for promotion"),
+        description=gettext_noop("A person lets each step go on."),
+    )
+    max_error_percent: float = Field(
+        5.0,
+        ge=0,
+        le=100,
+        title=gettext_noop("Most errors (%)"),
+        description=gettext_noop("More of the new revision's requests fail: it goes back."),
+    )
+    max_slowdown: float = Field(
+        2.0,
+        ge=0,
+        le=100,
+        title=gettext_noop("Most slowdown"),
+        description=gettext_noop(
+            "How many times as slow as the old revision (p95 of the first token); 0 does not look."
+        ),
+    )
+    capacity: Literal["auto", "surge", "drain_first"] = Field(
+        "auto",
+        title=gettext_noop("Room"),
+        description=gettext_noop(
+            "surge starts new replicas beside the old ones; drain_first makes room before;"
+            " auto decides by what is free."
+        ),
+    )
+    golden_prompts: list[str] = Field(
+        [],
+        max_length=50,
+        title=gettext_noop("Golden prompts"),
+        description=gettext_noop(
+            "Answered greedily when the revision is activated and again after a roll-back; none:"
+            " a few of the console's own."
+        ),
+    )
