@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("deployments", "0004_serving")]
+    dependencies = [("deployments", "0005_rollout_course")]
 
     operations = [
         migrations.AddField(
