@@ -46,11 +46,11 @@ class TestShares:
         # Three standard deviations of 10,000 throws.
         assert abs(got - percent) <= 3 * (percent * (100 - percent) / 10_000) ** 0.5
 
-    def test_are_the_same_for_the_same_person_in_another_process(self):
-        assert split(5) == split(5)
-        assert [person for person, side in enumerate(split(0.1)) if side == 8] == [
-            person for person, side in enumerate(split(0.1)) if side == 8
-        ]
+    def test_are_the_same_in_every_process_and_after_every_restart(self):
+        """Written down: these people have met the candidate, whoever computes it again."""
+        tried = [person for person, side in enumerate(split(5)) if side == 8]
+
+        assert tried[:8] == [62, 70, 71, 90, 118, 121, 163, 168]
 
     def test_only_add_people_when_they_grow(self):
         before = {person for person, side in enumerate(split(5)) if side == 8}
