@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .answers import Answer
+from .ask import Ask
 from .engine import Engine
 from .errors import ServingError
 from .events import Delta, Ended, Event
@@ -67,8 +68,9 @@ class Exchange:
 
     async def start(self, builder: PromptBuilder) -> None:
         """Tokenize off the loop and queue; raises `ServingError` before anything runs."""
-        asks = await asyncio.to_thread(builder.build, self.call)
-        prompts = [ids for ids, _ in asks]
+        built = await asyncio.to_thread(builder.build, self.call)
+        asks = [Ask(prompt, params) for prompt, params in built]
+        prompts = [ask.prompt for ask in asks]
         self.answer = Answer(self.call, prompts, self._engine.decoder, self._fingerprint)
         self._sequences = self._engine.submit(asks, self._push, choices=self.call.choices)
         self._open = len(self._sequences)
