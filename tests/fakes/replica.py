@@ -21,6 +21,7 @@ class FakeReplica:
         self.mode = mode
         self.die_after = 2
         self.pause_s = 0.0
+        self.slots = 16
         self.secret = ""
         self.port = 0
         self.calls: list[dict] = []
@@ -80,8 +81,10 @@ class FakeReplica:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         lines = head.split("\r\n")
         headers = {k.lower(): v.strip() for k, _, v in (x.partition(":") for x in lines[1:] if x)}
-        body = json.loads(await reader.readexactly(int(headers["content-length"])))
+        body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))) or b"{}")
         path = lines[0].split()[1]
+        if path == "/health":
+            return await self._health(writer, headers)
         self.request_ids.append(headers.get("x-request-id", ""))
         self.calls.append(body)
         mode = self.mode
@@ -110,6 +113,15 @@ class FakeReplica:
             writer.transport.abort()
             return False
         await self._whole(writer, 200, self._answer(path, body))
+        return True
+
+    async def _health(self, writer, headers) -> bool:
+        """How it is, for whoever knows its secret."""
+        if headers.get("authorization") != f"Bearer {self.secret}":
+            return await self._error(writer, 401, "invalid_api_key")
+        state = "draining" if self.mode == "draining" else "ready"
+        said = {"state": state, "running": 0, "waiting": 0, "slots": self.slots, "adapters": []}
+        await self._whole(writer, 200, said)
         return True
 
     def _answer(self, path: str, body: dict) -> dict:
