@@ -30,7 +30,7 @@ class Wanted(Protocol):
     width: int
     work: float
     adapter: str
-    prefix: Sequence[int]
+    prefix: list[int]
     block_work: float
 
 

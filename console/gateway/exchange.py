@@ -1,4 +1,4 @@
-"""One generation: a seat at a replica, its answer passed on, another as long as nothing was sent."""
+"""One generation: a seat at a replica and its answer; another one while nothing was sent."""
 
 import time
 

@@ -10,6 +10,14 @@ WORDS = ["Par", "cels", " are", " late", "."]
 USAGE = {"prompt_tokens": 7, "completion_tokens": len(WORDS), "total_tokens": 7 + len(WORDS)}
 
 
+REFUSALS = {
+    "stranger": (401, "invalid_api_key"),
+    "queue_full": (429, "queue_full", "retry-after: 3\r\n"),
+    "draining": (503, "draining", "retry-after: 1\r\n"),
+    "broken": (500, "generation_failed", "x-should-retry: false\r\n"),
+}
+
+
 class FakeReplica:
     """Listens on a free port in a thread; `mode` may be changed between calls.
 
@@ -88,14 +96,10 @@ class FakeReplica:
         self.request_ids.append(headers.get("x-request-id", ""))
         self.calls.append(body)
         mode = self.mode
-        if mode == "stranger" or headers.get("authorization") != f"Bearer {self.secret}":
-            return await self._error(writer, 401, "invalid_api_key")
-        if mode == "queue_full":
-            return await self._error(writer, 429, "queue_full", "retry-after: 3\r\n")
-        if mode == "draining":
-            return await self._error(writer, 503, "draining", "retry-after: 1\r\n")
-        if mode == "broken":
-            return await self._error(writer, 500, "generation_failed", "x-should-retry: false\r\n")
+        if headers.get("authorization") != f"Bearer {self.secret}":
+            mode = "stranger"
+        if mode in REFUSALS:
+            return await self._error(writer, *REFUSALS[mode])
         if body.get("max_tokens") == 0:
             return await self._error(writer, 400, "invalid_value", "x-should-retry: false\r\n")
         if mode == "drop":
