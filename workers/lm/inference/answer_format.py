@@ -9,7 +9,7 @@ from typing import Any, Literal
 from .errors import BadRequest
 from .fields import Fields
 
-Kind = Literal["json", "regex", "choice", "grammar"]
+Kind = Literal["json", "regex", "choice"]
 #: A schema of this size has some thousand fields; compiling a larger one would take seconds.
 SOURCE_LIMIT = 64 * 1024
 MAX_ALTERNATIVES = 1024
@@ -17,7 +17,6 @@ _OLD_NAMES: dict[str, Kind] = {
     "guided_json": "json",
     "guided_regex": "regex",
     "guided_choice": "choice",
-    "guided_grammar": "grammar",
 }
 
 
@@ -77,7 +76,7 @@ def _structured_outputs(fields: Fields) -> AnswerFormat | None:
         return None
     if form.boolean("json_object"):
         return AnswerFormat("json", '{"type":"object"}', form.param("json_object"))
-    names: tuple[Kind, ...] = ("json", "regex", "choice", "grammar")
+    names: tuple[Kind, ...] = ("json", "regex", "choice")
     given = [name for name in names if form.get(name) is not None]
     if len(given) != 1:
         raise fields.wrong("structured_outputs", f"must have exactly one of {', '.join(names)}")

@@ -7,37 +7,23 @@ the tokens, the answer has the form unless it is cut short.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from llguidance import LLMatcher, LLParserLimits
 
 from .answer_format import AnswerFormat
 from .errors import BadRequest, GenerationFailed
+from .grammar_process import matcher_of, problem
+from .line_process import LineProcess
 from .spelling import Spelling
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 _KEPT = 128
-#: White space between the parts of JSON: enough to indent, too little to go on for ever.
-_SPACE = r"[\x20\x0A\x0D\x09]{0,24}"
-#: Overrides what a schema says of itself in "x-guidance": nothing of it is left out silently.
-_JSON_OPTIONS = {"whitespace_pattern": _SPACE, "lenient": False, "coerce_one_of": False}
-# Compiling takes at most some hundred milliseconds with these, a mask some tens, and the states of
-# one grammar some tens of megabytes.
-_LIMITS = LLParserLimits(
-    initial_lexer_fuel=1_000_000,
-    step_lexer_fuel=200_000,
-    step_max_items=50_000,
-    max_lexer_states=25_000,
-    max_grammar_size=100_000,
-    verbose_errors=False,
-)
+_SECONDS = 3.0
+_START_SECONDS = 20.0
 
 
 class Constraint:
@@ -91,11 +77,16 @@ class Grammar:
 
 
 class GrammarCompiler:
-    """Compiles forms for one tokenizer, one at a time, and keeps the most recent ones."""
+    """Compiles forms for one tokenizer, one at a time, and keeps the most recent ones.
 
-    def __init__(self, spelling: Spelling) -> None:
+    A form is tried out in a child process first, which is killed where it takes too long.
+    """
+
+    def __init__(self, spelling: Spelling, *, seconds: float = _SECONDS) -> None:
         self._spelling = spelling
+        self._seconds = seconds
         self._lock = threading.Lock()
+        self._trial = LineProcess(Path(__file__).with_name("grammar_process.py"))
         self._kept: OrderedDict[tuple[str, str], Grammar | str] = OrderedDict()
 
     def compile(self, form: AnswerFormat) -> Grammar:
@@ -116,51 +107,27 @@ class GrammarCompiler:
             )
         return found
 
+    def close(self) -> None:
+        """End the child process."""
+        with self._lock:
+            self._trial.stop()
+
     def _grammar(self, form: AnswerFormat) -> Grammar | str:
         """The grammar, or the reason why there is none."""
-        missing = self._spelling.missing(form.kind)
-        if missing:
-            return missing
-        tokenizer = self._spelling.tokenizer()
-        try:
-            source = _source(form)
-        except (ValueError, RecursionError) as error:
-            return _sentence(str(error))
-        matcher = LLMatcher(tokenizer, source, log_level=0, limits=_LIMITS)
-        if matcher.is_error():
-            return _sentence(matcher.get_error())
-        grammar = Grammar(matcher, self._spelling.vocabulary)
-        return self._why_empty(matcher.deep_copy()) or grammar
+        wrong = self._spelling.missing(form.kind) or self._tried(form)
+        if wrong:
+            return wrong
+        matcher = matcher_of(self._spelling.tokenizer(), form.kind, form.source)
+        wrong = problem(matcher.deep_copy())
+        return wrong or Grammar(matcher, self._spelling.vocabulary)
 
-    def _why_empty(self, matcher: Any) -> str:
-        """Some contradictions are only found when the first token is asked for."""
-        bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
-        allowed = np.unpackbits(bits, bitorder="little", count=self._spelling.vocabulary)
-        for token in self._spelling.eos_ids:
-            allowed[token] = 0
-        if allowed.any():
-            return ""
-        if matcher.stop_reason().startswith("NoExtension"):
-            return "no answer of this model could have this form."
-        return _sentence(matcher.get_error())
-
-
-def _source(form: AnswerFormat) -> str:
-    """The grammar in llguidance's own notation."""
-    if form.kind == "json":
-        return LLMatcher.grammar_from_json_schema(form.source, overrides=_JSON_OPTIONS)
-    if form.kind == "regex":
-        return LLMatcher.grammar_from_regex(form.source)
-    if form.kind == "grammar":
-        return LLMatcher.grammar_from_lark(form.source)
-    return LLMatcher.grammar_from_lark(_alternatives(json.loads(form.source)))
-
-
-def _alternatives(texts: Iterable[str]) -> str:
-    return "start: " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts)
-
-
-def _sentence(error: str) -> str:
-    """The first lines of an error, in one."""
-    lines = [line.strip() for line in error.partition("<state>")[0].replace("<non-verbose/>", "").splitlines() if line.strip()]
-    return " ".join(lines)[:400].rstrip(".") + "."
+    def _tried(self, form: AnswerFormat) -> str:
+        question = {"kind": form.kind, "source": form.source}
+        if not self._trial.alive:
+            self._trial.start()
+            # The first answer is that of a form that costs nothing: it only says that we began.
+            self._trial.ask({"kind": "regex", "source": "a"}, _START_SECONDS)
+        answer = self._trial.ask(question, self._seconds)
+        if answer is None:
+            return f"it took more than {self._seconds:g} s to prepare; make it simpler."
+        return str(answer["error"])
