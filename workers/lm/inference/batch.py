@@ -22,7 +22,7 @@ from workers.lm.durable import file_digest, folder_published, remove_folder
 from .offline import Offline
 
 SAVE_EVERY_S = 5.0
-SAVE_EVERY = 1000
+SAVE_EVERY = 100
 _POLL_S = 0.2
 
 
