@@ -14,6 +14,7 @@ APPS = [
     "sweeps",
     "approvals",
     "deployments",
+    "batches",
     "alerts",
     "audit",
     "storage",

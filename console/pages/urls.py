@@ -14,6 +14,7 @@ AREAS = [
     "configs",
     "jobs",
     "deployments",
+    "batches",
     "playground",
     "nodes",
     "pools",

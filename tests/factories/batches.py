@@ -46,6 +46,4 @@ def requests_file(actor, team, rows: list[Any]) -> TuningFile:
 
 def batch_of(actor, team, rows: list[Any], endpoint: str = CHAT) -> Batch:
     """A batch of these rows."""
-    return batch_start(
-        actor=actor, input_file=requests_file(actor, team, rows), endpoint=endpoint
-    )
+    return batch_start(actor=actor, input_file=requests_file(actor, team, rows), endpoint=endpoint)
