@@ -37,13 +37,13 @@ def test_rows_are_asked_about_and_a_mistake_stands_beside_its_field(
     ready_version(team)
     data = ready_data(ana, team, tmp_path)
     sign_in(page, ana).open("/batches/new/")
-    page.get_by_label("Dataset version").select_option(str(data.pk))
-    page.get_by_label("Model", exact=True).fill("research/none")
+    page.locator("[name=dataset_version]").select_option(str(data.pk))
+    page.locator("[name=model]").fill("research/none")
     page.expected = ["422"]
     page.get_by_role("button", name="Begin").click()
     expect(page.get_by_text("does not exist, has nothing to answer with")).to_be_visible()
-    page.get_by_label("Model", exact=True).fill("research/poet:v1")
-    page.get_by_label("Question").fill("Sum up: {text}")
+    page.locator("[name=model]").fill("research/poet:v1")
+    page.locator("[name=prompt]").fill("Sum up: {text}")
     page.get_by_role("button", name="Begin").click()
 
     expect(page.get_by_text("The batch is queued.")).to_be_visible()

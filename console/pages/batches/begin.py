@@ -44,12 +44,20 @@ class BatchForm(forms.Form):
         ],
         initial="rows",
     )
-    team = forms.ChoiceField(label=gettext_lazy("Team"))
+    team = forms.ChoiceField(label=gettext_lazy("Team"), required=False)
     endpoint = forms.ChoiceField(
         label=gettext_lazy("Address"),
         required=False,
         choices=[(name, name) for name in ENDPOINTS],
         help_text=gettext_lazy("That of the requests in the file."),
+    )
+    files = forms.FileField(
+        label=gettext_lazy("File"),
+        required=False,
+        help_text=gettext_lazy(
+            "JSON lines as OpenAI's batches have them: custom_id, method, url, body."
+        ),
+        widget=forms.ClearableFileInput(attrs={"accept": ".jsonl"}),
     )
     dataset_version = forms.ChoiceField(label=gettext_lazy("Dataset version"), required=False)
     split = forms.ChoiceField(
@@ -83,10 +91,14 @@ class BatchForm(forms.Form):
         help_text=gettext_lazy("{text} stands for the text of the row."),
     )
     max_tokens = forms.IntegerField(
-        label=gettext_lazy("Longest answer"), initial=128, min_value=1, max_value=131_072
+        label=gettext_lazy("Longest answer"),
+        required=False,
+        initial=128,
+        min_value=1,
+        max_value=131_072,
     )
     temperature = forms.FloatField(
-        label=gettext_lazy("Temperature"), initial=0, min_value=0, max_value=2
+        label=gettext_lazy("Temperature"), required=False, initial=0, min_value=0, max_value=2
     )
     answers_dataset = forms.CharField(
         label=gettext_lazy("Answers as a dataset"),
@@ -117,8 +129,8 @@ class BatchForm(forms.Form):
         before = [{"role": "system", "content": given["system"]}] if given["system"] else []
         return {
             "messages": [*before, {"role": "user", "content": given["prompt"]}],
-            "max_tokens": given["max_tokens"],
-            "temperature": given["temperature"],
+            "max_tokens": given["max_tokens"] or self.fields["max_tokens"].initial,
+            "temperature": given["temperature"] or 0,
         }
 
 
@@ -143,10 +155,13 @@ def _start(request: HttpRequest, actor: Any, form: BatchForm) -> Batch:
     if given["source"] == "file":
         file = request.FILES.get("files")
         if not isinstance(file, StoredFile):
-            raise InvalidInput({"source": _("Choose a file of requests.")})
-        team = form.teams[given["team"]]
+            raise InvalidInput({"files": _("Choose a file of requests.")})
+        team = form.teams.get(given["team"])
+        if team is None:
+            raise InvalidInput({"team": _("Choose a team.")})
         kept = file_add(actor=actor, team=team, entry=file.entry(), purpose="batch")
-        return batch_start(actor=actor, input_file=kept, endpoint=given["endpoint"])
+        endpoint = given["endpoint"] or ENDPOINTS[0]
+        return batch_start(actor=actor, input_file=kept, endpoint=endpoint)
     version = form.versions.get(given["dataset_version"])
     if version is None:
         raise InvalidInput({"dataset_version": _("Choose a dataset version.")})
@@ -158,7 +173,7 @@ def _start(request: HttpRequest, actor: Any, form: BatchForm) -> Batch:
 
 def _placed(error: InvalidInput) -> dict[str, Any]:
     """The fields of services by their names on this page."""
-    names = {"template.messages": "prompt", "input_file_id": "source", "file": "source"}
+    names = {"template.messages": "prompt", "input_file_id": "files", "file": "files"}
     return {names.get(path, path): texts for path, texts in error.errors.items()}
 
 
