@@ -51,7 +51,7 @@ class BatchForm(forms.Form):
         choices=[(name, name) for name in ENDPOINTS],
         help_text=gettext_lazy("That of the requests in the file."),
     )
-    files = forms.FileField(
+    files = forms.FileField(  # type: ignore[assignment]
         label=gettext_lazy("File"),
         required=False,
         help_text=gettext_lazy(
