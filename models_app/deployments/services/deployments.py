@@ -13,6 +13,7 @@ from models_app.core.errors import FieldError, WrongState
 from models_app.core.names import clean_slug, clean_text
 from models_app.core.permission import require
 from models_app.deployments.models import Deployment
+from models_app.deployments.names import name_claim
 from models_app.deployments.services.locking import announce, locked, reconcile_soon
 from models_app.deployments.services.rollouts import begin_rollout, leave_rollout, rolling_out
 from models_app.deployments.services.standing import ask_again, lacks_approval, why_unfit
@@ -26,6 +27,7 @@ def deployment_create(
     """A name that clients can ask. It serves once a revision of it is active."""
     require(actor, "deployments.add_deployment", team)
     name = clean_slug(name)
+    name_claim(team.pk, name)
     try:
         with transaction.atomic():
             deployment = Deployment.objects.create(
