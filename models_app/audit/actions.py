@@ -145,6 +145,7 @@ LABELS: dict[str, str | Promise] = {
     "deployment.changed": _("Description of a deployment changed"),
     "deployment.stopped": _("Deployment stopped"),
     "deployment.started": _("Deployment started"),
+    "deployment.scaled": _("Replicas changed by scaling"),
     "deployment.rollback_requested": _("Roll-back requested"),
     "route.created": _("Route created"),
     "route.revised": _("Route revised"),
