@@ -44,7 +44,7 @@ class Answering:
     def _told(self) -> list[tuple[bytes, bytes]]:
         """Headers that say what was done instead of what was asked."""
         label = self._record.degraded
-        return [(b"x-slipway-degraded", label.encode())] if label else []
+        return [(b"x-degraded", label.encode())] if label else []
 
     async def _pass_whole(self, replica: Replica, response: aiohttp.ClientResponse) -> None:
         body = await whole(response)

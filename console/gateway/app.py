@@ -15,7 +15,6 @@ from django.db import Error as DatabaseError
 from console.access.roles import GRANTS
 from console.gateway import errors
 from console.gateway.answering import stream_error
-from console.gateway.decision import decide
 from console.gateway.errors import GatewayError
 from console.gateway.exchange import Exchange
 from console.gateway.http import Disconnected, HttpCall, Receive, Scope, Send
@@ -24,6 +23,9 @@ from console.gateway.keys import Key
 from console.gateway.openai import ENDPOINTS, parse_ask
 from console.gateway.records import CLIENT_CLOSED, Record, Recorder
 from console.gateway.routes import Route
+from console.gateway.routing.choosing import decide
+from console.gateway.routing.mirroring import Mirrors
+from console.gateway.routing.table import Routed
 from console.gateway.tables import Tables
 from console.gateway.upstream import Lost, Upstream
 
@@ -40,11 +42,14 @@ class Gateway:
         self.tables = Tables()
         self.recorder = Recorder()
         self.upstream = Upstream()
+        self.mirrors = Mirrors(self.tables.routes, self.upstream, self.recorder)
         await self.tables.start()
         self.recorder.start()
+        self.mirrors.start()
 
     async def shutdown(self) -> None:
         """Write the last records; requests have ended by now."""
+        await self.mirrors.stop()
         await self.upstream.close()
         await self.recorder.stop()
         await self.tables.stop()
@@ -95,9 +100,15 @@ class Gateway:
                 if key.may_ask(route.team_id)
                 for adapter in ("", *sorted(route.active.adapters))
             ]
+            ways = self.tables.routing.by_name.values()
+            mine += [_model(routed) for routed in ways if routed.may_ask(key)]
             await call.answer(200, json.dumps({"object": "list", "data": mine}).encode())
         else:
             name = path[len(MODELS) + 1 :]
+            routed = self.tables.routing.by_name.get(name)
+            if routed is not None and routed.may_ask(key):
+                await call.answer(200, json.dumps(_model(routed)).encode())
+                return
             found = self.tables.routes.find(name)
             if found is None or not key.may_ask(found[0].team_id):
                 raise errors.model_not_found(name)
@@ -123,17 +134,21 @@ class Gateway:
         finally:
             record.total_ms = round((time.monotonic() - started) * 1000, 3)
             self.recorder.add(record)
+            self.mirrors.answered(call, record)
 
     async def _answer(self, call: HttpCall, key: Key, record: Record) -> None:
         ask = parse_ask(await call.body())
         record.stream = ask.stream
         record.model = ask.model
         decision = decide(self.tables, key, call, ask)
+        if decision.mirrors:
+            call.copy = []
         record.rule = decision.rule
         exchange = Exchange(self.tables.routes, self.upstream, call, ask, key, record)
         try:
             with Interrupt(call.receive, settings.GATEWAY_TIMEOUT_S):
                 await exchange.run(decision)
+            self.mirrors.plan(decision, call, ask, key)
         except Interrupted as stop:
             if stop.reason == "deadline":
                 await self._break_off(call, exchange, record, errors.deadline_passed())
@@ -161,7 +176,7 @@ class Gateway:
         await call.write(stream_error(error, exchange.stream), last=True)
 
 
-def _model(route: Route, adapter: str = "") -> dict[str, object]:
+def _model(route: Route | Routed, adapter: str = "") -> dict[str, object]:
     return {
         "id": f"{route.name}:{adapter}" if adapter else route.name,
         "object": "model",

@@ -158,4 +158,7 @@ def _arm(route: Route, target: Target, sticky: str) -> Arm:
     if target.arm is None:
         return route.share(sticky)
     wanted = target.arm.revision_id
-    return next((arm for arm in route.arms if arm.revision_id == wanted), route.active)
+    found = next((arm for arm in route.arms if arm.revision_id == wanted), None)
+    if found is None and target.exact:
+        raise errors.no_replica(f"{route.name} r{target.arm.number}")
+    return found or route.active

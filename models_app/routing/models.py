@@ -106,8 +106,6 @@ class MirrorPair(models.Model):
     length = models.PositiveIntegerField(default=0)
     total_ms = models.FloatField(null=True)
     mirror_total_ms = models.FloatField(null=True)
-    first_token_ms = models.FloatField(null=True)
-    mirror_first_token_ms = models.FloatField(null=True)
 
     class Meta:
         verbose_name = _("mirrored request")

@@ -32,10 +32,7 @@ SELECT count(*),
        percentile_cont(0.5) WITHIN GROUP (ORDER BY total_ms) FILTER (WHERE outcome = 'compared'),
        percentile_cont(0.95) WITHIN GROUP (ORDER BY total_ms) FILTER (WHERE outcome = 'compared'),
        percentile_cont(0.5) WITHIN GROUP (ORDER BY mirror_total_ms),
-       percentile_cont(0.95) WITHIN GROUP (ORDER BY mirror_total_ms),
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY first_token_ms)
-           FILTER (WHERE mirror_first_token_ms IS NOT NULL),
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY mirror_first_token_ms)
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY mirror_total_ms)
   FROM routing_mirrorpair
  WHERE route_id = %s AND at > %s
    AND mirror_deployment_id = (
@@ -78,8 +75,6 @@ class MirrorReport:
     p95_ms: float | None
     mirror_p50_ms: float | None
     mirror_p95_ms: float | None
-    first_token_p50_ms: float | None
-    mirror_first_token_p50_ms: float | None
 
     @property
     def same_percent(self) -> float | None:
@@ -125,6 +120,4 @@ def mirror_report(route: Route, deployment: str, *, span: dt.timedelta = HOUR) -
         p95_ms=row[7],
         mirror_p50_ms=row[8],
         mirror_p95_ms=row[9],
-        first_token_p50_ms=row[10],
-        mirror_first_token_p50_ms=row[11],
     )

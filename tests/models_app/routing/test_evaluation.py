@@ -1,6 +1,7 @@
 """The evaluator alone: splits, locks, conditions, languages. No database."""
 
 import datetime as dt
+import itertools
 import math
 import subprocess
 import sys
@@ -304,7 +305,7 @@ def shares(draw, most=6):
     """Cells of some targets that make up the whole; each has at least one."""
     cuts = draw(st.lists(st.integers(1, CELLS - 1), unique=True, min_size=1, max_size=most - 1))
     edges = [0, *sorted(cuts), CELLS]
-    return [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    return [b - a for a, b in itertools.pairwise(edges)]
 
 
 @given(shares())
