@@ -6,8 +6,10 @@ What bears names beside deployments stands above them and registers here who has
 from collections.abc import Callable
 
 from django.db import connection
+from django.utils.translation import gettext as _
 
 from models_app.core.errors import FieldError
+from models_app.deployments.models import Deployment
 
 #: Each says why a team's name is taken, or gives an empty text.
 Taken = Callable[[int, str], str]
@@ -20,15 +22,22 @@ def bears_names(taken: Taken) -> Taken:
     return taken
 
 
-def name_claim(team_id: int, name: str) -> None:
-    """Inside a transaction: FieldError where the name is taken, and until the end nobody takes it.
+def name_lock(team_id: int, name: str) -> None:
+    """Inside a transaction: until its end nobody else takes this name.
 
-    The lock is by name, for the tables that it keeps apart are two.
+    The lock is by name, for the tables that it keeps apart are several.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"name {team_id}/{name}"]
         )
+
+
+def name_free(team_id: int, name: str) -> None:
+    """Under the lock: FieldError where the name is taken."""
+    if Deployment.objects.filter(team_id=team_id, name=name).exists():
+        said = _("This team has a deployment %(name)r already.") % {"name": name}
+        raise FieldError("name", said)
     for taken in _bearers:
         said = taken(team_id, name)
         if said:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from models_app.approvals.models import Environment
@@ -14,8 +14,7 @@ from models_app.core.digests import digest_json
 from models_app.core.errors import Conflict, FieldError, WrongState
 from models_app.core.names import clean_slug, clean_title
 from models_app.core.permission import require
-from models_app.deployments.models import Deployment
-from models_app.deployments.names import name_claim
+from models_app.deployments.names import name_free, name_lock
 from models_app.deployments.services.locking import reconcile_soon
 from models_app.events.publish import publish_on_commit
 from models_app.jobs.idempotency import KEY, key_clean
@@ -46,24 +45,25 @@ def route_create(
     key = key_clean(idempotency_key)
     checked = route_spec(dict(spec), prefix)
     name = clean_slug(name)
-    name_claim(team.pk, name)
+    name_lock(team.pk, name)
     known = Route.objects.select_related("current", "team", "environment").filter(
         team=team, idempotency_key=key
     )
     if key is not None and (earlier := known.first()) is not None:
         return _repeated(earlier, name, environment, checked)
-    if Route.objects.filter(team=team, name=name, removed_at=None).exists():
-        raise FieldError("name", _("This team has a route %(name)r already.") % {"name": name})
-    if Deployment.objects.filter(team=team, name=name).exists():
-        said = _("This team has a deployment %(name)r already.") % {"name": name}
-        raise FieldError("name", said)
-    route = Route.objects.create(
-        team=team,
-        created_by_id=actor.pk,
-        name=name,
-        environment=environment,
-        idempotency_key=key,
-    )
+    name_free(team.pk, name)
+    try:
+        with transaction.atomic():
+            route = Route.objects.create(
+                team=team,
+                created_by_id=actor.pk,
+                name=name,
+                environment=environment,
+                idempotency_key=key,
+            )
+    except IntegrityError:
+        said = _("Another route is being made with this key. Use a new key.")
+        raise Conflict(said, field=KEY) from None
     check_targets(actor, route, checked, None, f"{prefix}." if prefix else "")
     revision = _store(actor, route, checked, reason)
     audit_record(

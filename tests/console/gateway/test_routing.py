@@ -86,7 +86,8 @@ class TestRules:
         )
         activate(r8)
         known(gateway, route)
-        eventually(lambda: len(gateway.gateway.tables.routes.by_name["research/chat"].arms) == 2)
+        routes = gateway.gateway.tables.routes
+        eventually(lambda: (found := routes.by_name.get("research/chat")) and len(found.arms) == 2)
         return old
 
     def test_a_rule_sends_a_tenants_task_to_one_revision(
