@@ -14,6 +14,7 @@ from models_app.deployments.models import Deployment
 from models_app.jobs.selectors import job_list
 from models_app.pools.selectors import node_list, pool_list
 from models_app.registry.models import Model
+from models_app.routing.models import Route
 
 EACH = 5
 
@@ -32,8 +33,11 @@ def _results(actor: Any, query: str) -> Iterable[dict[str, Any]]:
         (_("Models"), "cube", Model, "model_detail"),
         (_("Datasets"), "database", Dataset, "dataset_detail"),
         (_("Deployments"), "rocket", Deployment, "deployment_detail"),
+        (_("Routes"), "arrows-split-2", Route, "route_detail"),
     ):
         rows = kind.objects.visible_to(actor).filter(name__icontains=query).select_related("team")
+        if kind is Route:
+            rows = rows.filter(removed_at=None)
         for row in rows.order_by("name")[:EACH]:
             href = url_or_none(page, row.team.slug, row.name)
             yield {

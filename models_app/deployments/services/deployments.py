@@ -9,7 +9,7 @@ from models_app.approvals.models import Environment
 from models_app.audit.services import audit_record
 from models_app.core.actor import Actor
 from models_app.core.clock import now
-from models_app.core.errors import FieldError, WrongState
+from models_app.core.errors import WrongState
 from models_app.core.names import clean_slug, clean_text
 from models_app.core.permission import require
 from models_app.deployments.models import Deployment
