@@ -5,6 +5,7 @@ empty are left out, and errors of the spec are brought to the field that they ca
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -137,6 +138,8 @@ def _number(draft: Draft, name: str, text: str) -> float | int:
     try:
         value = float(text)
     except ValueError:
+        value = math.inf
+    if not math.isfinite(value):
         draft.complain(name, _("Use a number."))
         return 1
     return int(value) if value.is_integer() else value
