@@ -104,8 +104,13 @@ _SAID: dict[str, Callable[[], tuple[str, str]]] = {
 def sticky_words(sticky_by: str) -> str:
     """Who stays on the side that it got."""
     if sticky_by.startswith("header:"):
-        return _("one value of the header %(name)s") % {"name": sticky_by.partition(":")[2]}
-    words = {"token": _("one token"), "user": _("one person"), "request": _("nobody")}
+        said = _("each value of the header %(name)s stays on its side")
+        return said % {"name": sticky_by.partition(":")[2]}
+    words = {
+        "token": _("each token stays on its side"),
+        "user": _("each person stays on their side"),
+        "request": _("every request is drawn anew"),
+    }
     return words[sticky_by]
 
 
