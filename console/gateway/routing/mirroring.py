@@ -11,20 +11,20 @@ import json
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db import connection
 
-from console.gateway.balancing import pick
 from console.gateway.decision import Decision, Target
 from console.gateway.http import HttpCall
 from console.gateway.keys import Key
 from console.gateway.openai import Ask
 from console.gateway.records import Record, Recorder
-from console.gateway.routes import Arm, Replica, Routes
+from console.gateway.replicas import Replica
 from console.gateway.routing.answers import alike, text_of
+from console.gateway.seats import Seat, Seats, Wanted
 from console.gateway.streams import usage_tokens
 from console.gateway.upstream import ReplicaFailed, Upstream, whole
 from models_app.routing.services import mirror_pairs_store
@@ -70,8 +70,8 @@ class Pair:
 class Mirrors:
     """All copies of this process."""
 
-    def __init__(self, routes: Routes, upstream: Upstream, recorder: Recorder) -> None:
-        self._routes = routes
+    def __init__(self, seats: Seats, upstream: Upstream, recorder: Recorder) -> None:
+        self._seats = seats
         self._upstream = upstream
         self._recorder = recorder
         self._plans: dict[int, Plan] = {}
@@ -106,9 +106,12 @@ class Mirrors:
             self._begin(target, plan, call.path, body, record)
 
     def _begin(self, target: Target, plan: Plan, path: str, body: bytes, record: Record) -> None:
-        arm = _arm(self._routes, target)
-        if arm is None:
-            return
+        until = time.monotonic() + DEADLINE_S
+        decision = replace(plan.decision, priority="low", targets=(target,))
+        seat = None
+        if len(self._copies) < AT_ONCE and len(body) <= KEPT_BYTES:
+            seat = self._seats.spare(Wanted(plan.ask, plan.key, decision, target, until))
+        arm = seat.arm if seat is not None else target.arm or target.route.active
         pair = Pair(
             request_id=record.request_id,
             route_id=plan.decision.routed_by,
@@ -117,28 +120,25 @@ class Mirrors:
             mirror_revision_id=arm.revision_id,
             total_ms=record.total_ms,
         )
-        replica = pick(arm, (), arm.settings.max_slots)
-        if replica is None or len(self._copies) >= AT_ONCE or len(body) > KEPT_BYTES:
+        if seat is None:
             self._pairs.append(pair)
             return
         copy = Record(record.request_id, record.user_id, record.token_prefix, record.endpoint)
         copy.deployment_id, copy.revision_id = target.route.deployment_id, arm.revision_id
-        copy.replica_id, copy.model, copy.rule = replica.id, record.model, record.rule
+        copy.replica_id, copy.model, copy.rule = seat.replica.id, record.model, record.rule
         copy.mirrored, copy.adapter = True, target.adapter
-        work = self._copy(replica, plan, path, body, pair, copy)
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(self._copy(seat, plan, path, body, pair, copy))
         self._copies.add(task)
         task.add_done_callback(self._copies.discard)
 
     async def _copy(
-        self, replica: Replica, plan: Plan, path: str, body: bytes, pair: Pair, copy: Record
+        self, seat: Seat, plan: Plan, path: str, body: bytes, pair: Pair, copy: Record
     ) -> None:
         started = time.monotonic()
-        replica.outstanding += 1
         pair.outcome, copy.status, copy.outcome = "failed", 503, "mirror_failed"
         try:
             async with asyncio.timeout(DEADLINE_S):
-                answer = await self._ask(replica, plan, path, pair, copy)
+                answer = await self._ask(seat.replica, plan, path, pair, copy)
             copy.total_ms = pair.mirror_total_ms = round((time.monotonic() - started) * 1000, 3)
             if copy.status == 200:
                 _compare(pair, text_of(body, stream=plan.ask.stream), text_of(answer, stream=False))
@@ -148,7 +148,8 @@ class Mirrors:
         except Exception:
             logger.exception("the copy of request %s failed", pair.request_id)
         finally:
-            replica.outstanding -= 1
+            tokens = (copy.prompt_tokens, copy.completion_tokens)
+            seat.leave(tokens if copy.status == 200 else None)
             self._pairs.append(pair)
             self._recorder.add(copy)
 
@@ -194,17 +195,6 @@ class Mirrors:
         except DatabaseError:
             self._pairs.extendleft(reversed(batch))
             raise
-
-
-def _arm(routes: Routes, target: Target) -> Arm | None:
-    """The arm that gets the copy, as the table has it now."""
-    route = routes.by_name.get(target.route.name)
-    if route is None:
-        return None
-    if target.arm is None:
-        return route.active
-    wanted = target.arm.revision_id
-    return next((arm for arm in route.arms if arm.revision_id == wanted), None)
 
 
 def _compare(pair: Pair, one: str | None, other: str | None) -> None:
