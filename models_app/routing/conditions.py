@@ -8,7 +8,7 @@ import datetime as dt
 import re
 import zoneinfo
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from django.utils.translation import gettext as _
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -20,7 +20,8 @@ MOST_VALUES = 100
 #: Tests whose value the caller chooses freely; a locked rule never relies on them alone.
 CLAIMS = frozenset({"header", "task", "token_name"})
 GROUPS = ("all", "any", "not")
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = get_args(Day)
 _HEADER = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 #: Headers that carry secrets are never compared, for comparisons are shown.
@@ -84,9 +85,7 @@ class TimeTest(Part):
     zone: str = Field("UTC", description="Name of a time zone such as Europe/Berlin")
     since: str | None = Field(None, description="HH:MM, included")
     until: str | None = Field(None, description="HH:MM, not included")
-    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = Field(
-        default=list(DAYS), min_length=1, max_length=7
-    )
+    days: list[Day] = Field(default_factory=lambda: list(DAYS), min_length=1, max_length=7)
 
     @field_validator("zone")
     @classmethod

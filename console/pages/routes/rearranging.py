@@ -1,7 +1,5 @@
 """Rules of a draft moved, added and dropped, by the buttons of the form."""
 
-from collections.abc import Mapping
-
 from console.pages.routes.draft import MOST_RULES, Draft
 
 
@@ -23,7 +21,7 @@ def rearrange(draft: Draft, go: str) -> None:
         draft.fields |= {f"rule-{number_}-{name}": value for name, value in rule.items()}
 
 
-def _taken(draft: Draft) -> list[Mapping[str, str]]:
+def _taken(draft: Draft) -> list[dict[str, str]]:
     """The fields of each rule, taken out of the draft."""
     rules = []
     for number in draft.numbers("rule-", MOST_RULES):

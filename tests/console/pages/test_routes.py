@@ -190,6 +190,9 @@ FORM = {
 }
 
 
+RULE = {"rule-0-name": "a", "rule-0-to-0-deployment": "chat"}
+
+
 @pytest.mark.parametrize(
     ("typed_in", "said"),
     [
@@ -201,11 +204,11 @@ FORM = {
         ({"to-0-weight": "40"}, "The weights make up 40, not 100."),
         ({"to-0-revision": "9"}, "has no revision r9"),
         ({"to-0-deployment": ""}, "at least 1 item"),
-        ({"rule-0-name": "a", "rule-0-to-0-deployment": "chat", "rule-0-if-0-test": "tokens", "rule-0-if-0-value": "x"}, "Write 100-2000"),
-        ({"rule-0-name": "a", "rule-0-to-0-deployment": "chat", "rule-0-if-0-test": "time", "rule-0-if-0-value": "Mars/Base"}, "no such time zone"),
-        ({"rule-0-name": "", "rule-0-to-0-deployment": "chat"}, "Use 1 to 60 letters"),
-        ({"rule-0-name": "a", "rule-0-to-0-deployment": "chat", "rule-0-raw": "when: 5"}, "list"),
-        ({"rule-0-name": "a", "rule-0-to-0-deployment": "chat", "rule-0-raw": "when: [{a: 1}]"}, "no such field"),
+        (RULE | {"rule-0-if-0-test": "tokens", "rule-0-if-0-value": "x"}, "Write 100-2000"),
+        (RULE | {"rule-0-if-0-test": "time", "rule-0-if-0-value": "Mars/X"}, "no such time zone"),
+        (RULE | {"rule-0-name": ""}, "Use 1 to 60 letters"),
+        (RULE | {"rule-0-raw": "when: 5"}, "list"),
+        (RULE | {"rule-0-raw": "when: [{a: 1}]"}, "no such field"),
         ({"callers": "nobody-here"}, "You are in no team"),
         ({"sticky": "header", "sticky_header": "X Y"}, "lower-case name of a header"),
         ({"view": "yaml", "yaml": "targets:\n - deployment: nowhere\n"}, "Line 2"),
