@@ -69,7 +69,7 @@ async def upstream(scope, receive, send) -> None:
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
-    stream = json.loads(body).get("stream")
+    stream = bool(body) and json.loads(body).get("stream")  # probes have no body
     kind = b"text/event-stream" if stream else b"application/json"
     headers = [(b"content-type", kind)]
     if not stream:

@@ -43,18 +43,18 @@ _WORDS = {
     "cyrillic": {code: frozenset(text.split()) for code, text in _CYRILLIC.items()},
 }
 #: Languages that their script tells; Han alone is Chinese unless kana stand beside it.
-_SCRIPTS = (
-    ("cyrillic", "\u0400", "\u052f"),
-    ("el", "\u0370", "\u03ff"),
-    ("ar", "\u0600", "\u06ff"),
-    ("he", "\u0590", "\u05ff"),
-    ("hi", "\u0900", "\u097f"),
-    ("th", "\u0e00", "\u0e7f"),
-    ("kana", "\u3040", "\u30ff"),
-    ("ko", "\uac00", "\ud7a3"),
-    ("han", "\u4e00", "\u9fff"),
-    ("han", "\u3400", "\u4dbf"),
-)
+_SCRIPTS = {
+    "latin": re.compile("[a-z\u00df-\u024f\u1e00-\u1eff]+"),
+    "cyrillic": re.compile("[\u0400-\u052f]+"),
+    "el": re.compile("[\u0370-\u03ff]+"),
+    "ar": re.compile("[\u0600-\u06ff]+"),
+    "he": re.compile("[\u0590-\u05ff]+"),
+    "hi": re.compile("[\u0900-\u097f]+"),
+    "th": re.compile("[\u0e00-\u0e7f]+"),
+    "kana": re.compile("[\u3040-\u30ff]+"),
+    "ko": re.compile("[\uac00-\ud7a3]+"),
+    "han": re.compile("[\u3400-\u4dbf\u4e00-\u9fff]+"),
+}
 LANGUAGES = tuple(sorted({*_LATIN, *_CYRILLIC, "zh", "ja", "ko", "el", "ar", "he", "hi", "th"}))
 _WORD = re.compile(r"[^\W\d_]+")
 #: Of the letters of a text, so many must be of one script.
@@ -64,10 +64,12 @@ _SHARE = 0.5
 def guess_language(text: str) -> str:
     """A code of LANGUAGES, or `unknown`."""
     text = text[:READ].lower()
-    scripts = Counter(_script(c) for c in text if c.isalpha())
-    letters = sum(scripts.values())
+    letters = sum(map(str.isalpha, text))
     if not letters:
         return UNKNOWN
+    if text.isascii():
+        return _by_words(_WORD.findall(text), _WORDS["latin"])
+    scripts = Counter({n: sum(map(len, runs.findall(text))) for n, runs in _SCRIPTS.items()})
     # A kana character for every dozen of Han is enough: Chinese has none.
     asian = scripts["han"] + scripts["kana"]
     if asian > _SHARE * letters:
@@ -78,15 +80,6 @@ def guess_language(text: str) -> str:
     if script in _WORDS:
         return _by_words(_WORD.findall(text), _WORDS[script])
     return script if script in LANGUAGES else UNKNOWN
-
-
-def _script(letter: str) -> str:
-    if letter < "\u0370":
-        return "latin"
-    for name, first, last in _SCRIPTS:
-        if first <= letter <= last:
-            return name
-    return "latin" if "\u1e00" <= letter <= "\u1eff" else "other"
 
 
 def _by_words(words: list[str], known: dict[str, frozenset[str]]) -> str:
