@@ -5,6 +5,7 @@ from django.utils.translation import gettext as _
 
 from models_app.core.actor import Actor
 from models_app.core.errors import NotFound
+from models_app.deployments.models import Deployment
 from models_app.routing.models import Route, RouteRevision
 
 RELATED = ("team", "environment", "created_by", "current__author")
@@ -47,6 +48,20 @@ def route_by_name(*, actor: Actor, team: str, name: str) -> Route:
     if found is None:
         raise NotFound(_("There is no such route."))
     return found
+
+
+def routes_to(*, actor: Actor, deployment: Deployment) -> list[Route]:
+    """Routes that send requests or copies to a deployment, or let it step in."""
+    rows = _rows(actor).filter(team_id=deployment.team_id).order_by("name")
+    return [row for row in rows if deployment.name in _named(row)]
+
+
+def _named(row: Route) -> set[str]:
+    spec = row.current.spec if row.current else {}
+    ways = [spec, *spec.get("rules", ())]
+    names = {t["deployment"] for way in ways for t in way.get("targets", ())}
+    names |= {t["deployment"] for way in ways for t in way.get("fallback", ())}
+    return names | ({spec["mirror"]["deployment"]} if spec.get("mirror") else set())
 
 
 def route_revision_list(*, actor: Actor, route: Route) -> QuerySet[RouteRevision]:

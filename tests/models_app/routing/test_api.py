@@ -1,5 +1,7 @@
 """The API of routes: revisions under ETags, roles, names, pinned revisions, explanations."""
 
+import datetime as dt
+
 import pytest
 
 from models_app.approvals.models import Environment
@@ -7,10 +9,13 @@ from models_app.audit.models import AuditEvent
 from models_app.core.clock import now
 from models_app.core.errors import FieldError, InvalidInput
 from models_app.deployments.holds import held_revisions
+from models_app.deployments.lineage.graph import lineage_graph
 from models_app.deployments.models import Deployment, RequestRecord, Revision
 from models_app.deployments.reconcile import reconcile_all, reconcile_deployment
 from models_app.deployments.route_table import route_table
 from models_app.deployments.services import deployment_create
+from models_app.deployments.statistics import request_figures
+from models_app.deployments.traffic import traffic
 from models_app.routing.models import Route, RouteRevision
 from models_app.routing.statistics import route_shares
 from models_app.routing.table import routing_table
@@ -417,3 +422,20 @@ def test_environments_are_those_that_there_are(ana, chat, api_for):
     answer = api_for(ana).post(ROUTES, {**body(), "environment": "moon"})
     assert answer.status_code == 422 and "environment" in answer.json()["errors"]
     assert Environment.objects.exists()
+
+
+def test_copies_count_neither_as_requests_nor_as_answers(ana, team, chat, client_for):
+    route = route_of(ana, team, env="development")
+    for mirrored in (False, True):
+        RequestRecord.objects.create(
+            request_id="r1", at=now(), deployment=chat, revision=chat.active_revision,
+            endpoint="x", status=500 if mirrored else 200, total_ms=10, mirrored=mirrored,
+            model="research/assistant", rule="default",
+        )  # fmt: skip
+    assert (request_figures(chat).requests, request_figures(chat).errors) == (1, 0)
+    assert traffic(actor=ana, span=dt.timedelta(hours=1)).requests == 1
+    assert [share.requests for share in route_shares(route)] == [1]
+    node = lineage_graph(actor=ana, node="request:r1", depth=0).nodes[0]
+    assert node.facts["status"] == 200
+    page = client_for(ana).get("/deployments/research/chat/").content.decode()
+    assert "Routes that lead here" in page and "/routes/research/assistant/" in page
