@@ -435,7 +435,7 @@ def test_copies_count_neither_as_requests_nor_as_answers(ana, team, chat, client
     assert (request_figures(chat).requests, request_figures(chat).errors) == (1, 0)
     assert traffic(actor=ana, span=dt.timedelta(hours=1)).requests == 1
     assert [share.requests for share in route_shares(route)] == [1]
-    node = lineage_graph(actor=ana, node="request:r1", depth=0).nodes[0]
+    node = lineage_graph(actor=ana, node="request:r1", depth=0).nodes["request:r1"]
     assert node.facts["status"] == 200
     page = client_for(ana).get("/deployments/research/chat/").content.decode()
     assert "Routes that lead here" in page and "/routes/research/assistant/" in page
