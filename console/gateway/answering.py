@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 
 from console.gateway import errors
+from console.gateway.cache import Entry
 from console.gateway.errors import GatewayError
 from console.gateway.http import EVENTS, HttpCall
 from console.gateway.openai import Ask
@@ -29,6 +30,9 @@ class Answering:
         self.stream: EventStream | None = None
         #: Nobody else can be asked: a failure of the replica is passed on as it is.
         self.final = True
+        #: Whether the answer may be kept, and where it goes if it is complete.
+        self.entry: Entry | None = None
+        self._body: bytes | None = None
 
     def tokens(self) -> tuple[int, int] | None:
         """(prompt, completion) of an answer that is complete; None where there is no such."""
@@ -51,6 +55,33 @@ class Answering:
         else:
             await self._pass_whole(replica, response)
 
+    def keep(self) -> None:
+        """Keep the answer for equal requests, if it is a whole one and may be kept."""
+        if self.entry is None:
+            return
+        stream, body = self.stream, self._body
+        if stream is not None and stream.done and not stream.failed and stream.kept:
+            body = b"".join(stream.kept)
+        if body is None or self._record.status != 200:
+            self.entry.give_up()
+        else:
+            self.entry.keep(body)
+
+    async def repeat(self, body: bytes) -> None:
+        """Give an answer that was kept."""
+        record, call, ask = self._record, self._call, self._ask
+        record.status, record.cache = 200, "hit"
+        if not ask.stream:
+            _note_answer(record, body)
+            await call.answer(200, body, *self._told())
+            return
+        self.stream = stream = EventStream(ask.usage)
+        data = stream.feed(body)
+        record.outcome = stream.finish
+        record.first_token_ms = _ms(self._started)
+        await call.start(200, EVENTS, (b"x-accel-buffering", b"no"), *self._told())
+        await call.write(data, last=True)
+
     def _note_parts(self, response: aiohttp.ClientResponse) -> None:
         """What the replica says of its own share of the latency."""
         record, headers = self._record, response.headers
@@ -60,8 +91,11 @@ class Answering:
 
     def _told(self) -> list[tuple[bytes, bytes]]:
         """Headers that say what was done instead of what was asked."""
-        label = self._record.degraded
-        return [(b"x-slipway-degraded", label.encode())] if label else []
+        record = self._record
+        told = [(b"x-slipway-degraded", record.degraded.encode())] if record.degraded else []
+        if record.cache:
+            told.append((b"x-cache", record.cache.encode()))
+        return told
 
     async def _pass_whole(self, replica: Replica, response: aiohttp.ClientResponse) -> None:
         body = await whole(response)
@@ -69,6 +103,8 @@ class Answering:
         record, status = self._record, response.status
         record.status = status
         _note_answer(record, body)
+        if self.entry is not None:
+            self._body = body
         took = b"%d" % ((time.monotonic() - self._started) * 1000)
         extra = (b"openai-processing-ms", took)
         await self._call.answer(status, body, extra, *passed_on(response), *self._told())
@@ -76,6 +112,8 @@ class Answering:
     async def _pass_stream(self, replica: Replica, response: aiohttp.ClientResponse) -> None:
         """Nothing is sent before the first whole event: until then another can take over."""
         stream, call, record = EventStream(self._ask.usage), self._call, self._record
+        if self.entry is not None:
+            stream.kept = []
         try:
             async for chunk in response.content.iter_any():
                 data = stream.feed(chunk)

@@ -15,6 +15,7 @@ from django.db import Error as DatabaseError
 from console.access.roles import GRANTS
 from console.gateway import errors
 from console.gateway.answering import stream_error
+from console.gateway.cache import Answers
 from console.gateway.decision import Decision, decide
 from console.gateway.errors import GatewayError
 from console.gateway.exchange import Exchange
@@ -44,6 +45,7 @@ class Gateway:
         self.recorder = Recorder()
         self.upstream = Upstream()
         self.reporter = Reporter(self.tables.routes)
+        self.answers = Answers()
         self.seats = Seats(self.tables.routes, self.reporter.wake)
         await self.tables.start()
         self.recorder.start()
@@ -56,6 +58,7 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.answers.close()
         await self.upstream.close()
         await self.recorder.stop()
         await self.tables.stop()
@@ -142,7 +145,7 @@ class Gateway:
         decision = decide(self.tables, key, call, ask)
         record.rule = decision.rule
         seconds = deadline_s(decision)
-        exchange = Exchange(self.seats, self.upstream, call, ask, key, record)
+        exchange = Exchange(self.seats, self.upstream, self.answers, call, ask, key, record)
         try:
             with Interrupt(call.receive, seconds):
                 await exchange.run(decision, seconds)

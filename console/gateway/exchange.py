@@ -6,6 +6,7 @@ from django.conf import settings
 
 from console.gateway import errors
 from console.gateway.answering import Answering
+from console.gateway.cache import Answers, Entry
 from console.gateway.decision import Decision, Target
 from console.gateway.errors import GatewayError
 from console.gateway.http import HttpCall
@@ -24,9 +25,17 @@ class Exchange:
     """Runs once, inside an Interrupt of `seconds`."""
 
     def __init__(
-        self, seats: Seats, upstream: Upstream, call: HttpCall, ask: Ask, key: Key, record: Record
+        self,
+        seats: Seats,
+        upstream: Upstream,
+        answers: Answers,
+        call: HttpCall,
+        ask: Ask,
+        key: Key,
+        record: Record,
     ) -> None:
         self._seats = seats
+        self._answers = answers
         self._upstream = upstream
         self._call = call
         self._ask = ask
@@ -43,6 +52,36 @@ class Exchange:
     async def run(self, decision: Decision, seconds: float) -> None:
         """Answer the call by the first target that can, or raise GatewayError with nothing sent."""
         self._deadline = time.monotonic() + seconds
+        entry = self._entry(decision)
+        if entry is None:
+            await self._compute(decision)
+            return
+        self._record.cache = "miss"
+        try:
+            body = await entry.find()
+            if body is not None:
+                await self._answering.repeat(body)
+                return
+            self._answering.entry = entry
+            await self._compute(decision)
+            if self._record.revision_id == entry.arm.revision_id and not self._record.degraded:
+                self._answering.keep()
+        finally:
+            entry.give_up()
+
+    def _entry(self, decision: Decision) -> Entry | None:
+        """Where the answer is kept, if it is; what is said of the first target is known then."""
+        target, record = decision.targets[0], self._record
+        if target.degraded:
+            return None
+        arm = target.arm or target.route.share(decision.sticky)
+        entry = self._answers.entry(arm, target, self._call.path, self._ask, self._key)
+        if entry is not None:
+            record.deployment_id = target.route.deployment_id
+            record.revision_id, record.adapter = arm.revision_id, target.adapter
+        return entry
+
+    async def _compute(self, decision: Decision) -> None:
         last = decision.targets[-1]
         for target in decision.targets:
             self._answering.final = target is last

@@ -8,7 +8,8 @@ import enum
 import json
 import re
 
-_RUNNING = re.compile(rb',"usage":(\{[^{}]*\})')
+#: Counts may have details in objects of their own.
+_RUNNING = re.compile(rb',"usage":(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
 _FINISH = re.compile(rb'"finish_reason":\s*"(\w{1,40})"')
 _LAST_CHUNK = b'"choices":[]'
 _USAGE = b'"usage":{'
@@ -30,7 +31,7 @@ class Usage(enum.Enum):
 class EventStream:
     """Takes bytes as they come and gives back what the client may see of them."""
 
-    __slots__ = ("_counted", "_mode", "_rest", "done", "events", "failed", "finish")
+    __slots__ = ("_counted", "_mode", "_rest", "done", "events", "failed", "finish", "kept")
 
     def __init__(self, mode: Usage) -> None:
         self._mode = mode
@@ -41,6 +42,8 @@ class EventStream:
         self.done = False
         #: The replica itself has said that it failed.
         self.failed = False
+        #: What came, before the client's wishes about usage, where somebody wants to keep it.
+        self.kept: list[bytes] | None = None
 
     def feed(self, chunk: bytes) -> bytes:
         """The complete events so far; what is incomplete waits, and is never sent alone."""
@@ -55,6 +58,8 @@ class EventStream:
             data = data[:cut]
         if data:
             self._look(data)
+            if self.kept is not None:
+                self.kept.append(data)
             data = self._edit(data)
         return data
 
