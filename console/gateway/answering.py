@@ -72,7 +72,7 @@ class Answering:
         record, call, ask = self._record, self._call, self._ask
         record.status, record.cache = 200, "hit"
         if not ask.stream:
-            _note_answer(record, body)
+            note_answer(record, body)
             await call.answer(200, body, *self._told())
             return
         self.stream = stream = EventStream(ask.usage)
@@ -102,7 +102,7 @@ class Answering:
         replica.worked()
         record, status = self._record, response.status
         record.status = status
-        _note_answer(record, body)
+        note_answer(record, body)
         if self.entry is not None:
             self._body = body
         took = b"%d" % ((time.monotonic() - self._started) * 1000)
@@ -147,7 +147,8 @@ def stream_error(error: GatewayError, stream: EventStream) -> bytes:
     return b"event: error\ndata: " + body + b"\n\n"
 
 
-def _note_answer(record: Record, body: bytes) -> None:
+def note_answer(record: Record, body: bytes) -> None:
+    """What the record keeps of a whole answer: tokens and how it ended, nothing of its text."""
     try:
         answer: Any = json.loads(body)
     except ValueError:
@@ -158,6 +159,9 @@ def _note_answer(record: Record, body: bytes) -> None:
     error = answer.get("error")
     if isinstance(error, dict):
         record.outcome = _word(error.get("code") or "error")
+        # Never its message: it may quote the request.
+        if param := _word(error.get("param")):
+            record.detail = f"{record.detail}; {param}" if record.detail else f"param {param}"
         return
     record.prompt_tokens, record.completion_tokens = usage_tokens(answer.get("usage"))
     choices = answer.get("choices")
