@@ -88,8 +88,9 @@ class Wanted:
             arm = next((a for a in route.arms if a.revision_id == wanted), route.active)
         if arm.replicas:
             return arm
-        # Better another side than none: only where there is nobody to answer at all.
-        return next((a for a in route.arms if a.replicas and a.percent > 0), arm)
+        # Better the other side than none: the active revision, or one that gets requests anyway.
+        sides = (a for a in route.arms if a.percent > 0 or a is route.active)
+        return next((a for a in sides if a.replicas), arm)
 
 
 class Seat:
