@@ -247,3 +247,53 @@ class TestTwoGateways:
             connection.close()
             connection.sock = None
         eventually(lambda: not (load_now() or {}).get(fake.deployment.pk) or not said())
+
+
+class TestOverload:
+    def test_keeps_who_is_admitted_fast_and_stock_clients_come_back_by_themselves(
+        self, gateway, narrow, ana
+    ):
+        """Twenty times what one slot can do: the rest is refused and told when to come again."""
+        import asyncio
+
+        import aiohttp
+        import openai
+
+        service_s, line = 0.2, 3
+        narrow(pause_s=service_s, queue_limit=line, queue_wait_s=5)
+        key, answers = key_of(ana), []
+
+        async def one(session):
+            began = time.monotonic()
+            headers = {"authorization": f"Bearer {key}"}
+            url = f"{gateway.url}/v1/chat/completions"
+            async with session.post(url, json=CHAT, headers=headers) as response:
+                await response.read()
+                answers.append((response.status, time.monotonic() - began, response.headers))
+
+        async def flood():
+            async with aiohttp.ClientSession() as session:
+                tasks = []
+                for _ in range(100):
+                    tasks.append(asyncio.create_task(one(session)))
+                    await asyncio.sleep(service_s / 20)
+                await asyncio.gather(*tasks)
+
+        gateway.call(key, CHAT)
+        client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=key)
+        flooding = threading.Thread(target=asyncio.run, args=(flood(),))
+        flooding.start()
+        eventually(lambda: len(answers) > 20)
+
+        said = client.chat.completions.create(**CHAT)
+        flooding.join()
+
+        assert said.choices[0].message.content
+        good = sorted(seconds for status, seconds, _ in answers if status == 200)
+        assert {status for status, _, _ in answers} == {200, 429}
+        # One at work, one at the replica, three in line; twice that on a busy machine.
+        assert good[int(len(good) * 0.95)] < service_s * (2 + line) * 2
+        refused = [headers for status, _, headers in answers if status == 429]
+        assert len(refused) > 70
+        assert all(1 <= int(headers["retry-after"]) <= 15 for headers in refused)
+        assert all(headers["x-should-retry"] == "true" for headers in refused)
