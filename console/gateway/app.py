@@ -25,7 +25,6 @@ from console.gateway.interrupt import Interrupt, Interrupted
 from console.gateway.keys import Key
 from console.gateway.metrics import KIND as METRICS_KIND
 from console.gateway.metrics import Metrics
-from console.gateway.mirroring import Mirror
 from console.gateway.openai import ENDPOINTS, parse_ask
 from console.gateway.probing import Prober
 from console.gateway.records import CLIENT_CLOSED, Record, Recorder
@@ -55,7 +54,6 @@ class Gateway:
         await self.tables.start()
         self.recorder.start()
         self.metrics = Metrics(self.tables.routes, self.seats)
-        self.mirror = Mirror(self.seats, self.upstream, self._keep)
         prober = Prober(self.tables.routes, self.seats, self.upstream)
         work = (prober.run(), self.reporter.run(self.seats))
         self._tasks = [asyncio.create_task(part) for part in work]
@@ -65,7 +63,6 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.mirror.stop()
         await self.answers.close()
         await self.upstream.close()
         await self.recorder.stop()
@@ -169,8 +166,6 @@ class Gateway:
         decision = decide(self.tables, key, call, ask)
         record.rule = decision.rule
         seconds = deadline_s(decision)
-        if decision.mirrors:
-            self.mirror.send(decision, call, ask, key, record)
         exchange = Exchange(self.seats, self.upstream, self.answers, call, ask, key, record)
         try:
             with Interrupt(call.receive, seconds):
