@@ -6,12 +6,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import torch
 
 from .ask import Ask
 from .deltas import extend, replay
 from .detokenize import TokenText
+from .errands import Errands
 from .errors import Draining, GenerationFailed, QueueFull, ServingError
 from .events import Delta, Ended, Sink, TokenScore
 from .gauges import EngineStats, Gauges
@@ -21,6 +23,9 @@ from .plan import Runner, StepPlan
 from .sampler import Choice, sample, score
 from .scheduler import Scheduler
 from .sequence import Sequence
+
+if TYPE_CHECKING:
+    from .pooling import Embedder
 
 _IDLE_WAIT = 0.5
 
@@ -46,6 +51,9 @@ class Engine:
         self.eos_ids = frozenset(eos_ids)
         self.max_waiting = max_waiting
         self.gauges = Gauges()
+        #: What makes embeddings of this model, where it can.
+        self.embedder: Embedder | None = None
+        self.errands = Errands(self._begin_again)
         self.broken: str | None = None
         self._log = log or (lambda line: None)
         self._scheduler = Scheduler(
@@ -171,7 +179,8 @@ class Engine:
         """Step until `stop`, or until the model cannot be trusted any more."""
         while not self._stopping and not self.broken:
             with self._wake:
-                if not self._inbox and not self._cancellations and not self._scheduler.running:
+                busy = self._inbox or self._cancellations or self.errands
+                if not busy and not self._scheduler.running:
                     self._wake.wait(_IDLE_WAIT)
             try:
                 self.step()
@@ -185,11 +194,17 @@ class Engine:
             self._inbox.clear()
         for sequence in self._scheduler.everyone():
             self._end(sequence, stopped)
+        self.errands.close(stopped)
+
+    def _begin_again(self) -> None:
+        with self._wake:
+            self._wake.notify()
 
     @torch.inference_mode()
     def step(self) -> bool:
         """Admit, cancel, compute one step, deliver. False where there was nothing to do."""
         self._admit()
+        self.errands.run_piece()
         plan = self._scheduler.plan()
         if plan is None:
             return False
