@@ -13,23 +13,32 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 
 from console.access.roles import GRANTS
+from console.access.roles import Scope as TokenScope
 from console.gateway import errors
 from console.gateway.answering import stream_error
-from console.gateway.decision import decide
+from console.gateway.cache import Answers
+from console.gateway.decision import Decision, decide
 from console.gateway.errors import GatewayError
 from console.gateway.exchange import Exchange
 from console.gateway.http import Disconnected, HttpCall, Receive, Scope, Send
 from console.gateway.interrupt import Interrupt, Interrupted
 from console.gateway.keys import Key
+from console.gateway.metrics import KIND as METRICS_KIND
+from console.gateway.metrics import Metrics
+from console.gateway.mirroring import Mirror
 from console.gateway.openai import ENDPOINTS, parse_ask
+from console.gateway.probing import Prober
 from console.gateway.records import CLIENT_CLOSED, Record, Recorder
+from console.gateway.reporting import Reporter
 from console.gateway.routes import Route
+from console.gateway.seats import Seats
 from console.gateway.tables import Tables
 from console.gateway.upstream import Lost, Upstream
 
 logger = logging.getLogger(__name__)
 MODELS = "/v1/models"
 SCOPE = str(GRANTS["deployments.infer_deployment"][1])
+READ = str(TokenScope.READ)
 
 
 class Gateway:
@@ -40,11 +49,24 @@ class Gateway:
         self.tables = Tables()
         self.recorder = Recorder()
         self.upstream = Upstream()
+        self.reporter = Reporter(self.tables.routes)
+        self.answers = Answers()
+        self.seats = Seats(self.tables.routes, self.reporter.wake)
         await self.tables.start()
         self.recorder.start()
+        self.metrics = Metrics(self.tables.routes, self.seats)
+        self.mirror = Mirror(self.seats, self.upstream, self._keep)
+        prober = Prober(self.tables.routes, self.seats, self.upstream)
+        work = (prober.run(), self.reporter.run(self.seats))
+        self._tasks = [asyncio.create_task(part) for part in work]
 
     async def shutdown(self) -> None:
         """Write the last records; requests have ended by now."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.mirror.stop()
+        await self.answers.close()
         await self.upstream.close()
         await self.recorder.stop()
         await self.tables.stop()
@@ -69,7 +91,19 @@ class Gateway:
                 raise
             await call.refuse(errors.internal())
 
-    async def _key(self, call: HttpCall) -> Key:
+    async def show_metrics(self, call: HttpCall) -> None:
+        """`GET /metrics` for keys that may read, of the deployments of their teams."""
+        try:
+            if call.method != "GET":
+                raise errors.wrong_method(call.method)
+            key = await self._key(call, READ)
+            body = self.metrics.text(lambda route: key.may_ask(route.team_id))
+        except GatewayError as error:
+            await call.refuse(error)
+        else:
+            await call.answer(200, body, kind=METRICS_KIND)
+
+    async def _key(self, call: HttpCall, scope: str = SCOPE) -> Key:
         try:
             key = await self.tables.keys.find(call.authorization)
         except (DatabaseError, TimeoutError) as error:
@@ -77,8 +111,8 @@ class Gateway:
             raise errors.unavailable() from error
         if key is None:
             raise errors.unauthorized()
-        if SCOPE not in key.scopes:
-            raise errors.scope_missing(SCOPE)
+        if scope not in key.scopes:
+            raise errors.scope_missing(scope)
         return key
 
     async def _other(self, call: HttpCall, key: Key, endpoint: str | None) -> None:
@@ -122,7 +156,11 @@ class Gateway:
             raise
         finally:
             record.total_ms = round((time.monotonic() - started) * 1000, 3)
-            self.recorder.add(record)
+            self._keep(record)
+
+    def _keep(self, record: Record) -> None:
+        self.recorder.add(record)
+        self.metrics.note(record)
 
     async def _answer(self, call: HttpCall, key: Key, record: Record) -> None:
         ask = parse_ask(await call.body())
@@ -130,13 +168,16 @@ class Gateway:
         record.model = ask.model
         decision = decide(self.tables, key, call, ask)
         record.rule = decision.rule
-        exchange = Exchange(self.tables.routes, self.upstream, call, ask, key, record)
+        seconds = deadline_s(decision)
+        if decision.mirrors:
+            self.mirror.send(decision, call, ask, key, record)
+        exchange = Exchange(self.seats, self.upstream, self.answers, call, ask, key, record)
         try:
-            with Interrupt(call.receive, settings.GATEWAY_TIMEOUT_S):
-                await exchange.run(decision)
+            with Interrupt(call.receive, seconds, call.stalled):
+                await exchange.run(decision, seconds)
         except Interrupted as stop:
             if stop.reason == "deadline":
-                await self._break_off(call, exchange, record, errors.deadline_passed())
+                await self._break_off(call, exchange, record, errors.deadline_passed(seconds))
             else:
                 record.status, record.outcome = CLIENT_CLOSED, stop.reason
         except Lost:
@@ -159,6 +200,13 @@ class Gateway:
         # 200 was sent long ago; the record says what became of it.
         record.status, record.outcome = error.status, error.code
         await call.write(stream_error(error, exchange.stream), last=True)
+
+
+def deadline_s(decision: Decision) -> float:
+    """Seconds until the answer must be complete: as the first target's configuration says."""
+    first = decision.targets[0]
+    arm = first.arm or first.route.share(decision.sticky)
+    return float(min(settings.GATEWAY_TIMEOUT_S, arm.settings.deadline_s))
 
 
 def _model(route: Route, adapter: str = "") -> dict[str, object]:

@@ -10,7 +10,8 @@ import re
 
 from console.gateway.resuming import Progress, may_go_on_elsewhere
 
-_RUNNING = re.compile(rb',"usage":(\{[^{}]*\})')
+#: Counts may have details in objects of their own.
+_RUNNING = re.compile(rb',"usage":(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
 _FINISH = re.compile(rb'"finish_reason":\s*"(\w{1,40})"')
 _LAST_CHUNK = b'"choices":[]'
 _USAGE = b'"usage":{'
@@ -41,6 +42,7 @@ class EventStream:
         "events",
         "failed",
         "finish",
+        "kept",
         "leaving",
         "progress",
     )
@@ -57,6 +59,8 @@ class EventStream:
         self.failed = False
         #: It has said that it goes away: the rest is to be had elsewhere.
         self.leaving = False
+        #: What came, before the client's wishes about usage, where somebody wants to keep it.
+        self.kept: list[bytes] | None = None
 
     def feed(self, chunk: bytes) -> bytes:
         """The complete events so far; what is incomplete waits, and is never sent alone."""
@@ -75,6 +79,8 @@ class EventStream:
                 # Never told, as long as somebody can go on.
                 data, self.leaving = data[: data.index(_ERROR)], True
             self._look(data)
+            if self.kept is not None:
+                self.kept.append(data)
             data = self._edit(data)
         return data
 
