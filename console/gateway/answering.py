@@ -140,13 +140,15 @@ class Answering:
     async def _pass_events(
         self, replica: Replica, response: aiohttp.ClientResponse, stream: EventStream
     ) -> None:
-        call, record = self._call, self._record
+        call, record, heard = self._call, self._record, False
         async for chunk in response.content.iter_any():
             data = stream.feed(chunk)
             if not data:
                 continue
-            if not call.status:
+            if not heard:
+                heard = True
                 replica.worked()
+            if not call.status:
                 self.stream = stream
                 record.status = 200
                 record.first_token_ms = _ms(self._started)

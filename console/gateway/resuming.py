@@ -57,7 +57,7 @@ class Progress:
         first = json.loads(self._first.partition(b"data: ")[2].partition(b"\n")[0])
         choices: list[dict[str, Any] | None] = [None] * _choices(body)
         for mark in self._marks:
-            number, tokens, told = (mark[2:].split(b" ") + [b""])[:3]
+            number, tokens, told = [*mark[2:].split(b" "), b""][:3]
             begun = choices[int(number)] or {"tokens": [], "done": None}
             choices[int(number)] = begun
             begun["tokens"] += map(int, tokens.split(b",")) if tokens else ()

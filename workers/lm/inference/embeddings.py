@@ -92,7 +92,8 @@ class Embedding:
         width = self._call.dimensions or embedder.width
         if width > embedder.width:
             raise BadRequest(
-                f"'dimensions' must be at most {embedder.width}, which this model has, got {width}.",
+                f"'dimensions' must be at most {embedder.width}, as many as this model has, "
+                f"got {width}.",
                 param="dimensions",
             )
         inputs = await asyncio.to_thread(builder.inputs, self._call.inputs)
