@@ -20,6 +20,7 @@ class Cutter:
         self.broken = 0
         self.port = 0
         self._streams: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
@@ -29,9 +30,16 @@ class Cutter:
         return self
 
     def stop(self) -> None:
-        self._server.close()
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        self._loop.close()
+
+    async def _close(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
     def streaming(self) -> bool:
@@ -52,6 +60,9 @@ class Cutter:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _connection(self, reader, writer) -> None:
+        task = asyncio.current_task()
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         with contextlib.suppress(OSError, asyncio.CancelledError):
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.upstream)
             there = asyncio.ensure_future(self._pass(reader, far_writer))
@@ -59,6 +70,7 @@ class Cutter:
                 await self._back(far_reader, writer)
             finally:
                 there.cancel()
+                await asyncio.gather(there, return_exceptions=True)
                 far_writer.transport.abort()
                 self._streams.discard(writer)
         writer.transport.abort()
