@@ -1,5 +1,9 @@
 """What people and workers do with deployments; one module per noun."""
 
+from models_app.deployments.services.adapters import (
+    deployment_adapter_add,
+    deployment_adapter_remove,
+)
 from models_app.deployments.services.deployments import (
     deployment_change,
     deployment_create,
@@ -23,6 +27,8 @@ from models_app.deployments.services.rollouts import (
 
 __all__ = [
     "back_targets",
+    "deployment_adapter_add",
+    "deployment_adapter_remove",
     "deployment_change",
     "deployment_create",
     "deployment_launch",
