@@ -89,7 +89,6 @@ def replica_ready(*, replica_id: int, job: Job, data: dict[str, Any]) -> None:
             port=int(data["port"]),
             epoch=job.epoch,
             ready_at=now(),
-            adapters={"loaded": data.get("adapters") or {}, "failed": {}},
         )
     announce(replica.revision.deployment, routes=True)
     reconcile_soon()
