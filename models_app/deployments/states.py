@@ -97,3 +97,16 @@ ROLLOUT_ALLOWED: dict[str, set[str]] = {
     O.ROLLED_BACK: set(),
     O.FAILED: set(),
 }
+
+
+class Golden(models.TextChoices):
+    """What the stored answers say of a way back; requests move only without a reason not to."""
+
+    NONE = "none", _("No stored answers")
+    DUE = "due", _("To be replayed")
+    EQUAL = "equal", _("The same answers")
+    DIFFERENT = "different", _("Other answers")
+    FORCED = "forced", _("Other answers, let through by hand")
+
+
+GOLDEN_PASSED = (Golden.NONE, Golden.EQUAL, Golden.FORCED)

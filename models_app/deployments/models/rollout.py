@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from models_app.core.clock import now
 from models_app.core.models import TeamQuerySet
 from models_app.deployments.models.deployment import Deployment, Revision
-from models_app.deployments.states import ROLLOUT_LIVE, RolloutState
+from models_app.deployments.states import ROLLOUT_LIVE, Golden, RolloutState
 
 
 class Rollout(models.Model):
@@ -29,6 +29,10 @@ class Rollout(models.Model):
     #: The share of requests that the new revision gets, and of those it gets copies of.
     percent = models.PositiveSmallIntegerField(default=0)
     mirror_percent = models.PositiveSmallIntegerField(default=0)
+    #: Since when this step is watched: its replicas are ready and its share is given.
+    watched_since = models.DateTimeField(null=True, blank=True)
+    #: How the stored answers stand: see Golden.
+    golden = models.CharField(max_length=12, choices=Golden.choices, default=Golden.NONE)
     verdict = models.TextField(blank=True)
     started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
@@ -49,6 +53,9 @@ class Rollout(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(state__in=RolloutState.values), name="rollout_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(golden__in=Golden.values), name="rollout_golden_known"
             ),
         ]
 

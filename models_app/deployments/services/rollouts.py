@@ -18,6 +18,7 @@ from models_app.core.names import clean_text
 from models_app.core.permission import require
 from models_app.core.states import advance
 from models_app.deployments.models import Deployment, Replica, Revision
+from models_app.deployments.services.course import ENDS, rollout_close, rollout_open
 from models_app.deployments.services.locking import announce, locked, reconcile_soon
 from models_app.deployments.services.standing import (
     SUBJECT,
@@ -26,7 +27,7 @@ from models_app.deployments.services.standing import (
     why_not_run,
     why_unfit,
 )
-from models_app.deployments.states import ALLOWED, ReplicaState, RevisionState
+from models_app.deployments.states import ALLOWED, ReplicaState, RevisionState, RolloutState
 
 FORMER = (RevisionState.SUPERSEDED, RevisionState.ROLLED_BACK)
 
@@ -117,6 +118,7 @@ def begin_rollout(deployment: Deployment, revision: Revision, actor: Actor) -> N
         keep_until=None,
     )
     audit_record(actor=actor, action="rollout.started", obj=revision)
+    rollout_open(deployment, revision, actor)
     if warm_replicas(revision) >= revision.replicas:
         rollout_activate(deployment, revision)
     else:
@@ -147,6 +149,7 @@ def rollout_activate(deployment: Deployment, revision: Revision) -> bool:
     advance(revision, RevisionState.ACTIVE, allowed=ALLOWED, activated_at=now(), keep_until=None)
     Deployment.objects.filter(pk=deployment.pk).update(active_revision=revision)
     deployment.active_revision = revision
+    rollout_close(deployment, RolloutState.SUCCEEDED, revision=revision.number)
     if revision.approval is not None:
         revision.approval.refresh_from_db()
         if revision.approval.state == RequestState.APPROVED:
@@ -169,9 +172,15 @@ def rollout_fail(deployment: Deployment, revision: Revision, error: str) -> None
 
 
 def leave_rollout(
-    deployment: Deployment, revision: Revision, state: str, error: str, actor: Actor
+    deployment: Deployment,
+    revision: Revision,
+    state: str,
+    error: str,
+    actor: Actor,
+    end: RolloutState | None = None,
 ) -> None:
     """A roll-out ends without success. A revision that has served before stays a way back."""
+    rollout_close(deployment, end or ENDS[RevisionState(state)], error)
     if revision.activated_at is not None:
         active = deployment.active_revision
         newer = active is not None and revision.number > active.number
@@ -189,7 +198,7 @@ def leave_rollout(
     audit_record(
         actor=actor, action="rollout.ended", obj=revision, changes={"state": state, "error": error}
     )
-    announce(deployment)
+    announce(deployment, routes=True)
 
 
 def warm_replicas(revision: Revision) -> int:
