@@ -38,7 +38,8 @@ class App:
         self._builder = builder
         self._secret = secret.encode()
         self._name = name
-        self._fingerprint = fingerprint
+        #: Of the revision that it answers for: another one may take it over where it runs.
+        self.fingerprint = fingerprint
         self._about = about
         self._created = int(time.time())
         self._on_request_end = on_request_end or (lambda record: None)
@@ -99,7 +100,7 @@ class App:
         body = {
             **stats,
             "model": self._name,
-            "fingerprint": self._fingerprint,
+            "fingerprint": self.fingerprint,
             "slots": self._engine.max_slots,
             "max_waiting": self._engine.max_waiting,
             "context_length": self._engine.context_length,
@@ -127,7 +128,7 @@ class App:
             body = await http.json()
             if self._engine.state != "ready":
                 raise Draining
-            exchange = Exchange(self._engine, parse(body), record, self._fingerprint)
+            exchange = Exchange(self._engine, parse(body), record, self.fingerprint)
             await exchange.start(self._builder)
             await self._respond(http, exchange)
         except ServingError as error:

@@ -313,7 +313,7 @@ class AdapterBank:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
-        self._places = places_of(model)
+        self._places: dict[str, Place] = {}
         self._stacks: dict[str, Stack] = {}
         self._hooks: dict[nn.Module, tuple[Any, dict[str, Stack]]] = {}
         self._numbers: dict[str, int] = {}
@@ -333,6 +333,8 @@ class AdapterBank:
 
     def read(self, folder: Path) -> Adapter:
         """From its folder, checked against the base. On any thread."""
+        # Not sooner: layers may be fused after the runner was made.
+        self._places = self._places or places_of(self._model)
         return read_adapter(folder, self._model, self._places)
 
     def put(self, key: str, adapter: Adapter) -> Iterator[None]:

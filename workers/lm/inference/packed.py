@@ -12,6 +12,7 @@ from .attention import PACKED, PackedStep
 from .errors import UnsupportedAttention
 from .kv_cache import SlotCache
 from .loading import vocabulary_width
+from .lora import AdapterBank
 from .plan import Move, StepPlan
 
 _LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
@@ -45,6 +46,7 @@ class PackedRunner:
         self.cache = SlotCache(
             slots=max_slots, length=context_length, dtype=model.dtype, device=model.device
         )
+        self.bank = AdapterBank(model)
         self.last_step: PackedStep | None = None
         model.set_attn_implementation(PACKED)
 
