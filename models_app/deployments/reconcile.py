@@ -24,6 +24,7 @@ from models_app.deployments.services.replicas import (
 )
 from models_app.deployments.services.rollouts import rollout_activate, rollout_fail
 from models_app.deployments.states import ReplicaState, RevisionState
+from models_app.deployments.wanted import wanted_replicas
 from models_app.jobs.logs import log_tail
 from models_app.jobs.models import Job
 from models_app.jobs.states import TERMINAL, JobState
@@ -87,7 +88,8 @@ def reconcile_deployment(pk: int) -> bool:
                 _roll_out(deployment, revision, staying)
         elif _wanted(deployment, revision):
             _keep_up(deployment, revision, staying)
-            if sum(r.state == ReplicaState.READY for r in staying) >= revision.replicas:
+            ready = sum(r.state == ReplicaState.READY for r in staying)
+            if ready >= wanted_replicas(deployment, revision):
                 _finish(leaving)
     return True
 
@@ -146,19 +148,21 @@ def _roll_out(deployment: Deployment, revision: Revision, replicas: list[Replica
         rollout_fail(deployment, revision, error)
         return
     ready = [r for r in replicas if r.state == ReplicaState.READY]
-    if len(ready) >= revision.replicas:
+    wanted = wanted_replicas(deployment, revision)
+    if len(ready) >= wanted:
         rollout_activate(deployment, revision)
         return
-    if len(replicas) < revision.replicas:
-        replicas_add(deployment, revision, revision.replicas - len(replicas))
+    if len(replicas) < wanted:
+        replicas_add(deployment, revision, wanted - len(replicas))
         announce(deployment)
 
 
 def _keep_up(deployment: Deployment, revision: Revision, replicas: list[Replica]) -> None:
     """The active revision has the replicas it wants; failed ones are replaced, not too eagerly."""
-    missing = revision.replicas - len(replicas)
+    wanted = wanted_replicas(deployment, revision)
+    missing = wanted - len(replicas)
     if missing < 0:
-        _trim(deployment, replicas, revision.replicas)
+        _trim(deployment, replicas, wanted)
     elif missing and not _too_soon(revision):
         replicas_add(deployment, revision, missing)
         announce(deployment)
@@ -199,7 +203,8 @@ def _why_hopeless(revision: Revision, replicas: list[Replica]) -> str:
 def _why_late(revision: Revision, replicas: list[Replica]) -> str:
     ready = sum(r.state == ReplicaState.READY for r in replicas)
     minutes = int(ROLLOUT_LIMIT.total_seconds() // 60)
-    text = f"Only {ready} of {revision.replicas} replicas were ready after {minutes} minutes."
+    wanted = wanted_replicas(revision.deployment, revision)
+    text = f"Only {ready} of {wanted} replicas were ready after {minutes} minutes."
     waiting = [why_waiting(job=r.job) for r in replicas if r.job is not None]
     return " ".join([text, *dict.fromkeys(filter(None, waiting))])
 

@@ -24,6 +24,7 @@ from models_app.deployments.services.rollouts import (
     rollout_abort,
     rollout_start,
 )
+from models_app.deployments.services.waking import deployment_wake
 
 __all__ = [
     "back_targets",
@@ -35,6 +36,7 @@ __all__ = [
     "deployment_scale",
     "deployment_start",
     "deployment_stop",
+    "deployment_wake",
     "no_revision",
     "request_records_store",
     "revision_create",

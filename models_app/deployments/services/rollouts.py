@@ -28,6 +28,7 @@ from models_app.deployments.services.standing import (
     why_unfit,
 )
 from models_app.deployments.states import ALLOWED, ReplicaState, RevisionState, RolloutState
+from models_app.deployments.wanted import wanted_replicas
 
 FORMER = (RevisionState.SUPERSEDED, RevisionState.ROLLED_BACK)
 
@@ -119,7 +120,7 @@ def begin_rollout(deployment: Deployment, revision: Revision, actor: Actor) -> N
     )
     audit_record(actor=actor, action="rollout.started", obj=revision)
     rollout_open(deployment, revision, actor)
-    if warm_replicas(revision) >= revision.replicas:
+    if warm_replicas(revision) >= wanted_replicas(deployment, revision):
         rollout_activate(deployment, revision)
     else:
         announce(deployment)
