@@ -86,6 +86,8 @@ def reconcile_deployment(pk: int) -> bool:
         if revision.state == RevisionState.ROLLING_OUT:
             if not roll_out_in_place(deployment, revision, live):
                 _roll_out(deployment, revision, staying)
+            elif deployment.active_revision_id == revision.pk:
+                return True  # whose replicas are whose has changed: the next round looks anew
         elif _wanted(deployment, revision):
             _keep_up(deployment, revision, staying)
             ready = sum(r.state == ReplicaState.READY for r in staying)

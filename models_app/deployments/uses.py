@@ -88,6 +88,7 @@ def _use(revision: Revision, version: ModelVersion) -> Use:
         ending=_("The adapter is unloaded; the rest goes on being served.")
         if serves and _beside(revision, version)
         else _ending(revision.deployment, serves),
+        lets_go=serves and _beside(revision, version),
     )
 
 

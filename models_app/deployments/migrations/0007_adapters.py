@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("deployments", "0004_serving")]
+    dependencies = [("deployments", "0006_scaling")]
 
     operations = [
         migrations.AddField("replica", "adapters", models.JSONField(default=dict)),
