@@ -105,9 +105,16 @@ class App:
             "max_waiting": self._engine.max_waiting,
             "context_length": self._engine.context_length,
             "mode": self._engine.mode,
+            **self._adapters(),
             **self._about,
         }
         await http.answer(503 if stats["state"] == "failed" else 200, body)
+
+    def _adapters(self) -> dict[str, Any]:
+        found = getattr(self._engine, "adapters", None)
+        if found is None:
+            return {}
+        return {"adapters": found.names, "adapter_bytes": found.bytes}
 
     async def _drain(self, http: HttpCall) -> None:
         self._engine.drain()
@@ -129,7 +136,7 @@ class App:
             if self._engine.state != "ready":
                 raise Draining
             exchange = Exchange(self._engine, parse(body), record, self.fingerprint)
-            await exchange.start(self._builder)
+            await exchange.start(self._builder, adapter=http.adapter)
             await self._respond(http, exchange)
         except ServingError as error:
             if not record.total_ms:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 import torch
 
+from .adapters import Adapters
 from .ask import Ask
 from .deltas import extend, replay
 from .detokenize import TokenText
@@ -54,6 +55,7 @@ class Engine:
             whole_prompts=runner.whole_prompts,
         )
         self._wake = threading.Condition()
+        self.adapters = Adapters(getattr(runner, "bank", None), self._nudge)
         self._inbox: deque[Sequence] = deque()
         self._live = 0
         self._cancellations = False
@@ -80,10 +82,29 @@ class Engine:
             if len(sequences) > room:
                 waiting = max(0, self._live - self.runner.max_slots)
                 raise QueueFull(waiting, self.gauges.retry_after(waiting, self.runner.max_slots))
+            self._take_adapters(sequences)
             self._live += len(sequences)
             self._inbox.extend(sequences)
             self._wake.notify()
         return sequences
+
+    def _take_adapters(self, sequences: list[Sequence]) -> None:
+        """From here on each has the key of its adapter: all of them, or AdapterNotLoaded."""
+        counts = Counter(sequence.adapter for sequence in sequences)
+        keys: dict[str, str] = {}
+        try:
+            for name, count in counts.items():
+                keys[name] = self.adapters.take(name, count)
+        except ServingError:
+            for name, key in keys.items():
+                self.adapters.leave(key, counts[name])
+            raise
+        for sequence in sequences:
+            sequence.adapter = keys[sequence.adapter]
+
+    def _nudge(self) -> None:
+        with self._wake:
+            self._wake.notify()
 
     def cancel(self, sequences: Iterable[Sequence]) -> None:
         """Give these up within one step; each still gets its last event."""
@@ -171,7 +192,8 @@ class Engine:
         """Step until `stop`, or until the model cannot be trusted any more."""
         while not self._stopping and not self.broken:
             with self._wake:
-                if not self._inbox and not self._cancellations and not self._scheduler.running:
+                busy = self._inbox or self._cancellations or self.adapters.busy
+                if not busy and not self._scheduler.running:
                     self._wake.wait(_IDLE_WAIT)
             try:
                 self.step()
@@ -190,6 +212,7 @@ class Engine:
     def step(self) -> bool:
         """Admit, cancel, compute one step, deliver. False where there was nothing to do."""
         self._admit()
+        self.adapters.between_steps(idle=not self._scheduler.running)
         plan = self._scheduler.plan()
         if plan is None:
             return False
@@ -198,7 +221,7 @@ class Engine:
         for sequence in batch:
             sequence.started_at = sequence.started_at or time.monotonic()
         try:
-            logits = self.runner.forward(plan)
+            logits = self._forward(plan, batch)
             self._scheduler.advance(plan)
             self._deliver(plan, batch, logits)
         except Exception as error:
@@ -206,6 +229,16 @@ class Engine:
             return True
         self.gauges.stepped(time.perf_counter() - started, plan)
         return True
+
+    def _forward(self, plan: StepPlan, batch: list[Sequence]) -> torch.Tensor:
+        rows = [1] * len(plan.decode) + [len(chunk.tokens) for chunk in plan.chunks]
+        self.adapters.begin(
+            [(sequence.adapter, count) for sequence, count in zip(batch, rows, strict=True)]
+        )
+        try:
+            return self.runner.forward(plan)
+        finally:
+            self.adapters.end()
 
     def _admit(self) -> None:
         with self._wake:
@@ -331,6 +364,7 @@ class Engine:
             self.runner.release(slot, wipe=wipe)
         for move in moves:
             self.runner.move(move)
+        self.adapters.leave(sequence.adapter)
         with self._wake:
             self._live -= 1
 

@@ -65,10 +65,10 @@ class Exchange:
         self.answer: Answer
         record.model, record.stream, record.choices = call.model, call.stream, call.choices
 
-    async def start(self, builder: PromptBuilder) -> None:
+    async def start(self, builder: PromptBuilder, *, adapter: str = "") -> None:
         """Tokenize off the loop and queue; raises `ServingError` before anything runs."""
         built = await asyncio.to_thread(builder.build, self.call)
-        asks = [Ask(prompt, params) for prompt, params in built]
+        asks = [Ask(prompt, params, adapter=adapter) for prompt, params in built]
         prompts = [ask.prompt for ask in asks]
         self.answer = Answer(self.call, prompts, self._engine.decoder, self._fingerprint)
         self._sequences = self._engine.submit(asks, self._push, choices=self.call.choices)
