@@ -331,7 +331,7 @@ class Engine:
     def _deliver(self, plan: StepPlan, batch: list[Sequence], logits: torch.Tensor) -> None:
         """Sort the rows to their sequences, sample, and tell everyone."""
         at, takers = 0, []
-        drafts = plan.drafts or [[] for _ in plan.decode]
+        drafts: Iterable[list[int]] = plan.drafts or [[] for _ in plan.decode]
         for sequence, draft in zip(batch, drafts, strict=False):
             takers.append((sequence, at, draft))
             at += 1 + len(draft)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import repeat
 
 from .fair import SAMPLED, FairQueue
 from .plan import Move, PrefillChunk, StepPlan
@@ -91,7 +90,8 @@ class Scheduler:
         return drafts if any(drafts) else ()
 
     def _chunks(self) -> list[PrefillChunk]:
-        budget, chunks = self.prefill_chunk, []
+        budget = self.prefill_chunk
+        chunks: list[PrefillChunk] = []
         while budget > 0:
             offset = len(chunks)
             if offset == len(self.prefilling) and not self._take_in():
@@ -142,10 +142,10 @@ class Scheduler:
 
     def advance(self, plan: StepPlan) -> Changes:
         """The step has been computed: count its tokens; full prompts begin to decode."""
-        drafts = plan.drafts or repeat([])
-        for sequence, draft in zip(self.decoding, drafts, strict=False):
+        spans = plan.spans
+        for sequence, span in zip(self.decoding, spans, strict=False):
             sequence.computed += 1
-            sequence.ahead = len(draft)
+            sequence.ahead = span - 1
             self.queue.served(sequence.tenant, SAMPLED)
         finished = []
         for chunk, sequence in zip(plan.chunks, list(self.prefilling), strict=False):
