@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections import Counter, deque
@@ -173,8 +174,16 @@ class Engine:
     def stats(self) -> EngineStats:
         """A snapshot for the health page."""
         running = self._scheduler.running
-        return self.gauges.snapshot(
+        stats = self.gauges.snapshot(
             state=self.state, running=running, waiting=max(0, self._live - running)
+        )
+        kept = self._prefixes
+        return dataclasses.replace(
+            stats,
+            cache_blocks_total=kept.total if kept else 0,
+            cache_blocks_free=kept.free if kept else 0,
+            prefix_hit_tokens=kept.hit_tokens if kept else 0,
+            waiting_by_tenant=self._scheduler.queue.waiting(),
         )
 
     @property

@@ -208,3 +208,17 @@ def test_what_is_put_back_is_what_was_computed_to_the_last_bit() -> None:
     after = [store[0, :64] for store in (*cache.keys.values(), *cache.values.values())]
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
     assert BLOCK == 32
+
+
+def test_the_health_page_counts_what_is_kept_and_who_waits() -> None:
+    engine, _, _ = fake(blocks=20)
+    run(engine, Ask(BEGINNING, greedy(2)))
+    run(engine, Ask(BEGINNING, greedy(2)))
+    for tenant in ("acme", "acme", "globex", "acme", "globex"):
+        engine.submit([Ask([1], greedy(30), tenant=tenant)], lambda event: None)
+    engine.step()
+    stats = engine.stats().as_dict()
+    assert (stats["cache_blocks_total"], stats["cache_blocks_free"]) == (20, 10)
+    assert stats["prefix_hit_tokens"] == 36
+    assert stats["waiting_by_tenant"] == {"acme": 1, "globex": 1}
+    assert (stats["running"], stats["waiting"]) == (3, 2)
