@@ -98,9 +98,7 @@ class TestAdd:
         assert routed(deployment) == (2, ["sql"], 1)
         assert AuditEvent.objects.filter(action="revision.activated").count() == 2
 
-    def test_waits_until_every_replica_has_exactly_the_wanted_ones(
-        self, ana, team, base, adapter
-    ):
+    def test_waits_until_every_replica_has_exactly_the_wanted_ones(self, ana, team, base, adapter):
         deployment = serving(ana, team, version=base, replicas=2)
         add(ana, deployment, adapter)
         reconcile_deployment(deployment.pk)
@@ -137,14 +135,10 @@ class TestAdd:
 
         assert wished(deployment) == {"sql": adapter.pk, "poems": other.pk}
 
-    def test_asks_for_approval_where_the_environment_is_protected(
-        self, ana, team, base, adapter
-    ):
+    def test_asks_for_approval_where_the_environment_is_protected(self, ana, team, base, adapter):
         deployment = deployment_of(ana, team, env="production")
         first = revision_of(ana, deployment, version=base)
-        Revision.objects.filter(pk=first.pk).update(
-            state=RevisionState.ACTIVE, activated_at=now()
-        )
+        Revision.objects.filter(pk=first.pk).update(state=RevisionState.ACTIVE, activated_at=now())
         deployment.active_revision = first
         deployment.save()
 

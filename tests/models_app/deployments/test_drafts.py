@@ -98,13 +98,9 @@ def test_a_version_of_another_team_is_refused_like_one_that_is_not_there(
     assert "team/model:v3" in said
 
 
-def test_what_is_not_ready_or_no_ngram_or_cut_otherwise_is_refused(
-    ana, team, deployment, talker
-):
+def test_what_is_not_ready_or_no_ngram_or_cut_otherwise_is_refused(ana, team, deployment, talker):
     ngram(team, name="early", state=VersionState.PENDING)
-    assert "only a ready version" in refusal(
-        ana, deployment, talker, draft=f"{team.slug}/early:v1"
-    )
+    assert "only a ready version" in refusal(ana, deployment, talker, draft=f"{team.slug}/early:v1")
     with_tokenizer(ready_version(team, name="big"), "letters")
     assert "no n-gram model" in refusal(ana, deployment, talker, draft=f"{team.slug}/big:v1")
     ngram(team, name="words", tokenizer="words")
@@ -141,9 +137,7 @@ class TestServing:
 
     def test_a_draft_out_of_use_is_not_loaded(self, ana, team, deployment, talker, tmp_path):
         draft = ngram(team)
-        load = self.load(
-            ana, team, deployment, talker, tmp_path, draft=f"{team.slug}/grams:v1"
-        )
+        load = self.load(ana, team, deployment, talker, tmp_path, draft=f"{team.slug}/grams:v1")
         ModelVersion.objects.filter(pk=draft.pk).update(state=VersionState.QUARANTINED)
         with pytest.raises(JobFailed, match=r"draft grams:v1 is|draft .* is"):
             load()

@@ -135,7 +135,7 @@ class Scheduler:
         """Whether everybody who runs can go on to the end beside this one."""
         running = [*self.decoding, *self.prefilling, *self.forking]
         longest = max(self._length(one) for one in [*running, sequence])
-        return not running or self._hooks.room(len(running) + 1, longest)
+        return self._hooks.room(len(running) + 1, longest) or not running
 
     def _length(self, sequence: Sequence) -> int:
         return min(len(sequence.prompt) + sequence.params.max_tokens, self.context_length)
