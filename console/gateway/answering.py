@@ -47,6 +47,9 @@ class Answering:
         """Pass the answer on. Raises Unreachable with nothing sent, Lost in a stream that runs,
         GatewayError where another target should answer.
         """
+        if self.stream is not None:
+            await self._go_on(replica, response)
+            return
         self._note_parts(response)
         if response.status >= 500 and not self.final:
             raise errors.replica_failed(self._ask.model)
@@ -111,28 +114,50 @@ class Answering:
 
     async def _pass_stream(self, replica: Replica, response: aiohttp.ClientResponse) -> None:
         """Nothing is sent before the first whole event: until then another can take over."""
-        stream, call, record = EventStream(self._ask.usage), self._call, self._record
+        stream, call = EventStream(self._ask.usage), self._call
         if self.entry is not None:
             stream.kept = []
         try:
-            async for chunk in response.content.iter_any():
-                data = stream.feed(chunk)
-                if not data:
-                    continue
-                if not call.status:
-                    replica.worked()
-                    self.stream = stream
-                    record.status = 200
-                    record.first_token_ms = _ms(self._started)
-                    await call.start(200, EVENTS, (b"x-accel-buffering", b"no"), *self._told())
-                replica.good_at = time.monotonic()
-                await call.write(data)
+            await self._pass_events(replica, response, stream)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if not call.status:
                 raise Unreachable(type(error).__name__) from error
             replica.eject()
         if not call.status:
             raise Unreachable("the stream ended before it began")
+        await self._finish(stream)
+
+    async def _go_on(self, replica: Replica, response: aiohttp.ClientResponse) -> None:
+        """The rest of a stream that another replica began. Raises Unreachable or Lost."""
+        if self.stream is None or response.status != 200:
+            raise Unreachable(f"status {response.status}")
+        try:
+            await self._pass_events(replica, response, self.stream)
+        except (aiohttp.ClientError, OSError, ValueError):
+            replica.eject()
+        await self._finish(self.stream)
+
+    async def _pass_events(
+        self, replica: Replica, response: aiohttp.ClientResponse, stream: EventStream
+    ) -> None:
+        call, record, heard = self._call, self._record, False
+        async for chunk in response.content.iter_any():
+            data = stream.feed(chunk)
+            if not data:
+                continue
+            if not heard:
+                heard = True
+                replica.worked()
+            if not call.status:
+                self.stream = stream
+                record.status = 200
+                record.first_token_ms = _ms(self._started)
+                await call.start(200, EVENTS, (b"x-accel-buffering", b"no"), *self._told())
+            replica.good_at = time.monotonic()
+            await call.write(data)
+
+    async def _finish(self, stream: EventStream) -> None:
+        call, record = self._call, self._record
         if not (stream.done or stream.failed):
             raise Lost
         record.outcome = stream.finish

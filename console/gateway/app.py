@@ -168,7 +168,7 @@ class Gateway:
         seconds = deadline_s(decision)
         exchange = Exchange(self.seats, self.upstream, self.answers, call, ask, key, record)
         try:
-            with Interrupt(call.receive, seconds):
+            with Interrupt(call.receive, seconds, call.stalled):
                 await exchange.run(decision, seconds)
         except Interrupted as stop:
             if stop.reason == "deadline":

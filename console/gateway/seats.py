@@ -35,6 +35,7 @@ class Wanted:
         "level",
         "most",
         "patience_s",
+        "pinned",
         "prefix",
         "refused_s",
         "served",
@@ -68,6 +69,8 @@ class Wanted:
         self.size = len(ask.body)
         self.most = most_tokens(ask.fields)
         self.tried: set[Replica] = set()
+        #: The revision that has begun the answer, as it was then: no other may go on with it.
+        self.pinned: Arm | None = None
         #: Seconds after which a replica that was full would take it; 0 if none was.
         self.refused_s = 0
         self.prefix: list[int] = []
@@ -80,6 +83,11 @@ class Wanted:
 
     def arm(self, route: Route) -> Arm:
         """The revision for this request as the table is now."""
+        pinned = self.pinned
+        if pinned is not None:
+            # One that was replaced meanwhile is not in the table; its replicas are still warm.
+            same = (a for a in route.arms if a.revision_id == pinned.revision_id)
+            return next(same, pinned)
         target = self.target
         if target.arm is None:
             arm = route.share(self.sticky)
@@ -144,6 +152,12 @@ class Seats:
     def waiting(self, route: Route) -> int:
         """Requests in line for a deployment."""
         return sum(len(self._lines.get(arm.revision_id, ())) for arm in route.arms)
+
+    def hopeless(self, wanted: Wanted) -> bool:
+        """Whether a pinned request waits in vain: nothing of its revision is left, or comes."""
+        route = self._route(wanted)
+        arm = wanted.arm(route)
+        return arm is wanted.pinned and arm not in route.arms and not usable(arm, wanted.tried)
 
     async def take(self, wanted: Wanted) -> Seat:
         """A seat, or GatewayError 404, 429, 503. Cancel to leave the line."""
