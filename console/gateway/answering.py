@@ -95,7 +95,7 @@ class Answering:
     def _told(self) -> list[tuple[bytes, bytes]]:
         """Headers that say what was done instead of what was asked."""
         record = self._record
-        told = [(b"x-slipway-degraded", record.degraded.encode())] if record.degraded else []
+        told = [(b"x-degraded", record.degraded.encode())] if record.degraded else []
         if record.cache:
             told.append((b"x-cache", record.cache.encode()))
         return told

@@ -17,7 +17,7 @@ from console.access.roles import Scope as TokenScope
 from console.gateway import errors
 from console.gateway.answering import stream_error
 from console.gateway.cache import Answers
-from console.gateway.decision import Decision, decide
+from console.gateway.decision import Decision
 from console.gateway.errors import GatewayError
 from console.gateway.exchange import Exchange
 from console.gateway.http import Disconnected, HttpCall, Receive, Scope, Send
@@ -30,6 +30,9 @@ from console.gateway.probing import Prober
 from console.gateway.records import CLIENT_CLOSED, Record, Recorder
 from console.gateway.reporting import Reporter
 from console.gateway.routes import Route
+from console.gateway.routing.choosing import decide
+from console.gateway.routing.mirroring import Mirrors
+from console.gateway.routing.table import Routed
 from console.gateway.seats import Seats
 from console.gateway.tables import Tables
 from console.gateway.upstream import Lost, Upstream
@@ -51,9 +54,11 @@ class Gateway:
         self.reporter = Reporter(self.tables.routes)
         self.answers = Answers()
         self.seats = Seats(self.tables.routes, self.reporter.wake)
+        self.mirrors = Mirrors(self.seats, self.upstream, self.recorder)
         await self.tables.start()
         self.recorder.start()
         self.metrics = Metrics(self.tables.routes, self.seats)
+        self.mirrors.start()
         prober = Prober(self.tables.routes, self.seats, self.upstream)
         work = (prober.run(), self.reporter.run(self.seats))
         self._tasks = [asyncio.create_task(part) for part in work]
@@ -63,6 +68,7 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.mirrors.stop()
         await self.answers.close()
         await self.upstream.close()
         await self.recorder.stop()
@@ -126,9 +132,15 @@ class Gateway:
                 if key.may_ask(route.team_id)
                 for adapter in ("", *sorted(route.active.adapters))
             ]
+            ways = self.tables.routing.by_name.values()
+            mine += [_model(routed) for routed in ways if routed.may_ask(key)]
             await call.answer(200, json.dumps({"object": "list", "data": mine}).encode())
         else:
             name = path[len(MODELS) + 1 :]
+            routed = self.tables.routing.by_name.get(name)
+            if routed is not None and routed.may_ask(key):
+                await call.answer(200, json.dumps(_model(routed)).encode())
+                return
             found = self.tables.routes.find(name)
             if found is None or not key.may_ask(found[0].team_id):
                 raise errors.model_not_found(name)
@@ -154,6 +166,7 @@ class Gateway:
         finally:
             record.total_ms = round((time.monotonic() - started) * 1000, 3)
             self._keep(record)
+            self.mirrors.answered(call, record)
 
     def _keep(self, record: Record) -> None:
         self.recorder.add(record)
@@ -164,12 +177,15 @@ class Gateway:
         record.stream = ask.stream
         record.model = ask.model
         decision = decide(self.tables, key, call, ask)
+        if decision.mirrors:
+            call.copy = []
         record.rule = decision.rule
         seconds = deadline_s(decision)
         exchange = Exchange(self.seats, self.upstream, self.answers, call, ask, key, record)
         try:
             with Interrupt(call.receive, seconds, call.stalled):
                 await exchange.run(decision, seconds)
+            self.mirrors.plan(decision, call, ask, key)
         except Interrupted as stop:
             if stop.reason == "deadline":
                 await self._break_off(call, exchange, record, errors.deadline_passed(seconds))
@@ -204,7 +220,7 @@ def deadline_s(decision: Decision) -> float:
     return float(min(settings.GATEWAY_TIMEOUT_S, arm.settings.deadline_s))
 
 
-def _model(route: Route, adapter: str = "") -> dict[str, object]:
+def _model(route: Route | Routed, adapter: str = "") -> dict[str, object]:
     return {
         "id": f"{route.name}:{adapter}" if adapter else route.name,
         "object": "model",

@@ -111,6 +111,27 @@ def replica_failed(model: str) -> GatewayError:
     )
 
 
+def target_locked(rule: str, header: str) -> GatewayError:
+    """A header asks for a target, and a rule of the route keeps this caller from choosing."""
+    return GatewayError(
+        403,
+        "target_locked",
+        f"The rule '{rule}' of this route is locked: leave out the header '{header}'.",
+        kind="permission_error",
+        param=header,
+    )
+
+
+def no_target(header: str, name: str) -> GatewayError:
+    """A header asks for what does not serve, or what the caller may not ask; both look the same."""
+    return GatewayError(
+        404,
+        "target_not_found",
+        f"'{name[:200]}' does not serve, or you do not have access to it: see '{header}'.",
+        param=header,
+    )
+
+
 def deadline_passed(seconds: float) -> GatewayError:
     """The answer took too long. Not worth repeating: it would take as long again."""
     return GatewayError(

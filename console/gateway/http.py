@@ -36,6 +36,7 @@ class HttpCall:
         "_send",
         "_writing_since",
         "authorization",
+        "copy",
         "method",
         "path",
         "receive",
@@ -53,6 +54,8 @@ class HttpCall:
         self._writing_since = 0.0
         #: None where the header is missing or there are several.
         self.authorization: bytes | None = None
+        #: What goes to the client, kept for a comparison where somebody wants one.
+        self.copy: list[bytes] | None = None
         self._length = 0
         self.request_id = ""
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
@@ -79,6 +82,13 @@ class HttpCall:
         wanted = name.encode()
         found = next((value for key, value in self._headers if key == wanted), b"")
         return found.decode("latin-1").strip()
+
+    def headers(self) -> dict[str, str]:
+        """All headers by lower-case name, each the first of its name."""
+        return {
+            name.decode("latin-1"): value.decode("latin-1").strip()
+            for name, value in reversed(self._headers)
+        }
 
     async def body(self) -> bytes:
         """The whole body; too large and too slow ones are refused. May raise Disconnected."""
@@ -122,6 +132,8 @@ class HttpCall:
     ) -> None:
         """Send a whole answer."""
         await self.start(status, kind, (b"content-length", b"%d" % len(body)), *extra)
+        if self.copy is not None:
+            self.copy.append(body)
         await self._send({"type": "http.response.body", "body": body})
 
     async def refuse(self, error: GatewayError) -> None:
@@ -142,6 +154,8 @@ class HttpCall:
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Send a part of a stream; waits while the client reads too slowly."""
+        if self.copy is not None:
+            self.copy.append(data)
         self._writing_since = time.monotonic()
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
         self._writing_since = 0.0

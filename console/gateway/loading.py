@@ -12,14 +12,16 @@ from console.access.roles import GRANTS, Scope
 from console.access.tokens import tokens_mark_used
 from console.gateway.keys import Asked, Key
 from models_app.deployments.route_table import route_table
+from models_app.routing.table import routing_table
 
+Rows = list[dict[str, Any]]
 _ROLES = GRANTS["deployments.infer_deployment"][0]
 
 
-def load_tables(asked: Sequence[Asked]) -> tuple[list[dict[str, Any]], dict[str, Key]]:
-    """The routes, and the keys of `asked` that are still good."""
+def load_tables(asked: Sequence[Asked]) -> tuple[Rows, Rows, dict[str, Key]]:
+    """The deployments, the routes to them, and the keys of `asked` that are still good."""
     try:
-        return list(route_table()), _keys(asked)
+        return list(route_table()), routing_table(), _keys(asked)
     finally:
         connection.close()
 
@@ -93,6 +95,8 @@ def _token_key(token: ApiToken, roles: dict[int, set[int]]) -> Key:
         expires_at=token.expires_at.timestamp() if token.expires_at else float("inf"),
         token_id=token.pk,
         tenant=str(token.team_id) if token.team_id is not None else _tenant(token.user_id, own),
+        email=token.user.email,
+        name=token.name,
     )
 
 
@@ -104,6 +108,7 @@ def _page_key(user: User, expires_at: float, roles: dict[int, set[int]]) -> Key:
         teams=None if user.is_admin else frozenset(roles[user.pk]),
         expires_at=expires_at,
         tenant=_tenant(user.pk, roles[user.pk]),
+        email=user.email,
     )
 
 

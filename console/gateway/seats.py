@@ -82,7 +82,9 @@ class Wanted:
         self.future: asyncio.Future[Seat] | None = None
 
     def arm(self, route: Route) -> Arm:
-        """The revision for this request as the table is now."""
+        """The revision for this request as the table is now, or GatewayError 503 where a rule
+        names one that is gone.
+        """
         pinned = self.pinned
         if pinned is not None:
             # One that was replaced meanwhile is not in the table; its replicas are still warm.
@@ -93,8 +95,11 @@ class Wanted:
             arm = route.share(self.sticky)
         else:
             wanted = target.arm.revision_id
-            arm = next((a for a in route.arms if a.revision_id == wanted), route.active)
-        if arm.replicas:
+            found = next((a for a in route.arms if a.revision_id == wanted), None)
+            if found is None and target.exact:
+                raise errors.no_replica(f"{route.name} r{target.arm.number}")
+            arm = found or route.active
+        if arm.replicas or target.exact:
             return arm
         # Better the other side than none: the active revision, or one that gets requests anyway.
         sides = (a for a in route.arms if a.percent > 0 or a is route.active)
@@ -171,6 +176,24 @@ class Seats:
             return seat
         return await self._wait(wanted, route, arm, line)
 
+    def spare(self, wanted: Wanted) -> Seat | None:
+        """A seat at a replica that is not half busy, where nobody waits: for what may be left out.
+
+        It is not charged to the tenant.
+        """
+        wanted.served = True
+        try:
+            arm = wanted.arm(self._route(wanted))
+        except GatewayError:
+            return None
+        line = self._line(arm)
+        self._estimate(wanted, arm)
+        seat = None if len(line) else self._seat(wanted, arm, line)
+        if seat is not None and seat.replica.outstanding > max(1, seat.replica.slots // 2):
+            seat.leave()
+            return None
+        return seat
+
     async def _wait(self, wanted: Wanted, route: Route, arm: Arm, line: Line[Wanted]) -> Seat:
         began = time.monotonic()
         alive = bool(usable(arm))
@@ -225,7 +248,9 @@ class Seats:
             if weakest.future is not None and not weakest.future.done():
                 weakest.future.set_exception(self._refusal(weakest, arm, line))
         elif busy:
-            patience = wanted.patience_s or arm.settings.queue_wait_s
+            patience = wanted.patience_s
+            if patience is None:
+                patience = arm.settings.queue_wait_s
             if learnt.wait(line.ahead(wanted), busy) > patience:
                 raise self._refusal(wanted, arm, line)
 
@@ -298,11 +323,10 @@ class Seats:
         for revision_id, line in list(self._lines.items()):
             for wanted in sorted(line, key=lambda item: item.entered):
                 try:
-                    route = self._route(wanted)
+                    arm = wanted.arm(self._route(wanted))
                 except GatewayError as error:
                     self._turn_away(wanted, line, error)
                     continue
-                arm = wanted.arm(route)
                 if arm.revision_id != revision_id:
                     line.remove(wanted)
                     self._line(arm).add(wanted)

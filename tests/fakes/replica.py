@@ -34,6 +34,7 @@ class FakeReplica:
         self.health = "ok"
         self.headers: list[dict[str, str]] = []
         self.secret = ""
+        self.words = WORDS
         self.port = 0
         self.calls: list[dict] = []
         self.request_ids: list[str] = []
@@ -137,7 +138,7 @@ class FakeReplica:
 
     def _answer(self, path: str, body: dict) -> dict:
         choice = {"index": 0, "finish_reason": "stop", "logprobs": None}
-        text = "".join(WORDS)
+        text = "".join(self.words)
         if "chat" in path:
             choice["message"] = {"role": "assistant", "content": text, "refusal": None}
             kind = "chat.completion"
@@ -159,10 +160,10 @@ class FakeReplica:
         options = body.get("stream_options") or {}
         frame = self._frame(body, "chat.completion.chunk" if "chat" in path else "text_completion")
         number = 0
-        while self.mode == "endless" or number < len(WORDS):
-            word = WORDS[number % len(WORDS)]
+        while self.mode == "endless" or number < len(self.words):
+            word = self.words[number % len(self.words)]
             number += 1
-            last = number == len(WORDS) and self.mode != "endless"
+            last = number == len(self.words) and self.mode != "endless"
             choice = {"index": 0, "finish_reason": "stop" if last else None, "logprobs": None}
             choice.update({"delta": {"content": word}} if "chat" in path else {"text": word})
             chunk = {**frame, "choices": [choice]}
