@@ -171,7 +171,7 @@ class TestShares:
 
         assert gateway.call(key_of(ana), CHAT).status == 200
         copy = eventually(lambda: RequestRecord.objects.filter(mirrored=True).first())
-        assert (copy.status, copy.outcome) == (502, "replica_failed")
+        assert (copy.status, copy.outcome) == (503, "mirror_failed")
 
     def test_without_a_replica_of_its_side_the_other_answers(self, gateway, chat, ana, candidate):
         fake = candidate(percent=100)
