@@ -35,7 +35,8 @@ class GatewayError(Exception):
             "code": self.code,
             **extra,
         }
-        return json.dumps({"error": error}, ensure_ascii=False).encode()
+        # What a caller sent may hold half of a surrogate pair, which no UTF-8 can write.
+        return json.dumps({"error": error}, ensure_ascii=False).encode("utf-8", "replace")
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Headers that tell stock clients whether to send the request again."""

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ Headers = list[tuple[bytes, bytes]]
 
 BODY_LIMIT = 1 << 20
 BODY_SECONDS = 30
+#: A client that takes nothing for so long is given up, and with it the place at the replica.
+READ_SECONDS = 60
 JSON = b"application/json"
 EVENTS = b"text/event-stream; charset=utf-8"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,64}")
@@ -54,6 +57,7 @@ class HttpCall:
         "_headers",
         "_length",
         "_send",
+        "_writing_since",
         "authorization",
         "copy",
         "method",
@@ -70,6 +74,7 @@ class HttpCall:
         self._send = send
         #: The status that went out; 0 until then.
         self.status = 0
+        self._writing_since = 0.0
         #: None where the header is missing or there are several.
         self.authorization: bytes | None = None
         #: Keeps what goes to the client, where somebody wants to compare it.
@@ -171,10 +176,17 @@ class HttpCall:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
-        """Send a part of a stream."""
+        """Send a part of a stream; waits while the client reads too slowly."""
         if self.copy is not None:
             self.copy.add(data)
+        self._writing_since = time.monotonic()
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        self._writing_since = 0.0
+
+    def stalled(self) -> bool:
+        """Whether the client has taken nothing of what was written for too long."""
+        since = self._writing_since
+        return since > 0 and time.monotonic() - since > READ_SECONDS
 
 
 def _too_large() -> GatewayError:

@@ -35,6 +35,7 @@ class Wanted:
         "level",
         "most",
         "patience_s",
+        "pinned",
         "prefix",
         "refused_s",
         "served",
@@ -68,6 +69,8 @@ class Wanted:
         self.size = len(ask.body)
         self.most = most_tokens(ask.fields)
         self.tried: set[Replica] = set()
+        #: The revision that has begun the answer, as it was then: no other may go on with it.
+        self.pinned: Arm | None = None
         #: Seconds after which a replica that was full would take it; 0 if none was.
         self.refused_s = 0
         self.prefix: list[int] = []
@@ -82,6 +85,11 @@ class Wanted:
         """The revision for this request as the table is now, or GatewayError 503 where a rule
         names one that is gone.
         """
+        pinned = self.pinned
+        if pinned is not None:
+            # One that was replaced meanwhile is not in the table; its replicas are still warm.
+            same = (a for a in route.arms if a.revision_id == pinned.revision_id)
+            return next(same, pinned)
         target = self.target
         if target.arm is None:
             arm = route.share(self.sticky)
@@ -93,8 +101,9 @@ class Wanted:
             arm = found or route.active
         if arm.replicas or target.exact:
             return arm
-        # Better another side than none: only where there is nobody to answer at all.
-        return next((a for a in route.arms if a.replicas and a.percent > 0), arm)
+        # Better the other side than none: the active revision, or one that gets requests anyway.
+        sides = (a for a in route.arms if a.percent > 0 or a is route.active)
+        return next((a for a in sides if a.replicas), arm)
 
 
 class Seat:
@@ -148,6 +157,12 @@ class Seats:
     def waiting(self, route: Route) -> int:
         """Requests in line for a deployment."""
         return sum(len(self._lines.get(arm.revision_id, ())) for arm in route.arms)
+
+    def hopeless(self, wanted: Wanted) -> bool:
+        """Whether a pinned request waits in vain: nothing of its revision is left, or comes."""
+        route = self._route(wanted)
+        arm = wanted.arm(route)
+        return arm is wanted.pinned and arm not in route.arms and not usable(arm, wanted.tried)
 
     async def take(self, wanted: Wanted) -> Seat:
         """A seat, or GatewayError 404, 429, 503. Cancel to leave the line."""

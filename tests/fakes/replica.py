@@ -30,6 +30,9 @@ class FakeReplica:
         self.die_after = 2
         self.pause_s = 0.0
         self.slots = 16
+        #: ok, or silent: it does not say how it is.
+        self.health = "ok"
+        self.headers: list[dict[str, str]] = []
         self.secret = ""
         self.words = WORDS
         self.port = 0
@@ -93,7 +96,11 @@ class FakeReplica:
         body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))) or b"{}")
         path = lines[0].split()[1]
         if path == "/health":
+            if self.health == "silent":
+                await self._until_left(reader)
+                return False
             return await self._health(writer, headers)
+        self.headers.append(headers)
         self.request_ids.append(headers.get("x-request-id", ""))
         self.calls.append(body)
         mode = self.mode
