@@ -7,14 +7,12 @@ the second skips a deployment whose lock is taken.
 
 import datetime as dt
 import logging
-from collections.abc import Collection
 
 from django.db import transaction
-from django.db.models import Q
 
 from models_app.approvals.services import approvals_expire
 from models_app.core.clock import now
-from models_app.deployments.holds import held_revisions
+from models_app.deployments.holding import keep_held
 from models_app.deployments.models import Deployment, Replica, Revision
 from models_app.deployments.observation import by_place, by_revision, live_replicas, unsettled
 from models_app.deployments.services.in_place import roll_out_in_place
@@ -44,8 +42,6 @@ HOPELESS_ATTEMPTS = 3
 DRAIN_NOTICE = dt.timedelta(seconds=2)
 #: How far back failed replicas make the next one wait.
 FAILURE_MEMORY = dt.timedelta(minutes=15)
-#: Revisions that get requests, or soon will.
-SERVING = (RevisionState.ROLLING_OUT, RevisionState.ACTIVE)
 BROKEN = (JobState.FAILED, JobState.TIMED_OUT)
 
 
@@ -72,19 +68,19 @@ def reconcile_deployment(pk: int) -> bool:
     if deployment is None:
         return False
     live = live_replicas(deployment)
-    held = held_revisions(pk)
     _collect_ended(live)
+    keep_held(deployment, live, _too_soon)
     # Jobs first, replicas after: workers take these locks in the same order.
     for revision, replicas in by_revision(live).items():
-        wanted = _wanted(deployment, revision, held)
+        wanted = _wanted(deployment, revision)
         # Nobody takes over from a replica that is only kept warm: it just leaves.
-        warm = revision.state not in SERVING and revision.pk not in held
+        warm = revision.state not in (RevisionState.ACTIVE, RevisionState.ROLLING_OUT)
         leaving = by_place(replicas)[1] if warm else []
         _finish(
             [r for r in replicas if not wanted or r.state == ReplicaState.DRAINING or r in leaving]
         )
     for revision in deployment.revisions.filter(
-        Q(state__in=SERVING) | Q(pk__in=held)
+        state__in=(RevisionState.ROLLING_OUT, RevisionState.ACTIVE)
     ).select_related("model_version__model", "config_revision__config", "approval"):
         revision.deployment = deployment
         replicas = [r for r in live if r.revision_id == revision.pk and _counts(r)]
@@ -94,7 +90,7 @@ def reconcile_deployment(pk: int) -> bool:
                 _roll_out(deployment, revision, staying)
             elif deployment.active_revision_id == revision.pk:
                 return True  # whose replicas are whose has changed: the next round looks anew
-        elif _wanted(deployment, revision, held):
+        elif _wanted(deployment, revision):
             _keep_up(deployment, revision, staying)
             ready = sum(r.state == ReplicaState.READY for r in staying)
             if ready >= wanted_replicas(deployment, revision):
@@ -113,10 +109,8 @@ def _collect_ended(live: list[Replica]) -> None:
             replica_stopped(replica)
 
 
-def _wanted(deployment: Deployment, revision: Revision, held: Collection[int]) -> bool:
-    """Whether replicas of this revision are to live: it serves, is coming in, is named by a route,
-    or is kept warm.
-    """
+def _wanted(deployment: Deployment, revision: Revision) -> bool:
+    """Whether replicas of this revision are to live: it serves, is coming in, or is kept warm."""
     if deployment.stopped_at:
         return False
     if revision.state == RevisionState.ROLLING_OUT:
@@ -124,7 +118,7 @@ def _wanted(deployment: Deployment, revision: Revision, held: Collection[int]) -
     if revision.model_version.state == VersionState.QUARANTINED:
         # It may stand as the active one until another takes over, but never serve.
         return False
-    if revision.state == RevisionState.ACTIVE or revision.pk in held:
+    if revision.state == RevisionState.ACTIVE:
         return True
     return revision.keep_until is not None and revision.keep_until > now()
 

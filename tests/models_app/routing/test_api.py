@@ -265,6 +265,8 @@ class TestPinned:
         Revision.objects.filter(pk=first.pk).update(keep_until=now())
         reconcile_deployment(chat.pk)
 
+        first.refresh_from_db()
+        assert first.keep_until > now()
         assert held_revisions() == {first.pk} == held_revisions(chat.pk)
         assert {r.revision.number for r in live(chat)} == {1, 2}
         assert {r.state for r in live(chat)} == {"ready"}
@@ -276,6 +278,7 @@ class TestPinned:
         assert reconcile_all() == 1
         assert {r.revision.number for r in live(chat)} == {1, 2}
         Route.objects.filter(pk=route.pk).update(removed_at=now())
+        Revision.objects.filter(pk=first.pk).update(keep_until=now())
         reconcile_deployment(chat.pk)
         assert {r.revision.number for r in live(chat) if r.state == "ready"} == {2}
         assert [arm["number"] for arm in route_table()[0]["arms"]] == [2]
