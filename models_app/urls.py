@@ -14,6 +14,7 @@ APPS = [
     "sweeps",
     "approvals",
     "deployments",
+    "routing",
     "batches",
     "alerts",
     "audit",

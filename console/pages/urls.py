@@ -14,6 +14,7 @@ AREAS = [
     "configs",
     "jobs",
     "deployments",
+    "routes",
     "batches",
     "playground",
     "nodes",

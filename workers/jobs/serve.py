@@ -9,17 +9,23 @@ from pydantic import Field
 from models_app.core.blobs import BlobMissing, tree_materialise, tree_verify
 from models_app.core.errors import FieldError
 from models_app.deployments.digest import fingerprint, revision_digest
+from models_app.deployments.drafts import draft_not_ready, draft_of
 from models_app.deployments.models import Revision
 from models_app.deployments.secrets import replica_secret
 from models_app.deployments.services.replicas import (
     replica_ended,
     replica_loading,
     replica_ready,
+    replica_reported,
 )
 from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
 from models_app.jobs.states import ReasonCode
 from models_app.registry.adapters import base_not_ready, files_to_load
 from models_app.registry.states import VersionState
+from workers.serving import replica_of, wanted_lay
+
+#: What `load` hands over as text, for it travels as JSON, and the server takes as a path.
+PATHS = ("model_dir", "wanted", "draft_dir")
 
 
 class ServeParams(Params):
@@ -37,6 +43,7 @@ class Serve(JobKind):
     label = "Serve a model version"
     long_lived = True
     uses_gpu = True
+    refreshes = True
     submittable = False
     Params = ServeParams
 
@@ -48,18 +55,17 @@ class Serve(JobKind):
     def load(self, params: Any, job: Any, folder: Path) -> dict[str, Any]:
         """Refuses what is not exactly the revision that was rolled out."""
         replica_loading(replica_id=params.replica, job=job)
-        revision = Revision.objects.select_related(
-            "deployment__team",
-            "model_version__model",
-            "model_version__base_version__model",
-            "config_revision__config",
-        ).get(pk=params.revision)
+        # Not that of the parameters: replicas go on under a new one where only adapters change.
+        replica = replica_of(params.replica)
+        revision = replica.revision
         version = revision.model_version
         if revision_digest(revision) != revision.digest:
             raise JobFailed("The revision has changed since it was made.", reason="integrity")
         if version.state != VersionState.READY:
             raise JobFailed(f"{version} is {version.get_state_display()}.", reason="integrity")
         if problem := base_not_ready(version):
+            raise JobFailed(problem, reason="integrity")
+        if problem := draft_not_ready(revision):
             raise JobFailed(problem, reason="integrity")
         files = files_to_load(version)
         model_dir = tree_materialise(files, folder / "model")
@@ -68,12 +74,15 @@ class Serve(JobKind):
         deployment = revision.deployment
         return {
             "model_dir": str(model_dir),
+            "wanted": str(wanted_lay(replica, folder)),
             "name": f"{deployment.team.slug}/{deployment.name}",
             "secret": replica_secret(params.replica, job.epoch),
             "host": settings.REPLICA_HOST,
             "fingerprint": fingerprint(revision),
             "threads": spec["threads"],
             "backend": revision.serving.backend,
+            "prefix_cache": revision.serving.prefix_cache,
+            **_draft(revision, folder),
             "max_slots": spec["max_slots"],
             "max_context": spec["max_context"] or None,
             "dtype": spec["dtype"],
@@ -89,7 +98,10 @@ class Serve(JobKind):
         from workers.lm.inference.server import EngineBroken, ServeOptions, serve
 
         options = ServeOptions(
-            **{**inputs, "model_dir": Path(inputs["model_dir"])},
+            **{
+                **inputs,
+                **{name: Path(inputs[name]) for name in PATHS if inputs.get(name)},
+            },
             device="cuda" if torch.cuda.is_available() else "cpu",
         )
         ctx.progress(stage="loading")
@@ -97,6 +109,7 @@ class Serve(JobKind):
             serve(
                 options,
                 on_ready=lambda host, port: ctx.ready({"host": host, "port": port}),
+                on_adapters=ctx.report,
                 should_stop=ctx.should_stop,
                 log=ctx.log,
             )
@@ -109,8 +122,28 @@ class Serve(JobKind):
     def ready(self, params: Any, job: Any, data: dict[str, Any]) -> None:
         replica_ready(replica_id=params.replica, job=job, data=data)
 
+    def refresh(self, params: Any, job: Any, folder: Path) -> None:
+        """Lays out the adapters that are wanted now."""
+        wanted_lay(replica_of(params.replica), folder)
+
+    def reported(self, params: Any, job: Any, data: dict[str, Any]) -> None:
+        replica_reported(replica_id=params.replica, job=job, data=data)
+
     def ended(self, params: Any, job: Any) -> None:
         replica_ended(replica_id=params.replica, job=job)
+
+
+def _draft(revision: Revision, folder: Path) -> dict[str, Any]:
+    """Options for guesses; the files of a version that guesses are laid beside the model."""
+    said: dict[str, Any] = {
+        "draft": revision.serving.draft,
+        "draft_tokens": revision.serving.draft_tokens,
+    }
+    if draft := draft_of(revision):
+        files = dict(draft.manifest)
+        said["draft_dir"] = str(tree_materialise(files, folder / "draft"))
+        _verify(files, Path(said["draft_dir"]))
+    return said
 
 
 def _verify(manifest: dict[str, dict[str, Any]], folder: Path) -> None:

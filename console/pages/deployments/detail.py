@@ -19,6 +19,7 @@ from models_app.deployments.services import back_targets
 from models_app.deployments.services.standing import lacks_approval
 from models_app.deployments.states import ReplicaState, RevisionState
 from models_app.deployments.statistics import request_figures
+from models_app.routing.selectors import routes_to
 
 REVISIONS_SHOWN = 12
 REQUESTS_SHOWN = 10
@@ -47,6 +48,7 @@ def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
         "records": list(selectors.request_list(actor=actor, deployment=row)[:REQUESTS_SHOWN]),
         "model_name": f"{row.team.slug}/{row.name}",
         "may": _may(actor, row),
+        "routes": routes_to(actor=actor, deployment=row),
         "scale_from": active.replicas if active else 0,
     }
 

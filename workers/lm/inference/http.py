@@ -21,8 +21,8 @@ Headers = list[tuple[bytes, bytes]]
 
 BODY_LIMIT = 8 * 2**20
 BODY_SECONDS = 30.0
-#: How long a reader may take nothing before its answer is given up.
-READ_SECONDS = 60.0
+#: How long a reader may take nothing before its answer is given up; the gateway is less patient.
+READ_SECONDS = 75.0
 JSON = b"application/json"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
 
@@ -56,6 +56,12 @@ class HttpCall:
         if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
             return given[0].decode("ascii")
         return f"req-{uuid.uuid4().hex}"
+
+    @property
+    def adapter(self) -> str:
+        """The adapter that the gateway asks for; "" is the base."""
+        given = self._header(b"x-slipway-adapter")
+        return given[0].decode("latin-1") if given else ""
 
     def check_secret(self, secret: bytes) -> None:
         """Only the gateway knows the secret; the comparison takes the same time for all."""
@@ -143,7 +149,8 @@ class HttpCall:
     async def _write(self, message: Message) -> None:
         """Wait for the reader, but not for ever: one that takes nothing is given up."""
         try:
-            await asyncio.wait_for(self._send(message), READ_SECONDS)
+            async with asyncio.timeout(READ_SECONDS):
+                await self._send(message)
         except TimeoutError:
             raise Disconnected from None
 

@@ -12,6 +12,7 @@ from .attention import PACKED, PackedStep
 from .errors import UnsupportedAttention
 from .kv_cache import SlotCache
 from .loading import vocabulary_width
+from .lora import AdapterBank
 from .plan import Move, StepPlan
 
 _LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
@@ -22,6 +23,8 @@ class PackedRunner:
     """Runs any decoder whose attention goes through transformers' attention interface."""
 
     mode = "packed"
+    #: Takes `StepPlan.drafts`.
+    checks_drafts = True
     whole_prompts = False
 
     def __init__(
@@ -45,12 +48,14 @@ class PackedRunner:
         self.cache = SlotCache(
             slots=max_slots, length=context_length, dtype=model.dtype, device=model.device
         )
+        self.bank = AdapterBank(model)
         self.last_step: PackedStep | None = None
         model.set_attn_implementation(PACKED)
 
     def forward(self, plan: StepPlan) -> torch.Tensor:
         """One forward pass; see `plan.Runner`."""
         ids, positions, slots, keep = _flatten(plan)
+        self.cache.reserve(max(slots) + 1, max(positions) + 1, all_of_it=True)
         step = PackedStep(
             cache=self.cache,
             plan=plan,
@@ -70,9 +75,17 @@ class PackedRunner:
         self.last_step = step
         return logits[: len(keep)].float()
 
+    def has_room(self, slots: int, length: int) -> bool:
+        """Whether the cache can hold so many sequences of that length."""
+        return self.cache.has_room(slots, length)
+
     def move(self, move: Move) -> None:
         """Carry a sequence's keys and values to another slot."""
         self.cache.move(move)
+
+    def fork(self, fork: Move) -> None:
+        """Copy a sequence's keys and values to another slot."""
+        self.cache.move(fork)
 
     def release(self, slot: int, *, wipe: bool = False) -> None:
         """Old positions are masked, so only numbers that are not finite need wiping."""
@@ -84,6 +97,13 @@ def _flatten(plan: StepPlan) -> tuple[list[int], list[int], list[int], list[int]
     """Token ids, positions, slots, and the rows whose logits are wanted."""
     ids, positions = list(plan.decode), list(plan.positions)
     slots = list(range(len(ids)))
+    if plan.drafts:
+        ids, positions, slots = [], [], []
+        rows = zip(plan.decode, plan.positions, plan.drafts, strict=True)
+        for slot, (token, position, guesses) in enumerate(rows):
+            ids += [token, *guesses]
+            positions += range(position, position + 1 + len(guesses))
+            slots += [slot] * (1 + len(guesses))
     keep = list(range(len(ids)))
     for chunk in plan.chunks:
         at, size = len(ids), len(chunk.tokens)

@@ -11,10 +11,15 @@ from workers.lm.families.markov_folder import is_markov, load_markov, parameters
 from workers.lm.tokenizers.saved import end_token
 
 from .detokenize import TokenizerText
+from .drafts import Drafter, load_guesser
 from .engine import Engine
 from .errors import ModelRefused
+from .kv_cache import SlotBlocks
 from .loading import load
 from .markov import CONTEXT, MarkovRunner
+from .packed import PackedRunner
+from .pooling import Embedder
+from .prefixes import PrefixCache
 from .probe import choose_runner
 
 if TYPE_CHECKING:
@@ -50,14 +55,19 @@ def prepare(options: ServeOptions, log: Log) -> Prepared:
         device=options.device,
         max_context=options.max_context,
     )
+    attention = loaded.model.config._attn_implementation
     runner, why = choose_runner(
         loaded.model,
         context_length=loaded.context_length,
         max_slots=options.max_slots,
         prefill_chunk=options.prefill_chunk,
     )
+    engine = _engine(runner, loaded.tokenizer, loaded.eos_ids, options, log)
+    engine.embedder = Embedder(
+        loaded.model, attention=attention or "eager", budget=options.prefill_chunk
+    )
     return Prepared(
-        engine=_engine(runner, loaded.tokenizer, loaded.eos_ids, options, log),
+        engine=engine,
         why=why, tokenizer=loaded.tokenizer,
         architecture=loaded.model.config.model_type, parameters=loaded.parameters,
     )  # fmt: skip
@@ -92,5 +102,26 @@ def _engine(
     log: Log,
 ) -> Engine:
     return Engine(
-        runner, TokenizerText(tokenizer), eos_ids, max_waiting=options.max_waiting, log=log
+        runner,
+        TokenizerText(tokenizer),
+        eos_ids,
+        max_waiting=options.max_waiting,
+        prefixes=_prefixes(runner, options),
+        drafter=_drafter(tokenizer, options),
+        log=log,
     )
+
+
+def _prefixes(runner: Runner, options: ServeOptions) -> PrefixCache | None:
+    """A store beside the slots, where the runner has any and it is wanted."""
+    if not options.prefix_cache or not isinstance(runner, PackedRunner):
+        return None
+    store = SlotBlocks(runner.cache, options.prefix_cache_mb * 2**20)
+    return PrefixCache(store) if store.blocks else None
+
+
+def _drafter(tokenizer: PreTrainedTokenizerBase, options: ServeOptions) -> Drafter | None:
+    if not options.draft:
+        return None
+    guesser = load_guesser(options.draft, options.draft_dir, tokenizer)
+    return Drafter(guesser, options.draft_tokens)
