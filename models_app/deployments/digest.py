@@ -18,8 +18,9 @@ def revision_digest(revision: Revision, adapters: Mapping[str, ModelVersion] | N
     """Computed from the rows as they are now, not from the digests that they claim to have.
 
     It binds the files of the version, of the base of an adapter, of the adapters beside it and of
-    the draft that guesses for it, the settings with the overlay applied, the deployment, its environment and the number of replicas:
-    if any of them changes, no approval fits any more. `adapters` stands for those of the rows.
+    the draft that guesses for it, the settings with the overlay applied, the deployment, its
+    environment and the number of replicas: if any of them changes, no approval fits any more.
+    `adapters` stands for those of the rows.
     """
     version, config = revision.model_version, revision.config_revision
     base = adapter_base(version)
