@@ -97,7 +97,7 @@ def revision_list(*, actor: Actor, deployment: Deployment | None = None) -> Quer
         "overlay_revision",
         "approval",
         "created_by",
-    )
+    ).prefetch_related("adapters")
     if deployment is not None:
         rows = rows.filter(deployment=deployment)
     return rows.order_by("-id")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from models_app.deployments.api import actions, lineage, resources
+from models_app.deployments.api import actions, adapters, lineage, resources
 
 ONE = "deployments/<int:pk>"
 
@@ -15,6 +15,12 @@ urlpatterns = [
         f"{ONE}/revisions/<int:number>",
         resources.RevisionDetailApi.as_view(),
         name="api_deployment_revision",
+    ),
+    path(f"{ONE}/adapters", adapters.AdapterListApi.as_view(), name="api_deployment_adapters"),
+    path(
+        f"{ONE}/adapters/<str:name>",
+        adapters.AdapterDetailApi.as_view(),
+        name="api_deployment_adapter",
     ),
     path(f"{ONE}/replicas", resources.ReplicaListApi.as_view(), name="api_deployment_replicas"),
     path(f"{ONE}/requests", resources.RequestListApi.as_view(), name="api_deployment_requests"),

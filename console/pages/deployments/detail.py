@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from models_app.approvals.states import RequestState
 from models_app.configs.specs import ServingSpec
 from models_app.deployments import selectors
+from models_app.deployments.beside import adapter_list, adapters_offered
 from models_app.deployments.comparison import (
     replica_bytes,
     revision_changes,
@@ -16,6 +17,7 @@ from models_app.deployments.comparison import (
 )
 from models_app.deployments.models import Deployment, Replica, Revision
 from models_app.deployments.services import back_targets
+from models_app.deployments.services.in_place import in_place_ready
 from models_app.deployments.services.standing import lacks_approval
 from models_app.deployments.states import ReplicaState, RevisionState
 from models_app.deployments.statistics import request_figures
@@ -31,7 +33,7 @@ def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
     replicas = list(selectors.replica_list(actor=actor, deployment=row))
     _compare(revisions)
     _offer_ways(actor, row, revisions)
-    active = row.active_revision
+    active, may = row.active_revision, _may(actor, row)
     return {
         "deployment": row,
         "status": selectors.deployment_status(row),
@@ -46,7 +48,9 @@ def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
         "figures": request_figures(row),
         "records": list(selectors.request_list(actor=actor, deployment=row)[:REQUESTS_SHOWN]),
         "model_name": f"{row.team.slug}/{row.name}",
-        "may": _may(actor, row),
+        "may": may,
+        "adapters": adapter_list(actor=actor, deployment=row),
+        "offered": adapters_offered(actor=actor, deployment=row) if may["change"] else [],
         "scale_from": active.replicas if active else 0,
     }
 
@@ -65,8 +69,10 @@ def _is_open(revision: Revision) -> bool:
 def _rolling(revisions: list[Revision], replicas: list[Replica]) -> dict[str, Any] | None:
     for revision in revisions:
         if revision.state == RevisionState.ROLLING_OUT:
-            own = [r for r in replicas if r.revision_id == revision.pk]
-            ready = sum(r.state == ReplicaState.READY for r in own)
+            ready = in_place_ready(revision, replicas)
+            if ready is None:
+                own = [r for r in replicas if r.revision_id == revision.pk]
+                ready = sum(r.state == ReplicaState.READY for r in own)
             percent = 100 * ready / max(1, revision.replicas)
             return {"revision": revision, "ready": ready, "percent": percent}
     return None

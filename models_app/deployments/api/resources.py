@@ -124,6 +124,7 @@ class RevisionListApi(ListAPIView[Revision]):
             deployment=row,
             model_version=inputs.version_of(actor, given.model_version),
             **inputs.settings_of(actor, given),
+            adapters=inputs.adapters_of(actor, given),
             reason=given.reason,
         )
         return made(revision_data(request, revision))

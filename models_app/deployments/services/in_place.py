@@ -72,6 +72,15 @@ def roll_out_in_place(deployment: Deployment, revision: Revision, live: list[Rep
     return True
 
 
+def in_place_ready(revision: Revision, live: list[Replica]) -> int | None:
+    """How many replicas have all that a revision brings; None: it takes new replicas."""
+    active = revision.deployment.active_revision
+    if active is None or not differs_in_adapters(active, revision):
+        return None
+    ready = [r for r in live if r.revision_id == active.pk and r.state == ReplicaState.READY]
+    return len(ready) - len(_lacking(revision, ready))
+
+
 def _take_over(deployment: Deployment, revision: Revision, replicas: list[Replica]) -> None:
     """They are the new revision's from the moment in which it serves; refused, they stay."""
     rows = Replica.objects.filter(pk__in=[r.pk for r in replicas])

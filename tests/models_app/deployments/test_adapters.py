@@ -326,3 +326,48 @@ class TestQuarantine:
 
         with pytest.raises(WrongState, match="Quarantined"):
             roll_back(actor=ana, deployment=deployment, to=second)
+
+
+class TestApi:
+    def url(self, deployment, rest=""):
+        return f"/api/v1/deployments/{deployment.pk}/adapters{rest}"
+
+    def test_adds_lists_and_removes(self, ana, api_for, deployment, adapter):
+        made = api_for(ana).post(
+            self.url(deployment), {"name": "sql", "model_version": adapter.pk}
+        )
+        assert made.status_code == 201, made.content
+        assert made.json()["adapters"] == {"sql": adapter.pk}
+        (row,) = api_for(ana).get(self.url(deployment)).json()["adapters"]
+        assert (row["state"], row["model"]) == ("loading", "research/writer:sql")
+        reconcile_deployment(deployment.pk)
+        has(deployment, sql=adapter)
+        (row,) = api_for(ana).get(self.url(deployment)).json()["adapters"]
+        assert (row["state"], row["replicas_loaded"], row["replicas_ready"]) == ("loaded", 1, 1)
+
+        gone = api_for(ana).delete(self.url(deployment, "/sql"))
+
+        assert gone.status_code == 202, gone.content
+        assert gone.json()["adapters"] == {}
+        (row,) = api_for(ana).get(self.url(deployment)).json()["adapters"]
+        assert row["state"] == "unloading"
+
+    def test_names_the_field(self, ana, api_for, team, deployment):
+        whole = ready_version(team, text="whole")
+        refused = api_for(ana).post(
+            self.url(deployment), {"name": "sql", "model_version": whole.pk}
+        )
+        assert refused.status_code == 422
+        assert "adapters.sql" in refused.json()["errors"]
+
+    def test_a_revision_may_bring_them(self, ana, api_for, deployment, adapter):
+        made = api_for(ana).post(
+            f"/api/v1/deployments/{deployment.pk}/revisions",
+            {
+                "model_version": deployment.active_revision.model_version_id,
+                "spec": {},
+                "adapters": {"sql": adapter.pk},
+            },
+        )
+        assert made.status_code == 201, made.content
+        assert made.json()["adapters"] == {"sql": adapter.pk}
