@@ -38,6 +38,7 @@ def test_one_is_added_loaded_and_removed(page, sign_in, ana, team, screenshot):
     screenshot(page, "adapters_loaded")
 
     panel.get_by_role("button", name="Remove sql").click()
+    page.locator("#confirm").get_by_label("Reason").fill("no longer needed")
     page.locator("#confirm").get_by_role("button", name="Remove").click()
     page.get_by_text("The replicas that run take r3 over.").wait_for()
     reconcile_deployment(deployment.pk)
