@@ -115,7 +115,7 @@ def _shape(module: nn.Module) -> tuple[int, int] | None:
     """(inputs, outputs) of a linear layer, None for anything else."""
     if isinstance(module, Conv1D):
         return int(module.weight.shape[0]), int(module.weight.shape[1])
-    if isinstance(module, nn.Linear | Int8Linear) or getattr(module, "slices", None):
+    if isinstance(module, nn.Linear | Int8Linear) or hasattr(module, "slices"):
         weight: Any = module.weight
         return int(weight.shape[1]), int(weight.shape[0])
     return None
