@@ -57,6 +57,13 @@ class ServeOptions:
     max_context: int | None = None
     max_waiting: int = 64
     prefill_chunk: int = 256
+    #: Keep beginnings of prompts for requests that begin alike, in so many MiB.
+    prefix_cache: bool = True
+    prefix_cache_mb: int = 256
+    #: Where guesses come from: "", "prompt", or the name of the n-gram model in `draft_dir`.
+    draft: str = ""
+    draft_dir: Path | None = None
+    draft_tokens: int = 4
     dtype: str = "fp32"
     device: str = "cpu"
     backend: str = "slipway"
@@ -187,12 +194,17 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--prefill-chunk", type=int, default=256)
     parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--prefix-cache", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--prefix-cache-mb", type=int, default=256)
+    parser.add_argument("--draft", default="", help='"prompt", or a name for --draft-dir')
+    parser.add_argument("--draft-dir", type=Path, help="an n-gram model with the same tokenizer")
+    parser.add_argument("--draft-tokens", type=int, default=4)
     parser.add_argument("--backend", choices=BACKENDS, default="slipway")
     parser.add_argument("--fingerprint", default="")
     parser.add_argument("--wanted", type=Path, help="the file that says which adapters to have")
     parser.add_argument("--drain-seconds", type=float, default=20.0)
     arguments = parser.parse_args(argv)
-    for name in ("threads", "max_slots", "max_waiting", "prefill_chunk"):
+    for name in ("threads", "max_slots", "max_waiting", "prefill_chunk", "draft_tokens"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
     return arguments

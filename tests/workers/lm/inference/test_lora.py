@@ -74,9 +74,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Path]
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_a_mixed_batch_is_what_peft_generates(
-    kind: str, saved: dict[str, dict[str, Path]]
-) -> None:
+def test_a_mixed_batch_is_what_peft_generates(kind: str, saved: dict[str, dict[str, Path]]) -> None:
     engine = engine_of(kind)
     load(engine, **saved[kind])
     running = []
