@@ -68,6 +68,7 @@ class EngineHost:
         if self._loaded_or_failed.is_set() and self._error is None:
             self.engine.stop()
             self._thread.join(timeout=30)
+        self._close_engine()
         if self._watch is not None:
             self._watch.close()
         if self._renderer is not None:
@@ -111,6 +112,11 @@ class EngineHost:
                 f"The adapter {name} cannot be served by the engine {self._options.backend}."
             )
 
+    def _close_engine(self) -> None:
+        engine = getattr(self, "engine", None)
+        if isinstance(engine, Engine):
+            engine.close()
+
     @property
     def summary(self) -> str:
         """One line for the log."""
@@ -128,12 +134,15 @@ class EngineHost:
             self._loaded_or_failed.set()
         if self._error is None:
             self.engine.run()
+        # On this thread: processes that it has started end with it.
+        self._close_engine()
 
     def _load(self) -> None:
         options = self._options
         torch.set_num_threads(options.threads)
         disable_progress_bar()  # type: ignore[no-untyped-call]
         ready = prepare(options, self._log)
+        self.engine = ready.engine
         renderer = self._renderer = TemplateRenderer(ready.tokenizer)
         self.builder = PromptBuilder(
             ready.tokenizer,
@@ -142,7 +151,6 @@ class EngineHost:
             context_length=ready.engine.context_length,
             forms=_forms(ready),
         )
-        self.engine = ready.engine
         self.engine.prove()
         if options.wanted is not None:
             self._load_adapters(options.wanted)

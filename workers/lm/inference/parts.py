@@ -8,6 +8,7 @@ needs the memory of the whole.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -51,6 +52,11 @@ class PartReader:
     def names(self) -> set[str]:
         """Of all tensors."""
         return set(self._places)
+
+    @property
+    def total(self) -> int:
+        """Numbers in all tensors."""
+        return sum(math.prod(shape) for _, _, shape, _ in self._places.values())
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Of the whole tensor."""
@@ -197,8 +203,11 @@ def check_parts(config: Any, world: int) -> None:
 
 def load_part(
     folder: Path, config: Any, *, dtype: torch.dtype, device: str, rank: int, world: int
-) -> PreTrainedModel:
-    """The model with this process's part of its weights. The group must have met."""
+) -> tuple[PreTrainedModel, int]:
+    """The model with this process's part of its weights, and how many weights the whole has.
+
+    The group must have met.
+    """
     check_parts(config, world)
     reader = PartReader(folder)
     with _without_memory(nn.Linear, nn.Embedding, Conv1D):
@@ -206,7 +215,7 @@ def load_part(
     _Filling(model, reader, dtype, device, rank, world).fill()
     model.eval()
     model.requires_grad_(False)
-    return model  # type: ignore[no-any-return]
+    return model, reader.total
 
 
 @contextmanager
@@ -245,7 +254,7 @@ class _Filling:
         self.used: set[str] = set()
 
     def fill(self) -> None:
-        tied = self.model.get_output_embeddings().weight is self.model.get_input_embeddings().weight
+        tied = bool(self.model.config.tie_word_embeddings)
         for name, module in list(self.model.named_modules()):
             if any(name.endswith(f".{row}") for row in self.plan.rows):
                 self._put(name, self._row_part(name, module))
