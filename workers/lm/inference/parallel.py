@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -116,7 +116,8 @@ class _Follower:
                 stdin=subprocess.DEVNULL,
             )  # fmt: skip
         self.line = Connection(mine.detach())
-        self.line.send((options, store, rank, world))
+        # As plain values: whoever runs the command line knows the class by another name.
+        self.line.send((asdict(options), store, rank, world))
 
     def heard(self, wait_s: float) -> tuple[str, str] | None:
         """(word, text) that it has said, None where it has said nothing in time."""

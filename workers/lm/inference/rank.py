@@ -20,16 +20,17 @@ def main(fd: int, parent: int) -> int:
     """Read one part of the model, then do as the leader does until the line ends."""
     _end_with(parent)
     line = Connection(fd)
-    options, store, rank, world = line.recv()
+    values, store, rank, world = line.recv()
 
     import torch
 
     from .errors import ModelRefused
     from .parallel import build_part
+    from .server import ServeOptions
 
     line.send(("here", ""))
     try:
-        part = build_part(options, store, rank, world)
+        part = build_part(ServeOptions(**values), store, rank, world)
     except ModelRefused as error:
         line.send(("refused", str(error)))
         return EXIT_REFUSED
