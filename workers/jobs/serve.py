@@ -6,9 +6,11 @@ from typing import Any
 from django.conf import settings
 from pydantic import Field
 
+from models_app.configs.specs import ServingSpec
 from models_app.core.blobs import BlobMissing, tree_materialise, tree_verify
 from models_app.core.errors import FieldError
 from models_app.deployments.digest import fingerprint, revision_digest
+from models_app.deployments.models import Revision
 from models_app.deployments.secrets import replica_secret
 from models_app.deployments.services.replicas import (
     replica_ended,
@@ -16,6 +18,7 @@ from models_app.deployments.services.replicas import (
     replica_ready,
     replica_reported,
 )
+from models_app.deployments.splitting import split_resources
 from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
 from models_app.jobs.states import ReasonCode
 from models_app.registry.adapters import base_not_ready, files_to_load
@@ -47,6 +50,12 @@ class Serve(JobKind):
         if actor.pk is not None:
             raise FieldError("kind", "Replicas are started by deployments. Create a revision.")
 
+    def resources(self, params: Any) -> dict[str, Any]:
+        return split_resources(_serving(params))
+
+    def gpus(self, params: Any) -> int:
+        return _serving(params).tensor_parallel
+
     def load(self, params: Any, job: Any, folder: Path) -> dict[str, Any]:
         """Refuses what is not exactly the revision that was rolled out."""
         replica_loading(replica_id=params.replica, job=job)
@@ -74,6 +83,7 @@ class Serve(JobKind):
             "fingerprint": fingerprint(revision),
             "threads": spec["threads"],
             "backend": revision.serving.backend,
+            "tensor_parallel": revision.serving.tensor_parallel,
             "max_slots": spec["max_slots"],
             "max_context": spec["max_context"] or None,
             "dtype": spec["dtype"],
@@ -121,6 +131,12 @@ class Serve(JobKind):
 
     def ended(self, params: Any, job: Any) -> None:
         replica_ended(replica_id=params.replica, job=job)
+
+
+def _serving(params: Any) -> ServingSpec:
+    """The settings of the revision, or the defaults for one that is not there."""
+    row = Revision.objects.select_related("config_revision").filter(pk=params.revision).first()
+    return row.serving if row is not None else ServingSpec()
 
 
 def _verify(manifest: dict[str, dict[str, Any]], folder: Path) -> None:

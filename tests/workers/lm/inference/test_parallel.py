@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import psutil
 import pytest
 import torch
@@ -156,3 +161,76 @@ def test_pieces_of_a_file_are_those_of_the_whole(llama_dir: Path) -> None:
         if tensor.dim() == 2:
             assert torch.equal(reader.read(name, 1, [(2, 5), (9, 11)]), tensor[:, [2, 3, 4, 9, 10]])
             assert torch.equal(reader.read(name, 0, [(1, 4)]), tensor[1:4])
+
+
+def _peak(pid: int) -> int:
+    """Most address space that a process has had, in bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmPeak"))
+
+
+class _Command:
+    """A server by the command line, with so much address space for each of its processes."""
+
+    def __init__(self, folder: Path, place: Path, ranks: int, limit: int = 0) -> None:
+        secret, self.ready = place / "secret", place / f"ready-{ranks}-{limit}"
+        secret.write_text("s")
+
+        def capped() -> None:
+            if limit:
+                resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "workers.lm.inference.server", "--model-dir", str(folder),
+             "--name", "m", "--secret-file", str(secret), "--ready-file", str(self.ready),
+             "--max-slots", "1", "--tensor-parallel", str(ranks)],
+            preexec_fn=capped,
+            env={**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        wait_until(lambda: self.ready.exists() or self.process.poll() is not None, seconds=120)
+
+    def text(self) -> str:
+        port = json.loads(self.ready.read_text())["port"]
+        body = {"model": "m", "prompt": [5, 6, 7, 8], "max_tokens": 16, "temperature": 0}
+        answer = httpx.post(
+            f"http://127.0.0.1:{port}/v1/completions", json=body, timeout=60,
+            headers={"Authorization": "Bearer s"},
+        )  # fmt: skip
+        return answer.json()["choices"][0]["text"]
+
+    def pids(self) -> list[int]:
+        ranks = [
+            child.pid
+            for child in psutil.Process(self.process.pid).children()
+            if "inference.rank" in str(child.cmdline())
+        ]
+        return [self.process.pid, *ranks]
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+@pytest.mark.slow
+def test_two_processes_serve_what_neither_has_the_memory_for(tmp_path: Path) -> None:
+    folder = tiny.save(
+        tmp_path / "large", hidden_size=512, intermediate_size=2048, num_hidden_layers=12,
+        num_attention_heads=8, num_key_value_heads=4,
+    )  # fmt: skip
+    weights = (folder / "model.safetensors").stat().st_size
+    alone = _Command(folder, tmp_path, 1)
+    text, needed = alone.text(), _peak(alone.process.pid)
+    alone.stop()
+    limit = needed - weights // 3
+
+    both = _Command(folder, tmp_path, 2, limit)
+    assert both.text() == text
+    pids = both.pids()
+    assert len(pids) == 2
+    assert all(_peak(pid) <= limit for pid in pids)
+    assert both.stop() == 0
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), seconds=10)
+
+    starved = _Command(folder, tmp_path, 1, limit)
+    assert starved.process.wait(60) == 2
