@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers.utils.logging import disable_progress_bar
 
+from .adapter_words import AdapterWords
 from .adapters import Wanted, WantedWatch, load_first
 from .app import App
 from .backend import Backend
@@ -48,6 +49,7 @@ class EngineHost:
         self.engine: Backend
         self.builder: PromptBuilder
         self._renderer: TemplateRenderer | None = None
+        self._words: AdapterWords | None = None
         self._about: dict[str, Any] = {}
 
     def start(self) -> None:
@@ -73,6 +75,8 @@ class EngineHost:
             self._watch.close()
         if self._renderer is not None:
             self._renderer.close()
+        if self._words is not None:
+            self._words.close()
         if hasattr(self, "builder"):
             self.builder.close()
 
@@ -99,10 +103,14 @@ class EngineHost:
             self._app.fingerprint = wanted.fingerprint
         if isinstance(self.engine, Engine):
             self.engine.adapters.apply(wanted.adapters)
+            if self._words is not None:
+                self._words.keep(set(wanted.adapters))
 
     def _load_adapters(self, path: Path) -> None:
         """Before it is ready, so that whoever is ready has all that it is to have."""
         if isinstance(self.engine, Engine):
+            if self._words is not None:
+                self.engine.adapters.fits = self._words.learn
             load_first(path, self.engine.adapters)
             self._on_adapters(self.engine.adapters.state())
             self.engine.adapters.on_change = self._on_adapters
@@ -144,12 +152,14 @@ class EngineHost:
         ready = prepare(options, self._log)
         self.engine = ready.engine
         renderer = self._renderer = TemplateRenderer(ready.tokenizer)
+        words = self._words = AdapterWords(renderer, ready.tokenizer)
         self.builder = PromptBuilder(
             ready.tokenizer,
             renderer,
             vocabulary=ready.engine.vocab_size,
             context_length=ready.engine.context_length,
             forms=_forms(ready),
+            words=words,
         )
         self.engine.prove()
         if options.wanted is not None:
