@@ -12,7 +12,7 @@ from models_app.deployments.selectors import replica_list
 from models_app.deployments.services.in_place import differs_in_adapters
 from models_app.deployments.services.rollouts import rolling_out
 from models_app.deployments.states import ReplicaState
-from models_app.registry.adapters import is_adapter
+from models_app.registry.formats import is_adapter
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import Family, VersionState
 

@@ -12,9 +12,7 @@ from models_app.registry.models import ModelVersion
 SHORT = 12
 
 
-def revision_digest(
-    revision: Revision, adapters: Mapping[str, ModelVersion] | None = None
-) -> str:
+def revision_digest(revision: Revision, adapters: Mapping[str, ModelVersion] | None = None) -> str:
     """Computed from the rows as they are now, not from the digests that they claim to have.
 
     It binds the files of the version, of the base of an adapter and of the adapters beside it, the

@@ -89,15 +89,19 @@ def deployment_status(deployment: Deployment) -> str:
 
 def revision_list(*, actor: Actor, deployment: Deployment | None = None) -> QuerySet[Revision]:
     """Newest first."""
-    rows = Revision.objects.visible_to(actor).select_related(
-        "deployment__team",
-        "deployment__environment",
-        "model_version__model",
-        "config_revision__config",
-        "overlay_revision",
-        "approval",
-        "created_by",
-    ).prefetch_related("adapters")
+    rows = (
+        Revision.objects.visible_to(actor)
+        .select_related(
+            "deployment__team",
+            "deployment__environment",
+            "model_version__model",
+            "config_revision__config",
+            "overlay_revision",
+            "approval",
+            "created_by",
+        )
+        .prefetch_related("adapters")
+    )
     if deployment is not None:
         rows = rows.filter(deployment=deployment)
     return rows.order_by("-id")

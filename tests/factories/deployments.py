@@ -50,9 +50,9 @@ def ready_version(team, *, name="poet", text="weights", **fields):
 
 def adapter_version(team, base, *, name="tuned", text="factors", **fields):
     """A ready adapter of a base; its files are no real ones."""
-    model = Model.objects.get_or_create(
-        team=team, name=name, defaults={"family": Family.ADAPTER}
-    )[0]
+    model = Model.objects.get_or_create(team=team, name=name, defaults={"family": Family.ADAPTER})[
+        0
+    ]
     manifest = {}
     for path, content in {
         "adapter_config.json": '{"peft_type": "LORA", "r": 4}',

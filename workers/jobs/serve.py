@@ -99,9 +99,7 @@ class Serve(JobKind):
         from workers.lm.inference.server import EngineBroken, ServeOptions, serve
 
         options = ServeOptions(
-            **{
-                **inputs, "model_dir": Path(inputs["model_dir"]), "wanted": Path(inputs["wanted"])
-            },
+            **{**inputs, "model_dir": Path(inputs["model_dir"]), "wanted": Path(inputs["wanted"])},
             device="cuda" if torch.cuda.is_available() else "cpu",
         )
         ctx.progress(stage="loading")

@@ -97,7 +97,9 @@ def scale(request: HttpRequest, team: str, name: str) -> HttpResponse:
 def adapter_add(request: HttpRequest, team: str, name: str) -> HttpResponse:
     """One adapter more, loaded by the replicas that run."""
     actor, row = _deployment(request, team, name)
-    offered = {str(version.pk): version for version in adapters_offered(actor=actor, deployment=row)}
+    offered = {
+        str(version.pk): version for version in adapters_offered(actor=actor, deployment=row)
+    }
     chosen = offered.get(request.POST.get("model_version", ""))
     if chosen is None:
         raise FieldError("model_version", _("Choose one of the adapters that are offered."))

@@ -51,8 +51,8 @@ class RevisionInput(Input):
     adapters: dict[str, int] | None = Field(
         None,
         max_length=1000,
-        description="Versions of adapters by name; left out, those of the active revision stay if it"
-        " serves the same version",
+        description="Versions of adapters by name; left out, those of the active revision stay if "
+        "it serves the same version",
     )
     reason: str = ""
 

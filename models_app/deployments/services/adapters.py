@@ -73,9 +73,7 @@ def _changed(
         leave_rollout(row, like, RevisionState.WITHDRAWN, "Its adapters were taken back.", actor)
         reconcile_soon()
         return active
-    settings = Settings(
-        spec=like.serving, base=like.config_revision, overlay=like.overlay_revision
-    )
+    settings = Settings(spec=like.serving, base=like.config_revision, overlay=like.overlay_revision)
     return revision_make(
         actor,
         row,

@@ -98,9 +98,7 @@ class TestAdd:
         assert routed(deployment) == (2, ["sql"], 1)
         assert AuditEvent.objects.filter(action="revision.activated").count() == 2
 
-    def test_waits_until_every_replica_has_exactly_the_wanted_ones(
-        self, ana, team, base, adapter
-    ):
+    def test_waits_until_every_replica_has_exactly_the_wanted_ones(self, ana, team, base, adapter):
         deployment = serving(ana, team, version=base, replicas=2)
         add(ana, deployment, adapter)
         reconcile_deployment(deployment.pk)
@@ -137,14 +135,10 @@ class TestAdd:
 
         assert wished(deployment) == {"sql": adapter.pk, "poems": other.pk}
 
-    def test_asks_for_approval_where_the_environment_is_protected(
-        self, ana, team, base, adapter
-    ):
+    def test_asks_for_approval_where_the_environment_is_protected(self, ana, team, base, adapter):
         deployment = deployment_of(ana, team, env="production")
         first = revision_of(ana, deployment, version=base)
-        Revision.objects.filter(pk=first.pk).update(
-            state=RevisionState.ACTIVE, activated_at=now()
-        )
+        Revision.objects.filter(pk=first.pk).update(state=RevisionState.ACTIVE, activated_at=now())
         deployment.active_revision = first
         deployment.save()
 
@@ -333,9 +327,7 @@ class TestApi:
         return f"/api/v1/deployments/{deployment.pk}/adapters{rest}"
 
     def test_adds_lists_and_removes(self, ana, api_for, deployment, adapter):
-        made = api_for(ana).post(
-            self.url(deployment), {"name": "sql", "model_version": adapter.pk}
-        )
+        made = api_for(ana).post(self.url(deployment), {"name": "sql", "model_version": adapter.pk})
         assert made.status_code == 201, made.content
         assert made.json()["adapters"] == {"sql": adapter.pk}
         (row,) = api_for(ana).get(self.url(deployment)).json()["adapters"]

@@ -3,6 +3,7 @@
 import pytest
 
 from models_app.core.errors import FieldError
+from models_app.deployments.reconcile import reconcile_deployment
 from models_app.deployments.splitting import FAMILIES
 from models_app.jobs.kind import job_kinds
 from models_app.pools.services.registration import node_register
@@ -13,7 +14,6 @@ from tests.factories.deployments import (
     ready_version,
     revision_of,
 )
-from models_app.deployments.reconcile import reconcile_deployment
 from workers.lm.training.distributed.plans import PLANS
 
 pytestmark = pytest.mark.django_db
@@ -87,9 +87,7 @@ def test_what_one_process_serves(ana, team):
     version.format = "int8"
     version.save()
     with pytest.raises(FieldError, match="int8"):
-        revision_of(
-            ana, deployment_of(ana, team, name="b"), version=version, tensor_parallel=2
-        )
+        revision_of(ana, deployment_of(ana, team, name="b"), version=version, tensor_parallel=2)
 
 
 def test_adapters_are_served_by_one_process(ana, team):

@@ -66,9 +66,7 @@ def test_files_are_laid_out_and_named(ana, deployment, replica, adapter, tmp_pat
     assert deployment.active_revision.digest.startswith(wanted.fingerprint)
 
 
-def test_nothing_is_written_where_nothing_has_changed(
-    ana, deployment, replica, adapter, tmp_path
-):
+def test_nothing_is_written_where_nothing_has_changed(ana, deployment, replica, adapter, tmp_path):
     add(ana, deployment, adapter)
     refresh(replica, tmp_path)
     before = (tmp_path / "wanted.json").stat().st_mtime_ns
@@ -87,9 +85,7 @@ def test_what_is_removed_goes_from_the_disk(ana, deployment, replica, adapter, t
     assert list((tmp_path / "adapters").iterdir()) == []
 
 
-def test_a_damaged_file_is_a_problem_of_that_adapter(
-    ana, deployment, replica, adapter, tmp_path
-):
+def test_a_damaged_file_is_a_problem_of_that_adapter(ana, deployment, replica, adapter, tmp_path):
     add(ana, deployment, adapter)
     path = blob_path(adapter.manifest["adapter_model.safetensors"]["sha256"])
     path.chmod(0o644)

@@ -12,8 +12,8 @@ from models_app.core.blobs import tree_put
 from models_app.core.digests import tree_digest
 from models_app.deployments.models import Replica
 from models_app.deployments.reconcile import reconcile_deployment
-from models_app.deployments.secrets import replica_secret
 from models_app.deployments.route_table import route_table
+from models_app.deployments.secrets import replica_secret
 from models_app.deployments.services import deployment_stop
 from models_app.deployments.states import ReplicaState
 from models_app.jobs.models import Job

@@ -244,8 +244,14 @@ class Adapters:
 
     def _drop(self, key: str) -> None:
         assert self._bank is not None
-        gone = lambda: self._forget(key)  # noqa: E731
-        self._chores.append(_Chore(key, self._bank.drop(key), gone, lambda error: gone()))
+        self._chores.append(
+            _Chore(
+                key,
+                self._bank.drop(key),
+                lambda: self._forget(key),
+                lambda error: self._forget(key),
+            )
+        )
 
     def _forget(self, key: str) -> None:
         self._versions.pop(key, None)

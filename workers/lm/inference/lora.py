@@ -92,7 +92,8 @@ def places_of(model: PreTrainedModel) -> dict[str, Place]:
 
     A fused module says with `slices` which of its outputs are whose: {name: (start, stop)}.
     """
-    head: Any = model.get_output_embeddings()
+    whole_model: Any = model
+    head = whole_model.get_output_embeddings()
     found = {}
     for name, module in model.named_modules():
         if module is head:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
+from torch._C._distributed_c10d import FileStore
 
 from .errors import ModelRefused
 from .kv_cache import SlotBlocks
@@ -80,7 +81,7 @@ def build_part(options: ServeOptions, store: Path, rank: int, world: int) -> Par
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo",
-        store=dist.FileStore(str(store), world),
+        store=FileStore(str(store), world),
         rank=rank,
         world_size=world,
         timeout=ANSWER_WITHIN,

@@ -28,6 +28,7 @@ from workers.lm.training.distributed.plans import Plan, check_cut, plan_of
 
 from .errors import ModelRefused
 
+_auto_model: Any = AutoModelForCausalLM
 INDEX, FILE = "model.safetensors.index.json", "model.safetensors"
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 #: Bytes that are read at once where only some columns of each row are wanted.
@@ -82,7 +83,8 @@ class PartReader:
         self, stream: Any, dtype: torch.dtype, shape: tuple[int, ...], at: int
     ) -> torch.Tensor:
         found = torch.empty(shape, dtype=dtype)
-        view = memoryview(found.reshape(-1).view(torch.uint8).numpy())
+        raw: Any = found.reshape(-1).view(torch.uint8).numpy()
+        view = memoryview(raw)
         stream.seek(at)
         if stream.readinto(view) != len(view):
             raise ModelRefused(f"{Path(stream.name).name} is not whole.")
@@ -211,7 +213,7 @@ def load_part(
     check_parts(config, world)
     reader = PartReader(folder)
     with _without_memory(nn.Linear, nn.Embedding, Conv1D):
-        model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+        model = _auto_model.from_config(config, dtype=dtype, trust_remote_code=False)
     _Filling(model, reader, dtype, device, rank, world).fill()
     model.eval()
     model.requires_grad_(False)
@@ -276,9 +278,7 @@ class _Filling:
             )
         self.model.to(self.device)
 
-    def _piece(
-        self, name: str, dim: int = 0, spans: Sequence[Span] | None = None
-    ) -> torch.Tensor:
+    def _piece(self, name: str, dim: int = 0, spans: Sequence[Span] | None = None) -> torch.Tensor:
         if name not in self.reader:
             raise ModelRefused(f"The weight {name} is missing.")
         self.used.add(name)

@@ -7,8 +7,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from .constraints import Grammar, GrammarCompiler
 from .adapter_words import AdapterWords
+from .constraints import Grammar, GrammarCompiler
 from .errors import BadRequest, ContextTooLong
 from .params import SamplingParams
 from .protocol import Call, Prompt, check_ids

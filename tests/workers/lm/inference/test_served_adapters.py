@@ -17,7 +17,9 @@ from tests.workers.lm.inference.waiting import wait_until
 from workers.lm.inference.errors import ModelRefused
 from workers.lm.inference.server import ServeOptions
 
-TEMPLATE = "{% for m in messages %}[{{ m.content }}]{% endfor %}{% if add_generation_prompt %}={% endif %}"  # noqa: E501
+TEMPLATE = (
+    "{% for m in messages %}[{{ m.content }}]{% endfor %}{% if add_generation_prompt %}={% endif %}"  # noqa: E501
+)
 Serving = Callable[[ServeOptions], Served]
 
 
@@ -99,9 +101,7 @@ def test_messages_go_through_the_adapters_own_template(
     assert tuned["usage"]["prompt_tokens"] == len(tokens("[hello]=").input_ids)
 
 
-def test_another_vocabulary_is_refused(
-    serving: Serving, llama_dir: Path, tmp_path: Path
-) -> None:
+def test_another_vocabulary_is_refused(serving: Serving, llama_dir: Path, tmp_path: Path) -> None:
     place = lora.save(tmp_path / "other")
     tokenizer = tiny.tokenizer()
     tokenizer.add_tokens(["<sql>"])
