@@ -18,7 +18,7 @@ from workers.lm.inference.errors import ModelRefused
 from workers.lm.inference.server import ServeOptions
 
 TEMPLATE = (
-    "{% for m in messages %}[{{ m.content }}]{% endfor %}{% if add_generation_prompt %}={% endif %}"  # noqa: E501
+    "{% for m in messages %}[{{ m.content }}]{% endfor %}{% if add_generation_prompt %}={% endif %}"
 )
 Serving = Callable[[ServeOptions], Served]
 
