@@ -145,6 +145,7 @@ LABELS: dict[str, str | Promise] = {
     "deployment.changed": _("Description of a deployment changed"),
     "deployment.stopped": _("Deployment stopped"),
     "deployment.started": _("Deployment started"),
+    "deployment.scaled": _("Replicas changed by scaling"),
     "deployment.rollback_requested": _("Roll-back requested"),
     "revision.created": _("Revision created"),
     "revision.activated": _("Revision put into service"),

@@ -33,7 +33,7 @@ def unsettled() -> QuerySet[Deployment]:
         | Exists(live.filter(Q(state=ReplicaState.DRAINING) | Q(job__state__in=sorted(TERMINAL))))
         | Exists(live.filter(job__node_name__in=_draining()))
         | (Q(stopped_at__isnull=False) & Exists(live))
-        | (in_service & ~Q(steady=Coalesce("active_revision__replicas", 0)))
+        | (in_service & ~Q(steady=Coalesce("scaled_to", "active_revision__replicas", 0)))
     )
 
 

@@ -1,5 +1,6 @@
 """Versions that can be deployed, deployments, and replicas driven as a worker would."""
 
+import datetime as dt
 import io
 
 import factory
@@ -106,3 +107,16 @@ def serving(actor, team, *, env="development", name="writer", **spec) -> Deploym
     revision_of(actor, deployment, **spec)
     settle(deployment)
     return deployment
+
+
+def part_with(deployment) -> None:
+    """Reconcile; every replica that is to go drains, is told to stop, and is gone."""
+    reconcile_deployment(deployment.pk)
+    long_ago = now() - dt.timedelta(seconds=10)
+    leaving = Replica.objects.filter(revision__deployment=deployment, state=ReplicaState.DRAINING)
+    leaving.update(drain_started_at=long_ago)
+    reconcile_deployment(deployment.pk)
+    for replica in leaving.select_related("job"):
+        attempts.job_stopped(job=replica.job, attempt={})
+    reconcile_deployment(deployment.pk)
+    deployment.refresh_from_db()

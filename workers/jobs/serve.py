@@ -73,6 +73,7 @@ class Serve(JobKind):
             "host": settings.REPLICA_HOST,
             "fingerprint": fingerprint(revision),
             "threads": spec["threads"],
+            "backend": revision.serving.backend,
             "max_slots": spec["max_slots"],
             "max_context": spec["max_context"] or None,
             "dtype": spec["dtype"],

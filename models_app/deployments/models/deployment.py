@@ -30,6 +30,12 @@ class Deployment(TeamOwned):
     scaled_to = models.PositiveSmallIntegerField(null=True, blank=True)
     #: When a request last asked a deployment that sleeps.
     wake_asked_at = models.DateTimeField(null=True, blank=True)
+    #: Since when there has been too much to do without a break, and since when fewer would do.
+    over_since = models.DateTimeField(null=True, blank=True)
+    calm_since = models.DateTimeField(null=True, blank=True)
+    #: People want at least so many until then.
+    held_at = models.PositiveSmallIntegerField(null=True, blank=True)
+    held_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name = _("deployment")

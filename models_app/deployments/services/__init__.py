@@ -20,6 +20,7 @@ from models_app.deployments.services.rollouts import (
     rollout_abort,
     rollout_start,
 )
+from models_app.deployments.services.waking import deployment_wake
 
 __all__ = [
     "back_targets",
@@ -29,6 +30,7 @@ __all__ = [
     "deployment_scale",
     "deployment_start",
     "deployment_stop",
+    "deployment_wake",
     "no_revision",
     "request_records_store",
     "revision_create",

@@ -10,7 +10,7 @@ from models_app.core.errors import PermissionDenied, WrongState
 from models_app.deployments.models import Deployment, Replica
 from models_app.deployments.observation import unsettled
 from models_app.deployments.reconcile import reconcile_deployment
-from models_app.deployments.selectors import route_table
+from models_app.deployments.route_table import route_table
 from models_app.deployments.services import (
     deployment_start,
     deployment_stop,
@@ -59,7 +59,7 @@ def quarantine(actor, version, **options) -> ModelVersion:
 def routed(deployment) -> int:
     """How many replicas the gateway may ask."""
     rows = [row for row in route_table() if row["deployment_id"] == deployment.pk]
-    return sum(len(row["replicas"]) for row in rows)
+    return sum(len(arm["replicas"]) for row in rows for arm in row["arms"])
 
 
 def state(version) -> str:

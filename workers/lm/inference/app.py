@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .answers import DONE, event
-from .engine import Engine
+from .backend import Backend
 from .errors import Draining, GenerationFailed, ServingError
 from .exchange import Exchange, RequestEnd, RequestEndHook
 from .http import Disconnected, HttpCall, Receive, Scope, Send
@@ -24,7 +24,7 @@ class App:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Backend,
         builder: PromptBuilder,
         *,
         secret: str,
@@ -90,7 +90,7 @@ class App:
             "object": "model",
             "created": self._created,
             "owned_by": "slipway",
-            "max_model_len": self._engine.runner.context_length,
+            "max_model_len": self._engine.context_length,
         }
         await http.answer(200, {"object": "list", "data": [model]})
 
@@ -100,10 +100,10 @@ class App:
             **stats,
             "model": self._name,
             "fingerprint": self._fingerprint,
-            "slots": self._engine.runner.max_slots,
+            "slots": self._engine.max_slots,
             "max_waiting": self._engine.max_waiting,
-            "context_length": self._engine.runner.context_length,
-            "mode": self._engine.runner.mode,
+            "context_length": self._engine.context_length,
+            "mode": self._engine.mode,
             **self._about,
         }
         await http.answer(503 if stats["state"] == "failed" else 200, body)

@@ -108,6 +108,31 @@ class Engine:
             self._wake.notify()
 
     @property
+    def vocab_size(self) -> int:
+        """See `backend.Backend`."""
+        return self.runner.vocab_size
+
+    @property
+    def context_length(self) -> int:
+        """See `backend.Backend`."""
+        return self.runner.context_length
+
+    @property
+    def max_slots(self) -> int:
+        """See `backend.Backend`."""
+        return self.runner.max_slots
+
+    @property
+    def mode(self) -> str:
+        """See `backend.Backend`."""
+        return self.runner.mode
+
+    @property
+    def cache_bytes(self) -> int:
+        """See `backend.Backend`."""
+        return getattr(getattr(self.runner, "cache", None), "bytes", 0)
+
+    @property
     def live(self) -> int:
         """Sequences queued or running."""
         return self._live

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .answers import Answer
-from .engine import Engine
+from .backend import Backend
 from .errors import ServingError
 from .events import Delta, Ended, Event
 from .prompts import PromptBuilder
 from .protocol import Call
-from .sequence import Sequence
 
 
 @dataclass(slots=True)
@@ -50,14 +49,14 @@ RequestEndHook = Callable[[RequestEnd], None]
 class Exchange:
     """Submits a call to the engine and brings its events to the event loop."""
 
-    def __init__(self, engine: Engine, call: Call, record: RequestEnd, fingerprint: str) -> None:
+    def __init__(self, engine: Backend, call: Call, record: RequestEnd, fingerprint: str) -> None:
         self.call = call
         self.record = record
         self._engine = engine
         self._fingerprint = fingerprint
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._sequences: list[Sequence] = []
+        self._sequences: Sequence[Any] = ()
         self._open = 0
         self._computed = False
         self._started = time.monotonic()

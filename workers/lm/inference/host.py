@@ -10,8 +10,7 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from .app import App
-from .detokenize import TokenizerText
-from .engine import Engine
+from .backend import Backend
 from .errors import ModelRefused
 from .exchange import RequestEndHook
 from .preparing import Prepared, prepare
@@ -33,7 +32,7 @@ class EngineHost:
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
         self._loaded_or_failed = threading.Event()
         self._error: BaseException | None = None
-        self.engine: Engine
+        self.engine: Backend
         self.builder: PromptBuilder
         self._renderer: TemplateRenderer | None = None
         self._about: dict[str, Any] = {}
@@ -94,32 +93,27 @@ class EngineHost:
         options = self._options
         torch.set_num_threads(options.threads)
         disable_progress_bar()  # type: ignore[no-untyped-call]
-        ready = prepare(options)
+        ready = prepare(options, self._log)
         renderer = self._renderer = TemplateRenderer(ready.tokenizer)
         self.builder = PromptBuilder(
             ready.tokenizer,
             renderer,
-            vocabulary=ready.runner.vocab_size,
-            context_length=ready.runner.context_length,
+            vocabulary=ready.engine.vocab_size,
+            context_length=ready.engine.context_length,
         )
-        self.engine = Engine(
-            ready.runner,
-            TokenizerText(ready.tokenizer),
-            ready.eos_ids,
-            max_waiting=options.max_waiting,
-            log=self._log,
-        )
+        self.engine = ready.engine
         self.engine.prove()
         self._about = self._describe(ready, renderer)
 
     def _describe(self, ready: Prepared, renderer: TemplateRenderer) -> dict[str, Any]:
         return {
+            "backend": self._options.backend,
             "architecture": ready.architecture,
             "parameters": ready.parameters,
             "dtype": self._options.dtype,
             "device": self._options.device,
             "threads": self._options.threads,
             "mode_reason": ready.why,
-            "cache_bytes": getattr(getattr(self.engine.runner, "cache", None), "bytes", 0),
+            "cache_bytes": self.engine.cache_bytes,
             "chat_template": "own" if renderer.own_template else "plain lines",
         }

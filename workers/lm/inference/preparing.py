@@ -1,7 +1,8 @@
-"""From the folder of a version of any family to what the engine needs."""
+"""From the folder of a version of any family to the backend that serves it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from workers.lm.errors import UnusableModel
 from workers.lm.families.markov_folder import is_markov, load_markov, parameters_of
 from workers.lm.tokenizers.saved import end_token
 
+from .detokenize import TokenizerText
+from .engine import Engine
 from .errors import ModelRefused
 from .loading import load
 from .markov import CONTEXT, MarkovRunner
@@ -17,26 +20,30 @@ from .probe import choose_runner
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from .backend import Backend
     from .plan import Runner
     from .server import ServeOptions
+
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A runner that was chosen for a model, with the model's tokenizer and sizes."""
+    """A backend over a loaded model, with the model's tokenizer and sizes."""
 
-    runner: Runner
+    engine: Backend
     why: str
     tokenizer: PreTrainedTokenizerBase
-    eos_ids: frozenset[int]
     architecture: str
     parameters: int
 
 
-def prepare(options: ServeOptions) -> Prepared:
-    """Load the model and choose its runner. Raises ModelRefused with the reason."""
+def prepare(options: ServeOptions, log: Log) -> Prepared:
+    """Load the model and choose what computes it. Raises ModelRefused with the reason."""
+    if options.backend != "slipway":
+        raise ModelRefused(f"The backend {options.backend} is not known to this server.")
     if options.model_dir.is_dir() and is_markov(options.model_dir):
-        return _markov(options)
+        return _markov(options, log)
     loaded = load(
         options.model_dir,
         dtype=options.dtype,
@@ -50,12 +57,13 @@ def prepare(options: ServeOptions) -> Prepared:
         prefill_chunk=options.prefill_chunk,
     )
     return Prepared(
-        runner=runner, why=why, tokenizer=loaded.tokenizer, eos_ids=loaded.eos_ids,
+        engine=_engine(runner, loaded.tokenizer, loaded.eos_ids, options, log),
+        why=why, tokenizer=loaded.tokenizer,
         architecture=loaded.model.config.model_type, parameters=loaded.parameters,
     )  # fmt: skip
 
 
-def _markov(options: ServeOptions) -> Prepared:
+def _markov(options: ServeOptions, log: Log) -> Prepared:
     if options.dtype != "fp32":
         raise ModelRefused("This family is served with the number format fp32; choose that.")
     try:
@@ -68,8 +76,21 @@ def _markov(options: ServeOptions) -> Prepared:
         max_slots=options.max_slots,
         prefill_chunk=options.prefill_chunk,
     )
+    eos_ids = frozenset({end_token(loaded.tokenizer)})
     return Prepared(
-        runner=runner, why="one reader for each sequence", tokenizer=loaded.tokenizer,
-        eos_ids=frozenset({end_token(loaded.tokenizer)}), architecture=loaded.family,
-        parameters=parameters_of(loaded.model),
+        engine=_engine(runner, loaded.tokenizer, eos_ids, options, log),
+        why="one reader for each sequence", tokenizer=loaded.tokenizer,
+        architecture=loaded.family, parameters=parameters_of(loaded.model),
     )  # fmt: skip
+
+
+def _engine(
+    runner: Runner,
+    tokenizer: PreTrainedTokenizerBase,
+    eos_ids: frozenset[int],
+    options: ServeOptions,
+    log: Log,
+) -> Engine:
+    return Engine(
+        runner, TokenizerText(tokenizer), eos_ids, max_waiting=options.max_waiting, log=log
+    )

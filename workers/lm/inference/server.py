@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from .backend import BACKENDS
 from .errors import ModelRefused
 from .exchange import RequestEnd, RequestEndHook
 
@@ -57,6 +58,7 @@ class ServeOptions:
     prefill_chunk: int = 256
     dtype: str = "fp32"
     device: str = "cpu"
+    backend: str = "slipway"
     fingerprint: str = ""
     drain_seconds: float = 20.0
 
@@ -179,6 +181,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--prefill-chunk", type=int, default=256)
     parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--backend", choices=BACKENDS, default="slipway")
     parser.add_argument("--fingerprint", default="")
     parser.add_argument("--drain-seconds", type=float, default=20.0)
     arguments = parser.parse_args(argv)
