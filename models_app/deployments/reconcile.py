@@ -27,6 +27,7 @@ from models_app.deployments.services.replicas import (
     replicas_add,
 )
 from models_app.deployments.states import ReplicaState, RevisionState, RolloutState
+from models_app.deployments.watching import watch_active
 from models_app.jobs.models import Job
 from models_app.jobs.states import TERMINAL
 from models_app.registry.states import VersionState
@@ -73,6 +74,8 @@ def reconcile_deployment(pk: int) -> bool:
             [r for r in replicas if not wanted or r.state == ReplicaState.DRAINING or r in leaving]
         )
     rollout = live_rollout(deployment)
+    if rollout is None and watch_active(deployment, live):
+        rollout = live_rollout(deployment)
     for revision in deployment.revisions.filter(
         state__in=(RevisionState.ROLLING_OUT, RevisionState.ACTIVE)
     ).select_related("model_version__model", "config_revision__config", "approval"):

@@ -23,7 +23,7 @@ from models_app.deployments.services.course import (
     rollout_open,
     step_on,
 )
-from models_app.deployments.services.locking import announce, reconcile_soon
+from models_app.deployments.services.locking import announce, golden_soon, reconcile_soon
 from models_app.deployments.services.replicas import PRIORITY, TAKES_OVER, replicas_add
 from models_app.deployments.services.rollouts import (
     rollout_activate,
@@ -83,6 +83,8 @@ def roll_out(
         )
         announce(deployment)
     ready = sum(r.state == ReplicaState.READY for r in new)
+    if ready and rollout.golden == Golden.DUE:
+        golden_soon()
     _share(deployment, rollout, step, ready, goal, old)
     if ready >= goal and rollout.golden in GOLDEN_PASSED and _watched(rollout, step, figures):
         _go_on(deployment, rollout)

@@ -104,8 +104,10 @@ def step_on(rollout: Rollout) -> None:
     """The next step begins."""
     rollout_change(rollout, step=rollout.step + 1, step_started_at=now(), watched_since=None)
     step = current_step(rollout)
-    said = {k: v for k, v in step.plain().items() if v}
-    rollout_note(rollout, "step", number=rollout.step + 1, of=len(rollout.plan), **said)
+    said = {name: value for name, value in step.plain().items() if value and name != "kind"}
+    rollout_note(
+        rollout, "step", number=rollout.step + 1, of=len(rollout.plan), does=step.kind, **said
+    )
 
 
 def rollout_note(rollout: Rollout, kind: str, **data: Any) -> RolloutEvent:

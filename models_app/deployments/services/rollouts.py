@@ -26,7 +26,7 @@ from models_app.deployments.services.course import (
     rollout_note,
     rollout_open,
 )
-from models_app.deployments.services.locking import announce, locked, reconcile_soon
+from models_app.deployments.services.locking import announce, golden_soon, locked, reconcile_soon
 from models_app.deployments.services.standing import (
     SUBJECT,
     ask_again,
@@ -144,6 +144,8 @@ def begin_rollout(
     else:
         announce(deployment)
         reconcile_soon()
+        if row.golden == Golden.DUE and warm:
+            golden_soon()
 
 
 def rollout_activate(deployment: Deployment, revision: Revision) -> bool:
