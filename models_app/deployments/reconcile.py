@@ -73,18 +73,21 @@ def reconcile_deployment(pk: int) -> bool:
         _finish(
             [r for r in replicas if not wanted or r.state == ReplicaState.DRAINING or r in leaving]
         )
-    rollout = live_rollout(deployment)
-    if rollout is None and watch_active(deployment, live):
-        rollout = live_rollout(deployment)
-    for revision in deployment.revisions.filter(
+    if live_rollout(deployment) is None:
+        watch_active(deployment, live)
+    moving = deployment.revisions.filter(
         state__in=(RevisionState.ROLLING_OUT, RevisionState.ACTIVE)
-    ).select_related("model_version__model", "config_revision__config", "approval"):
+    ).select_related("model_version__model", "config_revision__config", "approval")
+    # The one that comes in has its turn first: it may end in it, or become the active one.
+    for revision in moving.order_by("-state", "-number"):
         revision.deployment = deployment
         replicas = [r for r in live if r.revision_id == revision.pk and _counts(r)]
         staying, leaving = by_place(replicas)
         if revision.state == RevisionState.ROLLING_OUT:
             roll_out(deployment, revision, staying, live)
-        elif _wanted(deployment, revision):
+        elif revision.pk == deployment.active_revision_id and _wanted(deployment, revision):
+            # Read after the new one has had its turn: it may have ended in this round.
+            rollout = live_rollout(deployment)
             wanted = kept_replicas(deployment, revision, rollout)
             _keep_up(deployment, revision, staying, wanted)
             if sum(r.state == ReplicaState.READY for r in staying) >= wanted:
