@@ -29,6 +29,7 @@ def loading_time(version: ModelVersion) -> LoadingTime:
     spans = [
         (ready - created).total_seconds()
         for ready, created in rows.order_by("-pk").values_list("ready_at", "created_at")[:STARTS]
+        if ready is not None
     ]
     if spans:
         return LoadingTime(seconds=round(statistics.median(spans), 1), measured=True)

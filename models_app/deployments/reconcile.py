@@ -88,9 +88,9 @@ def reconcile_deployment(pk: int) -> bool:
         elif revision.pk == deployment.active_revision_id and _wanted(deployment, revision):
             # Read after the new one has had its turn: it may have ended in this round.
             rollout = live_rollout(deployment)
-            wanted = kept_replicas(deployment, revision, rollout)
-            _keep_up(deployment, revision, staying, wanted)
-            if sum(r.state == ReplicaState.READY for r in staying) >= wanted:
+            number = kept_replicas(deployment, revision, rollout)
+            _keep_up(deployment, revision, staying, number)
+            if sum(r.state == ReplicaState.READY for r in staying) >= number:
                 _finish(leaving)
     return True
 

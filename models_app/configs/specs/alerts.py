@@ -22,7 +22,8 @@ Severity = Literal["info", "warning", "critical"]
 SignalName = Literal[
     "queue_wait_seconds", "jobs_failed", "jobs_failed_percent", "nodes_unreachable",
     "node_disk_free_percent", "replicas_missing", "request_error_percent", "request_p95_ms",
-    "first_token_p95_ms", "rollouts_gone_back", "dataset_versions_blocked", "scans_blocked", "training_bad_steps",
+    "first_token_p95_ms", "rollouts_gone_back", "dataset_versions_blocked", "scans_blocked",
+    "training_bad_steps",
     "training_loss_spike", "training_loss_rise", "training_silence", "training_slow_rank",
     "training_overfitting",
 ]  # fmt: skip

@@ -21,14 +21,14 @@ from models_app.deployments.timeline import event_line
 
 
 class RolloutEventOutput(serializers.ModelSerializer[RolloutEvent]):
-    """One line of the timeline: `data` has the figures, `text` says them."""
+    """One line of the timeline: `figures` has what was measured, `text` says them."""
 
     text = serializers.SerializerMethodField()
-    data = serializers.DictField()
+    figures = serializers.DictField(source="data")
 
     class Meta:
         model = RolloutEvent
-        fields = ["at", "kind", "text", "data"]
+        fields = ["at", "kind", "text", "figures"]
 
     def get_text(self, row: RolloutEvent) -> str:
         return event_line(row).text
