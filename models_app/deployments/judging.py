@@ -96,7 +96,8 @@ def why_bad(figures: Figures, limits: RolloutSettings) -> str:
         return ""
     if new.errors >= LEAST_ERRORS and new.error_percent > limits.max_error_percent:
         return _(
-            "%(errors)s of %(requests)s requests failed (%(percent)s %%); the limit is %(limit)s %%"
+            "%(errors)s of %(requests)s requests failed (%(percent)s %%);"
+            " the limit is %(limit)s %%."
         ) % {
             "errors": new.errors,
             "requests": new.requests,
@@ -113,5 +114,5 @@ def _slow(new: float | None, old: float | None, limit: float) -> str:
         return ""
     return _(
         "The first token takes %(new)s ms (p95) where the old revision needs %(old)s ms; the limit"
-        " is %(limit)s times as long"
+        " is %(limit)s times as long."
     ) % {"new": f"{new:.0f}", "old": f"{old:.0f}", "limit": f"{limit:g}"}

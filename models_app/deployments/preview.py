@@ -51,8 +51,18 @@ def rollout_plan(
         "downtime_text": _downtime_text(planned, down, load.measured, spec),
         "running_text": _running_text(planned),
         "warnings": _warnings(planned, down, spec),
-        "way_back": way_back(deployment) if deployment.pk else "",
+        "way_back": _way_back(deployment, planned) if deployment.pk else "",
     }
+
+
+def _way_back(deployment: Deployment, planned: Planned) -> str:
+    last = planned.steps[-1]
+    if planned.old and last.old == 0:
+        said = _("r%(n)s is not kept loaded, for its places are needed; a roll-back loads it again"
+                 " in the same way.")  # fmt: skip
+        active = deployment.active_revision
+        return said % {"n": active.number if active else ""}
+    return way_back(deployment)
 
 
 def _wanted(deployment: Deployment, spec: ServingSpec) -> int:
@@ -69,22 +79,23 @@ def step_text(step: Step, *, wanted: int, old: int) -> str:
     kept = old if step.old is None else step.old
     words = {"new": new, "old": kept, "percent": step.percent or step.mirror, "s": step.bake_s}
     if step.kind == "swap":
-        text = _("All old replicas finish and stop, then %(new)s new ones start.")
+        text = _("The old replicas finish and stop; then the new ones start: %(new)s.")
     elif step.kind == "start":
-        text = _("%(new)s new replicas start beside the old ones and get no request yet.")
+        text = _("New replicas start beside the old ones and get no request yet: %(new)s.")
     elif step.kind == "shadow":
-        text = _("%(new)s new replicas get copies of %(percent)s %% of the requests; nobody gets"
-                 " their answers. Watched for %(s)s seconds.")  # fmt: skip
+        text = _("New replicas: %(new)s. They get copies of %(percent)s %% of the requests, whose"
+                 " answers nobody gets, and are watched for %(s)s seconds.")  # fmt: skip
     elif step.kind in WATCHED:
-        text = _("%(new)s new replicas get %(percent)s %% of the requests, watched for %(s)s"
-                 " seconds; %(old)s old ones answer the rest.")  # fmt: skip
+        text = _("New replicas: %(new)s. They get %(percent)s %% of the requests and are watched"
+                 " for %(s)s seconds; old ones that answer the rest: %(old)s.")  # fmt: skip
     elif step.kind == "replace":
-        text = _("%(old)s old replicas go on, %(new)s new ones take their part of the requests.")
-    elif step.old is not None:
-        text = _("%(old)s old replicas go on until all %(new)s new ones are ready; then all"
-                 " requests go to those.")  # fmt: skip
+        text = _("Old replicas: %(old)s, new ones: %(new)s. Each gets its part of the requests.")
+    elif not kept:
+        text = _("The old replicas leave and give their places to new ones: %(new)s. All requests"
+                 " go to those as soon as they are ready.")  # fmt: skip
     else:
-        text = _("All %(new)s new replicas get ready, then all requests go to them.")
+        text = _("Old replicas that go on until all new ones (%(new)s) are ready: %(old)s. Then all"
+                 " requests go to the new ones.")  # fmt: skip
     text %= words
     return text + " " + _("A person lets it go on.") if step.person else text
 
@@ -109,7 +120,9 @@ def _room_text(planned: Planned) -> str:
         "free": planned.free, "wanted": planned.wanted, "pool": planned.places.pool,
         "old": planned.old,
     }  # fmt: skip
-    if planned.room == "surge":
+    if not planned.old:
+        text = _("The pool %(pool)s has room for %(free)s of %(wanted)s replicas now.")
+    elif planned.room == "surge":
         text = _("The pool %(pool)s has room for all %(wanted)s new replicas beside the old ones.")
     elif planned.room == "drain_first":
         text = _("The pool %(pool)s has room for %(free)s of %(wanted)s new replicas, so old ones"

@@ -62,6 +62,8 @@ LINES = {
     "rolled_back": Line("red", "arrow-back-up", N("All requests go to the revision before again.")),
     "failed": Line("red", "circle-x", N("It failed; what served before goes on.")),
 }
+#: The line next to these has the reason.
+TOLD_BEFORE = ("rolled_back", "golden_different")
 ROOM = {
     "drain_first": N("There is room for %(free)s of %(wanted)s beside the old ones, so old ones"
                      " leave first."),
@@ -79,8 +81,9 @@ def event_line(event: RolloutEvent) -> Line:
     told = [_filled(line.text, data)]
     if room := ROOM.get(str(data.get("room"))):
         told.append(_filled(room, data))
-    # Of a long reason, such as the end of a log, the page of the revision has the rest.
-    told.append(str(data.get("why") or "").split("\n\n")[0])
+    if kind not in TOLD_BEFORE:
+        # Of a long reason, such as the end of a log, the page of the revision has the rest.
+        told.append(str(data.get("why") or "").split("\n\n")[0])
     told.append(figures_text(data))
     if data.get("reason"):
         told.append(f"“{data['reason']}”")
