@@ -103,6 +103,11 @@ def figures_text(data: dict[str, Any]) -> str:
     if not isinstance(new, dict) or not isinstance(old, dict):
         return ""
     text = _("New: %(new)s.") % {"new": _arm(new)}
+    copies = data.get("copies")
+    if isinstance(copies, dict):
+        said = _("%(alike)s of %(pairs)s copies ended like their requests; %(copy_p95_ms)s ms"
+                 " instead of %(original_p95_ms)s ms (p95).")  # fmt: skip
+        text += " " + said % copies
     return f"{text} {_('Old: %(old)s.') % {'old': _arm(old)}}" if old.get("requests") else text
 
 
