@@ -7,9 +7,9 @@ from django.db.models import Q
 
 from models_app.core.actor import Actor
 from models_app.deployments.adapters import adapters_of
+from models_app.deployments.digest import differs_in_adapters
 from models_app.deployments.models import Deployment, Replica, Revision
 from models_app.deployments.selectors import replica_list
-from models_app.deployments.services.in_place import differs_in_adapters
 from models_app.deployments.services.rollouts import rolling_out
 from models_app.deployments.states import ReplicaState
 from models_app.registry.formats import is_adapter

@@ -40,6 +40,11 @@ def revision_digest(revision: Revision, adapters: Mapping[str, ModelVersion] | N
     )
 
 
+def differs_in_adapters(one: Revision, other: Revision) -> bool:
+    """Whether two revisions of a deployment are the same but for their adapters."""
+    return one.pk != other.pk and revision_digest(one, {}) == revision_digest(other, {})
+
+
 def fingerprint(revision: Revision) -> str:
     """The short form of the digest."""
     return revision.digest[:SHORT]
