@@ -6,6 +6,7 @@ from typing import Any
 
 from models_app.configs.specs import ServingSpec
 from models_app.deployments.models import Deployment, Replica
+from models_app.deployments.splitting import split_resources
 from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.placement import choose
@@ -27,7 +28,8 @@ class Places:
 
 def asked_of(serving: ServingSpec) -> dict[str, Any]:
     """What the job of a replica asks for, as `job_submit` takes it."""
-    return {"pool": serving.pool}
+    split = split_resources(serving)
+    return {"pool": serving.pool, **({"resources": split} if split else {})}
 
 
 def serve_job(deployment: Deployment, asked: dict[str, Any]) -> Job:

@@ -133,7 +133,8 @@ class Serve(JobKind):
 
 def _serving(params: Any) -> ServingSpec:
     """The settings of the revision, or the defaults for one that is not there."""
-    row = Revision.objects.select_related("config_revision").filter(pk=params.revision).first()
+    number = None if params is None else params.revision
+    row = Revision.objects.select_related("config_revision").filter(pk=number).first()
     return row.serving if row is not None else ServingSpec()
 
 
