@@ -49,6 +49,11 @@ def _draft(revision: Revision) -> dict[str, Any]:
     return {} if draft is None else {"draft": [draft.pk, draft.digest, tree_digest(draft.manifest)]}
 
 
+def differs_in_adapters(one: Revision, other: Revision) -> bool:
+    """Whether two revisions of a deployment are the same but for their adapters."""
+    return one.pk != other.pk and revision_digest(one, {}) == revision_digest(other, {})
+
+
 def fingerprint(revision: Revision) -> str:
     """The short form of the digest."""
     return revision.digest[:SHORT]

@@ -130,6 +130,19 @@ class Engine:
                 return
             self._end(newest, self._queue_full())
 
+    def fail(self, why: str) -> None:
+        """It must not go on, for a reason that lies outside of it: the loop ends at once."""
+        with self._wake:
+            if not self._stopping:
+                self.broken = self.broken or why
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Give back what the runner holds outside of this process. After the loop has ended."""
+        close: Callable[[], None] | None = getattr(self.runner, "close", None)
+        if close is not None:
+            close()
+
     def _take_adapters(self, sequences: list[Sequence]) -> None:
         """From here on each has the key of its adapter: all of them, or AdapterNotLoaded."""
         counts = Counter(sequence.adapter for sequence in sequences)
