@@ -73,7 +73,7 @@ class Exchange:
 
     async def start(self, builder: PromptBuilder) -> None:
         """Tokenize off the loop and queue; raises `ServingError` before anything runs."""
-        built = await asyncio.to_thread(builder.build, self.call)
+        built = await asyncio.to_thread(builder.build, self.call, self.caller.adapter)
         prompts = [prompt for prompt, _ in built]
         self.answer = Answer(self.call, prompts, self._engine.decoder, self._fingerprint)
         if self.call.resumed is None:
