@@ -63,7 +63,8 @@ def test_callers_that_vanish_leave_no_slot(server: Served, stream: bool) -> None
     wait_until(lambda: live(server) == 0)
 
 
-def test_a_late_request_is_never_computed(server: Served) -> None:
+def test_a_late_request_is_never_computed(serving, llama_dir) -> None:
+    server = serving(ServeOptions(model_dir=llama_dir, name="m", secret=SECRET))
     answer = httpx.post(
         f"{server.url}/v1/completions",
         json={"model": "m", "prompt": "the", "max_tokens": 5},
