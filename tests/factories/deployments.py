@@ -90,11 +90,16 @@ def deployment_of(actor, team, *, name="writer", env="development", **fields):
     )
 
 
-def revision_of(actor, deployment, *, version=None, reason="because", **spec):
+def revision_of(actor, deployment, *, version=None, adapters=None, reason="because", **spec):
     """The next revision, with a new version unless one is given."""
     version = version or ready_version(deployment.team, text=f"weights {now().isoformat()}")
     return revision_create(
-        actor=actor, deployment=deployment, model_version=version, spec=spec, reason=reason
+        actor=actor,
+        deployment=deployment,
+        model_version=version,
+        spec=spec,
+        adapters=adapters,
+        reason=reason,
     )
 
 
