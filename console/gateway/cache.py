@@ -141,11 +141,12 @@ class Answers:
         if time.monotonic() < self._away_until:
             return None
         try:
-            whole, events = await self._redis.mget(f"{entry.key}:w", f"{entry.key}:s")
+            kept: list[Any] = await self._redis.mget(f"{entry.key}:w", f"{entry.key}:s")
         except (RedisError, OSError, TimeoutError) as error:
             self._away(error)
             return None
-        found, other = (events, whole) if entry.stream else (whole, events)
+        found: bytes | None = kept[1] if entry.stream else kept[0]
+        other: bytes | None = kept[0] if entry.stream else kept[1]
         if found is not None or other is None:
             return found
         with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, IndexError):

@@ -15,9 +15,10 @@ from console.gateway.openai import Ask
 from console.gateway.records import Record
 from console.gateway.replicas import Replica
 from console.gateway.resuming import MOST_RESUMES
-from console.gateway.seats import Seat, Seats, Wanted
+from console.gateway.seats import Seat, Seats
 from console.gateway.streams import EventStream
 from console.gateway.upstream import Lost, Refused, ReplicaFailed, Upstream
+from console.gateway.wanted import Wanted
 
 MAX_RETRIES = 2
 

@@ -35,15 +35,21 @@ class Prober:
         """Until cancelled."""
         while True:
             await asyncio.sleep(EVERY_S)
-            now = time.monotonic()
-            replicas = self._routes.replicas()
-            for replica in replicas:
-                if _due(replica, now):
-                    replica.probed_at = now
-                    task = asyncio.create_task(self._probe(replica))
-                    self._running.add(task)
-                    task.add_done_callback(self._running.discard)
-            await self._upstream.forget(replicas)
+            try:
+                replicas = self._routes.replicas()
+                self._look(replicas)
+                await self._upstream.forget(replicas)
+            except Exception:
+                logger.exception("replicas could not be probed")
+
+    def _look(self, replicas: list[Replica]) -> None:
+        now = time.monotonic()
+        for replica in replicas:
+            if _due(replica, now):
+                replica.probed_at = now
+                task = asyncio.create_task(self._probe(replica))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
 
     async def _probe(self, replica: Replica) -> None:
         try:

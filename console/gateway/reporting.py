@@ -28,7 +28,8 @@ class Reporter:
     def __init__(self, routes: Routes) -> None:
         self._routes = routes
         self._name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="gateway-reports")
+        # Two: a call that waits for a locked row must not keep the gauges back.
+        self._thread = ThreadPoolExecutor(2, thread_name_prefix="gateway-reports")
         self._woken: dict[int, float] = {}
 
     async def run(self, seats: Seats) -> None:
@@ -36,10 +37,12 @@ class Reporter:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                await loop.run_in_executor(
-                    self._thread, load_report, self._name, self._loads(seats)
-                )
-                self._wake_again(seats)
+                try:
+                    loads = self._loads(seats)
+                    await loop.run_in_executor(self._thread, load_report, self._name, loads)
+                    self._wake_again(seats)
+                except Exception:
+                    logger.exception("the load could not be reported")
                 await asyncio.sleep(EVERY_S)
         finally:
             self._thread.submit(load_report, self._name, {})

@@ -24,9 +24,10 @@ from console.gateway.openai import Ask
 from console.gateway.records import Record, Recorder
 from console.gateway.replicas import Replica
 from console.gateway.routing.answers import alike, text_of
-from console.gateway.seats import Seat, Seats, Wanted
+from console.gateway.seats import Seat, Seats
 from console.gateway.streams import usage_tokens
 from console.gateway.upstream import ReplicaFailed, Upstream, whole
+from console.gateway.wanted import Wanted
 from models_app.routing.services import mirror_pairs_store
 
 logger = logging.getLogger(__name__)
