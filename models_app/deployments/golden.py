@@ -125,7 +125,7 @@ def _store(revision: Revision) -> bool:
     replica = _ready(revision)
     if replica is None:
         return False
-    answers = []
+    answers: list[tuple[str, str, list[int]]] = []
     for prompt in revision.serving.golden_prompts or PROMPTS:
         try:
             answer = ask(replica, prompt, MOST_TOKENS)

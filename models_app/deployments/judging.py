@@ -133,7 +133,7 @@ def _with_hidden(
     replicas = Replica.objects.filter(revision=revision_id).values_list("pk", flat=True)
     pattern = rf"(^|; )replica ({'|'.join(map(str, replicas)) or '0'}): (?!429|503)"
     with connection.cursor() as cursor:
-        asked = [revision_id, deployment_id, since, mirrored, revision_id, pattern]
+        asked: list[Any] = [revision_id, deployment_id, since, mirrored, revision_id, pattern]
         cursor.execute(HIDDEN, asked)
         failed, elsewhere = cursor.fetchone()
     return replace(arm, requests=arm.requests + elsewhere, errors=arm.errors + failed)

@@ -67,7 +67,7 @@ def roll_out(
     if rollout.golden == Golden.DIFFERENT:
         rollout_fail(deployment, revision, rollout.verdict)
         return
-    figures = _figures(rollout)
+    figures = rollout_figures(rollout)
     bad = why_bad(figures, revision.serving) if figures else ""
     if bad and figures is not None:
         rollout_turn_back(deployment, revision, bad, figures.plain())
@@ -119,7 +119,7 @@ def _share(
     announce(deployment, routes=True)
 
 
-def _figures(rollout: Rollout) -> Figures | None:
+def rollout_figures(rollout: Rollout) -> Figures | None:
     """Of both sides since this step is watched; None while the new one gets nothing."""
     if not (rollout.percent or rollout.mirror_percent):
         return None

@@ -11,6 +11,7 @@ from models_app.core.clock import now
 from models_app.core.states import advance
 from models_app.deployments.models import Deployment, Revision, Rollout, RolloutEvent
 from models_app.deployments.planning import plan_rollout
+from models_app.deployments.services.locking import announce
 from models_app.deployments.states import (
     ROLLOUT_ALLOWED,
     ROLLOUT_LIVE,
@@ -111,7 +112,8 @@ def step_on(rollout: Rollout) -> None:
 
 
 def rollout_note(rollout: Rollout, kind: str, **data: Any) -> RolloutEvent:
-    """One more line of the timeline; its words are made where it is shown."""
+    """One more line of the timeline; its words are made where it is shown, which is told of it."""
+    announce(rollout.deployment)
     return RolloutEvent.objects.create(rollout=rollout, kind=kind, data=data)
 
 
