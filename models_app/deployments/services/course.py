@@ -48,6 +48,7 @@ def rollout_open(
     A revision that has served before goes back in one switch, proved by its stored answers;
     `automatic` says why the console itself goes back to it.
     """
+    rollout_close(deployment, RolloutState.ABORTED)
     previous = deployment.active_revision
     back = previous is not None and revision.activated_at is not None
     serving = revision.serving
