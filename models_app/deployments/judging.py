@@ -8,6 +8,7 @@ from django.db import connection
 from django.utils.translation import gettext as _
 
 from models_app.configs.specs.serving.rollout import RolloutSettings
+from models_app.core.clock import now
 from models_app.deployments.models import Replica
 
 ARMS = """
@@ -43,6 +44,7 @@ SELECT count(*),
  WHERE copy.deployment_id = %s AND copy.revision_id = %s AND copy.mirrored AND copy.at >= %s
    AND copy.status = 200
 """
+WINDOW = dt.timedelta(minutes=30)
 #: Of fewer requests nothing is concluded.
 LEAST = 10
 #: One failure alone is no reason.
@@ -105,7 +107,11 @@ def _plain(arm: ArmFigures) -> dict[str, Any]:
 def arm_figures(
     deployment_id: int, *, new: int, old: int | None, since: dt.datetime, mirrored: bool = False
 ) -> Figures:
-    """Of the revisions `new` and `old`; of the new one its copies only, where `mirrored`."""
+    """Of the revisions `new` and `old`; of the new one its copies only, where `mirrored`.
+
+    Of a long watch the last half hour counts: what went well for a day hides nothing.
+    """
+    since = max(since, now() - WINDOW)
     with connection.cursor() as cursor:
         cursor.execute(ARMS, [deployment_id, since, [new, old or new]])
         rows = {(row[0], row[1]): _arm(row[2:]) for row in cursor.fetchall()}
@@ -133,7 +139,7 @@ def _with_hidden(
     replicas = Replica.objects.filter(revision=revision_id).values_list("pk", flat=True)
     pattern = rf"(^|; )replica ({'|'.join(map(str, replicas)) or '0'}): (?!429|503)"
     with connection.cursor() as cursor:
-        asked = [revision_id, deployment_id, since, mirrored, revision_id, pattern]
+        asked: list[Any] = [revision_id, deployment_id, since, mirrored, revision_id, pattern]
         cursor.execute(HIDDEN, asked)
         failed, elsewhere = cursor.fetchone()
     return replace(arm, requests=arm.requests + elsewhere, errors=arm.errors + failed)

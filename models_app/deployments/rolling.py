@@ -38,6 +38,7 @@ from models_app.deployments.states import (
 )
 from models_app.deployments.steps import Step, parsed, without_room
 from models_app.deployments.wanted import wanted_replicas
+from models_app.jobs.control import job_set_priority
 from models_app.jobs.states import JobState
 
 #: A new replica that has had no place for so long finds the pool full.
@@ -67,7 +68,7 @@ def roll_out(
     if rollout.golden == Golden.DIFFERENT:
         rollout_fail(deployment, revision, rollout.verdict)
         return
-    figures = _figures(rollout)
+    figures = rollout_figures(rollout)
     bad = why_bad(figures, revision.serving) if figures else ""
     if bad and figures is not None:
         rollout_turn_back(deployment, revision, bad, figures.plain())
@@ -77,10 +78,8 @@ def roll_out(
     wanted = wanted_replicas(deployment, revision)
     goal = wanted if step.new is None else min(step.new, wanted)
     if len(new) < goal:
-        urgent = step.old is not None
-        replicas_add(
-            deployment, revision, goal - len(new), priority=TAKES_OVER if urgent else PRIORITY
-        )
+        priority = TAKES_OVER if _drains(deployment, rollout) else PRIORITY
+        replicas_add(deployment, revision, goal - len(new), priority=priority)
         announce(deployment)
     ready = sum(r.state == ReplicaState.READY for r in new)
     if ready and rollout.golden == Golden.DUE:
@@ -88,6 +87,14 @@ def roll_out(
     _share(deployment, rollout, step, ready, goal, old)
     if ready >= goal and rollout.golden in GOLDEN_PASSED and _watched(rollout, step, figures):
         _go_on(deployment, rollout)
+
+
+def _drains(deployment: Deployment, rollout: Rollout) -> bool:
+    """Whether old replicas leave in this step: their places belong to the new ones."""
+    active = deployment.active_revision
+    if active is None:
+        return False
+    return kept_replicas(deployment, active, rollout) < wanted_replicas(deployment, active)
 
 
 def _go_on(deployment: Deployment, rollout: Rollout) -> None:
@@ -119,7 +126,7 @@ def _share(
     announce(deployment, routes=True)
 
 
-def _figures(rollout: Rollout) -> Figures | None:
+def rollout_figures(rollout: Rollout) -> Figures | None:
     """Of both sides since this step is watched; None while the new one gets nothing."""
     if not (rollout.percent or rollout.mirror_percent):
         return None
@@ -189,6 +196,9 @@ def _make_room(
     if [dataclasses.replace(s, person=False) for s in rest] == steps[at:]:
         return
     rollout_change(rollout, plan=[s.plain() for s in [*steps[:at], *rest]])
+    for replica in waiting:
+        if replica.job is not None:
+            job_set_priority(actor=SYSTEM, job=replica.job, priority=TAKES_OVER)
     rollout_note(rollout, "replanned", waiting=len(waiting), pool=found.pool)
     reconcile_soon()
 

@@ -80,10 +80,10 @@ def deployment_status(deployment: Deployment) -> str:
         if facts.rolling_number is not None:
             return "creating"
         return "pending_approval" if facts.waits_for_approval else "out_of_service"
-    if facts.ready_replicas == 0:
-        return "out_of_service"
     if facts.rolling_number is not None:
         return "rolling_back" if facts.rolling_number < active.number else "updating"
+    if facts.ready_replicas == 0:
+        return "out_of_service"
     return "in_service" if facts.ready_replicas >= active.replicas else "degraded"
 
 

@@ -37,6 +37,7 @@ def test_the_page_shows_share_steps_and_timeline(
     panel = page.locator("#deployment-news")
     panel.locator(".steps-line .now").wait_for()
     assert panel.locator("svg.split-bar").get_attribute("aria-label")
+    assert panel.locator("table.tbl tbody tr").count() == 2
     assert page.locator("#deployment-timeline .track li").count() == 3
     assert not overflow(page)
     screenshot(page, f"rollout-{'phone' if phone else 'wide'}-{theme}-{language}")

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from models_app.deployments import selectors
 from models_app.deployments.models import Deployment, Replica, Rollout
 from models_app.deployments.preview import step_text
+from models_app.deployments.rolling import rollout_figures
 from models_app.deployments.services.course import current_step
 from models_app.deployments.services.in_place import in_place_ready
 from models_app.deployments.states import Golden, ReplicaState, RolloutState
@@ -65,7 +66,29 @@ def _rolling(row: Deployment, rollout: Rollout, replicas: list[Replica]) -> dict
         "promotable": number < len(steps) - 1 and ready >= goal,
         "paused": rollout.state == RolloutState.PAUSED,
         "proving": rollout.golden == Golden.DUE,
+        "figures": _figures(row, rollout),
     }
+
+
+def _figures(row: Deployment, rollout: Rollout) -> list[dict[str, Any]]:
+    """Both sides as the next round will judge them; empty while the new one gets nothing."""
+    found = rollout_figures(rollout)
+    if found is None:
+        return []
+    limits = rollout.revision.serving
+    sides = [(found.old, rollout.previous), (found.new, rollout.revision)]
+    return [
+        {
+            "name": f"r{revision.number}",
+            "requests": arm.requests,
+            "error_percent": arm.error_percent,
+            "limit_percent": limits.max_error_percent if revision == rollout.revision else None,
+            "bad_errors": arm.error_percent > limits.max_error_percent,
+            "first_token_p95_ms": arm.first_token_p95_ms,
+        }
+        for arm, revision in sides
+        if revision is not None
+    ]
 
 
 def _steps(steps: list[Step], now: int) -> list[dict[str, Any]]:

@@ -13,7 +13,11 @@ SELECT deployment.team_id, deployment.name, greatest(0, revision.replicas - coun
   JOIN approvals_environment environment ON environment.id = deployment.environment_id
   JOIN deployments_revision revision ON revision.id = deployment.active_revision_id
   LEFT JOIN deployments_replica replica
-         ON replica.revision_id = revision.id AND replica.state = 'ready'
+         ON replica.state = 'ready'
+        AND (replica.revision_id = revision.id OR replica.revision_id IN (
+              SELECT revision_id FROM deployments_rollout rollout
+               WHERE rollout.deployment_id = deployment.id
+                 AND rollout.state IN ('running', 'paused')))
  WHERE deployment.stopped_at IS NULL AND {NARROWED}
  GROUP BY deployment.id, revision.id
 """

@@ -12,6 +12,7 @@ from models_app.core.states import advance
 from models_app.deployments.digest import differs_in_adapters
 from models_app.deployments.models import Deployment, Revision, Rollout, RolloutEvent
 from models_app.deployments.planning import plan_rollout
+from models_app.deployments.services.locking import announce
 from models_app.deployments.states import (
     ROLLOUT_ALLOWED,
     ROLLOUT_LIVE,
@@ -48,6 +49,7 @@ def rollout_open(
     A revision that has served before goes back in one switch, proved by its stored answers;
     `automatic` says why the console itself goes back to it.
     """
+    rollout_close(deployment, RolloutState.ABORTED)
     previous = deployment.active_revision
     back = previous is not None and revision.activated_at is not None
     serving = revision.serving
@@ -117,7 +119,8 @@ def step_on(rollout: Rollout) -> None:
 
 
 def rollout_note(rollout: Rollout, kind: str, **data: Any) -> RolloutEvent:
-    """One more line of the timeline; its words are made where it is shown."""
+    """One more line of the timeline; its words are made where it is shown, which is told of it."""
+    announce(rollout.deployment)
     return RolloutEvent.objects.create(rollout=rollout, kind=kind, data=data)
 
 
