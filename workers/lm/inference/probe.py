@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from .errors import ModelRefused, UnsupportedAttention
+from .linears import pack
 from .loading import vocabulary_width
 from .packed import PackedRunner
 from .plan import Move, PrefillChunk, Runner, StepPlan
@@ -30,6 +31,7 @@ def choose_runner(
     """The fastest runner that is right for this model, and a sentence on why it was chosen."""
     plain = model.config._attn_implementation
     probe = _Probe(model, context_length)
+    pack(model)
     reasons = []
     try:
         packed = PackedRunner(
