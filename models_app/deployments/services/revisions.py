@@ -23,6 +23,7 @@ from models_app.core.permission import can_see, require
 from models_app.core.states import advance
 from models_app.deployments.digest import revision_digest
 from models_app.deployments.models import Deployment, Revision
+from models_app.deployments.services.backends import backend_check
 from models_app.deployments.services.deployments import deployment_create
 from models_app.deployments.services.locking import announce, locked
 from models_app.deployments.services.rollouts import begin_rollout
@@ -142,6 +143,7 @@ def _check_version(
         raise FieldError("model_version", said % words)
     format_check(version, "serve", "model_version")
     adapter_check(version, "serve", "model_version")
+    backend_check(version, spec)
     if version.format == "int8" and spec.dtype != "fp32":
         raise FieldError("spec.dtype", _("8-bit weights are served with fp32. Choose that."))
 

@@ -68,7 +68,7 @@ def load(
         model = _load_int8(directory, dtype, device)
     else:
         model = _load_weights(directory, config, DTYPES[dtype], device)
-    tokenizer = _load_tokenizer(tokenizer_folder(directory))
+    tokenizer = load_tokenizer(tokenizer_folder(directory))
     width = vocabulary_width(model)
     if len(tokenizer) > width:
         raise ModelRefused(
@@ -78,8 +78,10 @@ def load(
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
-        context_length=_context_length(config, max_context),
-        eos_ids=_eos_ids(model, tokenizer, width),
+        context_length=context_length(config, max_context),
+        eos_ids=eos_ids(
+            [model.generation_config, model.config.get_text_config(), tokenizer], width
+        ),
         parameters=_count(model),
     )
 
@@ -201,7 +203,8 @@ def vocabulary_width(model: PreTrainedModel) -> int:
     return int(embeddings.weight.shape[0])
 
 
-def _load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
+    """From files alone; raises `ModelRefused`."""
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             directory, trust_remote_code=False, local_files_only=True
@@ -211,7 +214,8 @@ def _load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _context_length(config: Any, max_context: int | None) -> int:
+def context_length(config: Any, max_context: int | None) -> int:
+    """Tokens of prompt and answer: what the model can do, or less where asked for."""
     text = config.get_text_config()
     declared = next(
         (
@@ -227,12 +231,10 @@ def _context_length(config: Any, max_context: int | None) -> int:
     return length
 
 
-def _eos_ids(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, width: int
-) -> frozenset[int]:
-    """Every token that ends an answer: generation config, model config, tokenizer."""
+def eos_ids(sources: list[Any], width: int) -> frozenset[int]:
+    """Every token that ends an answer: of generation config, model config, tokenizer."""
     found: set[Any] = set()
-    for source in (model.generation_config, model.config.get_text_config(), tokenizer):
+    for source in sources:
         value = getattr(source, "eos_token_id", None)
         found.update(value if isinstance(value, (list, tuple)) else [value])
     return frozenset(token for token in found if isinstance(token, int) and 0 <= token < width)

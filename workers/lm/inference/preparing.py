@@ -40,6 +40,8 @@ class Prepared:
 
 def prepare(options: ServeOptions, log: Log) -> Prepared:
     """Load the model and choose what computes it. Raises ModelRefused with the reason."""
+    if options.backend == "openvino":
+        return _openvino(options, log)
     if options.backend != "slipway":
         raise ModelRefused(f"The backend {options.backend} is not known to this server.")
     if options.model_dir.is_dir() and is_markov(options.model_dir):
@@ -60,6 +62,17 @@ def prepare(options: ServeOptions, log: Log) -> Prepared:
         engine=_engine(runner, loaded.tokenizer, loaded.eos_ids, options, log),
         why=why, tokenizer=loaded.tokenizer,
         architecture=loaded.model.config.model_type, parameters=loaded.parameters,
+    )  # fmt: skip
+
+
+def _openvino(options: ServeOptions, log: Log) -> Prepared:
+    from .openvino_runner import load_openvino
+
+    loaded = load_openvino(options)
+    return Prepared(
+        engine=_engine(loaded.runner, loaded.tokenizer, loaded.eos_ids, options, log),
+        why="paged attention of OpenVINO", tokenizer=loaded.tokenizer,
+        architecture=loaded.architecture, parameters=loaded.parameters,
     )  # fmt: skip
 
 
