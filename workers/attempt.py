@@ -38,6 +38,7 @@ from workers.late import clear_job
 from workers.lease import Lease
 from workers.patience import with_store
 from workers.process import ChildProcess
+from workers.refreshing import Refresher
 from workers.shipping import Shipper
 from workers.spool import attempt_folder, work_folder
 
@@ -72,6 +73,7 @@ class Attempt:
         self.sender = CheckpointSender(job)
         self.shipper = Shipper(job, self.folder, self.sender.offer, part)
         self.lease = Lease(job, beat=self.process.beat, renew=self._renew)
+        self.refresher = Refresher(f"{job.kind}-{job.pk}", self._refresh)
         self.why_stopped = ""
         self._stop_at: float | None = None
 
@@ -87,6 +89,7 @@ class Attempt:
             logger.error("attempt %s of job %s given up: %s", self.job.epoch, self.job.pk, error)
         finally:
             self.lease.close()
+            self.refresher.close()
             self.sender.close()
             self.process.kill()
             self.cage.close()
@@ -127,6 +130,17 @@ class Attempt:
     def _started(self) -> None:
         attempt_started(job=self.job, pid=self.process.pid)
         attempt_isolated(job=self.job, isolation=self.cage.describe())
+        if self.kind.refreshes:
+            self.refresher.start()
+
+    def look(self) -> None:
+        """Somebody wants something of this job: look now instead of at the next heartbeat."""
+        self.lease.look()
+        self.refresher.look()
+
+    def _refresh(self) -> None:
+        if not self._is_leaving():
+            self.kind.refresh(self.params, self.job, self.folder / "inputs")
 
     def _load(self) -> dict[str, Any]:
         folder = self.folder / "inputs"

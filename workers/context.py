@@ -88,6 +88,9 @@ class Context:
     def ready(self, data: dict[str, Any]) -> None:
         self.say("ready", data=data)
 
+    def report(self, data: dict[str, Any]) -> None:
+        self.say("report", data=data)
+
     def environment(self, data: dict[str, Any]) -> None:
         """The record of packages, system and threads that the attempt keeps."""
         self.say("environment", data=data)

@@ -25,6 +25,7 @@ class Batch:
     samples: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: list[dict[str, Any]] = field(default_factory=list)
     ready: dict[str, Any] | None = None
+    report: dict[str, Any] | None = None
     environment: dict[str, Any] | None = None
     outcome: dict[str, Any] | None = None
 
@@ -36,6 +37,7 @@ class Batch:
             or self.samples
             or self.checkpoints
             or self.ready
+            or self.report
             or self.environment
             or self.outcome
         )
@@ -76,7 +78,7 @@ def sort_event(event: dict[str, Any], batch: Batch, masker: Masker | None) -> No
         batch.samples.append(_sample(event, masker))
     elif kind == "checkpoint":
         batch.checkpoints.append(event)
-    elif kind in ("ready", "environment"):
+    elif kind in ("ready", "report", "environment"):
         setattr(batch, kind, event["data"])
     else:
         if masker and isinstance(event.get("message"), str):

@@ -71,6 +71,9 @@ class InlineContext:
     def sample(self, **_: Any) -> None:
         raise NotImplementedError("an inline job trains nothing")
 
+    def report(self, data: dict[str, Any]) -> None:
+        raise NotImplementedError("an inline job serves nothing")
+
     def ready(self, data: dict[str, Any]) -> None:
         raise NotImplementedError("an inline job serves nothing")
 

@@ -143,7 +143,7 @@ class Node:
         """Somebody wants something of this job."""
         for (number, _epoch), attempt in list(self._attempts.items()):
             if number == job_id:
-                attempt.lease.look()
+                attempt.look()
 
     def offer(self, count: int = 1) -> None:
         """Claim a job that is placed here, supervise it to its end, then others.

@@ -15,6 +15,7 @@ from models_app.jobs.attempts import (
     checkpoint_record,
     checkpoints_forget,
     job_ready,
+    job_report,
     progress_report,
 )
 from models_app.jobs.log_chunks import SOLID_LINES
@@ -163,6 +164,8 @@ class Shipper:
             attempt_environment(job=self.job, environment=batch.environment)
         if batch.ready is not None:
             job_ready(job=self.job, data=batch.ready)
+        if batch.report is not None:
+            job_report(job=self.job, data=batch.report)
 
     def _ring(self, news: dict[str, Any], *, urgent: bool = False) -> None:
         """At most five times a second: "there is more, up to line N"."""

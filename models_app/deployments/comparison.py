@@ -7,7 +7,9 @@ from django.utils.translation import ngettext
 
 from models_app.approvals.subject import Change, Description, Evidence, Link
 from models_app.configs.specs import ServingSpec
+from models_app.deployments.adapters import adapters_of
 from models_app.deployments.models import Deployment, Revision
+from models_app.deployments.services.in_place import differs_in_adapters
 from models_app.deployments.services.rollouts import warm_replicas
 from models_app.registry.adapters import adapter_base
 from models_app.registry.models import Evaluation, ModelVersion
@@ -70,7 +72,23 @@ def revision_changes(old: Revision | None, new: Revision) -> list[Change]:
                 effect=_replica_effect(old, new) if name == "replicas" else "",
             )
         )
+    rows.append(_adapters_change(old, new))
     return [row for row in rows if row.changed]
+
+
+def _adapters_change(old: Revision | None, new: Revision) -> Change:
+    in_place = old is not None and differs_in_adapters(old, new)
+    return Change(
+        name=_("Adapters"),
+        old=_adapters_named(old) if old else "–",
+        new=_adapters_named(new),
+        effect=_("replicas that run load and unload them; none is replaced") if in_place else "",
+    )
+
+
+def _adapters_named(revision: Revision) -> str:
+    found = adapters_of(revision)
+    return ", ".join(f"{name}: {version}" for name, version in found.items()) or "–"
 
 
 def _version_effect(old: Revision | None, new: Revision) -> str:
@@ -213,6 +231,9 @@ def rollback_plan(revision: Revision, *, needs_approval: bool) -> str:
     """What a roll-back to this revision would do now, in one sentence."""
     if needs_approval:
         return _("Its approval does not stand any more, so a new one is asked for first.")
+    active = revision.deployment.active_revision
+    if active is not None and differs_in_adapters(active, revision):
+        return _("The replicas that serve load its adapters; none is replaced.")
     if warm_replicas(revision) >= revision.replicas:
         return _("Its replicas are still loaded: all requests go to it at once.")
     return _("Its replicas are started first; requests move over when they are ready.")

@@ -1,27 +1,39 @@
 """The identity of what a deployment runs: what people approve, and what is checked to run it."""
 
+from collections.abc import Mapping
+
 from models_app.core.digests import digest_json, tree_digest
+from models_app.deployments.adapters import adapters_of
 from models_app.deployments.models import Revision
 from models_app.registry.adapters import adapter_base
+from models_app.registry.models import ModelVersion
 
 #: How many characters of the digest model servers report and pages show.
 SHORT = 12
 
 
-def revision_digest(revision: Revision) -> str:
+def revision_digest(
+    revision: Revision, adapters: Mapping[str, ModelVersion] | None = None
+) -> str:
     """Computed from the rows as they are now, not from the digests that they claim to have.
 
-    It binds the files of the version and of the base of an adapter, the settings with the overlay
-    applied, the deployment, its environment and the number of replicas: if any of them changes, no
-    approval fits any more.
+    It binds the files of the version, of the base of an adapter and of the adapters beside it, the
+    settings with the overlay applied, the deployment, its environment and the number of replicas:
+    if any of them changes, no approval fits any more. `adapters` stands for those of the rows.
     """
     version, config = revision.model_version, revision.config_revision
     base = adapter_base(version)
     below = {} if base is None else {"base": [base.pk, base.digest, tree_digest(base.manifest)]}
+    served = adapters_of(revision) if adapters is None else adapters
+    beside = [
+        [name, row.pk, row.digest, tree_digest(row.manifest)]
+        for name, row in sorted(served.items())
+    ]
     return digest_json(
         {
             "version": [version.pk, version.digest, tree_digest(version.manifest)],
             **below,
+            **({"adapters": beside} if beside else {}),
             "config": [config.config.kind, revision.spec_in_effect],
             "deployment": revision.deployment_id,
             "environment": revision.deployment.environment_id,

@@ -14,6 +14,7 @@ from models_app.approvals.services import approvals_expire
 from models_app.core.clock import now
 from models_app.deployments.models import Deployment, Replica, Revision
 from models_app.deployments.observation import by_place, by_revision, live_replicas, unsettled
+from models_app.deployments.services.in_place import roll_out_in_place
 from models_app.deployments.services.locking import announce, deployment_locked
 from models_app.deployments.services.replicas import (
     replica_cancel,
@@ -83,7 +84,10 @@ def reconcile_deployment(pk: int) -> bool:
         replicas = [r for r in live if r.revision_id == revision.pk and _counts(r)]
         staying, leaving = by_place(replicas)
         if revision.state == RevisionState.ROLLING_OUT:
-            _roll_out(deployment, revision, staying)
+            if not roll_out_in_place(deployment, revision, live):
+                _roll_out(deployment, revision, staying)
+            elif deployment.active_revision_id == revision.pk:
+                return True  # whose replicas are whose has changed: the next round looks anew
         elif _wanted(deployment, revision):
             _keep_up(deployment, revision, staying)
             ready = sum(r.state == ReplicaState.READY for r in staying)

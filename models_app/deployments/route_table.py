@@ -99,6 +99,8 @@ def _add_replicas(arms: dict[int, dict[str, Any]]) -> None:
 
 
 def _add_adapters(arms: dict[int, dict[str, Any]]) -> None:
-    rows = RevisionAdapter.objects.filter(revision_id__in=arms).order_by("name")
+    rows = RevisionAdapter.objects.filter(
+        revision_id__in=arms, model_version__state=VersionState.READY
+    ).order_by("name")
     for revision_id, name in rows.values_list("revision_id", "name"):
         arms[revision_id]["adapters"].append(name)

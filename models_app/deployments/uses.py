@@ -6,6 +6,7 @@ from django.utils.translation import gettext as _
 from models_app.core.actor import Actor
 from models_app.deployments.models import Deployment, Revision
 from models_app.deployments.services.deployments import deployment_stop
+from models_app.deployments.services.locking import announce
 from models_app.deployments.services.rollouts import rollout_abort
 from models_app.deployments.states import RevisionState
 from models_app.registry.models import ModelVersion
@@ -26,7 +27,7 @@ class ServingDeployments(VersionUser):
     name = "deployment"
 
     def uses(self, version: ModelVersion) -> list[Use]:
-        return [_use(revision) for revision in _revisions(version)]
+        return [_use(revision, version) for revision in _revisions(version)]
 
     def version_ids(self, team_id: int) -> list[int]:
         rows = Revision.objects.filter(
@@ -34,18 +35,24 @@ class ServingDeployments(VersionUser):
         )
         versions = rows.values_list("model_version_id", flat=True)
         bases = rows.filter(_adapter).values_list("model_version__base_version_id", flat=True)
-        return list({*versions, *(pk for pk in bases if pk is not None)})
+        beside = rows.filter(adapters__isnull=False).values_list(
+            "adapters__model_version_id", flat=True
+        )
+        return list({*versions, *beside, *(pk for pk in bases if pk is not None)})
 
     def end(self, *, actor: Actor, version: ModelVersion, reason: str) -> list[Use]:
         """Stops what serves it; a roll-out is only aborted, for what serves meanwhile is sound."""
         revisions = _revisions(version)
         text = f"{version} was quarantined: {reason}"
         for revision in revisions:
-            if revision.state == RevisionState.ACTIVE:
+            if revision.state == RevisionState.ACTIVE and _beside(revision, version):
+                # Replicas unload what is not ready any more; the gateway stops to list it.
+                announce(revision.deployment, routes=True)
+            elif revision.state == RevisionState.ACTIVE:
                 deployment_stop(actor=actor, deployment=revision.deployment, reason=text)
             else:
                 rollout_abort(actor=actor, revision=revision, reason=text)
-        return [_use(revision) for revision in revisions]
+        return [_use(revision, version) for revision in revisions]
 
 
 def _revisions(version: ModelVersion) -> list[Revision]:
@@ -53,14 +60,22 @@ def _revisions(version: ModelVersion) -> list[Revision]:
     the one that is coming in.
     """
     rows = Revision.objects.filter(
-        Q(model_version=version) | Q(_adapter, model_version__base_version=version),
+        Q(model_version=version)
+        | Q(_adapter, model_version__base_version=version)
+        | Q(adapters__model_version=version),
         state__in=SERVING,
         deployment__stopped_at=None,
-    ).select_related("deployment__environment")
+    ).select_related("deployment__environment", "model_version")
     return list(rows.order_by("deployment_id", "state").distinct("deployment_id"))
 
 
-def _use(revision: Revision) -> Use:
+def _beside(revision: Revision, version: ModelVersion) -> bool:
+    """Whether the revision serves the version as one of its adapters, and not by itself."""
+    own = (revision.model_version_id, revision.model_version.base_version_id)
+    return version.pk not in own
+
+
+def _use(revision: Revision, version: ModelVersion) -> Use:
     serves = revision.state == RevisionState.ACTIVE
     doing = _("r%(n)s serves it.") if serves else _("r%(n)s is being rolled out with it.")
     return Use(
@@ -70,7 +85,10 @@ def _use(revision: Revision) -> Use:
         environment=revision.deployment.environment.name,
         state=revision.state,
         doing=doing % {"n": revision.number},
-        ending=_ending(revision.deployment, serves),
+        ending=_("The adapter is unloaded; the rest goes on being served.")
+        if serves and _beside(revision, version)
+        else _ending(revision.deployment, serves),
+        lets_go=serves and _beside(revision, version),
     )
 
 

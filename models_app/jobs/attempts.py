@@ -120,6 +120,14 @@ def job_ready(*, job: Job, data: dict[str, Any]) -> None:
 
 
 @transaction.atomic
+def job_report(*, job: Job, data: dict[str, Any]) -> None:
+    """A long-lived job says how it stands now."""
+    row = lock_held(job)
+    kind, params = kind_of(row)
+    kind.reported(params, row, data)
+
+
+@transaction.atomic
 def job_finish(*, job: Job, result: dict[str, Any], attempt: dict[str, Any]) -> Job:
     """Success: the kind's effects and the end of the job become visible together, once."""
     row = lock_held(job)

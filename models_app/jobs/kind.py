@@ -88,6 +88,9 @@ class JobContext(Protocol):
     def ready(self, data: dict[str, Any]) -> None:
         """A long-lived job (a replica) says that it serves, and where."""
 
+    def report(self, data: dict[str, Any]) -> None:
+        """A long-lived job says how it stands now; the newest report counts."""
+
     def environment(self, data: dict[str, Any]) -> None:
         """Record packages, system, threads and devices with the attempt."""
 
@@ -113,6 +116,8 @@ class JobKind:
     max_attempts: ClassVar[int] = 4
     #: A job that lives until it is stopped: a clean stop counts as success, it has no deadline.
     long_lived: ClassVar[bool] = False
+    #: What it reads may change while it runs: `refresh` is called again and again.
+    refreshes: ClassVar[bool] = False
     #: Whether people may submit it by the generic form and API.
     submittable: ClassVar[bool] = True
 
@@ -149,6 +154,16 @@ class JobKind:
 
     def ready(self, params: Any, job: Any, data: dict[str, Any]) -> None:
         """In the worker, in a transaction: the child has called `ctx.ready(data)`."""
+
+    def refresh(self, params: Any, job: Any, folder: Path) -> None:
+        """In the worker, while the child runs: bring its files under `folder` up to date.
+
+        At every sign of life and upon each notice. What is not ready yet must not be seen: the
+        child reads at the same time.
+        """
+
+    def reported(self, params: Any, job: Any, data: dict[str, Any]) -> None:
+        """In the worker, in a transaction: the child has called `ctx.report(data)`."""
 
     def store(
         self, params: Any, job: Any, result: dict[str, Any], output_dir: Path

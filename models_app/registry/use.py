@@ -31,6 +31,8 @@ class Use:
     #: For people: what it does with the version, and what it means to end that.
     doing: str
     ending: str
+    #: It does without the version from the moment in which that is not ready any more.
+    lets_go: bool = False
 
     def __str__(self) -> str:
         return f"{self.name} ({self.environment})"

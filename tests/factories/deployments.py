@@ -16,7 +16,7 @@ from models_app.deployments.states import ReplicaState
 from models_app.jobs import attempts, claims
 from models_app.jobs.models import Job
 from models_app.registry.models import Model, ModelVersion
-from models_app.registry.states import VersionState
+from models_app.registry.states import Family, VersionState
 from tests.factories.jobs import placed
 
 
@@ -45,6 +45,34 @@ def ready_version(team, *, name="poet", text="weights", **fields):
         ready_at=now(),
         facts={"layers": 2, "width": 8, "context": 16, "parameters": 1000},
         **fields,
+    )
+
+
+def adapter_version(team, base, *, name="tuned", text="factors", **fields):
+    """A ready adapter of a base; its files are no real ones."""
+    model = Model.objects.get_or_create(
+        team=team, name=name, defaults={"family": Family.ADAPTER}
+    )[0]
+    manifest = {}
+    for path, content in {
+        "adapter_config.json": '{"peft_type": "LORA", "r": 4}',
+        "adapter_model.safetensors": f"{text} of {name}",
+    }.items():
+        sha256, size = blob_put(io.BytesIO(content.encode()))
+        manifest[path] = {"sha256": sha256, "size": size}
+    return ModelVersion.objects.create(
+        **{
+            "model": model,
+            "number": model.versions.count() + 1,
+            "state": VersionState.READY,
+            "manifest": manifest,
+            "digest": tree_digest(manifest),
+            "size_bytes": sum(entry["size"] for entry in manifest.values()),
+            "ready_at": now(),
+            "base_version": base,
+            "facts": {"rank": 4},
+            **fields,
+        }
     )
 
 

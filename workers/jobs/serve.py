@@ -9,17 +9,18 @@ from pydantic import Field
 from models_app.core.blobs import BlobMissing, tree_materialise, tree_verify
 from models_app.core.errors import FieldError
 from models_app.deployments.digest import fingerprint, revision_digest
-from models_app.deployments.models import Revision
 from models_app.deployments.secrets import replica_secret
 from models_app.deployments.services.replicas import (
     replica_ended,
     replica_loading,
     replica_ready,
+    replica_reported,
 )
 from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
 from models_app.jobs.states import ReasonCode
 from models_app.registry.adapters import base_not_ready, files_to_load
 from models_app.registry.states import VersionState
+from workers.serving import replica_of, wanted_lay
 
 
 class ServeParams(Params):
@@ -37,6 +38,7 @@ class Serve(JobKind):
     label = "Serve a model version"
     long_lived = True
     uses_gpu = True
+    refreshes = True
     submittable = False
     Params = ServeParams
 
@@ -48,12 +50,9 @@ class Serve(JobKind):
     def load(self, params: Any, job: Any, folder: Path) -> dict[str, Any]:
         """Refuses what is not exactly the revision that was rolled out."""
         replica_loading(replica_id=params.replica, job=job)
-        revision = Revision.objects.select_related(
-            "deployment__team",
-            "model_version__model",
-            "model_version__base_version__model",
-            "config_revision__config",
-        ).get(pk=params.revision)
+        # Not that of the parameters: replicas go on under a new one where only adapters change.
+        replica = replica_of(params.replica)
+        revision = replica.revision
         version = revision.model_version
         if revision_digest(revision) != revision.digest:
             raise JobFailed("The revision has changed since it was made.", reason="integrity")
@@ -68,6 +67,7 @@ class Serve(JobKind):
         deployment = revision.deployment
         return {
             "model_dir": str(model_dir),
+            "wanted": str(wanted_lay(replica, folder)),
             "name": f"{deployment.team.slug}/{deployment.name}",
             "secret": replica_secret(params.replica, job.epoch),
             "host": settings.REPLICA_HOST,
@@ -89,7 +89,9 @@ class Serve(JobKind):
         from workers.lm.inference.server import EngineBroken, ServeOptions, serve
 
         options = ServeOptions(
-            **{**inputs, "model_dir": Path(inputs["model_dir"])},
+            **{
+                **inputs, "model_dir": Path(inputs["model_dir"]), "wanted": Path(inputs["wanted"])
+            },
             device="cuda" if torch.cuda.is_available() else "cpu",
         )
         ctx.progress(stage="loading")
@@ -97,6 +99,7 @@ class Serve(JobKind):
             serve(
                 options,
                 on_ready=lambda host, port: ctx.ready({"host": host, "port": port}),
+                on_adapters=ctx.report,
                 should_stop=ctx.should_stop,
                 log=ctx.log,
             )
@@ -108,6 +111,13 @@ class Serve(JobKind):
 
     def ready(self, params: Any, job: Any, data: dict[str, Any]) -> None:
         replica_ready(replica_id=params.replica, job=job, data=data)
+
+    def refresh(self, params: Any, job: Any, folder: Path) -> None:
+        """Lays out the adapters that are wanted now."""
+        wanted_lay(replica_of(params.replica), folder)
+
+    def reported(self, params: Any, job: Any, data: dict[str, Any]) -> None:
+        replica_reported(replica_id=params.replica, job=job, data=data)
 
     def ended(self, params: Any, job: Any) -> None:
         replica_ended(replica_id=params.replica, job=job)

@@ -24,6 +24,8 @@ class Replica(models.Model):
     port = models.PositiveIntegerField(null=True, blank=True)
     #: The epoch of the job that listens there: an older server is never asked.
     epoch = models.PositiveIntegerField(default=0)
+    #: What it said last: {loaded: {name: version id}, failed: {name: [version id, reason]}}.
+    adapters = models.JSONField(default=dict)
     restarts = models.PositiveIntegerField(default=0)
     ready_at = models.DateTimeField(null=True, blank=True)
     drain_started_at = models.DateTimeField(null=True, blank=True)

@@ -1,5 +1,9 @@
 """What people and workers do with deployments; one module per noun."""
 
+from models_app.deployments.services.adapters import (
+    deployment_adapter_add,
+    deployment_adapter_remove,
+)
 from models_app.deployments.services.deployments import (
     deployment_change,
     deployment_create,
@@ -24,6 +28,8 @@ from models_app.deployments.services.waking import deployment_wake
 
 __all__ = [
     "back_targets",
+    "deployment_adapter_add",
+    "deployment_adapter_remove",
     "deployment_change",
     "deployment_create",
     "deployment_launch",

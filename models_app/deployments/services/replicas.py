@@ -76,7 +76,7 @@ def replica_loading(*, replica_id: int, job: Job) -> None:
         if replica.state in (ReplicaState.PENDING, ReplicaState.CRASHED):
             _move(replica, ReplicaState.LOADING)
         Replica.objects.filter(pk=replica_id).update(
-            epoch=job.epoch, restarts=job.epoch - 1, host="", port=None, ready_at=None
+            epoch=job.epoch, restarts=job.epoch - 1, host="", port=None, ready_at=None, adapters={}
         )
         announce(replica.revision.deployment)
 
@@ -97,6 +97,18 @@ def replica_ready(*, replica_id: int, job: Job, data: dict[str, Any]) -> None:
         )
     announce(replica.revision.deployment, routes=True)
     reconcile_soon()
+
+
+def replica_reported(*, replica_id: int, job: Job, data: dict[str, Any]) -> None:
+    """The server has loaded or unloaded adapters. Runs in the worker's transaction."""
+    replica = _locked(replica_id)
+    if job.epoch != replica.epoch:
+        return
+    kept = {name: data.get(name) or {} for name in ("loaded", "failed")}
+    if kept != replica.adapters:
+        Replica.objects.filter(pk=replica_id).update(adapters=kept)
+        announce(replica.revision.deployment, routes=True)
+        reconcile_soon()
 
 
 def replica_ended(*, replica_id: int, job: Job) -> None:

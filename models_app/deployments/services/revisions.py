@@ -21,13 +21,14 @@ from models_app.core.errors import FieldError, NotFound
 from models_app.core.names import clean_text
 from models_app.core.permission import can_see, require
 from models_app.core.states import advance
+from models_app.deployments.adapters import adapters_check, adapters_of
 from models_app.deployments.digest import revision_digest
-from models_app.deployments.models import Deployment, Revision
+from models_app.deployments.models import Deployment, Revision, RevisionAdapter
 from models_app.deployments.services.backends import backend_check
 from models_app.deployments.services.deployments import deployment_create
 from models_app.deployments.services.locking import announce, locked
 from models_app.deployments.services.rollouts import begin_rollout
-from models_app.deployments.services.settings import chosen_settings
+from models_app.deployments.services.settings import Settings, chosen_settings
 from models_app.deployments.services.standing import ask_again
 from models_app.deployments.states import ALLOWED, RevisionState
 from models_app.registry.adapters import adapter_check
@@ -44,19 +45,39 @@ def revision_create(
     model_version: ModelVersion,
     spec: ServingSpec | Mapping[str, Any] | None = None,
     config_revision: ConfigRevision | None = None,
+    adapters: Mapping[str, ModelVersion] | None = None,
     reason: str = "",
 ) -> Revision:
     """Make the next revision. A protected environment asks for approval; elsewhere it rolls out.
 
     Its settings are `spec`, or those of `config_revision` with the overlay that the environment
-    has now; both are recorded. Raises InvalidInput for the version or with the path of a setting
-    under `spec`.
+    has now; both are recorded. Without `adapters` it has those of the active revision, if it serves
+    the same version. Raises InvalidInput for the version, for `adapters`, or with the path of a
+    setting under `spec`.
     """
     require(actor, "deployments.change_deployment", deployment)
     row = locked(deployment)
     settings = chosen_settings(actor, row, spec, config_revision)
+    if adapters is None:
+        adapters = _kept_adapters(row, model_version)
+    return revision_make(
+        actor, row, model_version=model_version, settings=settings, adapters=adapters, reason=reason
+    )
+
+
+def revision_make(
+    actor: Actor,
+    row: Deployment,
+    *,
+    model_version: ModelVersion,
+    settings: Settings,
+    adapters: Mapping[str, ModelVersion],
+    reason: str,
+) -> Revision:
+    """Under the deployment's lock, with settings that are checked."""
     checked = settings.spec
     _check_version(actor, row, model_version, checked)
+    adapters_check(actor, row, model_version, checked, adapters)
     revision = Revision(
         deployment=row,
         number=(row.revisions.aggregate(top=Max("number"))["top"] or 0) + 1,
@@ -68,15 +89,15 @@ def revision_create(
         reason=clean_text(reason, "reason", limit=2000),
         created_by_id=actor.pk,
     )
-    revision.digest = revision_digest(revision)
+    revision.digest = revision_digest(revision, adapters)
     _check_is_new(row, revision)
     revision.save()
-    audit_record(
-        actor=actor,
-        action="revision.created",
-        obj=revision,
-        changes={"digest": revision.digest, "version": str(model_version), **checked.plain()},
-    )
+    for name, version in adapters.items():
+        RevisionAdapter.objects.create(revision=revision, name=name, model_version=version)
+    changes = {"digest": revision.digest, "version": str(model_version), **checked.plain()}
+    if adapters:
+        changes["adapters"] = {name: str(version) for name, version in adapters.items()}
+    audit_record(actor=actor, action="revision.created", obj=revision, changes=changes)
     _send_on(actor, revision)
     announce(row)
     return revision
@@ -93,6 +114,7 @@ def deployment_launch(
     model_version: ModelVersion,
     spec: ServingSpec | Mapping[str, Any] | None = None,
     config_revision: ConfigRevision | None = None,
+    adapters: Mapping[str, ModelVersion] | None = None,
     reason: str = "",
 ) -> Deployment:
     """A deployment with its first revision: both, or neither."""
@@ -101,7 +123,7 @@ def deployment_launch(
     )
     revision_create(
         actor=actor, deployment=deployment, model_version=model_version, spec=spec,
-        config_revision=config_revision, reason=reason,
+        config_revision=config_revision, adapters=adapters, reason=reason,
     )  # fmt: skip
     return deployment
 
@@ -122,6 +144,13 @@ def deployment_scale(
         spec={**active.spec_in_effect, "replicas": replicas},
         reason=reason or f"Scale from {active.replicas} to {replicas} replicas",
     )
+
+
+def _kept_adapters(row: Deployment, version: ModelVersion) -> dict[str, ModelVersion]:
+    active = row.active_revision
+    if active is None or active.model_version_id != version.pk:
+        return {}
+    return adapters_of(active)
 
 
 def _own_config(actor: Actor, row: Deployment, spec: ServingSpec) -> ConfigRevision:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from models_app.approvals.models import ApprovalRequest
 from models_app.approvals.services import approval_request, approval_stands
 from models_app.core.actor import Actor
+from models_app.deployments.adapters import adapters_of
 from models_app.deployments.digest import revision_digest
 from models_app.deployments.models import Revision
 from models_app.registry.states import VersionState
@@ -23,6 +24,12 @@ def why_unfit(revision: Revision) -> str:
     if version.state != VersionState.READY:
         said = _("The model version %(version)s is %(state)s.")
         return said % {"version": version, "state": version.get_state_display()}
+    for name, adapter in adapters_of(revision).items():
+        version_hold(adapter)
+        if adapter.state != VersionState.READY:
+            said = _("Its adapter %(name)s, %(version)s, is %(state)s.")
+            words = {"name": name, "version": adapter, "state": adapter.get_state_display()}
+            return said % words
     if revision_digest(revision) != revision.digest:
         return _("r%(n)s is no longer what it was when it was made.") % {"n": revision.number}
     return ""

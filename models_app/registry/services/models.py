@@ -93,15 +93,15 @@ def version_quarantine(
         ended = version_uses_end(actor=actor, version=version, reason=reason)
     # Whoever wants to begin serving it waits for us from here on, and then finds it quarantined.
     version_hold(version)
-    _check_unused(version)
+    _check_unused(version, but_lets_go=stop_serving)
     advance(version, VersionState.QUARANTINED, allowed=ALLOWED, error=reason)
     stopped = {"stopped": [str(use) for use in ended]} if ended else {}
     _record(actor, "model_version.quarantined", version, reason, **stopped)
     return version
 
 
-def _check_unused(version: ModelVersion) -> None:
-    uses = version_uses(version)
+def _check_unused(version: ModelVersion, *, but_lets_go: bool) -> None:
+    uses = [use for use in version_uses(version) if not (but_lets_go and use.lets_go)]
     if not uses:
         return
     said = _(

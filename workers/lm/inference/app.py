@@ -40,7 +40,8 @@ class App:
         self._builder = builder
         self._secret = secret.encode()
         self._name = name
-        self._fingerprint = fingerprint
+        #: Of the revision that it answers for: another one may take it over where it runs.
+        self.fingerprint = fingerprint
         self._about = about
         self._created = int(time.time())
         self._on_request_end = on_request_end or (lambda record: None)
@@ -101,14 +102,21 @@ class App:
         body = {
             **stats,
             "model": self._name,
-            "fingerprint": self._fingerprint,
+            "fingerprint": self.fingerprint,
             "slots": self._engine.max_slots,
             "max_waiting": self._engine.max_waiting,
             "context_length": self._engine.context_length,
             "mode": self._engine.mode,
+            **self._adapters(),
             **self._about,
         }
         await http.answer(503 if stats["state"] == "failed" else 200, body)
+
+    def _adapters(self) -> dict[str, Any]:
+        found = getattr(self._engine, "adapters", None)
+        if found is None:
+            return {}
+        return {"adapters": found.names, "adapter_bytes": found.bytes}
 
     async def _drain(self, http: HttpCall) -> None:
         self._engine.drain()
@@ -130,7 +138,7 @@ class App:
             if self._engine.state != "ready":
                 raise Draining
             caller = read_caller(http)
-            exchange = Exchange(self._engine, parse(body), caller, record, self._fingerprint)
+            exchange = Exchange(self._engine, parse(body), caller, record, self.fingerprint)
             await exchange.start(self._builder)
             await self._respond(http, exchange)
         except ServingError as error:

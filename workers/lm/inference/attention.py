@@ -7,6 +7,7 @@ this function knows that. Grouped-query heads are never copied.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -40,7 +41,7 @@ _HARMLESS = frozenset(
 )
 
 
-@dataclass(slots=True)
+@dataclass
 class PackedStep:
     """The tensors of one step, shared by all layers; masks are made once a window size."""
 
@@ -53,10 +54,24 @@ class PackedStep:
     _decode_masks: dict[int, torch.Tensor | None] = field(default_factory=dict)
     _chunk_masks: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
 
-    @property
+    @cached_property
+    def decode_rows(self) -> int:
+        """Rows of the decoding slots, those of their guesses among them."""
+        return sum(self.plan.spans[: len(self.plan.decode)])
+
+    @cached_property
     def decode_length(self) -> int:
         """Positions the decoding slots may have to look at."""
-        return max(self.plan.positions) + 1
+        ends = (
+            position + span
+            for position, span in zip(self.plan.positions, self.plan.spans, strict=False)
+        )
+        return max(ends)
+
+    @cached_property
+    def guessed(self) -> Guessed | None:
+        """How the rows of slots with guesses lie, None where nobody has any."""
+        return Guessed.of(self) if self.plan.drafts else None
 
     def decode_mask(self, window: int) -> torch.Tensor | None:
         """[n, 1, 1, length]: what each decoding token sees; None where it is everything."""
@@ -65,6 +80,8 @@ class PackedStep:
         return self._decode_masks[window]
 
     def _make_decode_mask(self, window: int) -> torch.Tensor | None:
+        if self.guessed is not None:
+            return self.guessed.mask(self, window)
         last = self.plan.positions
         if min(last) == max(last) and (not window or max(last) < window):
             return None
@@ -82,6 +99,38 @@ class PackedStep:
             seen = torch.arange(end, device=self.positions.device)[None]
             self._chunk_masks[key] = _visible(mine, seen, window)[None, None]
         return self._chunk_masks[key]
+
+
+@dataclass(frozen=True, slots=True)
+class Guessed:
+    """Rows of slots with different numbers of guesses, put into one tensor of equal ones.
+
+    `gather` [slots, most] names the row of each place; places without a row of their own repeat
+    the slot's first. `scatter` [rows] names the place of each row.
+    """
+
+    gather: torch.Tensor
+    scatter: torch.Tensor
+
+    @classmethod
+    def of(cls, step: PackedStep) -> Guessed:
+        """From the plan of a step."""
+        spans = step.plan.spans[: len(step.plan.decode)]
+        most, at = max(spans), 0
+        gather: list[list[int]] = []
+        scatter: list[int] = []
+        for slot, span in enumerate(spans):
+            gather.append([*range(at, at + span), *[at] * (most - span)])
+            scatter += range(slot * most, slot * most + span)
+            at += span
+        device = step.positions.device
+        return cls(torch.tensor(gather, device=device), torch.tensor(scatter, device=device))
+
+    def mask(self, step: PackedStep, window: int) -> torch.Tensor:
+        """[slots, 1, most, length]: what each place sees."""
+        mine = step.positions[self.gather][..., None]
+        seen = torch.arange(step.decode_length, device=mine.device)[None, None]
+        return _visible(mine, seen, window)[:, None]
 
 
 def _visible(mine: torch.Tensor, seen: torch.Tensor, window: int) -> torch.Tensor:
@@ -114,8 +163,9 @@ def packed_attention(
         layer, step.slots, step.positions, key[0].transpose(0, 1), value[0].transpose(0, 1)
     )
     count = len(step.plan.decode)
-    parts = [_decode(query, keys, values, step, window, scaling)] if count else []
-    at = count
+    decode = _decode if step.guessed is None else _decode_guesses
+    parts = [decode(query, keys, values, step, window, scaling)] if count else []
+    at = step.decode_rows
     for index, chunk in enumerate(step.plan.chunks):
         rows = slice(at, at + len(chunk.tokens))
         mask = step.chunk_mask(index, window) if chunk.start or window else None
@@ -167,6 +217,33 @@ def _decode(
         scale=scaling,
     )
     return out.reshape(count, heads, values.shape[-1])
+
+
+def _decode_guesses(
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    step: PackedStep,
+    window: int,
+    scaling: float | None,
+) -> torch.Tensor:
+    """As `_decode`, with a few query tokens a slot: rows of a group are heads by tokens."""
+    places: Guessed = step.guessed  # type: ignore[assignment]
+    (count, most), length, groups = places.gather.shape, step.decode_length, keys.shape[2]
+    heads, size = query.shape[1], query.shape[3]
+    share = heads // groups
+    rows = query[0][:, places.gather].view(groups, share, count, most, size)
+    rows = rows.permute(2, 0, 1, 3, 4).reshape(count, groups, share * most, size)
+    mask: torch.Tensor = step.decode_mask(window)  # type: ignore[assignment]
+    out = functional.scaled_dot_product_attention(
+        rows,
+        keys[:count, :length].transpose(1, 2),
+        values[:count, :length].transpose(1, 2),
+        attn_mask=mask.repeat(1, 1, share, 1),
+        scale=scaling,
+    )
+    out = out.view(count, groups, share, most, -1).permute(0, 3, 1, 2, 4)
+    return out.reshape(count * most, heads, values.shape[-1])[places.scatter]
 
 
 def _chunk(

@@ -69,8 +69,8 @@ class Backend(Protocol):
     def submit(self, asks: list[Ask], sink: Sink, *, choices: int = 1) -> Sequence[Ticket]:
         """Queue `choices` answers to each ask, all or none; events go to `sink`.
 
-        Returns a ticket for each, which `cancel` takes. Raises a `ServingError`: `QueueFull`, `Draining`, or a
-        `BadRequest` that names the field that this backend cannot serve.
+        Returns a ticket for each, which `cancel` takes. Raises a `ServingError`: `QueueFull`,
+        `Draining`, or a `BadRequest` that names the field that this backend cannot serve.
         """
         ...
 

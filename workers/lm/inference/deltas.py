@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch
+
 from .events import Delta, TokenScore
-from .sampler import Choice
+from .sampler import Choice, score
 from .sequence import Sequence
 
 
@@ -62,6 +64,16 @@ def _shown(
     rest = sequence.output.finish()
     finish = "stop" if complete or rest.stopped else "length"
     return piece.text + rest.text, piece.scores + rest.scores, finish
+
+
+def score_prompt(sequence: Sequence, start: int, tokens: list[int], rows: torch.Tensor) -> None:
+    """Log-probabilities of the prompt's own tokens, for `echo`."""
+    if start == 0:
+        sequence.prompt_scores.append(TokenScore(tokens[0], None))
+    top = sequence.params.top_logprobs or 0
+    following = sequence.prompt[start + 1 : start + len(tokens) + 1]
+    for row, token in zip(rows, following, strict=False):
+        sequence.prompt_scores.append(score(row, token, top))
 
 
 def _is_full(sequence: Sequence, context_length: int) -> bool:

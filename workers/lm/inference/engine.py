@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 
 import torch
 
+from .adapters import Adapters
 from .ask import Ask
-from .deltas import extend, replay
+from .deltas import extend, replay, score_prompt
 from .detokenize import TokenText
-from .errors import Draining, GenerationFailed, QueueFull, ServingError
-from .events import Delta, Ended, Sink, TokenScore
+from .drafts import Drafter
+from .errors import DeadlinePassed, Draining, GenerationFailed, QueueFull, ServingError
+from .events import Delta, Ended, Sink
 from .gauges import EngineStats, Gauges
 from .output import Output
 from .params import SamplingParams
-from .plan import Runner, StepPlan
-from .sampler import Choice, sample, score
-from .scheduler import Scheduler
+from .plan import Move, Runner, StepPlan
+from .prefixes import PrefixCache
+from .sampler import Choice, Rows
+from .scheduler import Hooks, Scheduler
 from .sequence import Sequence
 
 _IDLE_WAIT = 0.5
@@ -39,6 +42,8 @@ class Engine:
         eos_ids: Iterable[int],
         *,
         max_waiting: int = 64,
+        prefixes: PrefixCache | None = None,
+        drafter: Drafter | None = None,
         log: Callable[[str], None] | None = None,
     ) -> None:
         self.runner = runner
@@ -48,12 +53,22 @@ class Engine:
         self.gauges = Gauges()
         self.broken: str | None = None
         self._log = log or (lambda line: None)
+        self._prefixes = prefixes
+        self._drafter = drafter if getattr(runner, "checks_drafts", False) else None
+        self._fork: Callable[[Move], None] | None = getattr(runner, "fork", None)
         self._scheduler = Scheduler(
             max_slots=runner.max_slots,
             prefill_chunk=runner.prefill_chunk,
+            context_length=runner.context_length,
             whole_prompts=runner.whole_prompts,
+            hooks=Hooks(
+                begin=self._begin,
+                guess=None if self._drafter is None else self._guess,
+                room=getattr(runner, "has_room", Hooks.room),
+            ),
         )
         self._wake = threading.Condition()
+        self.adapters = Adapters(getattr(runner, "bank", None), self._nudge)
         self._inbox: deque[Sequence] = deque()
         self._live = 0
         self._cancellations = False
@@ -68,11 +83,13 @@ class Engine:
         Choice number is prompt index * choices + j, as OpenAI numbers them, where the ask gives
         none. Raises `QueueFull` or `Draining`.
         """
-        sequences = [
-            self._sequence(ask, sink, index * choices + j, j)
-            for index, ask in enumerate(asks)
-            for j in range(choices)
-        ]
+        sequences = []
+        for index, ask in enumerate(asks):
+            own = [self._sequence(ask, sink, index * choices + j, j) for j in range(choices)]
+            if self._fork is not None and not ask.params.score_prompt:
+                for follower in own[1:]:
+                    follower.leader = own[0]
+            sequences += own
         with self._wake:
             if self._draining or self._stopping or self.broken:
                 raise Draining
@@ -80,10 +97,29 @@ class Engine:
             if len(sequences) > room:
                 waiting = max(0, self._live - self.runner.max_slots)
                 raise QueueFull(waiting, self.gauges.retry_after(waiting, self.runner.max_slots))
+            self._take_adapters(sequences)
             self._live += len(sequences)
             self._inbox.extend(sequences)
             self._wake.notify()
         return sequences
+
+    def _take_adapters(self, sequences: list[Sequence]) -> None:
+        """From here on each has the key of its adapter: all of them, or AdapterNotLoaded."""
+        counts = Counter(sequence.adapter for sequence in sequences)
+        keys: dict[str, str] = {}
+        try:
+            for name, count in counts.items():
+                keys[name] = self.adapters.take(name, count)
+        except ServingError:
+            for name, key in keys.items():
+                self.adapters.leave(key, counts[name])
+            raise
+        for sequence in sequences:
+            sequence.adapter = keys[sequence.adapter]
+
+    def _nudge(self) -> None:
+        with self._wake:
+            self._wake.notify()
 
     def cancel(self, sequences: Iterable[Sequence]) -> None:
         """Give these up within one step; each still gets its last event."""
@@ -171,7 +207,8 @@ class Engine:
         """Step until `stop`, or until the model cannot be trusted any more."""
         while not self._stopping and not self.broken:
             with self._wake:
-                if not self._inbox and not self._cancellations and not self._scheduler.running:
+                busy = self._inbox or self._cancellations or self.adapters.busy
+                if not busy and not self._scheduler.running:
                     self._wake.wait(_IDLE_WAIT)
             try:
                 self.step()
@@ -181,8 +218,10 @@ class Engine:
         stopped = GenerationFailed("The model server stopped.", code="server_stopped")
         with self._wake:
             self._stopping = True
-            self._scheduler.waiting.extend(self._inbox)
+            left = list(self._inbox)
             self._inbox.clear()
+        for sequence in left:
+            self._scheduler.add(sequence)
         for sequence in self._scheduler.everyone():
             self._end(sequence, stopped)
 
@@ -190,22 +229,77 @@ class Engine:
     def step(self) -> bool:
         """Admit, cancel, compute one step, deliver. False where there was nothing to do."""
         self._admit()
+        self.adapters.between_steps(idle=not self._scheduler.running)
         plan = self._scheduler.plan()
         if plan is None:
             return False
         started = time.perf_counter()
-        batch = self._batch(plan)
+        batch = [*self._scheduler.decoding, *self._scheduler.prefilling[: len(plan.chunks)]]
         for sequence in batch:
             sequence.started_at = sequence.started_at or time.monotonic()
         try:
-            logits = self.runner.forward(plan)
-            self._scheduler.advance(plan)
+            logits = self._forward(plan, batch)
+            self._advance(plan, batch)
             self._deliver(plan, batch, logits)
         except Exception as error:
             self._step_failed(batch, error)
             return True
         self.gauges.stepped(time.perf_counter() - started, plan)
         return True
+
+    def _forward(self, plan: StepPlan, batch: list[Sequence]) -> torch.Tensor:
+        spans = zip(batch, plan.spans, strict=True)
+        self.adapters.begin([(sequence.adapter, count) for sequence, count in spans])
+        try:
+            return self.runner.forward(plan)
+        finally:
+            self.adapters.end()
+
+    def _advance(self, plan: StepPlan, batch: list[Sequence]) -> None:
+        """Count what was computed, keep it for others, and fork who waited for it."""
+        reading = batch[len(plan.decode) :]
+        changes = self._scheduler.advance(plan)
+        for move in changes.moves:
+            self.runner.move(move)
+        for fork in changes.forks:
+            self._fork(fork)  # type: ignore[misc]
+        for sequence in changes.forked:
+            sequence.started_at = time.monotonic()
+        batch += changes.forked
+        for sequence in reading:
+            self._keep(sequence)
+
+    def _begin(self, sequence: Sequence, slot: int) -> int:
+        """How much of a source need not be computed; it lies in the slot after that."""
+        leader = sequence.leader
+        if leader is not None and self._fork is not None and leader in self._scheduler.decoding:
+            length = len(sequence.source) - 1
+            self._fork(Move(self._scheduler.decoding.index(leader), slot, length))
+            sequence.cached_tokens = leader.cached_tokens
+            return length
+        if self._prefixes is None or sequence.params.score_prompt:
+            return 0
+        known = self._prefixes.begin(sequence, slot)
+        sequence.cached_tokens = min(known, len(sequence.prompt))
+        return known
+
+    def _keep(self, sequence: Sequence) -> None:
+        """Keep what a sequence has computed for those that begin like it."""
+        slot = self._scheduler.slot_of(sequence)
+        if self._prefixes is None or slot is None:
+            return
+        try:
+            self._prefixes.keep(sequence, slot)
+        except Exception as error:  # not worth an answer: what was kept may be half written
+            self._log(f"prefixes are not kept any more: {type(error).__name__}: {error}")
+            self._prefixes = None
+
+    def _guess(self, sequence: Sequence) -> list[int]:
+        """What may follow, as far as the answer can still go."""
+        said = len(sequence.tokens)
+        left = min(sequence.params.max_tokens, self.context_length - len(sequence.prompt)) - said
+        beside = len(self._scheduler.decoding)
+        return self._drafter.guess(sequence, left - 1, beside) if self._drafter else []
 
     def _admit(self) -> None:
         with self._wake:
@@ -221,9 +315,12 @@ class Engine:
             for sequence in self._scheduler.everyone():
                 if sequence.cancelled:
                     self._end(sequence, None)
+        for sequence in self._scheduler.queue.late():
+            self._end(sequence, DeadlinePassed(time.monotonic() - sequence.submitted_at))
 
     def _was_over(self, sequence: Sequence) -> None:
         """The tokens that were given to go on from ended the answer: only that is left to say."""
+        self._scheduler.add(sequence)
         self._remove(sequence)
         self.gauges.finished(sequence, "completed")
         self._tell(
@@ -231,38 +328,42 @@ class Engine:
             Delta(sequence.choice, "", len(sequence.tokens), finish=sequence.finish),
         )
 
-    def _batch(self, plan: StepPlan) -> list[Sequence]:
-        """Everyone in this step: decoding sequences, then one for each chunk."""
-        return [*self._scheduler.decoding, *self._scheduler.prefilling[: len(plan.chunks)]]
-
     def _deliver(self, plan: StepPlan, batch: list[Sequence], logits: torch.Tensor) -> None:
         """Sort the rows to their sequences, sample, and tell everyone."""
-        rows = list(range(len(plan.decode)))
-        takers = batch[: len(rows)]
-        at = len(rows)
-        for chunk, sequence in zip(plan.chunks, batch[len(rows) :], strict=True):
+        at, takers = 0, []
+        drafts: Iterable[list[int]] = plan.drafts or [[] for _ in plan.decode]
+        for sequence, draft in zip(batch, drafts, strict=False):
+            takers.append((sequence, at, draft))
+            at += 1 + len(draft)
+        for chunk, sequence in zip(plan.chunks, batch[len(plan.decode) :], strict=False):
             if chunk.every_row:
-                self._score_prompt(sequence, chunk.start, chunk.tokens, logits[at:])
+                score_prompt(sequence, chunk.start, chunk.tokens, logits[at:])
             at += chunk.rows
             if chunk.last:
-                rows.append(at - 1)
-                takers.append(sequence)
+                takers.append((sequence, at - 1, []))
+                followers = batch[len(plan.spans) :]
+                takers += [(one, at - 1, []) for one in followers if one.leader is sequence]
         if not takers:
             return
-        picked = logits if len(rows) == logits.shape[0] else logits[rows]
-        for sequence, choice in zip(takers, sample(picked, takers), strict=True):
-            self._accept(sequence, choice)
+        rows = Rows(logits)
+        for sequence, row, draft in takers:
+            self._walk(sequence, rows, row, draft, len(plan.decode))
 
-    def _score_prompt(
-        self, sequence: Sequence, start: int, tokens: list[int], rows: torch.Tensor
+    def _walk(
+        self, sequence: Sequence, rows: Rows, row: int, draft: list[int], beside: int
     ) -> None:
-        """Log-probabilities of the prompt's own tokens, for `echo`."""
-        if start == 0:
-            sequence.prompt_scores.append(TokenScore(tokens[0], None))
-        top = sequence.params.top_logprobs or 0
-        following = sequence.prompt[start + 1 : start + len(tokens) + 1]
-        for row, token in zip(rows, following, strict=False):
-            sequence.prompt_scores.append(score(row, token, top))
+        """Take the token after each row for as long as it is the one that was guessed there."""
+        right = 0
+        for place, guess in enumerate([*draft, None]):
+            self._accept(sequence, rows.choose(row + place, sequence))
+            if sequence.ended or guess is None or sequence.tokens[-1] != guess:
+                break
+            right += 1
+            sequence.computed += 1
+        sequence.ahead = 0
+        if draft and self._drafter is not None:
+            self._drafter.learn(sequence, len(draft), right, beside)
+            self.gauges.guessed(len(draft), right)
 
     def _accept(self, sequence: Sequence, choice: Choice | ServingError) -> None:
         """One sampled token of one sequence; nothing that happens here touches another."""
@@ -287,6 +388,9 @@ class Engine:
         failure = GenerationFailed("The model failed while computing this answer.")
         for sequence in batch:
             self._end(sequence, failure, wipe=True)
+        # Slots have closed up while they ended: whatever the step has touched is wiped.
+        for slot in range(len(batch)):
+            self.runner.release(slot, wipe=True)
         try:
             self.prove()
         except Exception as again:
@@ -308,7 +412,7 @@ class Engine:
         plan = scheduler.plan()
         if plan is None:
             raise RuntimeError("no step could be planned")
-        choice = sample(runner.forward(plan), [sequence])[0]
+        choice = Rows(runner.forward(plan)).choose(0, sequence)
         runner.release(0)
         if isinstance(choice, ServingError):
             raise RuntimeError(choice.message)
@@ -326,11 +430,16 @@ class Engine:
     def _remove(self, sequence: Sequence, *, wipe: bool = False) -> None:
         sequence.ended = True
         slot = self._scheduler.slot_of(sequence)
+        if self._prefixes is not None and wipe:
+            self._prefixes.forget(sequence)
+        elif sequence.computed:
+            self._keep(sequence)
         moves = self._scheduler.remove(sequence)
         if slot is not None:
             self.runner.release(slot, wipe=wipe)
         for move in moves:
             self.runner.move(move)
+        self.adapters.leave(sequence.adapter)
         with self._wake:
             self._live -= 1
 

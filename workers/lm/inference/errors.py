@@ -79,6 +79,19 @@ class Draining(ServingError):
         )
 
 
+class DeadlinePassed(ServingError):
+    """A request had not begun when the time that its caller gave it was over."""
+
+    def __init__(self, waited: float) -> None:
+        super().__init__(
+            408,
+            f"The request waited {waited:.1f} s for its turn, and its deadline passed before "
+            "anything was computed. Send it again with more time, or when there is less to do.",
+            code="deadline_exceeded",
+            kind="timeout_error",
+        )
+
+
 class GenerationFailed(ServingError):
     """The engine could not finish a request it had accepted."""
 

@@ -44,6 +44,8 @@ class Gauges:
         self.steps = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0
+        self.drafted = 0
+        self.accepted = 0
         self.outcomes: Counter[str] = Counter()
         self._steps: deque[float] = deque(maxlen=_RECENT)
         self._first: deque[float] = deque(maxlen=_RECENT)
@@ -64,6 +66,11 @@ class Gauges:
         if sequence.first_token_at is None:
             sequence.first_token_at = time.monotonic()
             self._first.append(sequence.first_token_at - sequence.submitted_at)
+
+    def guessed(self, count: int, right: int) -> None:
+        """So many guesses of a sequence were checked, and so many of them were right."""
+        self.drafted += count
+        self.accepted += right
 
     def finished(self, sequence: Sequence, outcome: str) -> None:
         """A sequence has ended."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers.utils.logging import disable_progress_bar
 
+from .adapters import Wanted, WantedWatch, load_first
 from .app import App
 from .backend import Backend
 from .constraints import GrammarCompiler
@@ -21,7 +23,7 @@ from .spelling import Spelling
 from .templates import TemplateRenderer
 
 if TYPE_CHECKING:
-    from .server import ServeOptions
+    from .server import OnAdapters, ServeOptions
 
 _POLL = 0.05
 
@@ -29,7 +31,15 @@ _POLL = 0.05
 class EngineHost:
     """Load, choose a runner, prove it with a token, run; all on its own thread."""
 
-    def __init__(self, options: ServeOptions, log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        options: ServeOptions,
+        log: Callable[[str], None],
+        on_adapters: OnAdapters | None = None,
+    ) -> None:
+        self._on_adapters = on_adapters or (lambda state: None)
+        self._watch: WantedWatch | None = None
+        self._app: App | None = None
         self._options = options
         self._log = log
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
@@ -58,6 +68,8 @@ class EngineHost:
         if self._loaded_or_failed.is_set() and self._error is None:
             self.engine.stop()
             self._thread.join(timeout=30)
+        if self._watch is not None:
+            self._watch.close()
         if self._renderer is not None:
             self._renderer.close()
         if hasattr(self, "builder"):
@@ -65,7 +77,7 @@ class EngineHost:
 
     def app(self, on_request_end: RequestEndHook | None) -> App:
         """The ASGI application over this engine."""
-        return App(
+        app = self._app = App(
             self.engine,
             self.builder,
             secret=self._options.secret,
@@ -75,6 +87,29 @@ class EngineHost:
             on_request_end=on_request_end,
             log=self._log,
         )
+        if self._options.wanted is not None:
+            self._watch = WantedWatch(self._options.wanted, self._changed, self._log)
+            self._watch.start()
+        return app
+
+    def _changed(self, wanted: Wanted) -> None:
+        """On the watching thread: other adapters, or another revision that serves the same."""
+        if self._app is not None:
+            self._app.fingerprint = wanted.fingerprint
+        if isinstance(self.engine, Engine):
+            self.engine.adapters.apply(wanted.adapters)
+
+    def _load_adapters(self, path: Path) -> None:
+        """Before it is ready, so that whoever is ready has all that it is to have."""
+        if isinstance(self.engine, Engine):
+            load_first(path, self.engine.adapters)
+            self._on_adapters(self.engine.adapters.state())
+            self.engine.adapters.on_change = self._on_adapters
+            return
+        for name in Wanted.read(path).adapters:
+            raise ModelRefused(
+                f"The adapter {name} cannot be served by the engine {self._options.backend}."
+            )
 
     @property
     def summary(self) -> str:
@@ -109,6 +144,8 @@ class EngineHost:
         )
         self.engine = ready.engine
         self.engine.prove()
+        if options.wanted is not None:
+            self._load_adapters(options.wanted)
         self._about = self._describe(ready, renderer)
 
     def _describe(self, ready: Prepared, renderer: TemplateRenderer) -> dict[str, Any]:

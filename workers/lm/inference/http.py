@@ -57,6 +57,12 @@ class HttpCall:
             return given[0].decode("ascii")
         return f"req-{uuid.uuid4().hex}"
 
+    @property
+    def adapter(self) -> str:
+        """The adapter that the gateway asks for; "" is the base."""
+        given = self._header(b"x-slipway-adapter")
+        return given[0].decode("latin-1") if given else ""
+
     def check_secret(self, secret: bytes) -> None:
         """Only the gateway knows the secret; the comparison takes the same time for all."""
         given = self._header(b"authorization")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
 from .plan import Move
+from .prefixes import BLOCK
 
 
 class SlotCache:
@@ -21,7 +24,7 @@ class SlotCache:
         self.slots = slots
         self.length = length
         self._dtype = dtype
-        self._device = device
+        self.device = device
         self.keys: dict[int, torch.Tensor] = {}
         self.values: dict[int, torch.Tensor] = {}
 
@@ -47,6 +50,12 @@ class SlotCache:
         for store in (*self.keys.values(), *self.values.values()):
             store[move.target, : move.length] = store[move.source, : move.length]
 
+    @property
+    def position_bytes(self) -> int:
+        """What one position of one slot takes in all layers written so far."""
+        stores = (*self.keys.values(), *self.values.values())
+        return sum(store[0, 0].numel() * store.element_size() for store in stores)
+
     def wipe(self, slot: int) -> None:
         """Forget a slot whose numbers are not finite: masked NaN would still spread."""
         for store in (*self.keys.values(), *self.values.values()):
@@ -59,10 +68,56 @@ class SlotCache:
         return sum(store.numel() * store.element_size() for store in stores)
 
     def _zeros(self, heads: int, size: int) -> torch.Tensor:
-        shape = (self.slots, self.length, heads, size)
-        if self._device.type != "cpu":
-            return torch.zeros(shape, dtype=self._dtype, device=self._device)
-        # calloc gives zero pages lazily: unused slots and positions cost no memory.
-        width = torch.empty(0, dtype=self._dtype).element_size()
-        flat = np.zeros(int(np.prod(shape)) * width, dtype=np.uint8)
-        return torch.from_numpy(flat).view(self._dtype).view(shape)
+        return _zeros((self.slots, self.length, heads, size), self._dtype, self.device)
+
+
+class SlotBlocks:
+    """Blocks of positions beside a cache of slots, copied from and to it; a `BlockStore`.
+
+    As many blocks as fit into so many bytes; on the CPU they take memory when they are written.
+    """
+
+    def __init__(self, cache: SlotCache, budget_bytes: int, size: int = BLOCK) -> None:
+        self._cache = cache
+        self.size = size
+        self.block_bytes = cache.position_bytes * size
+        self.blocks = budget_bytes // self.block_bytes if self.block_bytes else 0
+        self._pairs: list[tuple[int, torch.Tensor, torch.Tensor]] = []
+
+    def save(self, slot: int, first: int, blocks: list[int]) -> None:
+        """Copy from a slot: its positions from `first` on into these blocks, in order."""
+        self._make()
+        ids = torch.tensor(blocks, device=self._cache.device)
+        span = slice(first, first + len(blocks) * self.size)
+        for layer, keys, values in self._pairs:
+            for store, held in ((self._cache.keys, keys), (self._cache.values, values)):
+                source = store[layer][slot, span]
+                held.index_copy_(0, ids, source.view(len(blocks), self.size, *source.shape[1:]))
+
+    def load(self, slot: int, blocks: list[int]) -> None:
+        """Copy these blocks to the beginning of a slot."""
+        ids = torch.tensor(blocks, device=self._cache.device)
+        for layer, keys, values in self._pairs:
+            for store, held in ((self._cache.keys, keys), (self._cache.values, values)):
+                target = store[layer][slot, : len(blocks) * self.size]
+                shape = (len(blocks), self.size, *target.shape[1:])
+                torch.index_select(held, 0, ids, out=target.view(shape))
+
+    def _make(self) -> None:
+        """When the first block is saved: what is never used takes nothing."""
+        if self._pairs:
+            return
+        for layer, keys in self._cache.keys.items():
+            values = self._cache.values[layer]
+            shapes = [(self.blocks, self.size, *store.shape[2:]) for store in (keys, values)]
+            made = [_zeros(shape, keys.dtype, keys.device) for shape in shapes]
+            self._pairs.append((layer, made[0], made[1]))
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    # calloc gives zero pages lazily: unused slots and positions cost no memory.
+    width = torch.empty(0, dtype=dtype).element_size()
+    flat = np.zeros(math.prod(shape) * width, dtype=np.uint8)
+    return torch.from_numpy(flat).view(dtype).view(shape)

@@ -12,6 +12,7 @@ from .attention import PACKED, PackedStep
 from .errors import UnsupportedAttention
 from .kv_cache import SlotCache
 from .loading import vocabulary_width
+from .lora import AdapterBank
 from .plan import Move, StepPlan
 
 _LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
@@ -22,6 +23,8 @@ class PackedRunner:
     """Runs any decoder whose attention goes through transformers' attention interface."""
 
     mode = "packed"
+    #: Takes `StepPlan.drafts`.
+    checks_drafts = True
     whole_prompts = False
 
     def __init__(
@@ -45,6 +48,7 @@ class PackedRunner:
         self.cache = SlotCache(
             slots=max_slots, length=context_length, dtype=model.dtype, device=model.device
         )
+        self.bank = AdapterBank(model)
         self.last_step: PackedStep | None = None
         model.set_attn_implementation(PACKED)
 
@@ -74,6 +78,10 @@ class PackedRunner:
         """Carry a sequence's keys and values to another slot."""
         self.cache.move(move)
 
+    def fork(self, fork: Move) -> None:
+        """Copy a sequence's keys and values to another slot."""
+        self.cache.move(fork)
+
     def release(self, slot: int, *, wipe: bool = False) -> None:
         """Old positions are masked, so only numbers that are not finite need wiping."""
         if wipe:
@@ -84,6 +92,13 @@ def _flatten(plan: StepPlan) -> tuple[list[int], list[int], list[int], list[int]
     """Token ids, positions, slots, and the rows whose logits are wanted."""
     ids, positions = list(plan.decode), list(plan.positions)
     slots = list(range(len(ids)))
+    if plan.drafts:
+        ids, positions, slots = [], [], []
+        rows = zip(plan.decode, plan.positions, plan.drafts, strict=True)
+        for slot, (token, position, guesses) in enumerate(rows):
+            ids += [token, *guesses]
+            positions += range(position, position + 1 + len(guesses))
+            slots += [slot] * (1 + len(guesses))
     keep = list(range(len(ids)))
     for chunk in plan.chunks:
         at, size = len(ids), len(chunk.tokens)

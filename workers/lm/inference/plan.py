@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -32,22 +33,34 @@ class StepPlan:
     """Decode token `decode[i]` at `positions[i]` for slot i, then the prompt chunks.
 
     Decoding sequences always fill the slots 0 .. n-1, so that their attention reads one
-    slice of the cache without gathering.
+    slice of the cache without gathering. `drafts[i]` are guesses of the tokens that follow, at the
+    positions behind; it is empty where nobody has any. Rows lie as the sequences do: those of
+    slot 0 with its guesses, those of slot 1, …, then the chunks.
     """
 
     decode: list[int]
     positions: list[int]
     chunks: list[PrefillChunk]
+    drafts: tuple[list[int], ...] = ()
+
+    @property
+    def spans(self) -> list[int]:
+        """Tokens of each sequence in this step: the decoding ones, then the chunks."""
+        guessed = map(len, self.drafts) if self.drafts else repeat(0, len(self.decode))
+        return [*(1 + count for count in guessed), *(len(chunk.tokens) for chunk in self.chunks)]
 
     @property
     def tokens(self) -> int:
         """Tokens computed in this step."""
-        return len(self.decode) + sum(len(chunk.tokens) for chunk in self.chunks)
+        return sum(self.spans)
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The first `length` positions of slot `source` are to be found in `target` from now on."""
+    """The first `length` positions of slot `source` are to be found in `target` from now on.
+
+    As a fork they stay where they are as well.
+    """
 
     source: int
     target: int
@@ -65,7 +78,7 @@ class Runner(Protocol):
     mode: str
 
     def forward(self, plan: StepPlan) -> torch.Tensor:
-        """Logits, float32 [rows, vocabulary]: one row a decode token, then the chunks' rows."""
+        """Logits, float32 [rows, vocabulary]: one a decode token or guess, then the chunks'."""
         ...
 
     def move(self, move: Move) -> None:

@@ -11,10 +11,14 @@ from workers.lm.families.markov_folder import is_markov, load_markov, parameters
 from workers.lm.tokenizers.saved import end_token
 
 from .detokenize import TokenizerText
+from .drafts import Drafter, load_guesser
 from .engine import Engine
 from .errors import ModelRefused
+from .kv_cache import SlotBlocks
 from .loading import load
 from .markov import CONTEXT, MarkovRunner
+from .packed import PackedRunner
+from .prefixes import PrefixCache
 from .probe import choose_runner
 
 if TYPE_CHECKING:
@@ -105,5 +109,26 @@ def _engine(
     log: Log,
 ) -> Engine:
     return Engine(
-        runner, TokenizerText(tokenizer), eos_ids, max_waiting=options.max_waiting, log=log
+        runner,
+        TokenizerText(tokenizer),
+        eos_ids,
+        max_waiting=options.max_waiting,
+        prefixes=_prefixes(runner, options),
+        drafter=_drafter(tokenizer, options),
+        log=log,
     )
+
+
+def _prefixes(runner: Runner, options: ServeOptions) -> PrefixCache | None:
+    """A store beside the slots, where the runner has any and it is wanted."""
+    if not options.prefix_cache or not isinstance(runner, PackedRunner):
+        return None
+    store = SlotBlocks(runner.cache, options.prefix_cache_mb * 2**20)
+    return PrefixCache(store) if store.blocks else None
+
+
+def _drafter(tokenizer: PreTrainedTokenizerBase, options: ServeOptions) -> Drafter | None:
+    if not options.draft:
+        return None
+    guesser = load_guesser(options.draft, options.draft_dir, tokenizer)
+    return Drafter(guesser, options.draft_tokens)

@@ -17,20 +17,21 @@ _LEAST = -9999.0  # JSON knows no infinity; OpenAI writes an impossible token li
 Choice = tuple[int, TokenScore | None]
 
 
-def sample(logits: torch.Tensor, sequences: list[Sequence]) -> list[Choice | ServingError]:
-    """A token for each row, or the error of that row alone.
+class Rows:
+    """The logits of a step, looked through for their peaks in one call for all.
 
     Log-probabilities are those of the model, before temperature and penalties.
     """
-    if not sequences:
-        return []
-    peaks, best = logits.max(dim=-1)
-    finite = torch.isfinite(peaks).tolist()
-    greedy: list[int] = best.tolist()
-    return [
-        _one(logits[row], sequence, greedy[row], finite[row])
-        for row, sequence in enumerate(sequences)
-    ]
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        self._logits = logits
+        peaks, best = logits.max(dim=-1)
+        self._finite: list[bool] = torch.isfinite(peaks).tolist()
+        self._greedy: list[int] = best.tolist()
+
+    def choose(self, row: int, sequence: Sequence) -> Choice | ServingError:
+        """The next token of a sequence after this row, or what is wrong with it alone."""
+        return _one(self._logits[row], sequence, self._greedy[row], self._finite[row])
 
 
 def _one(row: torch.Tensor, sequence: Sequence, greedy: int, finite: bool) -> Choice | ServingError:

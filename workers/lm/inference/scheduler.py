@@ -2,77 +2,180 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
+from .fair import SAMPLED, FairQueue
 from .plan import Move, PrefillChunk, StepPlan
 from .sequence import Sequence
 
 
-class Scheduler:
-    """First come, first served; decoding never waits for more than one chunk of prompt.
+@dataclass(frozen=True)
+class Hooks:
+    """What the scheduler asks others.
 
-    Slots stay dense: decoding sequences fill 0 .. n-1, those still reading their prompt
-    follow in order of arrival. A step spends its chunk budget in that order, so at most the
-    first of them has a part of its prompt in the cache, and only it must move when n changes.
+    `begin` puts what is known of a sequence's source into a slot and says how many positions that
+    is; `guess` says what may follow a decoding sequence; `room` whether the cache can hold so many
+    slots of that length.
     """
 
-    def __init__(self, *, max_slots: int, prefill_chunk: int, whole_prompts: bool = False) -> None:
+    begin: Callable[[Sequence, int], int] = lambda sequence, slot: 0
+    guess: Callable[[Sequence], list[int]] | None = None
+    room: Callable[[int, int], bool] = lambda slots, length: True
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a computed step changes in the slots: first the moves, then the forks, in order."""
+
+    moves: list[Move] = field(default_factory=list)
+    forks: list[Move] = field(default_factory=list)
+    forked: list[Sequence] = field(default_factory=list)
+
+
+class Scheduler:
+    """Takes turns as `FairQueue` says; decoding never waits for more than one chunk of prompt.
+
+    Slots stay dense: decoding sequences fill 0 .. n-1, those still reading their prompt follow. A
+    step spends its chunk budget in that order, so at most the first of them has a part of its
+    prompt in the cache, and only it must move when n changes. Choices of a prompt that is being
+    read wait for it and are forked off when it is done.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_slots: int,
+        prefill_chunk: int,
+        context_length: int = 0,
+        whole_prompts: bool = False,
+        hooks: Hooks | None = None,
+        queue: FairQueue | None = None,
+    ) -> None:
         self.max_slots = max_slots
         self.prefill_chunk = prefill_chunk
+        self.context_length = context_length
         self.whole_prompts = whole_prompts
-        self.waiting: deque[Sequence] = deque()
+        self.queue = queue or FairQueue()
         self.decoding: list[Sequence] = []
         self.prefilling: list[Sequence] = []
+        self.forking: list[Sequence] = []
+        self._hooks = hooks or Hooks()
 
     @property
     def running(self) -> int:
         """Sequences that hold a slot."""
-        return len(self.decoding) + len(self.prefilling)
+        return len(self.decoding) + len(self.prefilling) + len(self.forking)
 
     def add(self, sequence: Sequence) -> None:
-        """Put a sequence at the end of the queue."""
-        self.waiting.append(sequence)
+        """Put a sequence into the queue."""
+        self.queue.add(sequence)
 
     def plan(self) -> StepPlan | None:
         """The next step, or None where there is nothing to compute."""
-        while self.waiting and self.running < self.max_slots:
-            self.prefilling.append(self.waiting.popleft())
-        if not self.running:
+        chunks = self._chunks()
+        if not self.decoding and not chunks:
             return None
         return StepPlan(
             decode=[sequence.tokens[-1] for sequence in self.decoding],
             positions=[sequence.computed for sequence in self.decoding],
-            chunks=self._chunks(),
+            chunks=chunks,
+            drafts=self._drafts(),
         )
 
+    def _drafts(self) -> tuple[list[int], ...]:
+        if self._hooks.guess is None:
+            return ()
+        drafts = tuple(self._hooks.guess(sequence) for sequence in self.decoding)
+        return drafts if any(drafts) else ()
+
     def _chunks(self) -> list[PrefillChunk]:
-        budget, chunks = self.prefill_chunk, []
-        for offset, sequence in enumerate(self.prefilling):
+        budget = self.prefill_chunk
+        chunks: list[PrefillChunk] = []
+        while budget > 0:
+            offset = len(chunks)
+            if offset == len(self.prefilling) and not self._take_in():
+                break
+            sequence, slot = self.prefilling[offset], len(self.decoding) + offset
+            if not sequence.computed:
+                sequence.computed = self._hooks.begin(sequence, slot)
             left = len(sequence.source) - sequence.computed
             size = min(budget, left)
-            if size <= 0 or (self.whole_prompts and size < left):
+            if self.whole_prompts and size < left:
                 break
-            start, budget = sequence.computed, budget - size
-            chunks.append(
-                PrefillChunk(
-                    slot=len(self.decoding) + offset,
-                    start=start,
-                    tokens=sequence.source[start : start + size],
-                    last=start + size == len(sequence.source),
-                    every_row=sequence.params.score_prompt and not sequence.tokens,
-                )
-            )
+            budget -= size
+            chunks.append(self._chunk(sequence, slot, size))
         return chunks
 
-    def advance(self, plan: StepPlan) -> None:
+    def _chunk(self, sequence: Sequence, slot: int, size: int) -> PrefillChunk:
+        start = sequence.computed
+        return PrefillChunk(
+            slot=slot,
+            start=start,
+            tokens=sequence.source[start : start + size],
+            last=start + size == len(sequence.source),
+            every_row=sequence.params.score_prompt and not sequence.tokens,
+        )
+
+    def _take_in(self) -> bool:
+        """Give slots to those whose turn it is until one of them has a prompt to read."""
+        while self.running < self.max_slots:
+            sequence = self.queue.first()
+            if sequence is None or not self._has_room(sequence):
+                return False
+            self.queue.remove(sequence)
+            if sequence.leader in self.prefilling:
+                self.forking.append(sequence)
+            else:
+                self.prefilling.append(sequence)
+                return True
+        return False
+
+    def _has_room(self, sequence: Sequence) -> bool:
+        """Whether everybody who runs can go on to the end beside this one."""
+        running = [*self.decoding, *self.prefilling, *self.forking]
+        longest = max(self._length(one) for one in [*running, sequence])
+        return not running or self._hooks.room(len(running) + 1, longest)
+
+    def _length(self, sequence: Sequence) -> int:
+        return min(len(sequence.prompt) + sequence.params.max_tokens, self.context_length)
+
+    def advance(self, plan: StepPlan) -> Changes:
         """The step has been computed: count its tokens; full prompts begin to decode."""
-        for sequence in self.decoding:
+        spans = plan.spans
+        for sequence, span in zip(self.decoding, spans, strict=False):
             sequence.computed += 1
+            sequence.ahead = span - 1
+            self.queue.served(sequence.tenant, SAMPLED)
+        finished = []
         for chunk, sequence in zip(plan.chunks, list(self.prefilling), strict=False):
             sequence.computed += len(chunk.tokens)
+            self.queue.served(sequence.tenant, len(chunk.tokens))
             if sequence.prefilled:
                 self.prefilling.remove(sequence)
                 self.decoding.append(sequence)
+                finished.append(sequence)
+        return self._fork(finished)
+
+    def _fork(self, finished: list[Sequence]) -> Changes:
+        """Those who waited for these prompts decode behind them; who reads now makes way."""
+        changes = Changes()
+        changes.forked = [one for one in self.forking if one.leader in finished]
+        if not changes.forked:
+            return changes
+        if self.prefilling and self.prefilling[0].computed:
+            here, head = len(self.decoding), self.prefilling[0]
+            changes.moves.append(Move(here, here + len(changes.forked), head.computed))
+        for sequence in changes.forked:
+            leader = sequence.leader
+            if leader is None:
+                continue
+            source, target = self.decoding.index(leader), len(self.decoding)
+            changes.forks.append(Move(source, target, leader.computed))
+            sequence.computed, sequence.cached_tokens = leader.computed, leader.cached_tokens
+            self.forking.remove(sequence)
+            self.decoding.append(sequence)
+        return changes
 
     def slot_of(self, sequence: Sequence) -> int | None:
         """The slot that holds this sequence, None while it waits."""
@@ -84,28 +187,45 @@ class Scheduler:
 
     def remove(self, sequence: Sequence) -> list[Move]:
         """Take a sequence out; returns the moves that keep the slots dense."""
+        self.queue.left(sequence)
         if sequence in self.prefilling:
-            return self._remove_prefilling(sequence)
-        if sequence not in self.decoding:
-            if sequence in self.waiting:
-                self.waiting.remove(sequence)
+            self._remove_prefilling(sequence)
             return []
+        if sequence in self.forking:
+            self.forking.remove(sequence)
+            return []
+        if sequence not in self.decoding:
+            self.queue.remove(sequence)
+            return []
+        return self._remove_decoding(sequence)
+
+    def _remove_decoding(self, sequence: Sequence) -> list[Move]:
         hole, last = self.decoding.index(sequence), len(self.decoding) - 1
         moves = []
         if hole != last:
-            self.decoding[hole] = self.decoding[last]
-            moves.append(Move(source=last, target=hole, length=self.decoding[last].computed))
+            moved = self.decoding[hole] = self.decoding[last]
+            moves.append(Move(source=last, target=hole, length=moved.computed + moved.ahead))
         self.decoding.pop()
         if self.prefilling and self.prefilling[0].computed:
             head = self.prefilling[0]
             moves.append(Move(source=last + 1, target=last, length=head.computed))
         return moves
 
-    def _remove_prefilling(self, sequence: Sequence) -> list[Move]:
-        """Those behind the first one have nothing in the cache yet, so nothing moves."""
-        self.prefilling.remove(sequence)
-        return []
+    def _remove_prefilling(self, sequence: Sequence) -> None:
+        """Those behind the first one have nothing in the cache yet, so nothing moves.
+
+        Who waited for its prompt reads it now, one of them for all.
+        """
+        place = self.prefilling.index(sequence)
+        self.prefilling.pop(place)
+        heirs = [one for one in self.forking if one.leader is sequence]
+        for heir in heirs:
+            heir.leader = heirs[0]
+        if heirs:
+            heirs[0].leader = None
+            self.forking.remove(heirs[0])
+            self.prefilling.insert(place, heirs[0])
 
     def everyone(self) -> list[Sequence]:
         """All sequences, running first."""
-        return [*self.decoding, *self.prefilling, *self.waiting]
+        return [*self.decoding, *self.prefilling, *self.forking, *self.queue]

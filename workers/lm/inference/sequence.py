@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .ask import NORMAL
 from .chance import fresh_seed, uniform
@@ -11,6 +12,9 @@ from .constraints import Constraint
 from .events import Sink, TokenScore
 from .output import Output
 from .params import SamplingParams
+
+if TYPE_CHECKING:
+    from .drafts import Pace
 
 
 @dataclass(eq=False, slots=True)
@@ -35,11 +39,18 @@ class Sequence:
     adapter: str = ""
     computed: int = 0
     cached_tokens: int = 0
+    #: The choice of the same prompt that computes it for this one too.
+    leader: Sequence | None = None
+    #: Positions behind the computed ones that hold guesses which are not checked yet.
+    ahead: int = 0
+    saved_blocks: int = 0
+    pace: Pace | None = None
+    block_keys: list[bytes] = field(default_factory=list)
     finish: str | None = None
     tokens: list[int] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)
     prompt_scores: list[TokenScore] = field(default_factory=list)
-    submitted_at: float = field(default_factory=time.monotonic)
+    submitted_at: float = field(default_factory=lambda: time.monotonic())
     started_at: float | None = None
     first_token_at: float | None = None
     source: list[int] = field(init=False)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 OnReady = Callable[[str, int], None]
 ShouldStop = Callable[[], bool]
 Log = Callable[[str], None]
+OnAdapters = Callable[[dict[str, Any]], None]
 
 _POLL = 0.05
 EXIT_REFUSED = 2
@@ -56,11 +57,20 @@ class ServeOptions:
     max_context: int | None = None
     max_waiting: int = 64
     prefill_chunk: int = 256
+    #: Keep beginnings of prompts for requests that begin alike, in so many MiB.
+    prefix_cache: bool = True
+    prefix_cache_mb: int = 256
+    #: Where guesses come from: "", "prompt", or the name of the n-gram model in `draft_dir`.
+    draft: str = ""
+    draft_dir: Path | None = None
+    draft_tokens: int = 4
     dtype: str = "fp32"
     device: str = "cpu"
     backend: str = "slipway"
     fingerprint: str = ""
     drain_seconds: float = 20.0
+    #: A file that says which adapters are wanted, watched while it serves; see `adapters`.
+    wanted: Path | None = None
 
 
 def serve(
@@ -69,20 +79,23 @@ def serve(
     should_stop: ShouldStop,
     log: Log,
     on_request_end: RequestEndHook | None = None,
+    on_adapters: OnAdapters | None = None,
 ) -> None:
     """Serve until `should_stop()` is true, then let running answers finish and return.
 
     Blocks the calling thread. `on_ready(host, port)` is called once, after the model has
     produced a real token and the port listens. Raises `ModelRefused` where the directory
     cannot be served and `EngineBroken` where the model must not go on. Installs no signal
-    handlers, so it can run inside a job's process. `log` is called from two threads;
-    `on_ready`, `should_stop` and `on_request_end` from the calling one, so they must not block.
+    handlers, so it can run inside a job's process. `on_adapters` gets what is loaded, first before
+    it is ready, then whenever that changes. `log` and `on_adapters` are called from several
+    threads; `on_ready`, `should_stop` and `on_request_end` from the calling one, so they must not
+    block.
     """
     from .host import EngineHost
 
     if not options.secret:
         raise ModelRefused("The server needs a secret: without one anybody could call it.")
-    host = EngineHost(options, log)
+    host = EngineHost(options, log, on_adapters)
     host.start()
     try:
         if not host.wait_ready(should_stop):
@@ -181,11 +194,17 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--prefill-chunk", type=int, default=256)
     parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--prefix-cache", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--prefix-cache-mb", type=int, default=256)
+    parser.add_argument("--draft", default="", help='"prompt", or a name for --draft-dir')
+    parser.add_argument("--draft-dir", type=Path, help="an n-gram model with the same tokenizer")
+    parser.add_argument("--draft-tokens", type=int, default=4)
     parser.add_argument("--backend", choices=BACKENDS, default="slipway")
     parser.add_argument("--fingerprint", default="")
+    parser.add_argument("--wanted", type=Path, help="the file that says which adapters to have")
     parser.add_argument("--drain-seconds", type=float, default=20.0)
     arguments = parser.parse_args(argv)
-    for name in ("threads", "max_slots", "max_waiting", "prefill_chunk"):
+    for name in ("threads", "max_slots", "max_waiting", "prefill_chunk", "draft_tokens"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1")
     return arguments

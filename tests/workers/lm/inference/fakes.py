@@ -18,6 +18,7 @@ class FakeRunner:
 
     mode = "fake"
     whole_prompts = False
+    checks_drafts = True
 
     def __init__(
         self,
@@ -38,10 +39,15 @@ class FakeRunner:
     def forward(self, plan: StepPlan) -> torch.Tensor:
         self.plans.append(plan)
         rows = []
-        for slot, (token, position) in enumerate(zip(plan.decode, plan.positions, strict=True)):
-            self.slots[slot] = [*self.slots[slot][:position], token]
-            assert len(self.slots[slot]) == position + 1
-            rows.append(self._logits(self.slots[slot]))
+        drafts = plan.drafts or ([],) * len(plan.decode)
+        for slot, token in enumerate(plan.decode):
+            held = self.slots[slot][: plan.positions[slot]]
+            assert len(held) == plan.positions[slot]
+            for guessed in (token, *drafts[slot]):
+                held = [*held, guessed]
+                rows.append(self._logits(held))
+            assert len(held) <= self.context_length
+            self.slots[slot] = held
         for chunk in plan.chunks:
             assert chunk.slot < self.max_slots
             held = self.slots.get(chunk.slot, [])[: chunk.start]
@@ -56,11 +62,33 @@ class FakeRunner:
     def move(self, move: Move) -> None:
         self.slots[move.target] = self.slots[move.source][: move.length]
 
+    def fork(self, fork: Move) -> None:
+        assert len(self.slots[fork.source]) >= fork.length
+        self.move(fork)
+
     def release(self, slot: int, *, wipe: bool = False) -> None:
         if wipe:
             self.wiped.append(slot)
         # A real cache keeps stale numbers; make them unmistakably foreign here.
         self.slots[slot] = [-1] * 3
+
+
+class FakeBlocks:
+    """Beginnings of the slots of a `FakeRunner`."""
+
+    def __init__(self, runner: FakeRunner, blocks: int, size: int = 4) -> None:
+        self.blocks, self.size = blocks, size
+        self.held: dict[int, list[int]] = {}
+        self._slots = runner.slots
+
+    def save(self, slot: int, first: int, blocks: list[int]) -> None:
+        for number, block in enumerate(blocks):
+            start = first + number * self.size
+            self.held[block] = self._slots[slot][start : start + self.size]
+            assert len(self.held[block]) == self.size
+
+    def load(self, slot: int, blocks: list[int]) -> None:
+        self._slots[slot] = [token for block in blocks for token in self.held[block]]
 
 
 def counting(prefix: list[int], vocabulary: int = 16) -> list[float]:

@@ -180,11 +180,11 @@ def test_a_failure_after_the_forward_pass_is_contained_too(
     engine.submit([Ask([1], greedy(9))], events.append, choices=2)
     engine.step()
 
-    def sample(*args: Any) -> Any:
+    def broken(*args: Any) -> Any:
         monkeypatch.undo()
         raise RuntimeError("no kernel image")
 
-    monkeypatch.setattr(module, "sample", sample)
+    monkeypatch.setattr(module, "Rows", broken)
     finish(engine)
     assert [type(event) for event in events[-2:]] == [Ended, Ended]
     assert engine.broken is None

@@ -15,7 +15,7 @@ from workers.lm.inference.chance import uniform
 from workers.lm.inference.errors import GenerationFailed
 from workers.lm.inference.output import Output
 from workers.lm.inference.params import SamplingParams
-from workers.lm.inference.sampler import sample
+from workers.lm.inference.sampler import Rows
 from workers.lm.inference.sequence import Sequence
 
 PROBABILITIES = [0.5, 0.25, 0.15, 0.1]
@@ -35,10 +35,15 @@ def draws(count: int = 4000, logits: torch.Tensor = LOGITS, **values: Any) -> li
     return [seen[token] / count for token in range(logits.numel())]
 
 
+def choose(one: Sequence, logits: torch.Tensor = LOGITS) -> Any:
+    """The next token, with its score."""
+    return Rows(logits[None]).choose(0, one)
+
+
 def said(one: Sequence, count: int, logits: torch.Tensor = LOGITS) -> list[int]:
     """One token after another of the same distribution."""
     for _ in range(count):
-        one.take(sample(logits[None], [one])[0][0])
+        one.take(choose(one, logits)[0])
     return one.tokens
 
 
@@ -81,7 +86,7 @@ def test_penalties_push_down_what_was_said(
 
 
 def test_greedy_takes_the_first_of_equals_like_arg_max() -> None:
-    assert sample(torch.zeros(1, 9), [sequence(temperature=0)])[0][0] == 0
+    assert choose(sequence(temperature=0), torch.zeros(9))[0] == 0
 
 
 def test_a_seed_decides_and_each_choice_has_its_own_stream() -> None:
@@ -109,7 +114,7 @@ def test_random_numbers_are_of_their_place_and_of_nothing_else() -> None:
 
 def test_log_probabilities_are_the_models_own() -> None:
     one = sequence(temperature=0.1, top_k=1, top_logprobs=2, logit_bias={3: 100.0})
-    token, score = sample(LOGITS[None], [one])[0]
+    token, score = choose(one)
     assert token == 3
     assert score.logprob == pytest.approx(math.log(0.1))
     assert [entry[0] for entry in score.top] == [0, 1]
@@ -117,13 +122,14 @@ def test_log_probabilities_are_the_models_own() -> None:
 
 
 def test_a_bad_row_fails_alone() -> None:
-    rows = torch.stack([LOGITS, torch.full((4,), float("nan")), LOGITS])
-    results = sample(rows, [sequence(temperature=0), sequence(), sequence(temperature=0)])
+    rows = Rows(torch.stack([LOGITS, torch.full((4,), float("nan")), LOGITS]))
+    asked = [sequence(temperature=0), sequence(), sequence(temperature=0)]
+    results = [rows.choose(row, one) for row, one in enumerate(asked)]
     assert results[0] == results[2] == (0, None)
     assert isinstance(results[1], GenerationFailed)
 
 
 def test_an_impossible_token_still_has_a_number() -> None:
     logits = torch.tensor([0.0, float("-inf")])
-    _, score = sample(logits[None], [sequence(temperature=0, top_logprobs=2)])[0]
+    _, score = choose(sequence(temperature=0, top_logprobs=2), logits)
     assert score.top[1] == (1, -9999.0)

@@ -136,6 +136,20 @@ class NgramReader:
         known = index >= 0 and place < order.keys.size and order.keys[place] == key
         return place if known else -1
 
+    def likely(self) -> int | None:
+        """The most probable of the tokens that were seen after the longest n-gram known here.
+
+        None where nothing was seen after any of them. Cheaper than a whole row of probabilities,
+        and nearly always the token that would be highest in it.
+        """
+        orders = list(zip(self._index, self._model.orders[1:], strict=False))
+        for index, order in reversed(orders):
+            first = index * self._alphabet
+            low, high = order.keys.searchsorted((first, first + self._alphabet))
+            if index >= 0 and low < high:
+                return int(order.keys[low + int(order.log_probs[low:high].argmax())] - first)
+        return None
+
     def log_probs(self) -> LogProbs:
         """Natural logarithms of the next token's probabilities, of shape (vocab_size,)."""
         row = np.empty(self._model.vocab_size, np.float32)
