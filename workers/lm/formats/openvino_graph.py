@@ -238,7 +238,11 @@ def compress_to_int8(graph: openvino.Model) -> int:
         if node.get_type_name() != "Constant" or not set(users) & {"MatMul", "Gather"}:
             continue
         shape = list(node.get_output_shape(0))
-        if len(shape) != 2 or min(shape) < _SMALLEST_SIDE or "f32" not in str(node.get_element_type().to_string()):
+        if (
+            len(shape) != 2
+            or min(shape) < _SMALLEST_SIDE
+            or "f32" not in str(node.get_element_type().to_string())
+        ):
             continue
         whole, scale = _rounded(node.data)
         narrow = opset13.convert(opset13.constant(whole), "f32")
@@ -257,5 +261,5 @@ def _rounded(weight: Any) -> tuple[Any, Any]:
     """(int8 of the same shape, fp32 scale of each row)."""
     from workers.lm.int8 import quantise
 
-    whole, scale = quantise(torch.from_numpy(np.ascontiguousarray(weight)))
+    whole, scale = quantise(torch.from_numpy(np.array(weight)))
     return whole.numpy(), scale.numpy()[:, None]

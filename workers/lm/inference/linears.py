@@ -7,7 +7,8 @@ processor weights are laid out as oneDNN's kernels want them, and 8-bit layers c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -87,9 +88,25 @@ class Shared:
         return output
 
 
+@contextmanager
+def called_layers(model: PreTrainedModel) -> Iterator[set[nn.Module]]:
+    """Which linear layers are called meanwhile: code may also reach for weights by itself."""
+    called: set[nn.Module] = set()
+    hooks = [
+        module.register_forward_hook(lambda module, *ignored: called.add(module))
+        for module in model.modules()
+        if _is_plain(module)
+    ]
+    try:
+        yield called
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 @torch.inference_mode()
-def pack(model: PreTrainedModel) -> int:
-    """Fuse and pack every plain linear layer, in place; returns how many products are left.
+def pack(model: PreTrainedModel, called: set[nn.Module]) -> int:
+    """Fuse and pack the plain linear layers among these, in place; how many products are left.
 
     Layers of other classes stay as they are, so do those that something is attached to.
     """
@@ -97,12 +114,12 @@ def pack(model: PreTrainedModel) -> int:
     for parent in list(model.modules()):
         for name, members in FUSED.items():
             rows = [getattr(parent, member, None) for member in members]
-            if all(map(_is_plain, rows)) and _fit_together(rows):
+            if all(_is_plain(row) and row in called for row in rows) and _fit_together(rows):
                 _fuse(parent, name, members, rows)
                 count += 1
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
-            if _is_plain(child):
+            if _is_plain(child) and child in called:
                 setattr(parent, name, _packed([child]))
                 count += 1
     return count

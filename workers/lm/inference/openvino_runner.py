@@ -61,6 +61,7 @@ def load_openvino(options: ServeOptions) -> LoadedGraph:
         context_length=context_length(config, options.max_context),
         max_slots=options.max_slots,
         prefill_chunk=options.prefill_chunk,
+        spare_bytes=options.prefix_cache_mb * 2**20 if options.prefix_cache else 0,
     )
     if len(tokenizer) > runner.vocab_size:
         raise ModelRefused(
@@ -115,6 +116,7 @@ def _settings(options: ServeOptions) -> dict[str, Any]:
         "INFERENCE_PRECISION_HINT": _PRECISIONS[options.dtype],
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,
+        "KV_CACHE_PRECISION": "u8",  # what it takes by itself; said, so that pages are bytes
     }
 
 
@@ -164,6 +166,7 @@ class OpenVinoRunner:
         context_length: int,
         max_slots: int,
         prefill_chunk: int,
+        spare_bytes: int = 0,
     ) -> None:
         import openvino
 
@@ -175,9 +178,9 @@ class OpenVinoRunner:
         compiled = openvino.Core().compile_model(graph, "CPU", settings)
         self.vocab_size = int(compiled.output("logits").partial_shape[-1].get_length())
         self._request = compiled.create_infer_request()
-        pages = -(-context_length // PAGE)
-        self._rows = [list(range(slot * pages, (slot + 1) * pages)) for slot in range(max_slots)]
-        self.cache = _Pages(compiled, self._request, pages * max_slots)
+        each = -(-context_length // PAGE)
+        self._rows = [list(range(slot * each, (slot + 1) * each)) for slot in range(max_slots)]
+        self.cache = Pages(compiled, self._request, each * max_slots, spare_bytes)
 
     def forward(self, plan: StepPlan) -> torch.Tensor:
         """One inference; see `plan.Runner`."""
@@ -214,14 +217,23 @@ class OpenVinoRunner:
         rows = self._rows
         rows[move.source], rows[move.target] = rows[move.target], rows[move.source]
 
+    def fork(self, fork: Move) -> None:
+        """Copy the pages of a sequence to another slot."""
+        count = -(-fork.length // PAGE)
+        self.cache.copy(self._rows[fork.source][:count], self._rows[fork.target][:count])
+
     def release(self, slot: int, *, wipe: bool = False) -> None:
         """Pages are read only as far as their sequence has written them."""
+
+    def spare_pages(self) -> SparePages:
+        """Where beginnings of prompts can be kept."""
+        return SparePages(self.cache, self._rows)
 
 
 def _sequences(plan: StepPlan) -> list[tuple[int, int, list[int], int]]:
     """(slot, first position, tokens, rows of logits wanted) of each sequence, in order."""
     found = []
-    drafts = getattr(plan, 'drafts', ()) or ((),) * len(plan.decode)
+    drafts = plan.drafts or ((),) * len(plan.decode)
     for slot, (token, start, guesses) in enumerate(
         zip(plan.decode, plan.positions, drafts, strict=True)
     ):
@@ -234,27 +246,61 @@ def _begins(lengths: list[int]) -> Any:
     return np.fromiter(accumulate(lengths, initial=0), dtype=np.int32)
 
 
-class _Pages:
-    """The tensors of keys and values, one pair a layer, in the shape the plugin asks for."""
+class Pages:
+    """The tensors of keys and values, one pair a layer, in the shape the plugin asks for.
 
-    def __init__(self, compiled: Any, request: Any, count: int) -> None:
+    Behind the pages of the slots lie spare ones. On the processor memory is taken when a page is
+    first written.
+    """
+
+    def __init__(self, compiled: Any, request: Any, count: int, spare_bytes: int) -> None:
         import openvino
 
         ports = [port for port in compiled.inputs if _is_cache(port.get_any_name())]
-        shapes = [
-            [count, *(port.partial_shape[axis].get_length() for axis in (1, 2, 3))]
-            for port in ports
-        ]
-        self.bytes = sum(
+        shapes = [[port.partial_shape[axis].get_length() for axis in (1, 2, 3)] for port in ports]
+        sizes = [
             int(np.prod(shape)) * port.element_type.size
             for port, shape in zip(ports, shapes, strict=True)
-        )
+        ]
+        self.first_spare, self.spare = count, spare_bytes // sum(sizes)
+        total = count + self.spare
+        self.bytes = total * sum(sizes)
         check_memory(self.bytes)
         self._held = []
-        for port, shape in zip(ports, shapes, strict=True):
-            tensor = openvino.Tensor(port.element_type, openvino.Shape(shape))
+        for port, shape, size in zip(ports, shapes, sizes, strict=True):
+            raw = np.zeros((total, size), dtype=np.uint8)
+            plain = raw.view(port.element_type.to_dtype()).reshape(total, *shape)
+            tensor = openvino.Tensor(plain, shared_memory=True)
             request.set_tensor(port, tensor)
-            self._held.append(tensor)
+            self._held.append((raw, tensor))
+
+    def copy(self, sources: list[int], targets: list[int]) -> None:
+        """Whole pages, in all layers."""
+        for raw, _ in self._held:
+            raw[targets] = raw[sources]
+
+
+class SparePages:
+    """A `BlockStore` whose blocks are pages."""
+
+    size = PAGE
+
+    def __init__(self, pages: Pages, rows: list[list[int]]) -> None:
+        self.blocks = pages.spare
+        self._pages = pages
+        self._rows = rows
+
+    def save(self, slot: int, first: int, blocks: list[int]) -> None:
+        """See `BlockStore`."""
+        at = first // PAGE
+        self._pages.copy(self._rows[slot][at : at + len(blocks)], self._numbers(blocks))
+
+    def load(self, slot: int, blocks: list[int]) -> None:
+        """See `BlockStore`."""
+        self._pages.copy(self._numbers(blocks), self._rows[slot][: len(blocks)])
+
+    def _numbers(self, blocks: list[int]) -> list[int]:
+        return [self._pages.first_spare + block for block in blocks]
 
 
 def _is_cache(name: str) -> bool:

@@ -17,8 +17,9 @@ from .errors import ModelRefused
 from .kv_cache import SlotBlocks
 from .loading import load
 from .markov import CONTEXT, MarkovRunner
+from .openvino_runner import OpenVinoRunner, load_openvino
 from .packed import PackedRunner
-from .prefixes import PrefixCache
+from .prefixes import BlockStore, PrefixCache
 from .probe import choose_runner
 
 if TYPE_CHECKING:
@@ -70,8 +71,6 @@ def prepare(options: ServeOptions, log: Log) -> Prepared:
 
 
 def _openvino(options: ServeOptions, log: Log) -> Prepared:
-    from .openvino_runner import load_openvino
-
     loaded = load_openvino(options)
     return Prepared(
         engine=_engine(loaded.runner, loaded.tokenizer, loaded.eos_ids, options, log),
@@ -121,10 +120,12 @@ def _engine(
 
 def _prefixes(runner: Runner, options: ServeOptions) -> PrefixCache | None:
     """A store beside the slots, where the runner has any and it is wanted."""
-    if not options.prefix_cache or not isinstance(runner, PackedRunner):
-        return None
-    store = SlotBlocks(runner.cache, options.prefix_cache_mb * 2**20)
-    return PrefixCache(store) if store.blocks else None
+    store: BlockStore | None = None
+    if options.prefix_cache and isinstance(runner, PackedRunner):
+        store = SlotBlocks(runner.cache, options.prefix_cache_mb * 2**20)
+    elif options.prefix_cache and isinstance(runner, OpenVinoRunner):
+        store = runner.spare_pages()
+    return PrefixCache(store) if store is not None and store.blocks else None
 
 
 def _drafter(tokenizer: PreTrainedTokenizerBase, options: ServeOptions) -> Drafter | None:

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from .errors import ModelRefused, UnsupportedAttention
-from .linears import pack
+from .linears import called_layers, pack
 from .loading import vocabulary_width
 from .packed import PackedRunner
 from .plan import Move, PrefillChunk, Runner, StepPlan
@@ -31,7 +31,6 @@ def choose_runner(
     """The fastest runner that is right for this model, and a sentence on why it was chosen."""
     plain = model.config._attn_implementation
     probe = _probe_of(model, context_length)
-    pack(model)
     reasons = []
     try:
         packed = PackedRunner(
@@ -40,6 +39,9 @@ def choose_runner(
             max_slots=max_slots,
             prefill_chunk=prefill_chunk,
         )
+        with called_layers(model) as called:
+            probe.check(packed)
+        pack(model, called)
         probe.check(packed)
         check_memory(packed.cache.bytes)
         return packed, "packed batching"
@@ -82,9 +84,7 @@ def _probe_of(model: PreTrainedModel, context_length: int) -> _Probe:
         for size in (max(2, min(7, length)), length)
     ]
     expected = [
-        model(input_ids=torch.tensor([ids], device=model.device), use_cache=False)
-        .logits[0]
-        .float()
+        model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0].float()
         for ids in tokens
     ]
     tolerance = _TOLERANCE.get(model.dtype, 1e-3)
