@@ -12,6 +12,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -61,7 +62,7 @@ def load(
     whole = directory / BASE if adapted else directory
     if adapted:
         _check_files(whole)
-    config = _load_config(whole)
+    config = load_config(whole)
     if adapted:
         model = _load_merged(directory, DTYPES[dtype], device)
     elif is_int8(directory):
@@ -114,7 +115,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _load_config(directory: Path) -> Any:
+def load_config(directory: Path) -> Any:
+    """Of a causal model without code of its own; raises `ModelRefused`."""
     path = directory / "config.json"
     if not path.exists():
         raise ModelRefused("There is no config.json in the model directory.")
@@ -229,6 +231,13 @@ def context_length(config: Any, max_context: int | None) -> int:
     if length < 2:
         raise ModelRefused(f"A context of {length} tokens leaves no room for an answer.")
     return length
+
+
+def generation_settings(directory: Path) -> Any:
+    """The model's generation settings, an object without any where there are none."""
+    if not (directory / "generation_config.json").is_file():
+        return GenerationConfig()
+    return GenerationConfig.from_pretrained(directory, local_files_only=True)
 
 
 def eos_ids(sources: list[Any], width: int) -> frozenset[int]:

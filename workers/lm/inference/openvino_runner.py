@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import accumulate, chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig
 
 from workers.lm.formats.base import has_package
 from workers.lm.formats.openvino import FILE
 
 from .errors import ModelRefused, UnsupportedAttention
-from .loading import context_length, eos_ids, load_tokenizer
+from .loading import context_length, eos_ids, generation_settings, load_config, load_tokenizer
 from .plan import Move, StepPlan
 from .probe import check_memory, check_runner
 
@@ -51,7 +49,7 @@ def load_openvino(options: ServeOptions) -> LoadedGraph:
     """Compile the model for this processor and prove it. Raises ModelRefused with the reason."""
     directory = options.model_dir
     graph = _read(options)
-    config = AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
+    config = load_config(directory)
     tokenizer = load_tokenizer(directory)
     settings = _settings(options)
     expected = _expectations(graph, settings)
@@ -77,7 +75,7 @@ def load_openvino(options: ServeOptions) -> LoadedGraph:
         ) from error
     return LoadedGraph(
         runner=runner, tokenizer=tokenizer,
-        eos_ids=eos_ids([config.get_text_config(), _generation(directory), tokenizer],
+        eos_ids=eos_ids([config.get_text_config(), generation_settings(directory), tokenizer],
                         runner.vocab_size),
         architecture=config.model_type, parameters=runner.parameters,
     )  # fmt: skip
@@ -118,15 +116,6 @@ def _settings(options: ServeOptions) -> dict[str, Any]:
         "ENABLE_CPU_PINNING": False,
         "KV_CACHE_PRECISION": "u8",  # what it takes by itself; said, so that pages are bytes
     }
-
-
-def _generation(directory: Path) -> Any:
-    """The model's generation settings, an object without any where there are none."""
-    from transformers import GenerationConfig
-
-    if not (directory / "generation_config.json").is_file():
-        return GenerationConfig()
-    return GenerationConfig.from_pretrained(directory, local_files_only=True)
 
 
 def _expectations(
