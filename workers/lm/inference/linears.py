@@ -26,6 +26,8 @@ FUSED = {
 }
 #: Rows the layout is made for; any number of rows can be computed with it.
 _TYPICAL_ROWS = 16
+#: Below so many weights the call costs more than the layout saves.
+_WORTH_PACKING = 2**17
 
 Product = Callable[[torch.Tensor], torch.Tensor]
 
@@ -183,7 +185,8 @@ def _biases(rows: list[Any]) -> torch.Tensor | None:
 
 def _plain(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
     """A product of fp32, bf16 or fp16."""
-    if weight.device.type != "cpu" or not can_pack(weight.dtype):
+    small = weight.numel() < _WORTH_PACKING
+    if weight.device.type != "cpu" or small or not can_pack(weight.dtype):
         return lambda x: functional.linear(x, weight, bias)
     packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _TYPICAL_ROWS)
     linear = torch.ops.mkldnn._linear_pointwise.default
@@ -214,10 +217,15 @@ def _int8(weight: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) 
     linear = torch.ops.onednn.qlinear_pointwise.default
 
     def product(x: torch.Tensor) -> torch.Tensor:
-        whole, steps = quantise_rows(x.view(-1, x.shape[-1]))
+        whole, steps = quantise_rows(x.reshape(-1, x.shape[-1]))
+        rows = whole.shape[0]
+        if rows == 1:
+            # For one row oneDNN has a path that is a hundred times slower in narrow layers.
+            whole = whole.repeat(2, 1)
         out: torch.Tensor = linear(
             whole, 1.0, 0, packed, scale, zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
+        out = out[:rows]
         out *= steps
         if bias is not None:
             out += bias

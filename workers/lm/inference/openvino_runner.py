@@ -51,11 +51,11 @@ def load_openvino(options: ServeOptions) -> LoadedGraph:
     graph = _read(options)
     config = load_config(directory)
     tokenizer = load_tokenizer(directory)
-    settings = _settings(options)
-    expected = _expectations(graph, settings)
+    told = settings(options.threads, _PRECISIONS[options.dtype])
+    expected = _expectations(graph, told)
     runner = OpenVinoRunner(
         graph,
-        settings,
+        told,
         context_length=context_length(config, options.max_context),
         max_slots=options.max_slots,
         prefill_chunk=options.prefill_chunk,
@@ -108,23 +108,22 @@ def _read(options: ServeOptions) -> Any:
     return graph
 
 
-def _settings(options: ServeOptions) -> dict[str, Any]:
+def settings(threads: int, hint: str) -> dict[str, Any]:
+    """What the processor plugin is told; `hint` is the precision it computes in, f32 or bf16."""
     return {
-        "INFERENCE_NUM_THREADS": options.threads,
-        "INFERENCE_PRECISION_HINT": _PRECISIONS[options.dtype],
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": hint,
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,
         "KV_CACHE_PRECISION": "u8",  # what it takes by itself; said, so that pages are bytes
     }
 
 
-def _expectations(
-    graph: Any, settings: dict[str, Any]
-) -> tuple[list[list[int]], list[torch.Tensor]]:
+def _expectations(graph: Any, told: dict[str, Any]) -> tuple[list[list[int]], list[torch.Tensor]]:
     """Two texts and all rows of their logits, by the model as it was written."""
     import openvino
 
-    compiled = openvino.Core().compile_model(graph, "CPU", settings)
+    compiled = openvino.Core().compile_model(graph, "CPU", told)
     width = compiled.output("logits").partial_shape[2].get_length()
     generator = torch.Generator().manual_seed(20)
     texts, rows = [], []
@@ -150,7 +149,7 @@ class OpenVinoRunner:
     def __init__(
         self,
         graph: Any,
-        settings: dict[str, Any],
+        told: dict[str, Any],
         *,
         context_length: int,
         max_slots: int,
@@ -164,7 +163,7 @@ class OpenVinoRunner:
         self.prefill_chunk = prefill_chunk
         self.parameters = _weights(graph)
         self._selects_rows = _on_pages(graph)
-        compiled = openvino.Core().compile_model(graph, "CPU", settings)
+        compiled = openvino.Core().compile_model(graph, "CPU", told)
         self.vocab_size = int(compiled.output("logits").partial_shape[-1].get_length())
         self._request = compiled.create_infer_request()
         each = -(-context_length // PAGE)

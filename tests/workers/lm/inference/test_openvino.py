@@ -74,9 +74,9 @@ def test_answers_do_not_depend_on_company(served):
 
 
 def test_with_exact_keys_and_values_its_answers_are_those_of_the_source(folders, monkeypatch):
-    kept = openvino_runner._settings
+    kept = openvino_runner.settings
     exact = {"KV_CACHE_PRECISION": "f32"}
-    monkeypatch.setattr(openvino_runner, "_settings", lambda options: kept(options) | exact)
+    monkeypatch.setattr(openvino_runner, "settings", lambda *args: kept(*args) | exact)
     source = opened(folders[0], backend="slipway").engine
 
     assert answers(opened(folders[1]).engine, prompts()) == answers(source, prompts())
