@@ -28,6 +28,9 @@ FUSED = {
 _TYPICAL_ROWS = 16
 #: Below so many weights the call costs more than the layout saves.
 _WORTH_PACKING = 2**17
+#: For a single row oneDNN takes a path through 8-bit layers of up to 256 outputs that is up to a
+#: hundred times slower than for two rows.
+_NARROW = 512
 
 Product = Callable[[torch.Tensor], torch.Tensor]
 
@@ -214,13 +217,13 @@ def _int8(weight: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) 
         return plain.forward
     packed = torch.ops.onednn.qlinear_prepack(weight.contiguous(), None)
     zeros = torch.zeros(weight.shape[0], dtype=torch.int32)
+    weight_rows = weight.shape[0]
     linear = torch.ops.onednn.qlinear_pointwise.default
 
     def product(x: torch.Tensor) -> torch.Tensor:
         whole, steps = quantise_rows(x.reshape(-1, x.shape[-1]))
         rows = whole.shape[0]
-        if rows == 1:
-            # For one row oneDNN has a path that is a hundred times slower in narrow layers.
+        if rows == 1 and weight_rows <= _NARROW:
             whole = whole.repeat(2, 1)
         out: torch.Tensor = linear(
             whole, 1.0, 0, packed, scale, zeros, None, 1.0, 0, torch.float32, "none", [], ""
