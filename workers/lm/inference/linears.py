@@ -203,7 +203,7 @@ def _plain(weight: torch.Tensor, bias: torch.Tensor | None) -> Product:
 
 def can_pack(dtype: torch.dtype) -> bool:
     """Whether oneDNN's kernels of this machine take such weights."""
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if dtype == torch.bfloat16:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -236,7 +236,7 @@ def context_length(config: Any, max_context: int | None) -> int:
 def generation_settings(directory: Path) -> Any:
     """The model's generation settings, an object without any where there are none."""
     if not (directory / "generation_config.json").is_file():
-        return GenerationConfig()
+        return GenerationConfig()  # type: ignore[no-untyped-call]
     return GenerationConfig.from_pretrained(directory, local_files_only=True)
 
 

@@ -172,7 +172,9 @@ class OpenVinoRunner:
 
     def forward(self, plan: StepPlan) -> torch.Tensor:
         """One inference; see `plan.Runner`."""
-        ids, positions, keep = [], [], []
+        ids: list[int] = []
+        positions: list[int] = []
+        keep: list[int] = []
         lengths, befores, pages = [], [], []
         for slot, start, tokens, rows in _sequences(plan):
             keep += range(len(ids) + len(tokens) - rows, len(ids) + len(tokens))

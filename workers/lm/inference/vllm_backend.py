@@ -221,9 +221,9 @@ class VllmBackend:
             return True
         self.gauges.steps += 1
         for output in outputs:
-            sequence = self._running.get(output.request_id)
-            if sequence is not None:
-                self._deliver(output.request_id, sequence, output)
+            taker = self._running.get(output.request_id)
+            if taker is not None:
+                self._deliver(taker, output)
         return True
 
     def _take_in(self) -> None:
@@ -276,7 +276,7 @@ class VllmBackend:
             output_kind=_delta_kind(),
         )
 
-    def _deliver(self, name: str, sequence: Sequence, output: Any) -> None:
+    def _deliver(self, sequence: Sequence, output: Any) -> None:
         new = output.outputs[0]
         sequence.cached_tokens = output.num_cached_tokens or 0
         sequence.computed = len(sequence.source)
