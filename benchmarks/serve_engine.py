@@ -1,264 +1,202 @@
-"""Tokens per second and time to first token of the serving engine against plain `generate`.
+"""Tokens a second and latencies of the serving engine against what else serves the same model.
 
-    python benchmarks/serve_engine.py [--size 30m] [--threads 1] [--concurrency 1,4,16]
+    python benchmarks/serve_engine.py [--size 125m] [--systems own-int8,generate] [--rounds 2]
 
-Random weights, greedy, end of sequence ignored, all systems in one process and one run. Each
-line of output is one JSON object; `ratio_*` compares the engine with the named baseline at the
-same concurrency. `even` asks every request for the same number of tokens (the best case of a
-static batch), `mixed` for an eighth to all of it. Baselines: `generate_sequential` (transformers
-`generate`, one request after another) and `generate_static_batch` (one padded batch, everybody
-waits for it). On a machine that others use, trust the ratios per CPU second.
+One random Llama shape, greedy, the end of a text ignored, one thread. Every system runs in a child
+process, one at a time, in turns (`--rounds`); of each kind of work the best round counts, for
+others share the machine. Work: 1, 4 and 16 requests of one size at once, and Poisson arrivals with
+mixed lengths. Rows are JSON lines; the last ones compare and say which goals are met, and the
+command ends with 1 where one is missed. Compare tokens a CPU second: others move wall times.
+Systems over OpenVINO need the packages `openvino` and, for the plain one, `openvino-genai`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
+import os
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
-from transformers.generation.streamers import BaseStreamer
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.serving.models import SHAPES, write_all  # noqa: E402
 
-from workers.lm.inference.ask import Ask
-from workers.lm.inference.engine import Engine
-from workers.lm.inference.params import SamplingParams
-from workers.lm.inference.probe import choose_runner
-
-SIZES: dict[str, dict[str, int]] = {
-    "3m": {
-        "hidden_size": 192,
-        "intermediate_size": 512,
-        "num_hidden_layers": 4,
-        "vocab_size": 4096,
-    },
-    "30m": {
-        "hidden_size": 384,
-        "intermediate_size": 1024,
-        "num_hidden_layers": 8,
-        "vocab_size": 16384,
-    },
-    "125m": {
-        "hidden_size": 768,
-        "intermediate_size": 2048,
-        "num_hidden_layers": 12,
-        "vocab_size": 32000,
-    },
-}
+SYSTEMS = (
+    "own-int8", "genai-int8", "own-openvino-int8", "own-fp32", "continuous-batching", "own-bf16",
+    "generate", "static-batches", "genai-int8-bf16", "own-openvino-int8-bf16",
+)  # fmt: skip
+#: (ours, against, concurrency, at least so many times as many tokens a CPU second)
+GOALS = (
+    ("own-int8", "generate", "16", 10.0),
+    ("own-fp32", "continuous-batching", "16", 2.2),
+    ("own-int8", "genai-int8", "16", 0.8),
+    ("own-openvino-int8", "genai-int8", "1", 0.95),
+    ("own-openvino-int8", "genai-int8", "4", 0.95),
+    ("own-openvino-int8", "genai-int8", "16", 0.95),
+    *(("own-fp32", other, level, 1.0)
+      for other in ("generate", "static-batches", "continuous-batching")
+      for level in ("1", "4", "16", "poisson")),
+)  # fmt: skip
 
 
-class NoText:
-    """The engine's text side without a tokenizer: this benchmark is about the model."""
-
-    def decode(self, ids: list[int]) -> str:
-        return "x" * len(ids)
-
-    def piece(self, token_id: int) -> bytes:
-        return b"x"
-
-
-class FirstToken(BaseStreamer):
-    """Notes when `generate` hands out its first new token (the prompt comes before it)."""
-
-    def __init__(self) -> None:
-        self.calls, self.at = 0, 0.0
-
-    def put(self, value: torch.Tensor) -> None:
-        self.calls += 1
-        if self.calls == 2:
-            self.at = time.perf_counter()
-
-    def end(self) -> None:
-        pass
-
-
-def make_model(size: str, context: int, seed: int) -> PreTrainedModel:
-    """Random weights: speed does not depend on what they say."""
-    shape = SIZES[size]
-    heads = shape["hidden_size"] // 64
-    groups = max(1, heads // 3) if heads % 3 == 0 else heads
-    config = LlamaConfig(
-        **shape,
-        num_attention_heads=heads,
-        num_key_value_heads=groups,
-        max_position_embeddings=context,
-        tie_word_embeddings=True,
-    )
-    torch.manual_seed(seed)
-    return AutoModelForCausalLM.from_config(config).eval()
+def main() -> int:
+    options = _options()
+    if options.child:
+        _child(options)
+        return 0
+    if options.memory:
+        _memory()
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        options.folder = Path(folder)
+        if not options.systems:
+            options.systems = ",".join(name for name in SYSTEMS if _can_run(name))
+        weights = write_all(
+            options.folder, options.size, _context(options), openvino="openvino" in options.systems
+        )
+        _emit(about=True, parameters=weights, load=os.getloadavg()[0], size=options.size)
+        best: dict[tuple[str, str], dict[str, Any]] = {}
+        bandwidth = 0.0
+        for _ in range(options.rounds):
+            bandwidth = max(bandwidth, _run(["--memory"])[0]["bytes_per_cpu_s"])
+            for name in options.systems.split(","):
+                for row in _run(_arguments(options, name)):
+                    _emit(**row)
+                    key = (name, row["work"])
+                    known = best.get(key)
+                    if known is None or row["tokens_per_cpu_s"] > known["tokens_per_cpu_s"]:
+                        best[key] = row
+        _compare_with_memory(best, bandwidth, weights)
+        return _judge(best)
 
 
-def generate_sequential(
-    model: PreTrainedModel, prompts: list[list[int]], lengths: list[int]
-) -> tuple[list[float], float]:
-    """One request after another; the later ones wait."""
-    started, firsts = time.perf_counter(), []
-    for prompt, length in zip(prompts, lengths, strict=True):
-        ids, streamer = torch.tensor([prompt]), FirstToken()
-        _generate(model, ids, length, streamer)
-        firsts.append(streamer.at - started)
-    return firsts, time.perf_counter() - started
-
-
-def generate_static_batch(
-    model: PreTrainedModel, prompts: list[list[int]], lengths: list[int]
-) -> tuple[list[float], float]:
-    """One padded batch; callers get their tokens when the batch is done."""
-    widest = max(map(len, prompts))
-    ids = torch.tensor([[0] * (widest - len(prompt)) + prompt for prompt in prompts])
-    mask = torch.tensor([[0] * (widest - len(p)) + [1] * len(p) for p in prompts])
-    started = time.perf_counter()
-    _generate(model, ids, max(lengths), None, mask)
-    whole = time.perf_counter() - started
-    return [whole] * len(prompts), whole
-
-
-@torch.inference_mode()
-def _generate(
-    model: PreTrainedModel,
-    ids: torch.Tensor,
-    length: int,
-    streamer: Any,
-    mask: torch.Tensor | None = None,
-) -> None:
-    model.generate(
-        ids,
-        attention_mask=torch.ones_like(ids) if mask is None else mask,
-        do_sample=False,
-        max_new_tokens=length,
-        min_new_tokens=length,
-        eos_token_id=None,
-        pad_token_id=0,
-        streamer=streamer,
-    )
-
-
-def engine_run(
-    engine: Engine, prompts: list[list[int]], lengths: list[int]
-) -> tuple[list[float], float]:
-    """All requests arrive at once."""
-    firsts: dict[int, float] = {}
-    started = time.perf_counter()
-
-    def sink(number: int) -> Callable[[Any], None]:
-        return lambda event: firsts.setdefault(number, time.perf_counter() - started) and None
-
-    for number, (prompt, length) in enumerate(zip(prompts, lengths, strict=True)):
-        params = SamplingParams(max_tokens=length, temperature=0, ignore_eos=True)
-        engine.submit([Ask(prompt, params)], sink(number))
-    while engine.live:
-        engine.step()
-    return list(firsts.values()), time.perf_counter() - started
-
-
-def measure(
-    run: Callable[[], tuple[list[float], float]], tokens: int, repeats: int, until: float
-) -> dict[str, Any]:
-    """The best of a few runs (others share the machine), stopped when time is up."""
-    rows = []
-    for _ in range(repeats):
-        cpu = time.process_time()
-        firsts, wall = run()
-        rows.append((wall, time.process_time() - cpu, statistics.median(firsts), max(firsts)))
-        if time.monotonic() > until:
-            break
-    wall, cpu, median, worst = min(rows)
-    return {
-        "tokens_per_s": round(tokens / wall, 1),
-        "tokens_per_cpu_s": round(tokens / cpu, 1),
-        "ttft_ms_p50": round(median * 1000, 1),
-        "ttft_ms_max": round(worst * 1000, 1),
-        "runs": len(rows),
-    }
-
-
-def main() -> None:
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", choices=sorted(SIZES), default="30m")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--size", choices=sorted(SHAPES), default="125m")
+    parser.add_argument("--systems", default="", help="names, with commas between")
     parser.add_argument("--concurrency", default="1,4,16")
-    parser.add_argument("--prompt", type=int, default=64)
-    parser.add_argument("--tokens", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=180, help="no new run after this")
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    until = time.monotonic() + options.seconds
-    context = options.prompt + options.tokens
-    levels = [int(level) for level in options.concurrency.split(",")]
-    plain = make_model(options.size, context, options.seed)
-    served = make_model(options.size, context, options.seed)
-    runner, why = choose_runner(
-        served, context_length=context, max_slots=max(levels), prefill_chunk=256
-    )
-    engine = Engine(runner, NoText(), ())
-    count = sum(parameter.numel() for parameter in plain.parameters())
-    emit(about=True, parameters=count, mode=runner.mode, why=why, **vars(options))
-    for level in levels:
-        generator = torch.Generator().manual_seed(level)
-        prompts = [
-            torch.randint(
-                1, plain.config.vocab_size, (options.prompt,), generator=generator
-            ).tolist()
-            for _ in range(level)
-        ]
-        most = options.tokens
-        work = {"even": [most] * level}
-        if level > 1:
-            step = (most - most // 8) / (level - 1)
-            work["mixed"] = [round(most // 8 + step * number) for number in range(level)]
-        for shape, lengths in work.items():
-            compare(plain, engine, prompts, lengths, shape, options.repeats, until)
+    parser.add_argument("--prompt", type=int, default=128)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--poisson", type=int, default=24, help="requests; 0 leaves it out")
+    parser.add_argument("--rate", type=float, default=0.5, help="of them a second")
+    parser.add_argument("--child", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, default=None, help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
-def compare(
-    plain: PreTrainedModel,
-    engine: Engine,
-    prompts: list[list[int]],
-    lengths: list[int],
-    shape: str,
-    repeats: int,
-    until: float,
-) -> None:
-    """One concurrency and shape of work: the engine, then each baseline and its ratios."""
-    where = {"concurrency": len(prompts), "lengths": shape}
-    systems: dict[str, Callable[[], tuple[list[float], float]]] = {
-        "engine": lambda: engine_run(engine, prompts, lengths),
-        "generate_sequential": lambda: generate_sequential(plain, prompts, lengths),
-        "generate_static_batch": lambda: generate_static_batch(plain, prompts, lengths),
+def _can_run(name: str) -> bool:
+    if name.startswith("genai"):
+        return find_spec("openvino_genai") is not None
+    return "openvino" not in name or find_spec("openvino") is not None
+
+
+def _context(options: argparse.Namespace) -> int:
+    return max(512, options.prompt + options.tokens)
+
+
+def _arguments(options: argparse.Namespace, name: str) -> list[str]:
+    told = ["--child", name]
+    for key in ("folder", "size", "concurrency", "prompt", "tokens", "poisson", "rate"):
+        told += [f"--{key}", str(getattr(options, key))]
+    return told
+
+
+def _run(arguments: list[str]) -> list[dict[str, Any]]:
+    """A child with one thread; its JSON lines."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, __file__, *arguments],
+        env=environment, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def _child(options: argparse.Namespace) -> None:
+    import torch
+
+    from benchmarks.serving.systems import make
+    from benchmarks.serving.work import poisson, serve, together
+
+    torch.set_num_threads(1)
+    vocabulary = SHAPES[options.size]["vocab_size"]
+    system = make(options.child, options.folder, _context(options))
+    serve(system, together(2, options.prompt, 4, vocabulary))
+    work = {
+        level: together(int(level), options.prompt, options.tokens, vocabulary)
+        for level in options.concurrency.split(",")
     }
-    results = {}
-    for name, run in systems.items():
-        if name == "generate_static_batch" and len(prompts) == 1:
-            continue
-        if results and time.monotonic() > until:
-            emit(**where, system=name, skipped="out of time")
-            continue
-        if name == "engine":
-            run()  # warm the caches that the baselines find warm
-        results[name] = measure(run, sum(lengths), repeats, until)
-        row: dict[str, Any] = {**where, "system": name, **results[name]}
-        if name != "engine":
-            ours = results["engine"]
-            row["ratio_tokens_per_s"] = round(ours["tokens_per_s"] / row["tokens_per_s"], 2)
-            row["ratio_tokens_per_cpu_s"] = round(
-                ours["tokens_per_cpu_s"] / row["tokens_per_cpu_s"], 2
-            )
-            row["ratio_ttft_p50"] = round(row["ttft_ms_p50"] / ours["ttft_ms_p50"], 2)
-        emit(**row)
+    if options.poisson:
+        work["poisson"] = poisson(options.poisson, options.rate, 16, 256, vocabulary)
+    for name, requests in work.items():
+        figures = serve(system, requests)
+        _emit(system=options.child, work=name, **figures, peak_mib=_peak_mib())
+    close = getattr(system, "close", None)
+    if close is not None:
+        close()
 
 
-def emit(**row: Any) -> None:
+def _peak_mib() -> int:
+    """Of this program alone, not of the one that started it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("VmHWM"))
+
+
+def _memory() -> None:
+    """How fast one thread reads memory that no cache holds."""
+    import torch
+
+    torch.set_num_threads(1)
+    numbers = torch.ones(256 * 2**20)
+    best = 0.0
+    for _ in range(5):
+        cpu = time.process_time()
+        numbers.sum()
+        best = max(best, 4 * numbers.numel() / (time.process_time() - cpu))
+    _emit(bytes_per_cpu_s=best)
+
+
+def _compare_with_memory(
+    best: dict[tuple[str, str], dict[str, Any]], bandwidth: float, weights: int
+) -> None:
+    """Every token of a lone request reads all weights: how near comes each to that limit?"""
+    for name, width in (("own-fp32", 4), ("own-bf16", 2), ("own-int8", 1)):
+        row = best.get((name, "1"))
+        if row is not None:
+            limit = bandwidth / (width * weights)
+            _emit(
+                system=name, memory_limit_tokens_per_cpu_s=round(limit, 1),
+                memory_gb_per_cpu_s=round(bandwidth / 1e9, 1),
+                share_of_limit=round(row["tokens_per_cpu_s"] / limit, 2),
+            )  # fmt: skip
+
+
+def _judge(best: dict[tuple[str, str], dict[str, Any]]) -> int:
+    missed = 0
+    for ours, other, work, least in GOALS:
+        mine, theirs = best.get((ours, work)), best.get((other, work))
+        if mine is None or theirs is None:
+            continue
+        ratio = mine["tokens_per_cpu_s"] / theirs["tokens_per_cpu_s"]
+        missed += ratio < least
+        _emit(
+            compared=ours, against=other, work=work, ratio_tokens_per_cpu_s=round(ratio, 2),
+            goal=least, met=ratio >= least,
+        )  # fmt: skip
+    return 1 if missed else 0
+
+
+def _emit(**row: Any) -> None:
     print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -21,7 +21,7 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = PROJECT / "requirements"
 #: what `requirements/<role>.txt` there is; each file is complete in itself
-ROLES = ("base", "web", "worker", "embedded", "formats", "openvino", "dev")
+ROLES = ("base", "web", "worker", "embedded", "formats", "openvino", "vllm", "dev")
 RUNNING_ROLES = ("web", "worker", "embedded")
 _OLDEST = (3, 11)
 _FALLBACKS = ("python3.11", "python3.12", "python3.13", "python3.14")

@@ -12,7 +12,7 @@ import psutil
 
 PACKAGES = (
     "torch", "transformers", "safetensors", "tokenizers", "numpy", "peft", "gguf", "onnx",
-    "onnxruntime", "onnxscript", "openvino",
+    "onnxruntime", "onnxscript", "openvino", "vllm",
 )  # fmt: skip
 
 

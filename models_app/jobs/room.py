@@ -137,7 +137,7 @@ class Room:
         if job_kinds.get(job.kind).on_console_disk and not node.shares_store:
             return _("it does not see the console's disk")
         if node.name in job.excluded_nodes:
-            return _("the job failed there")
+            return _("the job failed there or cannot run there")
         if self.kept.get(node.name, job.pk) != job.pk:
             return _("its room is kept for job %(job)s") % {"job": self.kept[node.name]}
         lacking = self.free[node.name].lacks(Ask.of(job))

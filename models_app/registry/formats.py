@@ -29,7 +29,7 @@ ABILITIES: dict[str, set[str]] = {
     "gguf": set(),
     "onnx": set(),
     "arpa": set(),
-    "openvino": set(),
+    "openvino": {"serve"},
 }
 _REFUSALS: dict[str, str | Promise] = {
     "train": gettext_lazy(

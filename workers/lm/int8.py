@@ -30,6 +30,12 @@ def quantise(weight: torch.Tensor, *, by_column: bool = False) -> tuple[torch.Te
     return (rows / scales[:, None]).round_().clamp_(-127, 127).to(torch.int8), scales
 
 
+def quantise_rows(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inputs of a layer, [rows, in]: (int8 of the same shape, step of each row as [rows, 1])."""
+    steps = x.abs().amax(dim=-1, keepdim=True).div_(127).clamp_min_(_SMALLEST)
+    return (x / steps).round_().to(torch.int8), steps
+
+
 class Int8Linear(nn.Module):
     """A linear layer, also in place of GPT-2's Conv1D."""
 
@@ -48,9 +54,7 @@ class Int8Linear(nn.Module):
         if x.device.type != "cpu":
             out = functional.linear(x, self.weight.to(x.dtype)) * self.scale.to(x.dtype)
             return out if self.bias is None else out + self.bias
-        flat = x.reshape(-1, x.shape[-1])
-        steps = (flat.abs().amax(dim=-1, keepdim=True) / 127).clamp_min(_SMALLEST)
-        whole = (flat / steps).round_().to(torch.int8)
+        whole, steps = quantise_rows(x.reshape(-1, x.shape[-1]))
         out = torch._int_mm(whole, self.weight.t()).to(x.dtype).mul_(steps).mul_(self.scale)
         if self.bias is not None:
             out += self.bias

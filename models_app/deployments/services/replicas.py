@@ -11,6 +11,7 @@ from models_app.core.errors import StaleEpoch, WrongState
 from models_app.core.states import advance
 from models_app.deployments.capacity import asked_of
 from models_app.deployments.models import Deployment, Replica, Revision
+from models_app.deployments.services.backends import nodes_without
 from models_app.deployments.services.locking import announce, reconcile_soon
 from models_app.deployments.states import REPLICA_ALLOWED, ReplicaState
 from models_app.jobs.models import Job
@@ -42,6 +43,10 @@ def replicas_add(
             priority=priority,
             **asked,
         )
+        lacking = nodes_without(revision.serving.backend)
+        if lacking:
+            # Before the commit that lets the job be placed.
+            Job.objects.filter(pk=job.pk).update(excluded_nodes=lacking)
         Replica.objects.filter(pk=replica.pk).update(job=job)
 
 

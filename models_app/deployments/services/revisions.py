@@ -25,6 +25,7 @@ from models_app.deployments.adapters import adapters_check, adapters_of
 from models_app.deployments.digest import revision_digest
 from models_app.deployments.drafts import draft_check
 from models_app.deployments.models import Deployment, Revision, RevisionAdapter
+from models_app.deployments.services.backends import backend_check
 from models_app.deployments.services.deployments import deployment_create
 from models_app.deployments.services.locking import announce, locked
 from models_app.deployments.services.rollouts import begin_rollout
@@ -175,6 +176,7 @@ def _check_version(
         raise FieldError("model_version", said % words)
     format_check(version, "serve", "model_version")
     adapter_check(version, "serve", "model_version")
+    backend_check(version, spec)
     if version.format == "int8" and spec.dtype != "fp32":
         raise FieldError("spec.dtype", _("8-bit weights are served with fp32. Choose that."))
 

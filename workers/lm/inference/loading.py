@@ -63,7 +63,7 @@ def load(
     whole = directory / BASE if adapted else directory
     if adapted:
         _check_files(whole)
-    config = _load_config(whole)
+    config = load_config(whole)
     if adapted:
         model = _load_merged(directory, DTYPES[dtype], device)
     elif is_int8(directory):
@@ -85,7 +85,7 @@ def load_split(
         raise ModelRefused("An adapter is not served in parts: merge it into its base first.")
     if is_int8(directory):
         raise ModelRefused("8-bit weights are not served in parts: choose one process.")
-    config = _load_config(directory)
+    config = load_config(directory)
     model, parameters = load_part(
         directory, config, dtype=DTYPES[dtype], device=device, rank=rank, world=world
     )
@@ -101,7 +101,7 @@ def _finished(
     max_context: int | None,
     parameters: int,
 ) -> LoadedModel:
-    tokenizer = _load_tokenizer(tokenizer_folder(directory))
+    tokenizer = load_tokenizer(tokenizer_folder(directory))
     width = vocabulary_width(model)
     if len(tokenizer) > width:
         raise ModelRefused(
@@ -111,8 +111,10 @@ def _finished(
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
-        context_length=_context_length(config, max_context),
-        eos_ids=_eos_ids(model, tokenizer, width),
+        context_length=context_length(config, max_context),
+        eos_ids=eos_ids(
+            [model.generation_config, model.config.get_text_config(), tokenizer], width
+        ),
         parameters=parameters,
     )
 
@@ -145,7 +147,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _load_config(directory: Path) -> Any:
+def load_config(directory: Path) -> Any:
+    """Of a causal model without code of its own; raises `ModelRefused`."""
     path = directory / "config.json"
     if not path.exists():
         raise ModelRefused("There is no config.json in the model directory.")
@@ -234,7 +237,8 @@ def vocabulary_width(model: PreTrainedModel) -> int:
     return int(embeddings.weight.shape[0])
 
 
-def _load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
+def load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
+    """From files alone; raises `ModelRefused`."""
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             directory, trust_remote_code=False, local_files_only=True
@@ -244,7 +248,8 @@ def _load_tokenizer(directory: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _context_length(config: Any, max_context: int | None) -> int:
+def context_length(config: Any, max_context: int | None) -> int:
+    """Tokens of prompt and answer: what the model can do, or less where asked for."""
     text = config.get_text_config()
     declared = next(
         (
@@ -260,12 +265,17 @@ def _context_length(config: Any, max_context: int | None) -> int:
     return length
 
 
-def _eos_ids(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, width: int
-) -> frozenset[int]:
-    """Every token that ends an answer: generation config, model config, tokenizer."""
+def generation_settings(directory: Path) -> Any:
+    """The model's generation settings, an object without any where there are none."""
+    if not (directory / "generation_config.json").is_file():
+        return GenerationConfig()  # type: ignore[no-untyped-call]
+    return GenerationConfig.from_pretrained(directory, local_files_only=True)
+
+
+def eos_ids(sources: list[Any], width: int) -> frozenset[int]:
+    """Every token that ends an answer: of generation config, model config, tokenizer."""
     found: set[Any] = set()
-    for source in (model.generation_config, model.config.get_text_config(), tokenizer):
+    for source in sources:
         value = getattr(source, "eos_token_id", None)
         found.update(value if isinstance(value, (list, tuple)) else [value])
     return frozenset(token for token in found if isinstance(token, int) and 0 <= token < width)

@@ -15,13 +15,22 @@ from .drafts import Drafter, load_guesser
 from .engine import Engine
 from .errors import ModelRefused
 from .kv_cache import SlotBlocks
-from .loading import load
+from .loading import (
+    context_length,
+    eos_ids,
+    generation_settings,
+    load,
+    load_config,
+    load_tokenizer,
+)
 from .markov import CONTEXT, MarkovRunner
+from .openvino_runner import OpenVinoRunner, load_openvino
 from .packed import PackedRunner
-from .parallel import ParallelBlocks, ParallelRunner, lead
+from .parallel import ParallelRunner, lead
 from .pooling import Embedder
-from .prefixes import PrefixCache
+from .prefixes import BlockStore, PrefixCache
 from .probe import choose_runner
+from .vllm_backend import load_vllm
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,8 +55,10 @@ class Prepared:
 
 def prepare(options: ServeOptions, log: Log) -> Prepared:
     """Load the model and choose what computes it. Raises ModelRefused with the reason."""
-    if options.backend != "slipway":
-        raise ModelRefused(f"The backend {options.backend} is not known to this server.")
+    if options.backend == "openvino":
+        return _openvino(options, log)
+    if options.backend == "vllm":
+        return _vllm(options, log)
     if options.model_dir.is_dir() and is_markov(options.model_dir):
         return _markov(options, log)
     if options.tensor_parallel > 1:
@@ -88,6 +99,34 @@ def _split(options: ServeOptions, log: Log) -> Prepared:
     return Prepared(
         engine=engine, why=runner.part.why, tokenizer=loaded.tokenizer,
         architecture=loaded.model.config.model_type, parameters=loaded.parameters,
+    )  # fmt: skip
+
+
+def _openvino(options: ServeOptions, log: Log) -> Prepared:
+    loaded = load_openvino(options)
+    return Prepared(
+        engine=_engine(loaded.runner, loaded.tokenizer, loaded.eos_ids, options, log),
+        why="paged attention of OpenVINO", tokenizer=loaded.tokenizer,
+        architecture=loaded.architecture, parameters=loaded.parameters,
+    )  # fmt: skip
+
+
+def _vllm(options: ServeOptions, log: Log) -> Prepared:
+    config = load_config(options.model_dir)
+    text = config.get_text_config()
+    tokenizer = load_tokenizer(options.model_dir)
+    generation = generation_settings(options.model_dir)
+    return Prepared(
+        engine=load_vllm(
+            options,
+            tokenizer,
+            eos_ids([generation, text, tokenizer], text.vocab_size),
+            context_length(config, options.max_context),
+            text.vocab_size,
+            log,
+        ),
+        why="vLLM", tokenizer=tokenizer,
+        architecture=config.model_type, parameters=0,
     )  # fmt: skip
 
 
@@ -134,11 +173,13 @@ def _prefixes(runner: Runner, options: ServeOptions) -> PrefixCache | None:
     """A store beside the slots, where the runner has any and it is wanted."""
     if not options.prefix_cache:
         return None
-    store: SlotBlocks | ParallelBlocks | None = None
+    store: BlockStore | None = None
     if isinstance(runner, ParallelRunner):
         store = runner.blocks(options.prefix_cache_mb * 2**20 // options.tensor_parallel)
     elif isinstance(runner, PackedRunner):
         store = SlotBlocks(runner.cache, options.prefix_cache_mb * 2**20)
+    elif isinstance(runner, OpenVinoRunner):
+        store = runner.spare_pages()
     return PrefixCache(store) if store is not None and store.blocks else None
 
 

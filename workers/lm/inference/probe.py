@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from .errors import ModelRefused, UnsupportedAttention
 from .kv_cache import SlotCache
+from .linears import called_layers, pack
 from .loading import vocabulary_width
 from .packed import PackedRunner
 from .plan import Move, PrefillChunk, Runner, StepPlan
@@ -32,7 +33,7 @@ def choose_runner(
 ) -> tuple[Runner, str]:
     """The fastest runner that is right for this model, and a sentence on why it was chosen."""
     plain = model.config._attn_implementation
-    probe = _Probe(model, context_length)
+    probe = _probe_of(model, context_length)
     reasons = []
     try:
         packed = PackedRunner(
@@ -41,6 +42,9 @@ def choose_runner(
             max_slots=max_slots,
             prefill_chunk=prefill_chunk,
         )
+        with called_layers(model) as called:
+            probe.check(packed)
+        pack(model, called)
         probe.check(packed)
         _bound(packed.cache)
         return packed, "packed batching"
@@ -63,26 +67,42 @@ def choose_runner(
     raise ModelRefused("No way to run this model gives its own answers: " + "; ".join(reasons))
 
 
-class _Probe:
-    """Reference logits by plain forward passes, made before anything is switched."""
+def check_runner(
+    runner: Runner, tokens: list[list[int]], expected: list[torch.Tensor], tolerance: float
+) -> None:
+    """Two texts, the shorter first, with all rows of logits that they ought to give.
 
-    def __init__(self, model: PreTrainedModel, context_length: int) -> None:
-        vocabulary = vocabulary_width(model)
-        length = min(_probe_length(model), max(2, context_length - 1))
-        generator = torch.Generator().manual_seed(20)
-        self._tokens = [
-            torch.randint(0, vocabulary, (size,), generator=generator).tolist()
-            for size in (max(2, min(7, length)), length)
-        ]
-        self._expected = [
-            model(input_ids=torch.tensor([ids], device=model.device), use_cache=False)
-            .logits[0]
-            .float()
-            for ids in self._tokens
-        ]
-        self._tolerance = _TOLERANCE.get(model.dtype, 1e-3)
-        if any(buffer.dtype == torch.int8 for buffer in model.buffers()):
-            self._tolerance = _ROUNDED
+    Raises `UnsupportedAttention` where any row differs by more than this share of its spread.
+    """
+    _Probe(tokens, expected, tolerance).check(runner)
+
+
+def _probe_of(model: PreTrainedModel, context_length: int) -> _Probe:
+    """Reference logits by plain forward passes, made before anything is switched."""
+    vocabulary = vocabulary_width(model)
+    length = min(_probe_length(model), max(2, context_length - 1))
+    generator = torch.Generator().manual_seed(20)
+    tokens = [
+        torch.randint(0, vocabulary, (size,), generator=generator).tolist()
+        for size in (max(2, min(7, length)), length)
+    ]
+    expected = [
+        model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0].float()
+        for ids in tokens
+    ]
+    tolerance = _TOLERANCE.get(model.dtype, 1e-3)
+    if any(buffer.dtype == torch.int8 for buffer in model.buffers()):
+        tolerance = _ROUNDED
+    return _Probe(tokens, expected, tolerance)
+
+
+class _Probe:
+    """What two texts ought to give, and whether a runner gives it."""
+
+    def __init__(
+        self, tokens: list[list[int]], expected: list[torch.Tensor], tolerance: float
+    ) -> None:
+        self._tokens, self._expected, self._tolerance = tokens, expected, tolerance
 
     def check(self, runner: Runner) -> None:
         """Raise `UnsupportedAttention` where any row differs."""

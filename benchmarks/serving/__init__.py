@@ -1,0 +1,1 @@
+"""Parts of `serve_engine.py`: the model, the systems that serve it, and the work they get."""
