@@ -295,7 +295,6 @@ class TestRemove:
         assert deployment.active_revision_id == second.pk
         assert [r.pk for r in live(deployment)] == [replica]
 
-
     @pytest.mark.parametrize(("said", "serves"), [("same", 2), ("other", 3)])
     def test_a_roll_back_is_proved_by_stored_answers_first(
         self, ana, deployment, adapter, monkeypatch, said, serves
