@@ -1,9 +1,11 @@
 """What the gateway costs a request: CPU of its process, against the same upstream called directly.
 
-    python manage.py services -- python benchmarks/gateway.py
+    python manage.py services -- python benchmarks/gateway.py [--litellm VENV]
 
-Needs DATABASE_URL and REDIS_URL (real servers). Makes a database of its own and drops it. Prints
-JSON lines; ends with 1 if a goal is missed. Key check, grant and request records are on.
+`--litellm` names a virtual environment with `litellm[proxy]`: one process of it, with a master key
+and nothing else, in front of the same upstream. Needs DATABASE_URL and REDIS_URL (real servers).
+Makes a database of its own and drops it. Prints JSON lines; ends with 1 if a goal is missed. Key
+check, grant and request records are on.
 """
 
 import argparse
@@ -27,6 +29,8 @@ sys.path.insert(0, str(ROOT))
 NAME = "slipway_bench_gateway"
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
 MODEL = "bench/chat"
+#: The same upstream behind a deployment that keeps answers.
+KEPT = "bench/kept"
 CHAT = {"model": MODEL, "messages": [{"role": "user", "content": "Where is my parcel? " * 10}]}
 CHUNKS = 100
 PACE_S = 0.005
@@ -63,13 +67,18 @@ LAST = event({**FRAME, "choices": [], "usage": USAGE}) + b"data: [DONE]\n\n"
 
 async def upstream(scope, receive, send) -> None:
     """Answers at once; streams one event each 5 ms."""
+    if scope["path"] == "/health":
+        body = b'{"state":"ready","running":0,"waiting":0,"slots":512,"adapters":[]}'
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+        return
     body = b""
     while True:
         message = await receive()
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
-    stream = json.loads(body).get("stream")
+    stream = json.loads(body or b"{}").get("stream")
     kind = b"text/event-stream" if stream else b"application/json"
     headers = [(b"content-type", kind)]
     if not stream:
@@ -127,10 +136,22 @@ class Load:
         writer.close()
 
 
+def tree(pid: int) -> list[int]:
+    """A process and all below it."""
+    found = [pid]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            found += map(int, children.read_text().split())
+    return found
+
+
 def cpu_ms(pid: int) -> float:
-    """CPU time of a process so far, all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * TICK_MS
+    """CPU time of a process and its children so far, all their threads."""
+    used = 0.0
+    for one in tree(pid):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        used += (int(fields[11]) + int(fields[12])) * TICK_MS
+    return used
 
 
 async def measure(what: str, pid: int, load: Load, goal: float | None = None) -> dict:
@@ -160,11 +181,13 @@ async def measure(what: str, pid: int, load: Load, goal: float | None = None) ->
 
 
 @contextlib.contextmanager
-def process(*command: str, port: int, environment: dict[str, str]) -> Iterator[int]:
+def process(
+    *command: str, port: int, environment: dict[str, str], python: str = sys.executable
+) -> Iterator[int]:
     """A child that listens on the port; its id. Killed at the end."""
-    child = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment)
+    child = subprocess.Popen([python, *command], cwd=ROOT, env=environment)
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 break
@@ -219,21 +242,26 @@ def rows(port: int) -> str:
     environment, _ = Environment.objects.get_or_create(name="bench")
     config = Config.objects.create(team=team, kind="serving", name="bench")
     model = Model.objects.create(team=team, name="bench")
-    deployment = Deployment.objects.create(team=team, name="chat", environment=environment)
-    deployment.active_revision = Revision.objects.create(
-        deployment=deployment,
-        number=1,
-        state="active",
-        model_version=ModelVersion.objects.create(model=model, number=1),
-        config_revision=ConfigRevision.objects.create(
-            config=config, number=1, spec={}, digest="0" * 64
-        ),
-        digest="0" * 64,
-    )
-    deployment.save()
-    Replica.objects.create(
-        revision=deployment.active_revision, state="ready", host="127.0.0.1", port=port, epoch=1
-    )
+    version = ModelVersion.objects.create(model=model, number=1)
+    for number, (name, more) in enumerate((("chat", {}), ("kept", {"response_cache_s": 600})), 1):
+        deployment = Deployment.objects.create(team=team, name=name, environment=environment)
+        deployment.active_revision = Revision.objects.create(
+            deployment=deployment,
+            number=1,
+            state="active",
+            model_version=version,
+            config_revision=ConfigRevision.objects.create(
+                config=config,
+                number=number,
+                spec={"max_slots": 512, **more},
+                digest=f"{number:064d}",
+            ),
+            digest=f"{number:064d}",
+        )
+        deployment.save()
+        Replica.objects.create(
+            revision=deployment.active_revision, state="ready", host="127.0.0.1", port=port, epoch=1
+        )
     text, prefix, digest = token_secret()
     ApiToken.objects.create(user=user, name="b", prefix=prefix, digest=digest, scopes=["infer"])
     return text
@@ -247,17 +275,64 @@ async def bench(up: tuple[int, int], gate: tuple[int, int], key: str, number: in
     await Load(up_port, key, CHAT, 16, 500).run()
     found = []
     for c in (1, 16):
-        await measure("upstream directly", up_pid, Load(up_port, key, CHAT, c, number))
+        direct = await measure("upstream directly", up_pid, Load(up_port, key, CHAT, c, number))
         whole = Load(gate_port, key, CHAT, c, number)
-        found.append(await measure("gateway", gate_pid, whole, goal=0.6))
+        found.append(await measure("gateway", gate_pid, whole, goal=0.6 if c > 1 else None))
+        added = round(found[-1]["p50_ms"] - direct["p50_ms"], 2)
+        print(json.dumps({"what": "gateway adds", "c": c, "p50_ms": added}), flush=True)
     found.append(
         await measure("wrong key", gate_pid, Load(gate_port, wrong, CHAT, 16, number), goal=0.3)
     )
+    kept = {**CHAT, "model": KEPT, "temperature": 0}
+    await Load(gate_port, key, kept, 1, 1).run()
+    await asyncio.sleep(0.2)
+    load = Load(gate_port, key, kept, 16, number)
+    found.append(await measure("gateway, kept answer", gate_pid, load, goal=1.0))
     for c, goal in ((8, 9.0), (64, 3.5)):
         await measure("upstream stream", up_pid, Load(up_port, key, stream, c, c * 12))
         load = Load(gate_port, key, stream, c, c * 12)
         found.append(await measure("gateway stream", gate_pid, load, goal=goal))
     return found
+
+
+async def bench_litellm(port: int, pid: int, key: str, number: int) -> None:
+    """The same loads through LiteLLM: fewer, since each takes longer."""
+    await Load(port, key, CHAT, 4, 30).run()
+    for c in (1, 16):
+        await measure("litellm", pid, Load(port, key, CHAT, c, max(60, number // 10)))
+    stream = {**CHAT, "stream": True}
+    await measure("litellm stream", pid, Load(port, key, stream, 8, 24))
+
+
+@contextlib.contextmanager
+def litellm(venv: str, up_port: int, key: str) -> Iterator[tuple[int, int]]:
+    """LiteLLM's proxy in front of the upstream: (port, process)."""
+    import tempfile
+
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "litellm.yaml"
+        place = {"model": "openai/bench", "api_base": f"http://127.0.0.1:{up_port}/v1"}
+        model = {"model_name": MODEL, "litellm_params": {**place, "api_key": "none"}}
+        # JSON is YAML.
+        general = {"master_key": f"sk-{key}"}
+        config.write_text(json.dumps({"model_list": [model], "general_settings": general}))
+        environment = {
+            "PATH": f"{venv}/bin:{os.environ['PATH']}",
+            "HOME": folder,
+            "LITELLM_LOG": "ERROR",
+            "LITELLM_MODE": "PRODUCTION",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        }
+        command = (f"{venv}/bin/litellm", "--config", str(config), "--num_workers", "1")
+        with process(
+            *command,
+            *("--host", "127.0.0.1", "--port", str(port)),
+            port=port,
+            environment=environment,
+            python=f"{venv}/bin/python",
+        ) as pid:
+            yield port, pid
 
 
 def check_records(expected: int) -> None:
@@ -276,6 +351,7 @@ def check_records(expected: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=3000)
+    parser.add_argument("--litellm", metavar="VENV", help="measure LiteLLM in the same run")
     parser.add_argument("--upstream", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.upstream:
@@ -301,11 +377,14 @@ def main() -> int:
             found = asyncio.run(
                 bench((up_port, up_pid), (gate_port, gate_pid), key, options.requests)
             )
-            check_records(500 + sum(r["requests"] for r in found if r["status"] == [200]))
+            check_records(501 + sum(r["requests"] for r in found if r["status"] == [200]))
+            if options.litellm:
+                with litellm(options.litellm, up_port, key) as (port, pid):
+                    asyncio.run(bench_litellm(port, pid, f"sk-{key}", options.requests))
         from django.db import connections
 
         connections.close_all()
-    return 0 if all(result["met"] for result in found) else 1
+    return 0 if all(result.get("met", True) for result in found) else 1
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from django.conf import settings  # noqa: E402
 
 from console.finetuning.paths import is_tuning  # noqa: E402
 from console.gateway.app import Gateway  # noqa: E402
+from console.gateway.http import HttpCall  # noqa: E402
 from console.hf.app import PREFIX as HF_PREFIX  # noqa: E402
 from console.hf.app import Hub  # noqa: E402
 from console.internal.app import PREFIX, Internal  # noqa: E402
@@ -46,6 +47,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> Any:
         return await _lifespan(receive, send)
     if gateway is not None and scope["path"].startswith("/v1/") and not is_tuning(scope["path"]):
         return await gateway(scope, receive, send)
+    if gateway is not None and scope["path"] == "/metrics":
+        return await gateway.show_metrics(HttpCall(scope, receive, send))
     if scope["path"].startswith(PREFIX):
         return await internal(scope, receive, send)
     if scope["path"].startswith(HF_PREFIX):

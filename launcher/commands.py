@@ -86,6 +86,8 @@ def _server(
             "--host", options.host, "--port", str(port), "--log-level", "warning",
             # Open sockets and streams would hold up the end for ever.
             "--timeout-graceful-shutdown", "5", "--ws-max-size", "65536",
+            # Longer than clients keep theirs: a connection closed just as a request comes is lost.
+            "--timeout-keep-alive", "75",
             # A log's frame goes to many sockets: compressing it for each costs more than sending.
             "--ws-per-message-deflate", "false",
         ],

@@ -14,6 +14,8 @@ APPS = [
     "sweeps",
     "approvals",
     "deployments",
+    "routing",
+    "batches",
     "alerts",
     "audit",
     "storage",

@@ -75,6 +75,10 @@ GRANTS: dict[str, tuple[set[Role], Scope]] = {
     "deployments.roll_out_deployment": (_BUILDERS, Scope.DEPLOY),
     "deployments.roll_back_deployment": (_BUILDERS, Scope.DEPLOY),
     "deployments.infer_deployment": (_READERS, Scope.INFER),
+    "routing.view_route": (_READERS, Scope.READ),
+    "routing.add_route": (_BUILDERS, Scope.DEPLOY),
+    "routing.change_route": (_BUILDERS, Scope.DEPLOY),
+    "routing.delete_route": (_BUILDERS, Scope.DEPLOY),
     "alerts.view_alert": (_READERS, Scope.READ),
     "alerts.acknowledge_alert": (_BUILDERS, Scope.WRITE),
 }

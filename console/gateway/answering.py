@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 
 from console.gateway import errors
+from console.gateway.cache import Entry
 from console.gateway.errors import GatewayError
 from console.gateway.http import EVENTS, HttpCall
 from console.gateway.openai import Ask
@@ -29,6 +30,9 @@ class Answering:
         self.stream: EventStream | None = None
         #: Nobody else can be asked: a failure of the replica is passed on as it is.
         self.final = True
+        #: Whether the answer may be kept, and where it goes if it is complete.
+        self.entry: Entry | None = None
+        self._body: bytes | None = None
 
     def tokens(self) -> tuple[int, int] | None:
         """(prompt, completion) of an answer that is complete; None where there is no such."""
@@ -43,6 +47,9 @@ class Answering:
         """Pass the answer on. Raises Unreachable with nothing sent, Lost in a stream that runs,
         GatewayError where another target should answer.
         """
+        if self.stream is not None:
+            await self._go_on(replica, response)
+            return
         self._note_parts(response)
         if response.status >= 500 and not self.final:
             raise errors.replica_failed(self._ask.model)
@@ -50,6 +57,33 @@ class Answering:
             await self._pass_stream(replica, response)
         else:
             await self._pass_whole(replica, response)
+
+    def keep(self) -> None:
+        """Keep the answer for equal requests, if it is a whole one and may be kept."""
+        if self.entry is None:
+            return
+        stream, body = self.stream, self._body
+        if stream is not None and stream.done and not stream.failed and stream.kept:
+            body = b"".join(stream.kept)
+        if body is None or self._record.status != 200:
+            self.entry.give_up()
+        else:
+            self.entry.keep(body)
+
+    async def repeat(self, body: bytes) -> None:
+        """Give an answer that was kept."""
+        record, call, ask = self._record, self._call, self._ask
+        record.status, record.cache = 200, "hit"
+        if not ask.stream:
+            note_answer(record, body)
+            await call.answer(200, body, *self._told())
+            return
+        self.stream = stream = EventStream(ask.usage)
+        data = stream.feed(body)
+        record.outcome = stream.finish
+        record.first_token_ms = _ms(self._started)
+        await call.start(200, EVENTS, (b"x-accel-buffering", b"no"), *self._told())
+        await call.write(data, last=True)
 
     def _note_parts(self, response: aiohttp.ClientResponse) -> None:
         """What the replica says of its own share of the latency."""
@@ -60,41 +94,70 @@ class Answering:
 
     def _told(self) -> list[tuple[bytes, bytes]]:
         """Headers that say what was done instead of what was asked."""
-        label = self._record.degraded
-        return [(b"x-slipway-degraded", label.encode())] if label else []
+        record = self._record
+        told = [(b"x-degraded", record.degraded.encode())] if record.degraded else []
+        if record.cache:
+            told.append((b"x-cache", record.cache.encode()))
+        return told
 
     async def _pass_whole(self, replica: Replica, response: aiohttp.ClientResponse) -> None:
         body = await whole(response)
         replica.worked()
         record, status = self._record, response.status
         record.status = status
-        _note_answer(record, body)
+        note_answer(record, body)
+        if self.entry is not None:
+            self._body = body
         took = b"%d" % ((time.monotonic() - self._started) * 1000)
         extra = (b"openai-processing-ms", took)
         await self._call.answer(status, body, extra, *passed_on(response), *self._told())
 
     async def _pass_stream(self, replica: Replica, response: aiohttp.ClientResponse) -> None:
         """Nothing is sent before the first whole event: until then another can take over."""
-        stream, call, record = EventStream(self._ask.usage), self._call, self._record
+        stream, call = EventStream(self._ask.usage), self._call
+        if self.entry is not None:
+            stream.kept = []
         try:
-            async for chunk in response.content.iter_any():
-                data = stream.feed(chunk)
-                if not data:
-                    continue
-                if not call.status:
-                    replica.worked()
-                    self.stream = stream
-                    record.status = 200
-                    record.first_token_ms = _ms(self._started)
-                    await call.start(200, EVENTS, (b"x-accel-buffering", b"no"), *self._told())
-                replica.good_at = time.monotonic()
-                await call.write(data)
+            await self._pass_events(replica, response, stream)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if not call.status:
                 raise Unreachable(type(error).__name__) from error
             replica.eject()
         if not call.status:
             raise Unreachable("the stream ended before it began")
+        await self._finish(stream)
+
+    async def _go_on(self, replica: Replica, response: aiohttp.ClientResponse) -> None:
+        """The rest of a stream that another replica began. Raises Unreachable or Lost."""
+        if self.stream is None or response.status != 200:
+            raise Unreachable(f"status {response.status}")
+        try:
+            await self._pass_events(replica, response, self.stream)
+        except (aiohttp.ClientError, OSError, ValueError):
+            replica.eject()
+        await self._finish(self.stream)
+
+    async def _pass_events(
+        self, replica: Replica, response: aiohttp.ClientResponse, stream: EventStream
+    ) -> None:
+        call, record, heard = self._call, self._record, False
+        async for chunk in response.content.iter_any():
+            data = stream.feed(chunk)
+            if not data:
+                continue
+            if not heard:
+                heard = True
+                replica.worked()
+            if not call.status:
+                self.stream = stream
+                record.status = 200
+                record.first_token_ms = _ms(self._started)
+                await call.start(200, EVENTS, (b"x-accel-buffering", b"no"), *self._told())
+            replica.good_at = time.monotonic()
+            await call.write(data)
+
+    async def _finish(self, stream: EventStream) -> None:
+        call, record = self._call, self._record
         if not (stream.done or stream.failed):
             raise Lost
         record.outcome = stream.finish
@@ -109,7 +172,8 @@ def stream_error(error: GatewayError, stream: EventStream) -> bytes:
     return b"event: error\ndata: " + body + b"\n\n"
 
 
-def _note_answer(record: Record, body: bytes) -> None:
+def note_answer(record: Record, body: bytes) -> None:
+    """What the record keeps of a whole answer: tokens and how it ended, nothing of its text."""
     try:
         answer: Any = json.loads(body)
     except ValueError:
@@ -120,6 +184,9 @@ def _note_answer(record: Record, body: bytes) -> None:
     error = answer.get("error")
     if isinstance(error, dict):
         record.outcome = _word(error.get("code") or "error")
+        # Never its message: it may quote the request.
+        if param := _word(error.get("param")):
+            record.detail = f"{record.detail}; {param}" if record.detail else f"param {param}"
         return
     record.prompt_tokens, record.completion_tokens = usage_tokens(answer.get("usage"))
     choices = answer.get("choices")

@@ -13,19 +13,26 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 
 from console.access.roles import GRANTS
+from console.access.roles import Scope as TokenScope
 from console.gateway import errors
 from console.gateway.answering import stream_error
-from console.gateway.decision import Decision, decide
+from console.gateway.cache import Answers
+from console.gateway.decision import Decision
 from console.gateway.errors import GatewayError
 from console.gateway.exchange import Exchange
-from console.gateway.http import Disconnected, HttpCall, Receive, Scope, Send
+from console.gateway.http import Disconnected, HttpCall, Kept, Receive, Scope, Send
 from console.gateway.interrupt import Interrupt, Interrupted
 from console.gateway.keys import Key
+from console.gateway.metrics import KIND as METRICS_KIND
+from console.gateway.metrics import Metrics
 from console.gateway.openai import ENDPOINTS, parse_ask
 from console.gateway.probing import Prober
 from console.gateway.records import CLIENT_CLOSED, Record, Recorder
 from console.gateway.reporting import Reporter
 from console.gateway.routes import Route
+from console.gateway.routing.choosing import decide
+from console.gateway.routing.mirroring import KEPT_BYTES, Mirrors
+from console.gateway.routing.table import Routed
 from console.gateway.seats import Seats
 from console.gateway.tables import Tables
 from console.gateway.upstream import Lost, Upstream
@@ -33,6 +40,7 @@ from console.gateway.upstream import Lost, Upstream
 logger = logging.getLogger(__name__)
 MODELS = "/v1/models"
 SCOPE = str(GRANTS["deployments.infer_deployment"][1])
+READ = str(TokenScope.READ)
 
 
 class Gateway:
@@ -44,9 +52,13 @@ class Gateway:
         self.recorder = Recorder()
         self.upstream = Upstream()
         self.reporter = Reporter(self.tables.routes)
+        self.answers = Answers()
         self.seats = Seats(self.tables.routes, self.reporter.wake)
+        self.mirrors = Mirrors(self.seats, self.upstream, self.recorder)
         await self.tables.start()
         self.recorder.start()
+        self.metrics = Metrics(self.tables.routes, self.seats)
+        self.mirrors.start()
         prober = Prober(self.tables.routes, self.seats, self.upstream)
         work = (prober.run(), self.reporter.run(self.seats))
         self._tasks = [asyncio.create_task(part) for part in work]
@@ -56,6 +68,8 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.mirrors.stop()
+        await self.answers.close()
         await self.upstream.close()
         await self.recorder.stop()
         await self.tables.stop()
@@ -80,7 +94,19 @@ class Gateway:
                 raise
             await call.refuse(errors.internal())
 
-    async def _key(self, call: HttpCall) -> Key:
+    async def show_metrics(self, call: HttpCall) -> None:
+        """`GET /metrics` for keys that may read, of the deployments of their teams."""
+        try:
+            if call.method != "GET":
+                raise errors.wrong_method(call.method)
+            key = await self._key(call, READ)
+            body = self.metrics.text(lambda route: key.may_ask(route.team_id))
+        except GatewayError as error:
+            await call.refuse(error)
+        else:
+            await call.answer(200, body, kind=METRICS_KIND)
+
+    async def _key(self, call: HttpCall, scope: str = SCOPE) -> Key:
         try:
             key = await self.tables.keys.find(call.authorization)
         except (DatabaseError, TimeoutError) as error:
@@ -88,8 +114,8 @@ class Gateway:
             raise errors.unavailable() from error
         if key is None:
             raise errors.unauthorized()
-        if SCOPE not in key.scopes:
-            raise errors.scope_missing(SCOPE)
+        if scope not in key.scopes:
+            raise errors.scope_missing(scope)
         return key
 
     async def _other(self, call: HttpCall, key: Key, endpoint: str | None) -> None:
@@ -106,9 +132,15 @@ class Gateway:
                 if key.may_ask(route.team_id)
                 for adapter in ("", *sorted(route.active.adapters))
             ]
+            ways = self.tables.routing.by_name.values()
+            mine += [_model(routed) for routed in ways if routed.may_ask(key)]
             await call.answer(200, json.dumps({"object": "list", "data": mine}).encode())
         else:
             name = path[len(MODELS) + 1 :]
+            routed = self.tables.routing.by_name.get(name)
+            if routed is not None and routed.may_ask(key):
+                await call.answer(200, json.dumps(_model(routed)).encode())
+                return
             found = self.tables.routes.find(name)
             if found is None or not key.may_ask(found[0].team_id):
                 raise errors.model_not_found(name)
@@ -133,19 +165,27 @@ class Gateway:
             raise
         finally:
             record.total_ms = round((time.monotonic() - started) * 1000, 3)
-            self.recorder.add(record)
+            self._keep(record)
+            self.mirrors.answered(call, record)
+
+    def _keep(self, record: Record) -> None:
+        self.recorder.add(record)
+        self.metrics.note(record)
 
     async def _answer(self, call: HttpCall, key: Key, record: Record) -> None:
         ask = parse_ask(await call.body())
         record.stream = ask.stream
         record.model = ask.model
         decision = decide(self.tables, key, call, ask)
+        if decision.mirrors:
+            call.copy = Kept(KEPT_BYTES)
         record.rule = decision.rule
         seconds = deadline_s(decision)
-        exchange = Exchange(self.seats, self.upstream, call, ask, key, record)
+        exchange = Exchange(self.seats, self.upstream, self.answers, call, ask, key, record)
         try:
-            with Interrupt(call.receive, seconds):
+            with Interrupt(call.receive, seconds, call.stalled):
                 await exchange.run(decision, seconds)
+            self.mirrors.plan(decision, call, ask, key)
         except Interrupted as stop:
             if stop.reason == "deadline":
                 await self._break_off(call, exchange, record, errors.deadline_passed(seconds))
@@ -180,7 +220,7 @@ def deadline_s(decision: Decision) -> float:
     return float(min(settings.GATEWAY_TIMEOUT_S, arm.settings.deadline_s))
 
 
-def _model(route: Route, adapter: str = "") -> dict[str, object]:
+def _model(route: Route | Routed, adapter: str = "") -> dict[str, object]:
     return {
         "id": f"{route.name}:{adapter}" if adapter else route.name,
         "object": "model",

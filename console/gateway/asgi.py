@@ -26,6 +26,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close", "code": 4404})
     elif scope["path"].startswith("/v1/"):
         await gateway(scope, receive, send)
+    elif scope["path"] == "/metrics":
+        await gateway.show_metrics(HttpCall(scope, receive, send))
     else:
         await _other(HttpCall(scope, receive, send))
 

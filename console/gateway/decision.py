@@ -31,6 +31,8 @@ class Target:
     #: Seconds of waiting here before the next target is tried; the last one waits as its
     #: configuration says.
     patience_s: float = PATIENCE_S
+    #: This arm and no other one, even when it is gone.
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,12 @@ class Decision:
     priority: Priority = "normal"
     #: Whoever should always be on the same side of a split.
     sticky: str = ""
+    #: The route whose rule decided, for what is told of its mirror.
+    routed_by: int | None = None
 
 
 def decide(tables: "Tables", key: Key, call: HttpCall, ask: Ask) -> Decision:
-    """The decision, or GatewayError 404."""
+    """The decision for a deployment, an adapter or a version, or GatewayError 404."""
     found = tables.routes.find(ask.model)
     if found is None or not key.may_ask(found[0].team_id):
         raise errors.model_not_found(ask.model)

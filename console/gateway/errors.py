@@ -35,7 +35,8 @@ class GatewayError(Exception):
             "code": self.code,
             **extra,
         }
-        return json.dumps({"error": error}, ensure_ascii=False).encode()
+        # What a caller sent may hold half of a surrogate pair, which no UTF-8 can write.
+        return json.dumps({"error": error}, ensure_ascii=False).encode("utf-8", "replace")
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Headers that tell stock clients whether to send the request again."""
@@ -107,6 +108,27 @@ def replica_failed(model: str) -> GatewayError:
     """The model server answered that it failed; told only where nobody else could answer."""
     return GatewayError(
         502, "replica_failed", f"The model server of '{model}' failed.", kind="server_error"
+    )
+
+
+def target_locked(rule: str, header: str) -> GatewayError:
+    """A header asks for a target, and a rule of the route keeps this caller from choosing."""
+    return GatewayError(
+        403,
+        "target_locked",
+        f"The rule '{rule}' of this route is locked: leave out the header '{header}'.",
+        kind="permission_error",
+        param=header,
+    )
+
+
+def no_target(header: str, name: str) -> GatewayError:
+    """A header asks for what does not serve, or what the caller may not ask; both look the same."""
+    return GatewayError(
+        404,
+        "target_not_found",
+        f"'{name[:200]}' does not serve, or you do not have access to it: see '{header}'.",
+        param=header,
     )
 
 

@@ -6,6 +6,7 @@ from django.conf import settings
 
 from console.gateway import errors
 from console.gateway.answering import Answering
+from console.gateway.cache import Answers, Entry
 from console.gateway.decision import Decision, Target
 from console.gateway.errors import GatewayError
 from console.gateway.http import HttpCall
@@ -13,9 +14,10 @@ from console.gateway.keys import Key
 from console.gateway.openai import Ask
 from console.gateway.records import Record
 from console.gateway.replicas import Replica
-from console.gateway.seats import Seats, Wanted
+from console.gateway.resuming import MOST_RESUMES
+from console.gateway.seats import Seat, Seats, Wanted
 from console.gateway.streams import EventStream
-from console.gateway.upstream import Refused, ReplicaFailed, Upstream
+from console.gateway.upstream import Lost, Refused, ReplicaFailed, Upstream
 
 MAX_RETRIES = 2
 
@@ -24,9 +26,17 @@ class Exchange:
     """Runs once, inside an Interrupt of `seconds`."""
 
     def __init__(
-        self, seats: Seats, upstream: Upstream, call: HttpCall, ask: Ask, key: Key, record: Record
+        self,
+        seats: Seats,
+        upstream: Upstream,
+        answers: Answers,
+        call: HttpCall,
+        ask: Ask,
+        key: Key,
+        record: Record,
     ) -> None:
         self._seats = seats
+        self._answers = answers
         self._upstream = upstream
         self._call = call
         self._ask = ask
@@ -34,6 +44,8 @@ class Exchange:
         self._record = record
         self._deadline = time.monotonic() + settings.GATEWAY_TIMEOUT_S
         self._answering = Answering(call, ask, record)
+        #: What the replica is asked; of an answer that is resumed, the rest.
+        self._body = ask.body
 
     @property
     def stream(self) -> EventStream | None:
@@ -43,6 +55,36 @@ class Exchange:
     async def run(self, decision: Decision, seconds: float) -> None:
         """Answer the call by the first target that can, or raise GatewayError with nothing sent."""
         self._deadline = time.monotonic() + seconds
+        entry = self._entry(decision)
+        if entry is None:
+            await self._compute(decision)
+            return
+        self._record.cache = "miss"
+        try:
+            body = await entry.find()
+            if body is not None:
+                await self._answering.repeat(body)
+                return
+            self._answering.entry = entry
+            await self._compute(decision)
+            if self._record.revision_id == entry.arm.revision_id and not self._record.degraded:
+                self._answering.keep()
+        finally:
+            entry.give_up()
+
+    def _entry(self, decision: Decision) -> Entry | None:
+        """Where the answer is kept, if it is; what is said of the first target is known then."""
+        target, record = decision.targets[0], self._record
+        if target.degraded:
+            return None
+        arm = target.arm or target.route.share(decision.sticky)
+        entry = self._answers.entry(arm, target, self._call.path, self._ask, self._key)
+        if entry is not None:
+            record.deployment_id = target.route.deployment_id
+            record.revision_id, record.adapter = arm.revision_id, target.adapter
+        return entry
+
+    async def _compute(self, decision: Decision) -> None:
         last = decision.targets[-1]
         for target in decision.targets:
             self._answering.final = target is last
@@ -67,7 +109,7 @@ class Exchange:
             record.revision_id = wanted.arm(target.route).revision_id
             waited, waking = wanted.waited, wanted.waking
             try:
-                seat = await self._seats.take(wanted)
+                seat = await self._take(wanted)
             finally:
                 record.gateway_wait_ms += _ms(wanted.waited - waited)
                 record.wake_ms += _ms(wanted.waking - waking)
@@ -80,13 +122,40 @@ class Exchange:
             except ReplicaFailed as failure:
                 failures += 1
                 self._again(wanted, seat.replica, failure, failures)
+            except Lost:
+                failures = 0
+                self._resume(wanted, seat)
             finally:
                 seat.leave(tokens)
 
+    async def _take(self, wanted: Wanted) -> Seat:
+        """A seat; for the rest of an answer at a replica of the same revision, or Lost."""
+        if wanted.pinned is None:
+            return await self._seats.take(wanted)
+        try:
+            if self._seats.hopeless(wanted):
+                raise Lost
+            return await self._seats.take(wanted)
+        except GatewayError as error:
+            self._note(f"not resumed: {error.code}")
+            raise Lost from None
+
+    def _resume(self, wanted: Wanted, seat: Seat) -> None:
+        """Have the rest of a stream computed by another replica; raises Lost where nobody can."""
+        stream, record = self._answering.stream, self._record
+        if stream is None or not stream.progress.known or record.resumes >= MOST_RESUMES:
+            raise Lost
+        record.resumes += 1
+        self._note(f"replica {seat.replica.id}: lost after {stream.tokens()[1]} tokens")
+        wanted.pinned = seat.arm
+        wanted.tried.add(seat.replica)
+        self._body = stream.progress.body(self._ask.body)
+        stream.resume()
+
     async def _ask_replica(self, replica: Replica, headers: dict[str, str]) -> None:
-        call, ask = self._call, self._ask
+        call = self._call
         headers["x-slipway-deadline-ms"] = str(int((self._deadline - time.monotonic()) * 1000))
-        async with self._upstream.ask(replica, call.path, ask.body, headers) as response:
+        async with self._upstream.ask(replica, call.path, self._body, headers) as response:
             await self._answering.take(replica, response)
 
     def _headers(self, target: Target, decision: Decision) -> dict[str, str]:
@@ -98,6 +167,8 @@ class Exchange:
         }
         if target.adapter:
             headers["x-slipway-adapter"] = target.adapter
+        if self._ask.stream:
+            headers["x-slipway-tokens"] = "1"
         return headers
 
     def _again(
@@ -116,6 +187,8 @@ class Exchange:
             self._seats.ejections += 1
             self._note(f"replica {replica.id}: {failure}")
         if failures > MAX_RETRIES:
+            if wanted.pinned is not None:
+                raise Lost
             if wanted.refused_s:
                 raise errors.busy(self._ask.model, wanted.refused_s)
             raise errors.no_replica(self._ask.model)

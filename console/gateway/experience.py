@@ -13,7 +13,7 @@ ANSWER = 64.0
 #: Tokens of a prompt beyond these are no evidence of what a byte is worth.
 _LEAST_TOKENS = 4
 #: How long refused callers are told to stay away at most.
-LONGEST_S = 60.0
+LONGEST_S = 15.0
 
 
 class Experience:

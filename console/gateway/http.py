@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,6 +16,8 @@ Headers = list[tuple[bytes, bytes]]
 
 BODY_LIMIT = 1 << 20
 BODY_SECONDS = 30
+#: A client that takes nothing for so long is given up, and with it the place at the replica.
+READ_SECONDS = 60
 JSON = b"application/json"
 EVENTS = b"text/event-stream; charset=utf-8"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,64}")
@@ -24,6 +27,29 @@ class Disconnected(Exception):
     """The client left before its request was complete."""
 
 
+class Kept:
+    """What goes to a client, kept for a comparison up to `limit` bytes."""
+
+    __slots__ = ("_limit", "_parts", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        """Keep a part, as long as there is room for all."""
+        self.size += len(data)
+        if self.size <= self._limit:
+            self._parts.append(data)
+        else:
+            self._parts.clear()
+
+    def whole(self) -> bytes | None:
+        """All of it; None where it was too much."""
+        return b"".join(self._parts) if self.size <= self._limit else None
+
+
 class HttpCall:
     """One request and the way to answer it."""
 
@@ -31,7 +57,9 @@ class HttpCall:
         "_headers",
         "_length",
         "_send",
+        "_writing_since",
         "authorization",
+        "copy",
         "method",
         "path",
         "receive",
@@ -46,8 +74,11 @@ class HttpCall:
         self._send = send
         #: The status that went out; 0 until then.
         self.status = 0
+        self._writing_since = 0.0
         #: None where the header is missing or there are several.
         self.authorization: bytes | None = None
+        #: Keeps what goes to the client, where somebody wants to compare it.
+        self.copy: Kept | None = None
         self._length = 0
         self.request_id = ""
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
@@ -74,6 +105,13 @@ class HttpCall:
         wanted = name.encode()
         found = next((value for key, value in self._headers if key == wanted), b"")
         return found.decode("latin-1").strip()
+
+    def headers(self) -> dict[str, str]:
+        """All headers by lower-case name, each the first of its name."""
+        return {
+            name.decode("latin-1"): value.decode("latin-1").strip()
+            for name, value in reversed(self._headers)
+        }
 
     async def body(self) -> bytes:
         """The whole body; too large and too slow ones are refused. May raise Disconnected."""
@@ -117,6 +155,8 @@ class HttpCall:
     ) -> None:
         """Send a whole answer."""
         await self.start(status, kind, (b"content-length", b"%d" % len(body)), *extra)
+        if self.copy is not None:
+            self.copy.add(body)
         await self._send({"type": "http.response.body", "body": body})
 
     async def refuse(self, error: GatewayError) -> None:
@@ -136,8 +176,17 @@ class HttpCall:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes, *, last: bool = False) -> None:
-        """Send a part of a stream."""
+        """Send a part of a stream; waits while the client reads too slowly."""
+        if self.copy is not None:
+            self.copy.add(data)
+        self._writing_since = time.monotonic()
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        self._writing_since = 0.0
+
+    def stalled(self) -> bool:
+        """Whether the client has taken nothing of what was written for too long."""
+        since = self._writing_since
+        return since > 0 and time.monotonic() - since > READ_SECONDS
 
 
 def _too_large() -> GatewayError:

@@ -33,6 +33,9 @@ class Key:
     token_id: int | None = None
     #: For whom is computed: shares are counted and prefixes kept apart by it.
     tenant: str = ""
+    #: What rules of routes may ask for: whose it is, and what its owner called it.
+    email: str = ""
+    name: str = ""
     seen: float = field(default_factory=time.monotonic)
 
     def may_ask(self, team_id: int) -> bool:

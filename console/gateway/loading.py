@@ -1,6 +1,6 @@
 """What the gateway reads from the database, in a thread of its own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.db import connection
@@ -12,14 +12,20 @@ from console.access.roles import GRANTS, Scope
 from console.access.tokens import tokens_mark_used
 from console.gateway.keys import Asked, Key
 from models_app.deployments.route_table import route_table
+from models_app.routing.table import routing_table
 
+Rows = list[dict[str, Any]]
 _ROLES = GRANTS["deployments.infer_deployment"][0]
 
 
-def load_tables(asked: Sequence[Asked]) -> tuple[list[dict[str, Any]], dict[str, Key]]:
-    """The routes, and the keys of `asked` that are still good."""
+def load_tables(
+    asked: Sequence[Asked], known: Collection[int]
+) -> tuple[Rows, Rows, dict[str, Key]]:
+    """The deployments, the routes to them, and the keys of `asked` that are still good. Revisions
+    of routes that are `known` come without their contents.
+    """
     try:
-        return list(route_table()), _keys(asked)
+        return list(route_table()), routing_table(known), _keys(asked)
     finally:
         connection.close()
 
@@ -93,6 +99,8 @@ def _token_key(token: ApiToken, roles: dict[int, set[int]]) -> Key:
         expires_at=token.expires_at.timestamp() if token.expires_at else float("inf"),
         token_id=token.pk,
         tenant=str(token.team_id) if token.team_id is not None else _tenant(token.user_id, own),
+        email=token.user.email,
+        name=token.name,
     )
 
 
@@ -104,6 +112,7 @@ def _page_key(user: User, expires_at: float, roles: dict[int, set[int]]) -> Key:
         teams=None if user.is_admin else frozenset(roles[user.pk]),
         expires_at=expires_at,
         tenant=_tenant(user.pk, roles[user.pk]),
+        email=user.email,
     )
 
 

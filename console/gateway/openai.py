@@ -4,16 +4,22 @@ Running usage is always asked of the replica: tokens are exact even when the cli
 """
 
 import json
+import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
 from console.gateway.errors import GatewayError
+from console.gateway.resuming import FIELD
 from console.gateway.streams import Usage
 
 DEPTH_LIMIT = 64
 MODEL_LIMIT = 200
 #: Path on both sides -> the name in request records.
-ENDPOINTS = {"/v1/chat/completions": "chat.completions", "/v1/completions": "completions"}
+ENDPOINTS = {
+    "/v1/chat/completions": "chat.completions",
+    "/v1/completions": "completions",
+    "/v1/embeddings": "embeddings",
+}
 
 
 @dataclass(slots=True)
@@ -44,6 +50,7 @@ def parse_ask(raw: bytes) -> Ask:
         )
     if len(model) > MODEL_LIMIT:
         raise GatewayError(400, "invalid_model", "The model's name is too long.", param="model")
+    _refuse_ours(body)
     if body.get("stream") is not True:
         return Ask(model, False, raw, fields=body)
     options = body.get("stream_options")
@@ -51,8 +58,23 @@ def parse_ask(raw: bytes) -> Ask:
         return Ask(model, True, raw, fields=body)  # the replica refuses it, naming the field
     given = options or {}
     counted = {**given, "include_usage": True, "continuous_usage_stats": True}
-    sent = json.dumps({**body, "stream_options": counted}).encode()
-    return Ask(model, True, sent, _usage(given), body)
+    sent = {**body, "stream_options": counted}
+    if body.get("seed") is None and body.get("temperature") != 0:
+        # The random numbers of an answer depend on its seed and their place alone: with a seed
+        # another replica can go on where one was lost.
+        sent["seed"] = secrets.randbits(53)
+    return Ask(model, True, json.dumps(sent).encode(), _usage(given), body)
+
+
+def _refuse_ours(body: dict[str, Any]) -> None:
+    """What only the gateway tells a replica is nothing a client may say."""
+    if FIELD in body:
+        raise GatewayError(
+            400,
+            "unknown_parameter",
+            f"Unrecognized request argument supplied: '{FIELD}'.",
+            param=FIELD,
+        )
 
 
 def _usage(options: dict[str, Any]) -> Usage:
@@ -65,7 +87,9 @@ def _object(raw: bytes) -> dict[str, Any]:
     try:
         if raw.count(b"[") + raw.count(b"{") > DEPTH_LIMIT and _depth(raw) > DEPTH_LIMIT:
             raise ValueError("nested too deeply")
-        body = json.loads(raw, parse_constant=_no_constant)
+        body = json.loads(
+            raw.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_each_once
+        )
     except (ValueError, RecursionError) as error:
         raise GatewayError(
             400, "invalid_json", f"The request body is not valid JSON: {str(error)[:200]}."
@@ -86,6 +110,16 @@ def _depth(raw: bytes) -> int:
             elif byte in b"]}":
                 now -= 1
     return deepest
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Readers of JSON do not agree on which of two counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it has the key '{twice[:80]}' twice")
+    return found
 
 
 def _no_constant(name: str) -> Any:

@@ -37,6 +37,7 @@ class Arm:
     """A revision that gets requests. `percent` of all arms of a route together is 100."""
 
     revision_id: int
+    number: int
     digest: str
     fingerprint: str
     version: str
@@ -52,7 +53,7 @@ class Arm:
     @classmethod
     def read(cls, row: dict[str, Any], replicas: list[Replica]) -> "Arm":
         """From a row of the table."""
-        names = ("revision_id", "digest", "fingerprint", "version", "family")
+        names = ("revision_id", "number", "digest", "fingerprint", "version", "family")
         return cls(
             **{name: row[name] for name in names},
             percent=row["percent"],

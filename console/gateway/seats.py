@@ -35,6 +35,7 @@ class Wanted:
         "level",
         "most",
         "patience_s",
+        "pinned",
         "prefix",
         "refused_s",
         "served",
@@ -68,6 +69,8 @@ class Wanted:
         self.size = len(ask.body)
         self.most = most_tokens(ask.fields)
         self.tried: set[Replica] = set()
+        #: The revision that has begun the answer, as it was then: no other may go on with it.
+        self.pinned: Arm | None = None
         #: Seconds after which a replica that was full would take it; 0 if none was.
         self.refused_s = 0
         self.prefix: list[int] = []
@@ -79,17 +82,28 @@ class Wanted:
         self.future: asyncio.Future[Seat] | None = None
 
     def arm(self, route: Route) -> Arm:
-        """The revision for this request as the table is now."""
+        """The revision for this request as the table is now, or GatewayError 503 where a rule
+        names one that is gone.
+        """
+        pinned = self.pinned
+        if pinned is not None:
+            # One that was replaced meanwhile is not in the table; its replicas are still warm.
+            same = (a for a in route.arms if a.revision_id == pinned.revision_id)
+            return next(same, pinned)
         target = self.target
         if target.arm is None:
             arm = route.share(self.sticky)
         else:
             wanted = target.arm.revision_id
-            arm = next((a for a in route.arms if a.revision_id == wanted), route.active)
-        if arm.replicas:
+            found = next((a for a in route.arms if a.revision_id == wanted), None)
+            if found is None and target.exact:
+                raise errors.no_replica(f"{route.name} r{target.arm.number}")
+            arm = found or route.active
+        if arm.replicas or target.exact:
             return arm
-        # Better another side than none: only where there is nobody to answer at all.
-        return next((a for a in route.arms if a.replicas and a.percent > 0), arm)
+        # Better the other side than none: the active revision, or one that gets requests anyway.
+        sides = (a for a in route.arms if a.percent > 0 or a is route.active)
+        return next((a for a in sides if a.replicas), arm)
 
 
 class Seat:
@@ -144,6 +158,12 @@ class Seats:
         """Requests in line for a deployment."""
         return sum(len(self._lines.get(arm.revision_id, ())) for arm in route.arms)
 
+    def hopeless(self, wanted: Wanted) -> bool:
+        """Whether a pinned request waits in vain: nothing of its revision is left, or comes."""
+        route = self._route(wanted)
+        arm = wanted.arm(route)
+        return arm is wanted.pinned and arm not in route.arms and not usable(arm, wanted.tried)
+
     async def take(self, wanted: Wanted) -> Seat:
         """A seat, or GatewayError 404, 429, 503. Cancel to leave the line."""
         route = self._route(wanted)
@@ -155,6 +175,24 @@ class Seats:
         if not len(line) and (seat := self._seat(wanted, arm, line)) is not None:
             return seat
         return await self._wait(wanted, route, arm, line)
+
+    def spare(self, wanted: Wanted) -> Seat | None:
+        """A seat at a replica that is not half busy, where nobody waits: for what may be left out.
+
+        It is not charged to the tenant.
+        """
+        wanted.served = True
+        try:
+            arm = wanted.arm(self._route(wanted))
+        except GatewayError:
+            return None
+        line = self._line(arm)
+        self._estimate(wanted, arm)
+        seat = None if len(line) else self._seat(wanted, arm, line)
+        if seat is not None and seat.replica.outstanding > max(1, seat.replica.slots // 2):
+            seat.leave()
+            return None
+        return seat
 
     async def _wait(self, wanted: Wanted, route: Route, arm: Arm, line: Line[Wanted]) -> Seat:
         began = time.monotonic()
@@ -210,7 +248,9 @@ class Seats:
             if weakest.future is not None and not weakest.future.done():
                 weakest.future.set_exception(self._refusal(weakest, arm, line))
         elif busy:
-            patience = wanted.patience_s or arm.settings.queue_wait_s
+            patience = wanted.patience_s
+            if patience is None:
+                patience = arm.settings.queue_wait_s
             if learnt.wait(line.ahead(wanted), busy) > patience:
                 raise self._refusal(wanted, arm, line)
 
@@ -283,11 +323,10 @@ class Seats:
         for revision_id, line in list(self._lines.items()):
             for wanted in sorted(line, key=lambda item: item.entered):
                 try:
-                    route = self._route(wanted)
+                    arm = wanted.arm(self._route(wanted))
                 except GatewayError as error:
                     self._turn_away(wanted, line, error)
                     continue
-                arm = wanted.arm(route)
                 if arm.revision_id != revision_id:
                     line.remove(wanted)
                     self._line(arm).add(wanted)

@@ -8,11 +8,15 @@ import enum
 import json
 import re
 
-_RUNNING = re.compile(rb',"usage":(\{[^{}]*\})')
+from console.gateway.resuming import Progress, may_go_on_elsewhere
+
+#: Counts may have details in objects of their own.
+_RUNNING = re.compile(rb',"usage":(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
 _FINISH = re.compile(rb'"finish_reason":\s*"(\w{1,40})"')
 _LAST_CHUNK = b'"choices":[]'
 _USAGE = b'"usage":{'
 _DONE = b"data: [DONE]\n\n"
+_ERROR = b'data: {"error"'
 _END = b"\n\n"
 #: An event larger than this is no chunk of a completion.
 EVENT_LIMIT = 8 << 20
@@ -30,17 +34,33 @@ class Usage(enum.Enum):
 class EventStream:
     """Takes bytes as they come and gives back what the client may see of them."""
 
-    __slots__ = ("_counted", "_mode", "_rest", "done", "events", "failed", "finish")
+    __slots__ = (
+        "_counted",
+        "_mode",
+        "_rest",
+        "done",
+        "events",
+        "failed",
+        "finish",
+        "kept",
+        "leaving",
+        "progress",
+    )
 
     def __init__(self, mode: Usage) -> None:
         self._mode = mode
         self._rest = b""
         self._counted = b""
+        self.progress = Progress()
         self.events = 0
         self.finish = ""
         self.done = False
         #: The replica itself has said that it failed.
         self.failed = False
+        #: It has said that it goes away: the rest is to be had elsewhere.
+        self.leaving = False
+        #: What came, before the client's wishes about usage, where somebody wants to keep it.
+        self.kept: list[bytes] | None = None
 
     def feed(self, chunk: bytes) -> bytes:
         """The complete events so far; what is incomplete waits, and is never sent alone."""
@@ -54,9 +74,19 @@ class EventStream:
                 raise ValueError("an event without end")
             data = data[:cut]
         if data:
+            data = self.progress.take(data)
+            if _ERROR in data and may_go_on_elsewhere(data):
+                # Never told, as long as somebody can go on.
+                data, self.leaving = data[: data.index(_ERROR)], True
             self._look(data)
+            if self.kept is not None:
+                self.kept.append(data)
             data = self._edit(data)
         return data
+
+    def resume(self) -> None:
+        """Another replica goes on: what came of an event of the first one is forgotten."""
+        self._rest, self.leaving = b"", False
 
     def _look(self, data: bytes) -> None:
         self.events += data.count(_END)
@@ -64,10 +94,11 @@ class EventStream:
             self._counted = data
         if b'"finish_reason":"' in data and (found := _FINISH.search(data)):
             self.finish = found.group(1).decode()
+            self.progress.ended(data)
         if data.endswith(_DONE):
             self.done = True
             self.events -= 1
-        elif b'data: {"error"' in data:
+        elif _ERROR in data:
             self.failed = True
 
     def _edit(self, data: bytes) -> bytes:

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from console.gateway import loading
 from console.gateway.keys import Asked, Key, Keys
 from console.gateway.routes import Routes
+from console.gateway.routing.table import Routing
 from models_app.events.publish import channel, redis_url
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Tables:
 
     def __init__(self) -> None:
         self.routes = Routes()
+        self.routing = Routing()
         self.keys = Keys(self._load_keys)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gateway-tables")
         self._notice = asyncio.Event()
@@ -59,8 +61,9 @@ class Tables:
 
     async def _refresh(self) -> None:
         asked = self.keys.asked()
+        load = functools.partial(loading.load_tables, asked, self.routing.known())
         try:
-            rows, fresh = await self._hop(functools.partial(loading.load_tables, asked))
+            rows, routes, fresh = await self._hop(load)
         except DatabaseError as error:
             if not self._failing:
                 logger.warning("routes and keys cannot be refreshed: %s", error)
@@ -70,6 +73,7 @@ class Tables:
             logger.warning("routes and keys are fresh again")
         self._failing = False
         self.keys.apply(asked, fresh)
+        self.routing.apply(routes)
         self.routes.apply(rows)
 
     async def _poll(self) -> None:

@@ -77,6 +77,7 @@ def _palette(groups: list[dict[str, Any]], user: Any) -> list[dict[str, str]]:
         ("dataset_new", _("New dataset"), "plus", ""),
         ("model_new", _("New model"), "plus", ""),
         ("deployment_new", _("New deployment"), "plus", ""),
+        ("route_new", _("New route"), "plus", ""),
         ("node_join_tokens", _("Add a node"), "plus", "pools.manage_node"),
         ("pool_new", _("New pool"), "plus", "pools.manage_pool"),
         ("token_new", _("New API token"), "key", ""),

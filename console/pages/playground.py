@@ -14,6 +14,7 @@ from console.access.browser_tokens import LIFETIME_S, browser_token
 from console.pages.navigation import url_or_none
 from models_app.deployments.models import Deployment
 from models_app.deployments.selectors import deployment_list
+from models_app.routing.selectors import route_list
 
 PANES = ("a", "b")
 #: More than this many do not fit a menu; the address still names any of them.
@@ -27,6 +28,7 @@ def playground(request: HttpRequest) -> HttpResponse:
     actor: Any = request.user
     wanted = [request.GET.get(pane, "") for pane in PANES]
     choices = [_choice(row) for row in _askable(actor, wanted)]
+    choices += _routes(actor, choices)
     names = {choice["name"] for choice in choices}
     panes = [
         {
@@ -85,6 +87,24 @@ def _choice(row: Any) -> dict[str, Any]:
         "context": _context(revision),
         "href": url_or_none("deployment_requests", row.team.slug, row.name) or "",
     }
+
+
+def _routes(actor: Any, deployments: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Routes that lead to one of these deployments, with its abilities: the first that the rest of
+    the requests goes to.
+    """
+    by_name = {choice["name"]: choice for choice in deployments}
+    found = []
+    for row in route_list(actor=actor)[:SHOWN]:
+        spec = row.current.spec if row.current else {}
+        targets = [f"{row.team.slug}/{t['deployment']}" for t in spec.get("targets", ())]
+        known = [by_name[name] for name in targets if name in by_name]
+        if known and spec.get("enabled", True):
+            name = f"{row.team.slug}/{row.name}"
+            href = url_or_none("route_detail", row.team.slug, row.name) or ""
+            ready = sum(choice["ready"] for choice in known)
+            found.append({**known[0], "name": name, "ready": ready, "href": href})
+    return found
 
 
 def _context(revision: Any) -> int:

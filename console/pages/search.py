@@ -14,6 +14,7 @@ from models_app.deployments.models import Deployment
 from models_app.jobs.selectors import job_list
 from models_app.pools.selectors import node_list, pool_list
 from models_app.registry.models import Model
+from models_app.routing.selectors import route_list
 
 EACH = 5
 
@@ -43,11 +44,24 @@ def _results(actor: Any, query: str) -> Iterable[dict[str, Any]]:
                 "sub": row.team.slug,
                 "href": href,
             }
+    yield from _routes(actor, query)
     yield from _places(actor, query)
     for job in job_list(actor=actor, query=query)[:EACH]:
         href = url_or_none("job_detail", job.pk)
         sub = f"#{job.pk} · {job.get_state_display()}"
         yield {"group": _("Jobs"), "icon": "bolt", "label": job.title, "sub": sub, "href": href}
+
+
+def _routes(actor: Any, query: str) -> Iterable[dict[str, Any]]:
+    rows = route_list(actor=actor).filter(name__icontains=query)
+    for row in rows.order_by("name")[:EACH]:
+        yield {
+            "group": _("Routes"),
+            "icon": "arrows-split-2",
+            "label": row.name,
+            "sub": row.team.slug,
+            "href": url_or_none("route_detail", row.team.slug, row.name),
+        }
 
 
 def _places(actor: Any, query: str) -> Iterable[dict[str, Any]]:

@@ -14,6 +14,8 @@ AREAS = [
     "configs",
     "jobs",
     "deployments",
+    "routes",
+    "batches",
     "playground",
     "nodes",
     "pools",

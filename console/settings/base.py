@@ -54,6 +54,8 @@ INSTALLED_APPS = [
     "models_app.curation",
     "models_app.finetuning",
     "models_app.sweeps",
+    "models_app.routing",
+    "models_app.batches",
     "models_app.alerts",
     "workers",
 ]

@@ -1,9 +1,11 @@
 """The identity of what a deployment runs: what people approve, and what is checked to run it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from models_app.core.digests import digest_json, tree_digest
 from models_app.deployments.adapters import adapters_of
+from models_app.deployments.drafts import draft_of
 from models_app.deployments.models import Revision
 from models_app.registry.adapters import adapter_base
 from models_app.registry.models import ModelVersion
@@ -15,8 +17,8 @@ SHORT = 12
 def revision_digest(revision: Revision, adapters: Mapping[str, ModelVersion] | None = None) -> str:
     """Computed from the rows as they are now, not from the digests that they claim to have.
 
-    It binds the files of the version, of the base of an adapter and of the adapters beside it, the
-    settings with the overlay applied, the deployment, its environment and the number of replicas:
+    It binds the files of the version, of the base of an adapter, of the adapters beside it and of
+    the draft that guesses for it, the settings with the overlay applied, the deployment, its environment and the number of replicas:
     if any of them changes, no approval fits any more. `adapters` stands for those of the rows.
     """
     version, config = revision.model_version, revision.config_revision
@@ -32,12 +34,18 @@ def revision_digest(revision: Revision, adapters: Mapping[str, ModelVersion] | N
             "version": [version.pk, version.digest, tree_digest(version.manifest)],
             **below,
             **({"adapters": beside} if beside else {}),
+            **_draft(revision),
             "config": [config.config.kind, revision.spec_in_effect],
             "deployment": revision.deployment_id,
             "environment": revision.deployment.environment_id,
             "replicas": revision.replicas,
         }
     )
+
+
+def _draft(revision: Revision) -> dict[str, Any]:
+    draft = draft_of(revision)
+    return {} if draft is None else {"draft": [draft.pk, draft.digest, tree_digest(draft.manifest)]}
 
 
 def differs_in_adapters(one: Revision, other: Revision) -> bool:

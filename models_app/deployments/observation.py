@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
+from models_app.deployments.holds import held_revisions
 from models_app.deployments.models import Deployment, Replica, Revision
 from models_app.deployments.states import ReplicaState, RevisionState
 from models_app.jobs.states import TERMINAL
@@ -27,8 +28,10 @@ def unsettled() -> QuerySet[Deployment]:
     in_service = Q(stopped_at__isnull=True, active_revision__isnull=False) & ~Q(
         active_revision__model_version__state=VersionState.QUARANTINED
     )
+    named = Revision.objects.filter(deployment=OuterRef("pk"), pk__in=held_revisions())
     return Deployment.objects.annotate(steady=Coalesce(Subquery(number), 0)).filter(
         Exists(rolling)
+        | Exists(named)
         | Exists(live.filter(~Q(revision_id=active) | barred))
         | Exists(live.filter(Q(state=ReplicaState.DRAINING) | Q(job__state__in=sorted(TERMINAL))))
         | Exists(live.filter(job__node_name__in=_draining()))

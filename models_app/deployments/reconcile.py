@@ -12,6 +12,7 @@ from django.db import transaction
 
 from models_app.approvals.services import approvals_expire
 from models_app.core.clock import now
+from models_app.deployments.holding import keep_held
 from models_app.deployments.hopeless import BROKEN, ROLLOUT_LIMIT
 from models_app.deployments.models import Deployment, Replica, Revision, Rollout
 from models_app.deployments.observation import by_place, by_revision, live_replicas, unsettled
@@ -65,6 +66,7 @@ def reconcile_deployment(pk: int) -> bool:
         return False
     live = live_replicas(deployment)
     _collect_ended(live)
+    keep_held(deployment, live, _too_soon)
     # Jobs first, replicas after: workers take these locks in the same order.
     for revision, replicas in by_revision(live).items():
         wanted = _wanted(deployment, revision)

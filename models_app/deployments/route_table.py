@@ -1,8 +1,9 @@
 """What the gateway may send where: the arms of each deployment, with the replicas that are ready.
 
 An arm is a revision that gets requests: the active one, and during a roll-out the new one with its
-share. Replicas of a version in quarantine are never listed. A deployment without a ready replica is
-listed all the same, so that its callers are told to wait rather than that it does not exist.
+share. One that a rule of a route names has no share and gets what that rule sends. Replicas of a
+version in quarantine are never listed. A deployment without a ready replica is listed all the same,
+so that its callers are told to wait rather than that it does not exist.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ from django.db.models import F, Q
 
 from models_app.configs.specs.serving.traffic import TrafficSettings
 from models_app.deployments.digest import SHORT
+from models_app.deployments.holds import held_revisions
 from models_app.deployments.models import Deployment, Replica, Revision, RevisionAdapter, Rollout
 from models_app.deployments.states import ROLLOUT_LIVE, ReplicaState, RevisionState
 from models_app.registry.states import VersionState
@@ -57,9 +59,10 @@ def _deployments() -> list[dict[str, Any]]:
 
 def _arms(table: dict[int, Any], shares: dict[int, Rollout]) -> dict[int, dict[str, Any]]:
     active = Q(pk=F("deployment__active_revision_id"))
-    rows = Revision.objects.filter(active | Q(pk__in=shares), deployment_id__in=table)
+    named = Q(pk__in=[*shares, *held_revisions()])
+    rows = Revision.objects.filter(active | named, deployment_id__in=table)
     found: dict[int, dict[str, Any]] = {}
-    related = rows.select_related("model_version__model__team", "config_revision")
+    related = rows.select_related("model_version__model__team", "config_revision", "deployment")
     for revision in related.order_by("pk"):
         version, share = revision.model_version, shares.get(revision.pk)
         arm = {
@@ -78,7 +81,8 @@ def _arms(table: dict[int, Any], shares: dict[int, Rollout]) -> dict[int, dict[s
         found[revision.pk] = arm
         place: list[Any] = table[revision.deployment_id]["arms"]
         # The active one first; during a roll-back it is not the one with the higher number.
-        place.append(arm) if share else place.insert(0, arm)
+        serves = revision.pk == revision.deployment.active_revision_id
+        place.insert(0, arm) if serves else place.append(arm)
     return found
 
 

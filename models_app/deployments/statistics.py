@@ -16,11 +16,11 @@ SELECT count(*),
        percentile_cont(0.95) WITHIN GROUP (ORDER BY first_token_ms),
        percentile_cont(0.95) WITHIN GROUP (ORDER BY total_ms),
        coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0)
-  FROM deployments_requestrecord WHERE deployment_id = %s AND at > %s
+  FROM deployments_requestrecord WHERE deployment_id = %s AND at > %s AND NOT mirrored
 """
 SERIES = """
 SELECT floor(extract(epoch FROM (%s - at)) / %s)::int AS bucket, count(*)
-  FROM deployments_requestrecord WHERE deployment_id = %s AND at > %s GROUP BY 1
+  FROM deployments_requestrecord WHERE deployment_id = %s AND at > %s AND NOT mirrored GROUP BY 1
 """
 
 

@@ -16,6 +16,7 @@ OBJECTS = {
     "model": "registry.Model",
     "sweep": "sweeps.Sweep",
     "deployment": "deployments.Deployment",
+    "route": "routing.Route",
     "approval": "approvals.ApprovalRequest",
 }
 

@@ -30,7 +30,11 @@ class FakeReplica:
         self.die_after = 2
         self.pause_s = 0.0
         self.slots = 16
+        #: ok, or silent: it does not say how it is.
+        self.health = "ok"
+        self.headers: list[dict[str, str]] = []
         self.secret = ""
+        self.words = WORDS
         self.port = 0
         self.calls: list[dict] = []
         self.request_ids: list[str] = []
@@ -92,7 +96,11 @@ class FakeReplica:
         body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))) or b"{}")
         path = lines[0].split()[1]
         if path == "/health":
+            if self.health == "silent":
+                await self._until_left(reader)
+                return False
             return await self._health(writer, headers)
+        self.headers.append(headers)
         self.request_ids.append(headers.get("x-request-id", ""))
         self.calls.append(body)
         mode = self.mode
@@ -130,7 +138,7 @@ class FakeReplica:
 
     def _answer(self, path: str, body: dict) -> dict:
         choice = {"index": 0, "finish_reason": "stop", "logprobs": None}
-        text = "".join(WORDS)
+        text = "".join(self.words)
         if "chat" in path:
             choice["message"] = {"role": "assistant", "content": text, "refusal": None}
             kind = "chat.completion"
@@ -152,10 +160,10 @@ class FakeReplica:
         options = body.get("stream_options") or {}
         frame = self._frame(body, "chat.completion.chunk" if "chat" in path else "text_completion")
         number = 0
-        while self.mode == "endless" or number < len(WORDS):
-            word = WORDS[number % len(WORDS)]
+        while self.mode == "endless" or number < len(self.words):
+            word = self.words[number % len(self.words)]
             number += 1
-            last = number == len(WORDS) and self.mode != "endless"
+            last = number == len(self.words) and self.mode != "endless"
             choice = {"index": 0, "finish_reason": "stop" if last else None, "logprobs": None}
             choice.update({"delta": {"content": word}} if "chat" in path else {"text": word})
             chunk = {**frame, "choices": [choice]}

@@ -10,6 +10,7 @@ from models_app.configs.specs import ServingSpec
 from models_app.core.blobs import BlobMissing, tree_materialise, tree_verify
 from models_app.core.errors import FieldError
 from models_app.deployments.digest import fingerprint, revision_digest
+from models_app.deployments.drafts import draft_not_ready, draft_of
 from models_app.deployments.models import Revision
 from models_app.deployments.secrets import replica_secret
 from models_app.deployments.services.replicas import (
@@ -24,6 +25,9 @@ from models_app.jobs.states import ReasonCode
 from models_app.registry.adapters import base_not_ready, files_to_load
 from models_app.registry.states import VersionState
 from workers.serving import replica_of, wanted_lay
+
+#: What `load` hands over as text, for it travels as JSON, and the server takes as a path.
+PATHS = ("model_dir", "wanted", "draft_dir")
 
 
 class ServeParams(Params):
@@ -69,6 +73,8 @@ class Serve(JobKind):
             raise JobFailed(f"{version} is {version.get_state_display()}.", reason="integrity")
         if problem := base_not_ready(version):
             raise JobFailed(problem, reason="integrity")
+        if problem := draft_not_ready(revision):
+            raise JobFailed(problem, reason="integrity")
         files = files_to_load(version)
         model_dir = tree_materialise(files, folder / "model")
         _verify(files, model_dir)
@@ -83,6 +89,8 @@ class Serve(JobKind):
             "fingerprint": fingerprint(revision),
             "threads": spec["threads"],
             "backend": revision.serving.backend,
+            "prefix_cache": revision.serving.prefix_cache,
+            **_draft(revision, folder),
             "tensor_parallel": revision.serving.tensor_parallel,
             "max_slots": spec["max_slots"],
             "max_context": spec["max_context"] or None,
@@ -99,7 +107,10 @@ class Serve(JobKind):
         from workers.lm.inference.server import EngineBroken, ServeOptions, serve
 
         options = ServeOptions(
-            **{**inputs, "model_dir": Path(inputs["model_dir"]), "wanted": Path(inputs["wanted"])},
+            **{
+                **inputs,
+                **{name: Path(inputs[name]) for name in PATHS if inputs.get(name)},
+            },
             device="cuda" if torch.cuda.is_available() else "cpu",
         )
         ctx.progress(stage="loading")
@@ -129,6 +140,19 @@ class Serve(JobKind):
 
     def ended(self, params: Any, job: Any) -> None:
         replica_ended(replica_id=params.replica, job=job)
+
+
+def _draft(revision: Revision, folder: Path) -> dict[str, Any]:
+    """Options for guesses; the files of a version that guesses are laid beside the model."""
+    said: dict[str, Any] = {
+        "draft": revision.serving.draft,
+        "draft_tokens": revision.serving.draft_tokens,
+    }
+    if draft := draft_of(revision):
+        files = dict(draft.manifest)
+        said["draft_dir"] = str(tree_materialise(files, folder / "draft"))
+        _verify(files, Path(said["draft_dir"]))
+    return said
 
 
 def _serving(params: Any) -> ServingSpec:

@@ -21,6 +21,7 @@ from models_app.deployments.services import back_targets
 from models_app.deployments.services.standing import lacks_approval
 from models_app.deployments.states import RevisionState
 from models_app.deployments.statistics import request_figures
+from models_app.routing.selectors import routes_to
 
 REVISIONS_SHOWN = 12
 REQUESTS_SHOWN = 10
@@ -50,6 +51,7 @@ def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
         "may": may,
         "adapters": adapter_list(actor=actor, deployment=row),
         "offered": adapters_offered(actor=actor, deployment=row) if may["change"] else [],
+        "routes": routes_to(actor=actor, deployment=row),
         "scale_from": active.replicas if active else 0,
         **course_context(actor, row, replicas),
     }

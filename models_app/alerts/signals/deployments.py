@@ -36,7 +36,8 @@ SELECT deployment.team_id, deployment.name, {value}
   FROM deployments_requestrecord request
   JOIN deployments_deployment deployment ON deployment.id = request.deployment_id
   JOIN approvals_environment environment ON environment.id = deployment.environment_id
- WHERE request.at > clock_timestamp() - make_interval(mins => %(minutes)s) AND {narrowed}
+ WHERE request.at > clock_timestamp() - make_interval(mins => %(minutes)s) AND NOT request.mirrored
+   AND {narrowed}
  GROUP BY deployment.id HAVING count(*) >= {least}
 """
 FAILED = "count(*) FILTER (WHERE request.status >= 500 OR request.outcome = 'replica_lost')"

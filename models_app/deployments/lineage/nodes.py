@@ -151,7 +151,7 @@ def _by_id(model: Any) -> Callable[[Actor, str], Node | None]:
 
 
 def _find_request(actor: Actor, key: str) -> Node | None:
-    rows = RequestRecord.objects.filter(request_id=key, revision__isnull=False)
+    rows = RequestRecord.objects.filter(request_id=key, revision__isnull=False, mirrored=False)
     row = rows.select_related("revision__deployment__team").order_by("-id").first()
     return node_of(row) if row and can_see(actor, row.revision) else None
 

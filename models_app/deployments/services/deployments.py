@@ -2,17 +2,18 @@
 
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from models_app.approvals.models import Environment
 from models_app.audit.services import audit_record
 from models_app.core.actor import Actor
 from models_app.core.clock import now
-from models_app.core.errors import FieldError, WrongState
+from models_app.core.errors import WrongState
 from models_app.core.names import clean_slug, clean_text
 from models_app.core.permission import require
 from models_app.deployments.models import Deployment
+from models_app.deployments.names import name_free, name_lock
 from models_app.deployments.services.locking import announce, locked, reconcile_soon
 from models_app.deployments.services.rollouts import begin_rollout, leave_rollout, rolling_out
 from models_app.deployments.services.standing import ask_again, lacks_approval, why_unfit
@@ -26,18 +27,15 @@ def deployment_create(
     """A name that clients can ask. It serves once a revision of it is active."""
     require(actor, "deployments.add_deployment", team)
     name = clean_slug(name)
-    try:
-        with transaction.atomic():
-            deployment = Deployment.objects.create(
-                team=team,
-                created_by_id=actor.pk,
-                name=name,
-                environment=environment,
-                description=clean_text(description, "description"),
-            )
-    except IntegrityError:
-        said = _("This team has a deployment %(name)r already.") % {"name": name}
-        raise FieldError("name", said) from None
+    name_lock(team.pk, name)
+    name_free(team.pk, name)
+    deployment = Deployment.objects.create(
+        team=team,
+        created_by_id=actor.pk,
+        name=name,
+        environment=environment,
+        description=clean_text(description, "description"),
+    )
     audit_record(
         actor=actor,
         action="deployment.created",

@@ -23,6 +23,7 @@ from models_app.core.permission import can_see, require
 from models_app.core.states import advance
 from models_app.deployments.adapters import adapters_check, adapters_of
 from models_app.deployments.digest import revision_digest
+from models_app.deployments.drafts import draft_check
 from models_app.deployments.models import Deployment, Revision, RevisionAdapter
 from models_app.deployments.services.deployments import deployment_create
 from models_app.deployments.services.locking import announce, locked
@@ -78,6 +79,7 @@ def revision_make(
     checked = settings.spec
     _check_version(actor, row, model_version, checked)
     adapters_check(actor, row, model_version, checked, adapters)
+    draft_check(actor, row, model_version, checked)
     split_check(row.team, model_version, checked, adapters)
     revision = Revision(
         deployment=row,

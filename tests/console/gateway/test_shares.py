@@ -9,6 +9,7 @@ def arm_row(revision_id: int, percent: float = 0, **more):
     """An arm as the table of routes has it."""
     return {
         "revision_id": revision_id,
+        "number": revision_id,
         "digest": f"{revision_id:064d}",
         "fingerprint": f"{revision_id:012d}",
         "version": f"research/tiny:v{revision_id}",

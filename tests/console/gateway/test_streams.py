@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.gateway.errors import GatewayError
 from console.gateway.openai import parse_ask
 from console.gateway.streams import EventStream, Usage
 
@@ -80,8 +81,49 @@ def test_a_body_that_does_not_stream_goes_to_the_replica_as_it_came(value):
 
 def test_streaming_adds_only_the_options():
     asked = {"model": "a/b", "stream": True, "stream_options": {"x": 1}, "text": "\ud800 é"}
-
-    body = json.loads(parse_ask(json.dumps(asked).encode()).body)
-
     options = {"x": 1, "include_usage": True, "continuous_usage_stats": True}
-    assert body == {**asked, "stream_options": options}
+
+    for seed in ({"seed": 7}, {"temperature": 0}):
+        body = json.loads(parse_ask(json.dumps({**asked, **seed}).encode()).body)
+        assert body == {**asked, **seed, "stream_options": options}
+
+
+def test_an_answer_that_is_drawn_gets_a_seed_so_that_it_can_be_resumed():
+    asked = {"model": "a/b", "stream": True, "seed": None}
+
+    seeds = {json.loads(parse_ask(json.dumps(asked).encode()).body)["seed"] for _ in range(3)}
+
+    assert len(seeds) == 3 and all(0 <= seed < 2**53 for seed in seeds)
+
+
+COMMENTED = [b": 0 %d\n%s" % (n, event(chunk)) for n, chunk in enumerate(CHUNKS)]
+MARKED = b"".join(COMMENTED) + event(LAST) + DONE
+
+
+@pytest.mark.parametrize("mode", list(Usage))
+@given(cuts=st.lists(st.integers(0, len(MARKED)), max_size=40))
+def test_comments_of_the_replica_never_reach_the_client(mode, cuts):
+    stream, sent, at = EventStream(mode), [], 0
+    for cut in [*sorted(cuts), len(MARKED)]:
+        sent.append(stream.feed(MARKED[at:cut]))
+        at = cut
+
+    assert b"".join(sent) == EXPECTED[mode]
+    assert stream.progress.known
+
+
+def test_a_client_cannot_say_what_only_the_gateway_may():
+    with pytest.raises(GatewayError) as caught:
+        parse_ask(b'{"model": "a/b", "slipway_resume": {}}')
+
+    assert (caught.value.status, caught.value.param) == (400, "slipway_resume")
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"model": "a/b", "model": "c/d"}', b'\xff{"model": "a/b"}', b'{"a": "\xe9"}']
+)
+def test_bodies_that_readers_could_take_differently_are_refused(raw):
+    with pytest.raises(GatewayError) as caught:
+        parse_ask(raw)
+
+    assert caught.value.code == "invalid_json"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from .answers import DONE, event
 from .backend import Backend
 from .caller import read_caller
-from .errors import Draining, GenerationFailed, ServingError
+from .embeddings import Embedding, parse_embedding
+from .errors import BadRequest, Draining, GenerationFailed, ServingError
 from .events import Delta
 from .exchange import Exchange, RequestEnd, RequestEndHook
 from .http import Disconnected, HttpCall, Receive, Scope, Send
+from .metrics import TEXT, Metrics
 from .prompts import PromptBuilder
 from .protocol import Call, parse_chat, parse_completion
 
@@ -46,6 +49,7 @@ class App:
         self._created = int(time.time())
         self._on_request_end = on_request_end or (lambda record: None)
         self._log = log or (lambda line: None)
+        self._metrics = Metrics(name)
         self.active = 0
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "/v1/models"): self._models,
@@ -53,6 +57,8 @@ class App:
             ("POST", "/drain"): self._drain,
             ("POST", "/v1/chat/completions"): self._chat,
             ("POST", "/v1/completions"): self._completions,
+            ("POST", "/v1/embeddings"): self._embeddings,
+            ("GET", "/metrics"): self._show_metrics,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,10 +136,11 @@ class App:
     async def _completions(self, http: HttpCall) -> None:
         await self._generate(http, parse_completion)
 
+    async def _show_metrics(self, http: HttpCall) -> None:
+        await http.answer(200, self._metrics.text(self._engine), kind=TEXT)
+
     async def _generate(self, http: HttpCall, parse: Callable[[Any], Call]) -> None:
-        record = RequestEnd(request_id=http.request_id, route=http.path)
-        started = time.monotonic()
-        try:
+        async with self._recorded(http) as record:
             body = await http.json()
             if self._engine.state != "ready":
                 raise Draining
@@ -141,6 +148,35 @@ class App:
             exchange = Exchange(self._engine, parse(body), caller, record, self.fingerprint)
             await exchange.start(self._builder)
             await self._respond(http, exchange)
+
+    async def _embeddings(self, http: HttpCall) -> None:
+        async with self._recorded(http) as record:
+            call = parse_embedding(await http.json())
+            if read_caller(http).adapter:
+                raise BadRequest("Embeddings are made by the base model only.", param="model")
+            record.model, started = call.model, time.monotonic()
+            embedding = Embedding(self._engine, call)
+            gone = asyncio.create_task(http.wait_for_disconnect())
+            gone.add_done_callback(lambda _: embedding.cancel())
+            try:
+                body = await embedding.answer(self._builder)
+            finally:
+                left = gone.done()
+                gone.cancel()
+            if left:
+                raise Disconnected
+            record.outcome, record.status = "completed", 200
+            record.prompt_tokens = embedding.tokens
+            record.total_ms = round((time.monotonic() - started) * 1000, 3)
+            await http.answer(200, body)
+
+    @asynccontextmanager
+    async def _recorded(self, http: HttpCall) -> AsyncIterator[RequestEnd]:
+        """The record of a request; however it ends, it is reported."""
+        record = RequestEnd(request_id=http.request_id, route=http.path)
+        started = time.monotonic()
+        try:
+            yield record
         except ServingError as error:
             if not record.total_ms:
                 record.status, record.error_code = error.status, error.code
@@ -221,6 +257,7 @@ class App:
             raise Disconnected
 
     def _report(self, record: RequestEnd) -> None:
+        self._metrics.note(record)
         try:
             self._on_request_end(record)
         except Exception as error:

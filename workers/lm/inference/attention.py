@@ -117,7 +117,8 @@ class Guessed:
         """From the plan of a step."""
         spans = step.plan.spans[: len(step.plan.decode)]
         most, at = max(spans), 0
-        gather, scatter = [], []
+        gather: list[list[int]] = []
+        scatter: list[int] = []
         for slot, span in enumerate(spans):
             gather.append([*range(at, at + span), *[at] * (most - span)])
             scatter += range(slot * most, slot * most + span)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,6 +16,7 @@ from .ask import Ask
 from .deltas import extend, replay, score_prompt
 from .detokenize import TokenText
 from .drafts import Drafter
+from .errands import Errands
 from .errors import DeadlinePassed, Draining, GenerationFailed, QueueFull, ServingError
 from .events import Delta, Ended, Sink
 from .gauges import EngineStats, Gauges
@@ -24,6 +27,9 @@ from .prefixes import PrefixCache
 from .sampler import Choice, Rows
 from .scheduler import Hooks, Scheduler
 from .sequence import Sequence
+
+if TYPE_CHECKING:
+    from .pooling import Embedder
 
 _IDLE_WAIT = 0.5
 
@@ -51,6 +57,9 @@ class Engine:
         self.eos_ids = frozenset(eos_ids)
         self.max_waiting = max_waiting
         self.gauges = Gauges()
+        #: What makes embeddings of this model, where it can.
+        self.embedder: Embedder | None = None
+        self.errands = Errands(self._nudge)
         self.broken: str | None = None
         self._log = log or (lambda line: None)
         self._prefixes = prefixes
@@ -186,8 +195,16 @@ class Engine:
     def stats(self) -> EngineStats:
         """A snapshot for the health page."""
         running = self._scheduler.running
-        return self.gauges.snapshot(
+        stats = self.gauges.snapshot(
             state=self.state, running=running, waiting=max(0, self._live - running)
+        )
+        kept = self._prefixes
+        return dataclasses.replace(
+            stats,
+            cache_blocks_total=kept.total if kept else 0,
+            cache_blocks_free=kept.free if kept else 0,
+            prefix_hit_tokens=kept.hit_tokens if kept else 0,
+            waiting_by_tenant=self._scheduler.queue.waiting(),
         )
 
     @property
@@ -221,7 +238,7 @@ class Engine:
         while not self._stopping and not self.broken:
             with self._wake:
                 busy = self._inbox or self._cancellations or self.adapters.busy
-                if not busy and not self._scheduler.running:
+                if not busy and not self.errands and not self._scheduler.running:
                     self._wake.wait(_IDLE_WAIT)
             try:
                 self.step()
@@ -237,11 +254,13 @@ class Engine:
             self._scheduler.add(sequence)
         for sequence in self._scheduler.everyone():
             self._end(sequence, stopped)
+        self.errands.close(stopped)
 
     @torch.inference_mode()
     def step(self) -> bool:
         """Admit, cancel, compute one step, deliver. False where there was nothing to do."""
         self._admit()
+        self.errands.run_piece()
         self.adapters.between_steps(idle=not self._scheduler.running)
         plan = self._scheduler.plan()
         if plan is None:
@@ -344,7 +363,7 @@ class Engine:
     def _deliver(self, plan: StepPlan, batch: list[Sequence], logits: torch.Tensor) -> None:
         """Sort the rows to their sequences, sample, and tell everyone."""
         at, takers = 0, []
-        drafts = plan.drafts or [[] for _ in plan.decode]
+        drafts: Iterable[list[int]] = plan.drafts or [[] for _ in plan.decode]
         for sequence, draft in zip(batch, drafts, strict=False):
             takers.append((sequence, at, draft))
             at += 1 + len(draft)

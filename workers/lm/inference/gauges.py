@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .plan import StepPlan
@@ -15,7 +15,11 @@ _RECENT = 512
 
 @dataclass(frozen=True)
 class EngineStats:
-    """A snapshot; times in milliseconds over the most recent steps and answers."""
+    """A snapshot; times in milliseconds over the most recent steps and answers.
+
+    Blocks are those of kept prefixes; both are 0 where none are kept. `prefix_hit_tokens` were not
+    computed because they were kept; of `drafted_tokens` guesses `accepted_tokens` were right.
+    """
 
     state: str
     running: int
@@ -31,6 +35,12 @@ class EngineStats:
     first_token_ms_p50: float | None
     first_token_ms_p99: float | None
     uptime_s: float
+    cache_blocks_total: int = 0
+    cache_blocks_free: int = 0
+    prefix_hit_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    waiting_by_tenant: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -102,6 +112,8 @@ class Gauges:
             first_token_ms_p50=_quantile(first, 0.5),
             first_token_ms_p99=_quantile(first, 0.99),
             uptime_s=round(time.monotonic() - self._started, 3),
+            drafted_tokens=self.drafted,
+            accepted_tokens=self.accepted,
         )
 
 

@@ -21,8 +21,8 @@ Headers = list[tuple[bytes, bytes]]
 
 BODY_LIMIT = 8 * 2**20
 BODY_SECONDS = 30.0
-#: How long a reader may take nothing before its answer is given up.
-READ_SECONDS = 60.0
+#: How long a reader may take nothing before its answer is given up; the gateway is less patient.
+READ_SECONDS = 75.0
 JSON = b"application/json"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
 
@@ -143,7 +143,8 @@ class HttpCall:
     async def _write(self, message: Message) -> None:
         """Wait for the reader, but not for ever: one that takes nothing is given up."""
         try:
-            await asyncio.wait_for(self._send(message), READ_SECONDS)
+            async with asyncio.timeout(READ_SECONDS):
+                await self._send(message)
         except TimeoutError:
             raise Disconnected from None
 

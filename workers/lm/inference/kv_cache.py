@@ -10,23 +10,86 @@ import torch
 from .plan import Move
 from .prefixes import BLOCK
 
+_FIRST_SPAN = 256
+
 
 class SlotCache:
     """`keys[layer]` and `values[layer]` are [slots, positions, heads, size].
 
     A layer is allocated when it is first written, in the shape the model really uses, so
-    no configuration field has to be trusted for it.
+    no configuration field has to be trusted for it. On the CPU that is the whole of it, for memory
+    is only taken where something is written. Elsewhere it grows with what runs, up to
+    `limit_bytes`; `has_room` says beforehand whether that will do.
     """
 
     def __init__(
-        self, *, slots: int, length: int, dtype: torch.dtype, device: torch.device
+        self,
+        *,
+        slots: int,
+        length: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        grows: bool | None = None,
     ) -> None:
         self.slots = slots
         self.length = length
+        self.grows = device.type != "cpu" if grows is None else grows
+        self.limit_bytes: float = math.inf
         self._dtype = dtype
         self.device = device
+        self._shape = (1, min(length, _FIRST_SPAN)) if self.grows else (slots, length)
+        self._used = self._promised = (0, 0)
         self.keys: dict[int, torch.Tensor] = {}
         self.values: dict[int, torch.Tensor] = {}
+
+    def has_room(self, slots: int, length: int) -> bool:
+        """Whether so many slots of that length can be held at the same time.
+
+        Whoever is told so holds no more than that until it asks again.
+        """
+        if self.grows and self._bytes(self._rounded(slots, length)) > self.limit_bytes:
+            return False
+        self._promised = (slots, length)
+        return True
+
+    def reserve(self, slots: int, length: int, *, all_of_it: bool = False) -> None:
+        """There must be room for this now; `all_of_it` where nothing else is held any more.
+
+        What is held stays. Memory is given back only where more would be needed than there is.
+        """
+        if not self.grows:
+            return
+        if not all_of_it:
+            slots, length = max(self._used[0], slots), max(self._used[1], length)
+        self._used = (slots, length)
+        if slots <= self._shape[0] and length <= self._shape[1]:
+            return
+        least = self._rounded(slots, length)
+        if self._bytes(least) > self.limit_bytes:
+            # Some of what was in use is not any more: what was promised is enough for the rest.
+            self._used = self._promised
+            least = self._rounded(*self._promised)
+        wanted = (max(self._shape[0], least[0]), max(self._shape[1], least[1]))
+        self._shape = wanted if self._bytes(wanted) <= self.limit_bytes else least
+        for stores in (self.keys, self.values):
+            for layer, old in stores.items():
+                stores[layer] = self._copied(old)
+
+    def _copied(self, old: torch.Tensor) -> torch.Tensor:
+        new = self._zeros(old.shape[2], old.shape[3])
+        rows, span = min(old.shape[0], new.shape[0]), min(old.shape[1], new.shape[1])
+        new[:rows, :span] = old[:rows, :span]
+        return new
+
+    def _rounded(self, slots: int, length: int) -> tuple[int, int]:
+        """Powers of two: it grows a few times, not with every token."""
+        return (
+            min(self.slots, 1 << max(0, slots - 1).bit_length()),
+            min(self.length, max(_FIRST_SPAN, 1 << max(0, length - 1).bit_length())),
+        )
+
+    def _bytes(self, shape: tuple[int, int]) -> int:
+        return shape[0] * shape[1] * self.position_bytes
 
     def write(
         self,
@@ -47,6 +110,7 @@ class SlotCache:
 
     def move(self, move: Move) -> None:
         """Copy a sequence's positions to another slot."""
+        self.reserve(max(move.source, move.target) + 1, move.length)
         for store in (*self.keys.values(), *self.values.values()):
             store[move.target, : move.length] = store[move.source, : move.length]
 
@@ -59,7 +123,8 @@ class SlotCache:
     def wipe(self, slot: int) -> None:
         """Forget a slot whose numbers are not finite: masked NaN would still spread."""
         for store in (*self.keys.values(), *self.values.values()):
-            store[slot].zero_()
+            if slot < store.shape[0]:
+                store[slot].zero_()
 
     @property
     def bytes(self) -> int:
@@ -68,7 +133,7 @@ class SlotCache:
         return sum(store.numel() * store.element_size() for store in stores)
 
     def _zeros(self, heads: int, size: int) -> torch.Tensor:
-        return _zeros((self.slots, self.length, heads, size), self._dtype, self.device)
+        return _zeros((*self._shape, heads, size), self._dtype, self.device)
 
 
 class SlotBlocks:
@@ -96,6 +161,7 @@ class SlotBlocks:
 
     def load(self, slot: int, blocks: list[int]) -> None:
         """Copy these blocks to the beginning of a slot."""
+        self._cache.reserve(slot + 1, len(blocks) * self.size)
         ids = torch.tensor(blocks, device=self._cache.device)
         for layer, keys, values in self._pairs:
             for store, held in ((self._cache.keys, keys), (self._cache.values, values)):

@@ -55,6 +55,7 @@ class PackedRunner:
     def forward(self, plan: StepPlan) -> torch.Tensor:
         """One forward pass; see `plan.Runner`."""
         ids, positions, slots, keep = _flatten(plan)
+        self.cache.reserve(max(slots) + 1, max(positions) + 1, all_of_it=True)
         step = PackedStep(
             cache=self.cache,
             plan=plan,
@@ -73,6 +74,10 @@ class PackedRunner:
             logits = logits[rows]
         self.last_step = step
         return logits[: len(keep)].float()
+
+    def has_room(self, slots: int, length: int) -> bool:
+        """Whether the cache can hold so many sequences of that length."""
+        return self.cache.has_room(slots, length)
 
     def move(self, move: Move) -> None:
         """Carry a sequence's keys and values to another slot."""

@@ -19,6 +19,7 @@ from .loading import load
 from .markov import CONTEXT, MarkovRunner
 from .packed import PackedRunner
 from .parallel import ParallelBlocks, ParallelRunner, lead
+from .pooling import Embedder
 from .prefixes import PrefixCache
 from .probe import choose_runner
 
@@ -57,14 +58,19 @@ def prepare(options: ServeOptions, log: Log) -> Prepared:
         device=options.device,
         max_context=options.max_context,
     )
+    attention = loaded.model.config._attn_implementation
     runner, why = choose_runner(
         loaded.model,
         context_length=loaded.context_length,
         max_slots=options.max_slots,
         prefill_chunk=options.prefill_chunk,
     )
+    engine = _engine(runner, loaded.tokenizer, loaded.eos_ids, options, log)
+    engine.embedder = Embedder(
+        loaded.model, attention=attention or "eager", budget=options.prefill_chunk
+    )
     return Prepared(
-        engine=_engine(runner, loaded.tokenizer, loaded.eos_ids, options, log),
+        engine=engine,
         why=why, tokenizer=loaded.tokenizer,
         architecture=loaded.model.config.model_type, parameters=loaded.parameters,
     )  # fmt: skip

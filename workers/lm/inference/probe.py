@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from .errors import ModelRefused, UnsupportedAttention
+from .kv_cache import SlotCache
 from .loading import vocabulary_width
 from .packed import PackedRunner
 from .plan import Move, PrefillChunk, Runner, StepPlan
@@ -21,6 +22,8 @@ _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 6e-2, torch.float16: 2e-2}
 #: Inputs of 8-bit layers are rounded: what differs in its last bit may differ by a whole step.
 _ROUNDED = 3e-2
 _LONGEST_WINDOW = 256
+#: Of the device's memory that is free after loading; the rest is for what a step computes.
+_CACHE_SHARE = 0.7
 
 
 @torch.inference_mode()
@@ -39,7 +42,7 @@ def choose_runner(
             prefill_chunk=prefill_chunk,
         )
         probe.check(packed)
-        check_memory(packed.cache.bytes)
+        _bound(packed.cache)
         return packed, "packed batching"
     except (MemoryError, torch.OutOfMemoryError):
         check_memory(None)
@@ -150,6 +153,20 @@ class _Probe:
         worst = float((distance / scale).max())
         if not worst <= self._tolerance:
             raise UnsupportedAttention(f"its logits differ by {worst:.2g} of their spread")
+
+
+def _bound(cache: SlotCache) -> None:
+    """Refuse a cache that has no room; tell one that grows how far it may."""
+    if not cache.grows:
+        check_memory(cache.bytes)
+        return
+    free, _ = torch.cuda.mem_get_info(cache.device)
+    cache.limit_bytes = (free + cache.bytes) * _CACHE_SHARE
+    if not cache.has_room(1, cache.length):
+        raise ModelRefused(
+            f"The keys and values of {cache.length} tokens do not fit into "
+            f"{cache.limit_bytes / 2**30:.1f} GiB of the device: ask for a shorter context."
+        )
 
 
 def check_memory(cache_bytes: int | None) -> None:

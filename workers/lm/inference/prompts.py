@@ -53,6 +53,20 @@ class PromptBuilder:
         grammar = self._grammar(call)
         return [(ids, self._params(call, ids, grammar)) for ids in prompts]
 
+    def inputs(self, inputs: tuple[Prompt, ...]) -> list[list[int]]:
+        """Token ids of texts to be embedded."""
+        found = [self._ids(item, "input") for item in inputs]
+        for ids in found:
+            if not ids:
+                raise BadRequest(
+                    "'input' is empty: there is nothing to embed.",
+                    param="input",
+                    code="empty_prompt",
+                )
+            if len(ids) > self._context:
+                raise self._too_long(str(len(ids)), None, "input")
+        return found
+
     def close(self) -> None:
         """End what was started to compile forms."""
         if self._forms is not None:
@@ -68,10 +82,10 @@ class PromptBuilder:
             )
         return self._forms.compile(form)
 
-    def _ids(self, prompt: Prompt) -> list[int]:
+    def _ids(self, prompt: Prompt, param: str = "prompt") -> list[int]:
         if isinstance(prompt, str):
-            return self._encode(prompt, special=True, param="prompt")
-        check_ids(prompt, self._vocabulary, "prompt")
+            return self._encode(prompt, special=True, param=param)
+        check_ids(prompt, self._vocabulary, param)
         return prompt
 
     def _encode(self, text: str, *, special: bool, param: str) -> list[int]:

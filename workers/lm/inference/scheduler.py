@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import repeat
 
 from .fair import SAMPLED, FairQueue
 from .plan import Move, PrefillChunk, StepPlan
@@ -91,7 +90,8 @@ class Scheduler:
         return drafts if any(drafts) else ()
 
     def _chunks(self) -> list[PrefillChunk]:
-        budget, chunks = self.prefill_chunk, []
+        budget = self.prefill_chunk
+        chunks: list[PrefillChunk] = []
         while budget > 0:
             offset = len(chunks)
             if offset == len(self.prefilling) and not self._take_in():
@@ -135,17 +135,17 @@ class Scheduler:
         """Whether everybody who runs can go on to the end beside this one."""
         running = [*self.decoding, *self.prefilling, *self.forking]
         longest = max(self._length(one) for one in [*running, sequence])
-        return not running or self._hooks.room(len(running) + 1, longest)
+        return self._hooks.room(len(running) + 1, longest) or not running
 
     def _length(self, sequence: Sequence) -> int:
         return min(len(sequence.prompt) + sequence.params.max_tokens, self.context_length)
 
     def advance(self, plan: StepPlan) -> Changes:
         """The step has been computed: count its tokens; full prompts begin to decode."""
-        drafts = plan.drafts or repeat([])
-        for sequence, draft in zip(self.decoding, drafts, strict=False):
+        spans = plan.spans
+        for sequence, span in zip(self.decoding, spans, strict=False):
             sequence.computed += 1
-            sequence.ahead = len(draft)
+            sequence.ahead = span - 1
             self.queue.served(sequence.tenant, SAMPLED)
         finished = []
         for chunk, sequence in zip(plan.chunks, list(self.prefilling), strict=False):

@@ -92,6 +92,7 @@ def server(llama_dir: Path) -> Iterator[Served]:
             max_waiting=8,
             fingerprint="fp-abc",
             prefill_chunk=16,
+            draft="prompt",
         )
     )
     yield served

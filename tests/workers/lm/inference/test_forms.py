@@ -189,7 +189,7 @@ def test_a_schema_that_never_compiles_ends_in_time_and_harms_no_other() -> None:
 def test_vocabularies_without_the_signs_of_json_are_named() -> None:
     for tokenizer in (letters(), learn_words([TEXT], 100)):
         forms = compiler(tokenizer)
-        with pytest.raises(BadRequest, match="lacks {"):
+        with pytest.raises(BadRequest, match=r"lacks \{"):
             forms.compile(AnswerFormat("json", '{"type": "object"}', "response_format"))
         forms.close()
 

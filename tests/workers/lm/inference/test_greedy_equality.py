@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from typing import Any
 
@@ -12,16 +13,25 @@ from transformers import (
     BloomConfig,
     FalconConfig,
     Gemma2Config,
+    Gemma3TextConfig,
     GPTJConfig,
     MambaConfig,
+    MistralConfig,
+    OPTConfig,
+    Phi3Config,
     PreTrainedModel,
+    Qwen3Config,
 )
 
 from tests.workers.lm.inference import tiny
 from workers.lm.inference.ask import Ask
 from workers.lm.inference.detokenize import TokenizerText
+from workers.lm.inference.drafts import Drafter, PromptGuesser
 from workers.lm.inference.engine import Engine
+from workers.lm.inference.kv_cache import SlotBlocks
+from workers.lm.inference.packed import PackedRunner
 from workers.lm.inference.params import SamplingParams
+from workers.lm.inference.prefixes import PrefixCache
 from workers.lm.inference.probe import choose_runner
 
 TEXT = TokenizerText(tiny.tokenizer())
@@ -41,15 +51,25 @@ def _generate(model: PreTrainedModel, prompt: list[int], length: int) -> list[in
 
 
 def _check(model: PreTrainedModel, reference: PreTrainedModel, mode: str, **limits: Any) -> None:
-    """Nine requests of mixed lengths arrive while others run; three are cancelled midway."""
+    """Nine requests of mixed lengths arrive while others run; three are cancelled midway.
+
+    Some begin alike and some repeat themselves, so beginnings are kept and guesses checked.
+    """
     sizes = {"context_length": tiny.CONTEXT, "max_slots": 4, "prefill_chunk": 16, **limits}
     runner, why = choose_runner(model, **sizes)
     assert runner.mode == mode, why
-    engine = Engine(runner, TEXT, {tiny.EOS})
+    kept_blocks = None
+    if isinstance(runner, PackedRunner):
+        kept_blocks = PrefixCache(SlotBlocks(runner.cache, 2**20, size=4))
+    drafter = Drafter(PromptGuesser(), 3)
+    engine = Engine(runner, TEXT, {tiny.EOS}, prefixes=kept_blocks, drafter=drafter)
     chance = random.Random(3)
+    trunk = [chance.randrange(tiny.VOCABULARY) for _ in range(30)]
     kept, dropped = [], []
     for number in range(12):
         prompt = [chance.randrange(tiny.VOCABULARY) for _ in range(chance.choice([1, 3, 17, 41]))]
+        if number % 3 == 2:
+            prompt = [*trunk[: len(prompt)], *trunk[: len(prompt)]]
         params = SamplingParams(max_tokens=chance.choice([1, 9, 25]), temperature=0)
         sequences = engine.submit([Ask(prompt, params)], lambda event: None)
         (dropped if number % 4 == 3 else kept).extend(sequences)
@@ -77,6 +97,43 @@ def _check(model: PreTrainedModel, reference: PreTrainedModel, mode: str, **limi
 )
 def test_packed_batches(kind: str, changes: dict[str, Any]) -> None:
     _check(tiny.model(kind, **changes), tiny.model(kind, **changes), "packed")
+
+
+_TINY = {
+    "vocab_size": tiny.VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": tiny.CONTEXT,
+    "bos_token_id": tiny.BOS,
+    "eos_token_id": tiny.EOS,
+    "pad_token_id": tiny.EOS,
+}
+_GATED = {**_TINY, "intermediate_size": 48, "num_key_value_heads": 2, "initializer_range": 0.4}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Qwen3Config(**_GATED, head_dim=16),
+        Gemma3TextConfig(
+            **_GATED, head_dim=8, sliding_window=12, sliding_window_pattern=2,
+            query_pre_attn_scalar=8,
+        ),
+        MistralConfig(**_GATED, sliding_window=5),
+        Phi3Config(**_GATED),
+        Phi3Config(**_GATED, sliding_window=9),
+        OPTConfig(**_TINY, ffn_dim=48, word_embed_proj_dim=32, init_std=0.4, dropout=0.0),
+    ],
+    ids=lambda config: f"{config.model_type}-{getattr(config, 'sliding_window', None)}",
+)  # fmt: skip
+def test_packed_batches_of_newer_architectures(config: Any) -> None:
+    """Windows far shorter than the prompts and the answers, on every layer or on some."""
+    models = []
+    for _ in range(2):
+        torch.manual_seed(5)
+        models.append(AutoModelForCausalLM.from_config(copy.deepcopy(config)).eval())
+    _check(*models, "packed")
 
 
 def test_one_slot_and_single_token_chunks() -> None:

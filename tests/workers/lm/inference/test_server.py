@@ -186,3 +186,27 @@ def test_hanging_up_frees_the_slot_and_counts_exactly(server: Served) -> None:
     if end.outcome == "cancelled":  # a fast machine may have finished before it noticed
         assert 1 <= end.completion_tokens < 120
         assert end.status == 499
+
+
+def test_kept_prefixes_and_guesses_are_on_the_health_page(server: Served) -> None:
+    ask = {
+        "model": "m",
+        "prompt": [7, 8, 9] * 30,
+        "max_tokens": 30,
+        "temperature": 0,
+        "logit_bias": {"7": 100},
+    }
+
+    def health() -> dict[str, object]:
+        return httpx.get(f"{server.url}/health", headers=AUTH).json()
+
+    answers, before = [], health()
+    for _ in range(2):
+        answer = httpx.post(f"{server.url}/v1/completions", json=ask, headers=AUTH).json()
+        answers.append(answer["choices"][0]["text"])
+    after = health()
+    assert answers[0] == answers[1]
+    assert after["prefix_hit_tokens"] == before["prefix_hit_tokens"] + 64
+    assert 0 < after["cache_blocks_free"] < after["cache_blocks_total"]
+    assert after["drafted_tokens"] >= after["accepted_tokens"] > 0
+    assert after["waiting_by_tenant"] == {}

@@ -1,0 +1,1 @@
+"""Routes in the gateway: their rules decide between deployments, and copies are compared."""

@@ -1,0 +1,148 @@
+"""The decision of a route: which targets, in which order, and what a caller may choose itself."""
+
+import json
+from typing import TYPE_CHECKING
+
+from console.gateway import errors
+from console.gateway.decision import Decision, Target, mirrors
+from console.gateway.decision import decide as decide_unrouted
+from console.gateway.http import HttpCall
+from console.gateway.keys import Key
+from console.gateway.openai import ENDPOINTS, Ask
+from console.gateway.routes import Arm, Route, Routes
+from console.gateway.routing.table import Routed
+from models_app.core.clock import now
+from models_app.routing.evaluation import Choice
+from models_app.routing.facts import Facts
+from models_app.routing.spec import Mirror
+from models_app.routing.spec import Target as Named
+
+if TYPE_CHECKING:
+    from console.gateway.tables import Tables
+
+TARGET = "x-slipway-target"
+REVISION = "x-slipway-revision"
+#: What a caller chose itself is recorded under this name.
+CHOSEN = "chosen by the caller"
+#: The longest label that a record keeps.
+LABEL = 40
+
+
+def decide(tables: "Tables", key: Key, call: HttpCall, ask: Ask) -> Decision:
+    """The decision for whatever the request names, or GatewayError."""
+    routed = tables.routing.by_name.get(ask.model)
+    if routed is None:
+        return decide_unrouted(tables, key, call, ask)
+    return decide_routed(routed, tables.routes, key, call, ask)
+
+
+def decide_routed(routed: Routed, routes: Routes, key: Key, call: HttpCall, ask: Ask) -> Decision:
+    """The decision of a route, or GatewayError 403, 404 or 503."""
+    if not routed.may_ask(key):
+        raise errors.model_not_found(ask.model)
+    choice = routed.evaluator.decide(facts_of(routed, key, call, ask))
+    forced = _forced(routed, routes, key, call, choice)
+    targets = (forced,) if forced else _targets(routed, routes, choice)
+    if not targets:
+        raise errors.no_replica(ask.model)
+    if choice.rule.max_tokens is not None:
+        _cap(ask, choice.rule.max_tokens)
+    return Decision(
+        targets,
+        rule=CHOSEN if forced else choice.rule.name,
+        mirrors=_mirrors(routed, routes, choice, targets[0]),
+        priority=choice.rule.priority,
+        sticky=choice.side,
+        routed_by=routed.id,
+    )
+
+
+def facts_of(routed: Routed, key: Key, call: HttpCall, ask: Ask) -> Facts:
+    """What the rules of a route may ask of this request."""
+    return Facts(
+        tenant=routed.tenant(key),
+        # Keys of pages have no token: there the person is told apart.
+        token=key.prefix if key.token_id is not None else "",
+        token_name=key.name,
+        user=key.email,
+        headers=call.headers(),
+        endpoint=ENDPOINTS[call.path],
+        stream=ask.stream,
+        at=now(),
+        request=call.request_id,
+        read_body=lambda: ask.fields,
+    )
+
+
+def _forced(
+    routed: Routed, routes: Routes, key: Key, call: HttpCall, choice: Choice
+) -> Target | None:
+    """What the caller's headers ask for, where no rule is locked for it and it may ask there."""
+    name, number = call.header(TARGET), call.header(REVISION)
+    if not name and not number:
+        return None
+    if choice.lock:
+        raise errors.target_locked(choice.lock, TARGET if name else REVISION)
+    public = name or choice.target.deployment
+    public = public if "/" in public else f"{routed.team}/{public}"
+    route = routes.by_name.get(public)
+    if route is None or not key.may_ask(route.team_id):
+        raise errors.no_target(TARGET, public)
+    if not number:
+        return Target(route)
+    arm = _numbered(route, int(number)) if number.isdecimal() and len(number) < 10 else None
+    if arm is None:
+        raise errors.no_target(REVISION, f"{public} r{number}")
+    return Target(route, arm, exact=True)
+
+
+def _targets(routed: Routed, routes: Routes, choice: Choice) -> tuple[Target, ...]:
+    """The chain as far as it is in service. Nothing is waited for while there is another one."""
+    found = []
+    for place, named in enumerate(choice.chain):
+        known = _find(routed, routes, named)
+        if known is None:
+            continue
+        route, arm = known
+        label = _label(named, (arm or route.active).family) if place else ""
+        found.append(Target(route, arm, degraded=label, patience_s=0, exact=arm is not None))
+    return tuple(found)
+
+
+def _find(routed: Routed, routes: Routes, named: Named | Mirror) -> tuple[Route, Arm | None] | None:
+    route = routes.by_name.get(f"{routed.team}/{named.deployment}")
+    if route is None:
+        return None
+    if named.revision is None:
+        return route, None
+    arm = _numbered(route, named.revision)
+    return None if arm is None else (route, arm)
+
+
+def _numbered(route: Route, number: int) -> Arm | None:
+    return next((arm for arm in route.arms if arm.number == number), None)
+
+
+def _label(named: Named, family: str) -> str:
+    return "ngram" if family == "ngram" else f"fallback:{named.deployment}"[:LABEL]
+
+
+def _mirrors(routed: Routed, routes: Routes, choice: Choice, first: Target) -> tuple[Target, ...]:
+    """The route's own mirror, and the candidates of a roll-out where the request goes."""
+    found = mirrors(first.route, first.adapter) if first.arm is None else ()
+    known = _find(routed, routes, choice.mirror) if choice.mirror is not None else None
+    if known is None:
+        return found
+    return (Target(known[0], known[1], exact=known[1] is not None), *found)
+
+
+def _cap(ask: Ask, most: int) -> None:
+    """The longest answer that a rule allows; a caller may ask for less."""
+    names = [n for n in ("max_tokens", "max_completion_tokens") if n in ask.fields]
+    for name in names or ["max_tokens"]:
+        asked = ask.fields.get(name, most)
+        if isinstance(asked, int) and not isinstance(asked, bool) and asked > most:
+            asked = most
+        ask.fields[name] = most if asked is None else asked
+    sent = json.loads(ask.body)
+    ask.body = json.dumps({**sent, **{n: ask.fields[n] for n in names or ["max_tokens"]}}).encode()

@@ -1,0 +1,1 @@
+"""Routes: public names whose rules say which deployment answers a request."""

@@ -1,0 +1,1 @@
+"""The API of routes: `resources` reads and writes them, `asking` explains them."""
