@@ -124,7 +124,9 @@ def test_an_adapter_comes_and_goes_while_the_base_streams(ana, team, tmp_path):
     worker = threading.Thread(target=supervise)
     worker.start()
     try:
-        until(lambda: Replica.objects.get().state == ReplicaState.READY or not worker.is_alive())
+        until(
+            lambda: Replica.objects.get().state == ReplicaState.READY or not worker.is_alive(), 150
+        )
         until(lambda: serves(1))
         server = Server(Replica.objects.get())
         stream = Stream(server)
