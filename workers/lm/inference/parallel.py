@@ -226,7 +226,7 @@ class ParallelRunner:
 
     def __init__(self, part: Part, ranks: Ranks) -> None:
         self.part, self.ranks = part, ranks
-        for name in ("move", "release", "fork"):
+        for name in ("move", "release", "fork", "has_room"):
             if hasattr(part.runner, name):
                 setattr(self, name, partial(self._all, "runner", name))
 
