@@ -27,6 +27,7 @@ from transformers.generation.streamers import BaseStreamer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from workers.lm.inference.ask import Ask
 from workers.lm.inference.engine import Engine
 from workers.lm.inference.params import SamplingParams
 from workers.lm.inference.probe import choose_runner
@@ -151,7 +152,7 @@ def engine_run(
 
     for number, (prompt, length) in enumerate(zip(prompts, lengths, strict=True)):
         params = SamplingParams(max_tokens=length, temperature=0, ignore_eos=True)
-        engine.submit([(prompt, params)], sink(number))
+        engine.submit([Ask(prompt, params)], sink(number))
     while engine.live:
         engine.step()
     return list(firsts.values()), time.perf_counter() - started

@@ -14,8 +14,10 @@ from django.db import Error as DatabaseError
 
 from console.access.roles import GRANTS
 from console.gateway import errors
+from console.gateway.answering import stream_error
+from console.gateway.decision import decide
 from console.gateway.errors import GatewayError
-from console.gateway.exchange import Exchange, stream_error
+from console.gateway.exchange import Exchange
 from console.gateway.http import Disconnected, HttpCall, Receive, Scope, Send
 from console.gateway.interrupt import Interrupt, Interrupted
 from console.gateway.keys import Key
@@ -87,17 +89,20 @@ class Gateway:
             raise errors.wrong_method(call.method)
         if path == MODELS:
             routes = self.tables.routes.by_name.values()
-            mine = [_model(route) for route in routes if key.may_ask(route.team_id)]
+            mine = [
+                _model(route, adapter)
+                for route in routes
+                if key.may_ask(route.team_id)
+                for adapter in ("", *sorted(route.active.adapters))
+            ]
             await call.answer(200, json.dumps({"object": "list", "data": mine}).encode())
         else:
-            route = self._route(key, path[len(MODELS) + 1 :])
-            await call.answer(200, json.dumps(_model(route)).encode())
-
-    def _route(self, key: Key, model: str) -> Route:
-        route = self.tables.routes.find(model)
-        if route is None or not key.may_ask(route.team_id):
-            raise errors.model_not_found(model)
-        return route
+            name = path[len(MODELS) + 1 :]
+            found = self.tables.routes.find(name)
+            if found is None or not key.may_ask(found[0].team_id):
+                raise errors.model_not_found(name)
+            route, adapter = found
+            await call.answer(200, json.dumps(_model(route, adapter)).encode())
 
     async def _generate(self, call: HttpCall, key: Key, endpoint: str) -> None:
         started = time.monotonic()
@@ -122,13 +127,13 @@ class Gateway:
     async def _answer(self, call: HttpCall, key: Key, record: Record) -> None:
         ask = parse_ask(await call.body())
         record.stream = ask.stream
-        route = self._route(key, ask.model)
-        record.deployment_id = route.deployment_id
-        record.revision_id = route.revision_id
-        exchange = Exchange(self.tables.routes, self.upstream, call, ask, record)
+        record.model = ask.model
+        decision = decide(self.tables, key, call, ask)
+        record.rule = decision.rule
+        exchange = Exchange(self.tables.routes, self.upstream, call, ask, key, record)
         try:
             with Interrupt(call.receive, settings.GATEWAY_TIMEOUT_S):
-                await exchange.run(route)
+                await exchange.run(decision)
         except Interrupted as stop:
             if stop.reason == "deadline":
                 await self._break_off(call, exchange, record, errors.deadline_passed())
@@ -156,9 +161,9 @@ class Gateway:
         await call.write(stream_error(error, exchange.stream), last=True)
 
 
-def _model(route: Route) -> dict[str, object]:
+def _model(route: Route, adapter: str = "") -> dict[str, object]:
     return {
-        "id": route.name,
+        "id": f"{route.name}:{adapter}" if adapter else route.name,
         "object": "model",
         "created": route.created,
         "owned_by": route.name.partition("/")[0],

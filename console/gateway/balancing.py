@@ -3,17 +3,17 @@
 import time
 from collections.abc import Collection
 
-from console.gateway.routes import Replica, Route
+from console.gateway.routes import Arm, Replica
 
 
-def pick(route: Route, tried: Collection[Replica], limit: int) -> Replica | None:
+def pick(arm: Arm, tried: Collection[Replica], limit: int) -> Replica | None:
     """The least busy replica that may be asked now; equals take turns."""
-    replicas = route.replicas
+    replicas = arm.replicas
     now = time.monotonic()
     best: Replica | None = None
-    route.turn += 1
+    arm.turn += 1
     for index in range(len(replicas)):
-        replica = replicas[(route.turn + index) % len(replicas)]
+        replica = replicas[(arm.turn + index) % len(replicas)]
         if replica in tried or replica.ejected_until > now or replica.outstanding >= limit:
             continue
         if best is None or replica.outstanding < best.outstanding:
@@ -21,8 +21,8 @@ def pick(route: Route, tried: Collection[Replica], limit: int) -> Replica | None
     return best
 
 
-def full(route: Route, limit: int) -> bool:
+def full(arm: Arm, limit: int) -> bool:
     """Whether there are replicas that would answer if they had not so much to do."""
     now = time.monotonic()
-    alive = [replica for replica in route.replicas if replica.ejected_until <= now]
+    alive = [replica for replica in arm.replicas if replica.ejected_until <= now]
     return bool(alive) and all(replica.outstanding >= limit for replica in alive)

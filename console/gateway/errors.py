@@ -102,6 +102,13 @@ def busy(model: str, retry_after: int = 1) -> GatewayError:
     )
 
 
+def replica_failed(model: str) -> GatewayError:
+    """The model server answered that it failed; told only where nobody else could answer."""
+    return GatewayError(
+        502, "replica_failed", f"The model server of '{model}' failed.", kind="server_error"
+    )
+
+
 def deadline_passed() -> GatewayError:
     """The answer took too long. Not worth repeating: it would take as long again."""
     seconds = settings.GATEWAY_TIMEOUT_S

@@ -1,30 +1,21 @@
 """One generation: find a replica, pass its answer on, try another as long as nothing was sent."""
 
-import json
-import re
 import time
-from typing import Any
 
-import aiohttp
 from django.conf import settings
 
 from console.gateway import errors
+from console.gateway.answering import Answering
 from console.gateway.balancing import full, pick
+from console.gateway.decision import Decision, Target
 from console.gateway.errors import GatewayError
-from console.gateway.http import EVENTS, HttpCall
+from console.gateway.http import HttpCall
+from console.gateway.keys import Key
 from console.gateway.openai import Ask
 from console.gateway.records import Record
-from console.gateway.routes import Replica, Route, Routes
-from console.gateway.streams import EventStream, usage_tokens
-from console.gateway.upstream import (
-    Lost,
-    Refused,
-    ReplicaFailed,
-    Unreachable,
-    Upstream,
-    passed_on,
-    whole,
-)
+from console.gateway.routes import Arm, Replica, Route, Routes
+from console.gateway.streams import EventStream
+from console.gateway.upstream import Refused, ReplicaFailed, Upstream
 
 MAX_RETRIES = 2
 #: How long a request waits for a replica that starts or restarts.
@@ -37,34 +28,77 @@ class Exchange:
     """Runs once, inside an Interrupt."""
 
     def __init__(
-        self, routes: Routes, upstream: Upstream, call: HttpCall, ask: Ask, record: Record
+        self, routes: Routes, upstream: Upstream, call: HttpCall, ask: Ask, key: Key, record: Record
     ) -> None:
         self._routes = routes
         self._upstream = upstream
         self._call = call
         self._ask = ask
+        self._key = key
         self._record = record
-        self._started = time.monotonic()
+        self._until = time.monotonic() + settings.GATEWAY_TIMEOUT_S
+        self._answering = Answering(call, ask, record)
         self._tried: set[Replica] = set()
         self._refusal: Refused | None = None
-        self.stream: EventStream | None = None
 
-    async def run(self, route: Route) -> None:
-        """Answer the call, or raise GatewayError with nothing sent."""
+    @property
+    def stream(self) -> EventStream | None:
+        """The stream that runs to the client, if one does."""
+        return self._answering.stream
+
+    async def run(self, decision: Decision) -> None:
+        """Answer the call by the first target that can, or raise GatewayError with nothing sent."""
+        last = decision.targets[-1]
+        for target in decision.targets:
+            self._answering.final = target is last
+            try:
+                await self._at(target, decision)
+                return
+            except GatewayError as error:
+                # Another target is asked for what it is not the caller's fault, before any byte.
+                if target is last or (error.status < 500 and error.status != 429):
+                    raise
+
+    async def _at(self, target: Target, decision: Decision) -> None:
+        """Answer by this target."""
+        record = self._record
+        record.adapter, record.degraded = target.adapter, target.degraded
+        self._tried.clear()
+        self._refusal = None
+        headers = self._headers(target, decision)
         while True:
-            replica = pick(route, self._tried, settings.GATEWAY_REPLICA_LIMIT)
+            route = self._current(target.route)
+            arm = _arm(route, target, decision.sticky)
+            record.deployment_id, record.revision_id = route.deployment_id, arm.revision_id
+            replica = pick(arm, self._tried, settings.GATEWAY_REPLICA_LIMIT)
             if replica is None:
-                route, replica = await self._wait(route)
-            self._record.replica_id, self._record.revision_id = replica.id, route.revision_id
+                arm, replica = await self._wait(target, arm, decision.sticky)
+            record.replica_id, record.revision_id = replica.id, arm.revision_id
             replica.outstanding += 1
             try:
-                await self._ask_replica(replica)
+                await self._ask_replica(replica, headers)
                 return
             except ReplicaFailed as failure:
                 self._again(replica, failure)
             finally:
                 replica.outstanding -= 1
-            route = self._current(route)
+
+    async def _ask_replica(self, replica: Replica, headers: dict[str, str]) -> None:
+        call, ask = self._call, self._ask
+        headers["x-slipway-deadline-ms"] = str(int((self._until - time.monotonic()) * 1000))
+        async with self._upstream.ask(replica, call.path, ask.body, headers) as response:
+            await self._answering.take(replica, response)
+
+    def _headers(self, target: Target, decision: Decision) -> dict[str, str]:
+        """What the replica is told beside the body."""
+        headers = {
+            "x-request-id": self._call.request_id,
+            "x-slipway-tenant": self._key.tenant,
+            "x-slipway-priority": decision.priority,
+        }
+        if target.adapter:
+            headers["x-slipway-adapter"] = target.adapter
+        return headers
 
     def _again(self, replica: Replica, failure: ReplicaFailed) -> None:
         """Note the failure; raises GatewayError when enough has been tried."""
@@ -84,30 +118,31 @@ class Exchange:
             return errors.busy(self._ask.model, self._refusal.retry_after)
         return errors.no_replica(self._ask.model)
 
-    async def _wait(self, route: Route) -> tuple[Route, Replica]:
+    async def _wait(self, target: Target, arm: Arm, sticky: str) -> tuple[Arm, Replica]:
         """A replica that becomes free or ready within a few seconds, or GatewayError."""
         limit = settings.GATEWAY_REPLICA_LIMIT
-        if full(route, limit):
+        if full(arm, limit):
             raise errors.busy(self._ask.model)
         if self._refusal is not None and self._refusal.status == 429:
             raise self._given_up()
-        waiting, deployment = self._routes.waiting, route.deployment_id
+        waiting, deployment = self._routes.waiting, target.route.deployment_id
         if waiting[deployment] >= limit:
             raise errors.busy(self._ask.model)
+        seconds = WAIT_S if self._answering.final else min(WAIT_S, target.patience_s)
         waiting[deployment] += 1
         try:
-            return await self._look(route, time.monotonic() + WAIT_S)
+            return await self._look(target, sticky, time.monotonic() + seconds)
         finally:
             waiting[deployment] -= 1
 
-    async def _look(self, route: Route, until: float) -> tuple[Route, Replica]:
+    async def _look(self, target: Target, sticky: str, until: float) -> tuple[Arm, Replica]:
         self._tried.clear()
         while (left := until - time.monotonic()) > 0:
             await self._routes.changed(min(left, LOOK_S))
-            route = self._current(route)
-            replica = pick(route, self._tried, settings.GATEWAY_REPLICA_LIMIT)
+            arm = _arm(self._current(target.route), target, sticky)
+            replica = pick(arm, self._tried, settings.GATEWAY_REPLICA_LIMIT)
             if replica is not None:
-                return route, replica
+                return arm, replica
         raise errors.no_replica(self._ask.model)
 
     def _current(self, route: Route) -> Route:
@@ -117,80 +152,10 @@ class Exchange:
             raise errors.model_not_found(self._ask.model)
         return fresh
 
-    async def _ask_replica(self, replica: Replica) -> None:
-        call, ask = self._call, self._ask
-        async with self._upstream.ask(replica, call.path, ask.body, call.request_id) as response:
-            if ask.stream and response.status == 200:
-                await self._pass_stream(replica, response)
-            else:
-                await self._pass_whole(replica, response)
 
-    async def _pass_whole(self, replica: Replica, response: aiohttp.ClientResponse) -> None:
-        body = await whole(response)
-        replica.worked()
-        record, status = self._record, response.status
-        record.status = status
-        _note_answer(record, body)
-        took = b"%d" % ((time.monotonic() - self._started) * 1000)
-        extra = (b"openai-processing-ms", took)
-        await self._call.answer(status, body, extra, *passed_on(response))
-
-    async def _pass_stream(self, replica: Replica, response: aiohttp.ClientResponse) -> None:
-        """Nothing is sent before the first whole event: until then another can take over."""
-        stream, call, record = EventStream(self._ask.usage), self._call, self._record
-        try:
-            async for chunk in response.content.iter_any():
-                data = stream.feed(chunk)
-                if not data:
-                    continue
-                if not call.status:
-                    replica.worked()
-                    self.stream = stream
-                    record.status = 200
-                    record.first_token_ms = _ms(self._started)
-                    await call.start(200, EVENTS, (b"x-accel-buffering", b"no"))
-                await call.write(data)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            if not call.status:
-                raise Unreachable(str(error)) from error
-            replica.eject()
-        if not call.status:
-            raise Unreachable("the stream ended before it began")
-        if not (stream.done or stream.failed):
-            raise Lost
-        record.outcome = stream.finish
-        if stream.failed:
-            record.status, record.outcome = 500, "replica_error"
-        await call.write(b"", last=True)
-
-
-def stream_error(error: GatewayError, stream: EventStream) -> bytes:
-    """The last event of a stream that broke: stock clients raise on it, and no [DONE] follows."""
-    body = error.body(retryable=error.retry_after is not None, tokens_sent=stream.tokens()[1])
-    return b"event: error\ndata: " + body + b"\n\n"
-
-
-def _note_answer(record: Record, body: bytes) -> None:
-    try:
-        answer: Any = json.loads(body)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        record.outcome = "unreadable"
-        return
-    error = answer.get("error")
-    if isinstance(error, dict):
-        record.outcome = _word(error.get("code") or "error")
-        return
-    record.prompt_tokens, record.completion_tokens = usage_tokens(answer.get("usage"))
-    choices = answer.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        record.outcome = _word(choices[0].get("finish_reason"))
-
-
-def _word(value: object) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]", "", value)[:40] if isinstance(value, str) else ""
-
-
-def _ms(since: float) -> float:
-    return round((time.monotonic() - since) * 1000, 3)
+def _arm(route: Route, target: Target, sticky: str) -> Arm:
+    """The arm of the target as the table has it now; a revision that is gone has a successor."""
+    if target.arm is None:
+        return route.share(sticky)
+    wanted = target.arm.revision_id
+    return next((arm for arm in route.arms if arm.revision_id == wanted), route.active)

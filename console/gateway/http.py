@@ -28,6 +28,7 @@ class HttpCall:
     """One request and the way to answer it."""
 
     __slots__ = (
+        "_headers",
         "_length",
         "_send",
         "authorization",
@@ -49,7 +50,8 @@ class HttpCall:
         self.authorization: bytes | None = None
         self._length = 0
         self.request_id = ""
-        self._read_headers(scope["headers"])
+        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._read_headers(self._headers)
 
     def _read_headers(self, headers: list[tuple[bytes, bytes]]) -> None:
         seen = 0
@@ -66,6 +68,12 @@ class HttpCall:
             self.authorization = None
         if not self.request_id:
             self.request_id = f"req-{secrets.token_hex(12)}"
+
+    def header(self, name: str) -> str:
+        """The header of this lower-case name, the first if there are several; "" without one."""
+        wanted = name.encode()
+        found = next((value for key, value in self._headers if key == wanted), b"")
+        return found.decode("latin-1").strip()
 
     async def body(self) -> bytes:
         """The whole body; too large and too slow ones are refused. May raise Disconnected."""

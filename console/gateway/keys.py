@@ -31,6 +31,8 @@ class Key:
     teams: frozenset[int] | None
     expires_at: float
     token_id: int | None = None
+    #: For whom is computed: shares are counted and prefixes kept apart by it.
+    tenant: str = ""
     seen: float = field(default_factory=time.monotonic)
 
     def may_ask(self, team_id: int) -> bool:

@@ -92,6 +92,7 @@ def _token_key(token: ApiToken, roles: dict[int, set[int]]) -> Key:
         teams=teams,
         expires_at=token.expires_at.timestamp() if token.expires_at else float("inf"),
         token_id=token.pk,
+        tenant=str(token.team_id) if token.team_id is not None else _tenant(token.user_id, own),
     )
 
 
@@ -102,4 +103,10 @@ def _page_key(user: User, expires_at: float, roles: dict[int, set[int]]) -> Key:
         scopes=frozenset([Scope.INFER]),
         teams=None if user.is_admin else frozenset(roles[user.pk]),
         expires_at=expires_at,
+        tenant=_tenant(user.pk, roles[user.pk]),
     )
+
+
+def _tenant(user_id: int, teams: set[int]) -> str:
+    """The only team of a person; who has several is alone, since nothing says for which he asks."""
+    return str(next(iter(teams))) if len(teams) == 1 else f"u{user_id}"

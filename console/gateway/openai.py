@@ -4,7 +4,7 @@ Running usage is always asked of the replica: tokens are exact even when the cli
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from console.gateway.errors import GatewayError
@@ -24,6 +24,14 @@ class Ask:
     stream: bool
     body: bytes
     usage: Usage = Usage.REMOVE
+    #: The body as the client sent it, read.
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def user(self) -> str:
+        """Whom the client names as its own user."""
+        user = self.fields.get("user")
+        return user[:200] if isinstance(user, str) else ""
 
 
 def parse_ask(raw: bytes) -> Ask:
@@ -37,13 +45,14 @@ def parse_ask(raw: bytes) -> Ask:
     if len(model) > MODEL_LIMIT:
         raise GatewayError(400, "invalid_model", "The model's name is too long.", param="model")
     if body.get("stream") is not True:
-        return Ask(model, False, raw)
+        return Ask(model, False, raw, fields=body)
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
-        return Ask(model, True, raw)  # the replica refuses it, naming the field
+        return Ask(model, True, raw, fields=body)  # the replica refuses it, naming the field
     given = options or {}
-    body["stream_options"] = {**given, "include_usage": True, "continuous_usage_stats": True}
-    return Ask(model, True, json.dumps(body).encode(), _usage(given))
+    counted = {**given, "include_usage": True, "continuous_usage_stats": True}
+    sent = json.dumps({**body, "stream_options": counted}).encode()
+    return Ask(model, True, sent, _usage(given), body)
 
 
 def _usage(options: dict[str, Any]) -> Usage:

@@ -1,9 +1,11 @@
-"""Where a deployment's name leads: its active revision's replicas, and how each is doing."""
+"""Where a deployment's name leads: its revisions that answer, their replicas, how each is doing."""
 
 import asyncio
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from models_app.deployments.secrets import replica_secret
@@ -12,6 +14,8 @@ from models_app.deployments.secrets import replica_secret
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 #: A replica that says 503 is leaving or not there yet: the table follows within a second.
 REFUSED_S = 0.5
+#: Shares are counted in hundredths of a percent.
+CELLS = 10_000
 
 
 class Replica:
@@ -48,20 +52,94 @@ class Replica:
         self.ejected_until = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What a revision's configuration says of requests on their way to it."""
+
+    queue_limit: int = 64
+    queue_wait_s: int = 30
+    deadline_s: int = 600
+    response_cache_s: int = 0
+    share_answers: bool = False
+    max_slots: int = 16
+
+    @classmethod
+    def read(cls, settings: dict[str, Any]) -> "Traffic":
+        """From the row of an arm; what it does not say has its default."""
+        return cls(**{name: settings[name] for name in _TRAFFIC if name in settings})
+
+
+_TRAFFIC = tuple(item.name for item in fields(Traffic))
+
+
+@dataclass(slots=True)
+class Arm:
+    """A revision that gets requests. `percent` of all arms of a route together is 100."""
+
+    revision_id: int
+    digest: str
+    fingerprint: str
+    version: str
+    family: str
+    percent: float
+    mirror_percent: float
+    settings: Traffic
+    adapters: frozenset[str]
+    replicas: list[Replica]
+    #: Whose turn it is among equally busy replicas.
+    turn: int = field(default=0, compare=False)
+
+    @classmethod
+    def read(cls, row: dict[str, Any], replicas: list[Replica]) -> "Arm":
+        """From a row of the table."""
+        names = ("revision_id", "digest", "fingerprint", "version", "family")
+        return cls(
+            **{name: row[name] for name in names},
+            percent=row["percent"],
+            mirror_percent=row["mirror_percent"],
+            settings=Traffic.read(row["settings"]),
+            adapters=frozenset(row["adapters"]),
+            replicas=replicas,
+        )
+
+
 class Route:
-    """A deployment that may be asked."""
+    """A deployment that may be asked. `arms` begins with the active revision."""
 
-    __slots__ = ("created", "deployment_id", "name", "replicas", "revision_id", "team_id", "turn")
+    __slots__ = ("arms", "asleep", "created", "deployment_id", "name", "team_id")
 
-    def __init__(self, row: dict[str, Any], replicas: list[Replica]) -> None:
+    def __init__(self, row: dict[str, Any], arms: list[Arm]) -> None:
         self.name: str = row["name"]
         self.deployment_id: int = row["deployment_id"]
         self.team_id: int = row["team_id"]
-        self.revision_id: int = row["arms"][0]["revision_id"]
         self.created: int = row["created"]
-        self.replicas = replicas
-        #: Whose turn it is among equally busy replicas.
-        self.turn = 0
+        #: Scaled to zero: a request wakes it.
+        self.asleep: bool = row["asleep"]
+        self.arms = arms
+
+    @property
+    def active(self) -> Arm:
+        """The arm of the active revision."""
+        return self.arms[0]
+
+    def share(self, sticky: str) -> Arm:
+        """The arm for whoever `sticky` stands for: the same one in every process, as long as the
+        shares stay; a share that grows only adds people.
+        """
+        if len(self.arms) == 1:
+            return self.arms[0]
+        cell, upto = self._cell(sticky), 0.0
+        for arm in self.arms[1:]:
+            upto += arm.percent * (CELLS / 100)
+            if cell < upto:
+                return arm
+        return self.arms[0]
+
+    def _cell(self, sticky: str) -> int:
+        # The candidate is part of the salt: not always the same people try what is new.
+        salt = f"{self.deployment_id}:{self.arms[1].revision_id}:"
+        digest = hashlib.blake2b((salt + sticky).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") % CELLS
 
 
 class Routes:
@@ -78,27 +156,44 @@ class Routes:
 
     def apply(self, rows: Iterable[dict[str, Any]]) -> None:
         """Take over a fresh table."""
-        known = {
-            (replica.id, replica.epoch, replica.address): replica
-            for route in self.by_name.values()
-            for replica in route.replicas
-        }
+        known = {(r.id, r.epoch, r.address): r for r in self.replicas()}
         fresh: dict[str, Route] = {}
         versions: dict[str, Route] = {}
         for row in sorted(rows, key=lambda row: str(row["name"])):
-            active = row["arms"][0]
-            replicas = [Replica(item) for item in active["replicas"]]
-            kept = [known.get((r.id, r.epoch, r.address), r) for r in replicas]
-            fresh[row["name"]] = Route(row, kept)
-            versions.setdefault(active["version"], fresh[row["name"]])
+            arms = []
+            for item in row["arms"]:
+                replicas = [Replica(replica) for replica in item["replicas"]]
+                kept = [known.get((r.id, r.epoch, r.address), r) for r in replicas]
+                arms.append(Arm.read(item, kept))
+            fresh[row["name"]] = route = Route(row, arms)
+            versions.setdefault(route.active.version, route)
         self.by_name, self.by_version = fresh, versions
         self.loaded = True
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def find(self, model: str) -> Route | None:
-        """What a request names: a deployment, or a version that one of them serves."""
-        return self.by_name.get(model) or self.by_version.get(model)
+    def replicas(self) -> list[Replica]:
+        """Every replica of the table."""
+        return [
+            replica
+            for route in self.by_name.values()
+            for arm in route.arms
+            for replica in arm.replicas
+        ]
+
+    def find(self, model: str) -> tuple[Route, str] | None:
+        """What a request names, with the adapter or "".
+
+        A name is `team/deployment`, `team/deployment:adapter` or a version that is served.
+        """
+        route = self.by_name.get(model) or self.by_version.get(model)
+        if route is not None:
+            return route, ""
+        name, _, adapter = model.rpartition(":")
+        route = self.by_name.get(name) if adapter else None
+        if route is None or not any(adapter in arm.adapters for arm in route.arms):
+            return None
+        return route, adapter
 
     async def changed(self, seconds: float) -> None:
         """Return after the next `apply`, or when the time is over."""

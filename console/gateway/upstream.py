@@ -56,14 +56,14 @@ class Upstream:
 
     @contextlib.asynccontextmanager
     async def ask(
-        self, replica: Replica, path: str, body: bytes, request_id: str
+        self, replica: Replica, path: str, body: bytes, headers: dict[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The replica's response, headers read. Raises Unreachable or Refused."""
         try:
             response = await self._session.post(
                 replica.address + path,
                 data=body,
-                headers={**replica.headers, "x-request-id": request_id},
+                headers={**replica.headers, **headers},
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, OSError) as error:

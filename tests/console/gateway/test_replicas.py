@@ -203,7 +203,7 @@ class TestHangingUp:
         assert (row.status, row.outcome) == (499, "client_closed")
         if mode == "endless":
             assert row.completion_tokens >= 3 and row.prompt_tokens == 7
-        replica = gateway.gateway.tables.routes.by_name["research/chat"].replicas[0]
+        replica = gateway.gateway.tables.routes.by_name["research/chat"].active.replicas[0]
         assert replica.outstanding == 0
 
     def test_a_late_answer_is_cut_off(self, gateway, chat, ana, settings):

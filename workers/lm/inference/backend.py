@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from .ask import Ask, Ticket
     from .detokenize import TokenText
     from .events import Sink
     from .gauges import EngineStats
@@ -65,10 +66,10 @@ class Backend(Protocol):
         """ready, draining or failed."""
         ...
 
-    def submit(self, asks: list[Any], sink: Sink, *, choices: int = 1) -> Sequence[Any]:
+    def submit(self, asks: list[Ask], sink: Sink, *, choices: int = 1) -> Sequence[Ticket]:
         """Queue `choices` answers to each ask, all or none; events go to `sink`.
 
-        Returns what `cancel` takes. Raises a `ServingError`: `QueueFull`, `Draining`, or a
+        Returns a ticket for each, which `cancel` takes. Raises a `ServingError`: `QueueFull`, `Draining`, or a
         `BadRequest` that names the field that this backend cannot serve.
         """
         ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .events import Delta, TokenScore
 from .sampler import Choice
 from .sequence import Sequence
@@ -20,7 +22,24 @@ def extend(
         return Delta(sequence.choice, "", 0, (), prompt_scores, "length")
     sequence.take(token)
     text, scores, finish = _shown(sequence, token, score, eos_ids, context_length)
-    return Delta(sequence.choice, text, len(sequence.tokens), scores, prompt_scores, finish)
+    return Delta(
+        sequence.choice, text, len(sequence.tokens), scores, prompt_scores, finish, (token,)
+    )
+
+
+def replay(
+    sequence: Sequence, prior: Iterable[int], eos_ids: frozenset[int], context_length: int
+) -> None:
+    """Bring a new sequence to where its reader is; what these tokens showed is not told again.
+
+    Where the answer was over with them, the sequence's `finish` says how.
+    """
+    for token in prior:
+        sequence.take(token)
+        _, _, sequence.finish = _shown(sequence, token, None, eos_ids, context_length)
+        if sequence.finish is not None:
+            break
+    sequence.source = sequence.prompt + sequence.tokens
 
 
 def _shown(

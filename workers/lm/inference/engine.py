@@ -6,11 +6,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 import torch
 
-from .deltas import extend
+from .ask import Ask
+from .deltas import extend, replay
 from .detokenize import TokenText
 from .errors import Draining, GenerationFailed, QueueFull, ServingError
 from .events import Delta, Ended, Sink, TokenScore
@@ -21,9 +21,6 @@ from .plan import Runner, StepPlan
 from .sampler import Choice, sample, score
 from .scheduler import Scheduler
 from .sequence import Sequence
-
-if TYPE_CHECKING:
-    Ask = tuple[list[int], SamplingParams]
 
 _IDLE_WAIT = 0.5
 
@@ -68,12 +65,12 @@ class Engine:
     def submit(self, asks: list[Ask], sink: Sink, *, choices: int = 1) -> list[Sequence]:
         """Queue `choices` answers to each prompt, all of them or none.
 
-        Choice number is prompt index * choices + j, as OpenAI numbers them. Raises
-        `QueueFull` or `Draining`.
+        Choice number is prompt index * choices + j, as OpenAI numbers them, where the ask gives
+        none. Raises `QueueFull` or `Draining`.
         """
         sequences = [
-            self._sequence(prompt, params, sink, index * choices + j, j)
-            for index, (prompt, params) in enumerate(asks)
+            self._sequence(ask, sink, index * choices + j, j)
+            for index, ask in enumerate(asks)
             for j in range(choices)
         ]
         with self._wake:
@@ -151,17 +148,22 @@ class Engine:
             return "failed"
         return "draining" if self._draining or self._stopping else "ready"
 
-    def _sequence(
-        self, prompt: list[int], params: SamplingParams, sink: Sink, choice: int, stream: int
-    ) -> Sequence:
-        return Sequence(
-            prompt=prompt,
-            params=params,
+    def _sequence(self, ask: Ask, sink: Sink, choice: int, stream: int) -> Sequence:
+        sequence = Sequence(
+            prompt=ask.prompt,
+            params=ask.params,
             sink=sink,
-            output=Output(self.decoder, prompt, params),
-            choice=choice,
-            seed_index=stream,
+            output=Output(self.decoder, ask.prompt, ask.params),
+            choice=choice if ask.number is None else ask.number,
+            seed_index=stream if ask.number is None else ask.stream,
+            tenant=ask.tenant,
+            priority=ask.priority,
+            deadline=ask.deadline,
+            adapter=ask.adapter,
         )
+        if ask.prior:
+            replay(sequence, ask.prior, self.eos_ids, self.runner.context_length)
+        return sequence
 
     # ---- the engine's thread ---------------------------------------------------------------
 
@@ -193,6 +195,8 @@ class Engine:
             return False
         started = time.perf_counter()
         batch = self._batch(plan)
+        for sequence in batch:
+            sequence.started_at = sequence.started_at or time.monotonic()
         try:
             logits = self.runner.forward(plan)
             self._scheduler.advance(plan)
@@ -205,13 +209,27 @@ class Engine:
 
     def _admit(self) -> None:
         with self._wake:
-            while self._inbox:
-                self._scheduler.add(self._inbox.popleft())
+            arrived = list(self._inbox)
+            self._inbox.clear()
             cancelling, self._cancellations = self._cancellations, False
+        for sequence in arrived:
+            if sequence.finish is None:
+                self._scheduler.add(sequence)
+            else:
+                self._was_over(sequence)
         if cancelling:
             for sequence in self._scheduler.everyone():
                 if sequence.cancelled:
                     self._end(sequence, None)
+
+    def _was_over(self, sequence: Sequence) -> None:
+        """The tokens that were given to go on from ended the answer: only that is left to say."""
+        self._remove(sequence)
+        self.gauges.finished(sequence, "completed")
+        self._tell(
+            sequence,
+            Delta(sequence.choice, "", len(sequence.tokens), finish=sequence.finish),
+        )
 
     def _batch(self, plan: StepPlan) -> list[Sequence]:
         """Everyone in this step: decoding sequences, then one for each chunk."""
@@ -284,7 +302,8 @@ class Engine:
         """
         runner = self.runner
         scheduler = Scheduler(max_slots=1, prefill_chunk=runner.prefill_chunk)
-        sequence = self._sequence([0], SamplingParams(max_tokens=1, temperature=0), _nobody, 0, 0)
+        ask = Ask([0], SamplingParams(max_tokens=1, temperature=0))
+        sequence = self._sequence(ask, _nobody, 0, 0)
         scheduler.add(sequence)
         plan = scheduler.plan()
         if plan is None:

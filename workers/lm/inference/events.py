@@ -19,9 +19,12 @@ class TokenScore:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """One sampled token's outcome; `text` is empty while a character or stop string is open.
+    """What newly sampled tokens made visible; `text` is empty while a character or a stop string
+    is open.
 
-    `finish` is "stop" or "length" on a choice's last delta, else None.
+    `token_ids` are the tokens themselves, also those whose text is still held back: whoever has
+    all of them can have the answer continued elsewhere. `finish` is "stop" or "length" on a
+    choice's last delta, else None.
     """
 
     choice: int
@@ -30,6 +33,7 @@ class Delta:
     scores: tuple[TokenScore, ...] = ()
     prompt_scores: tuple[TokenScore, ...] = ()
     finish: str | None = None
+    token_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .answers import Answer
+from .ask import Ask, Ticket
 from .backend import Backend
 from .errors import ServingError
 from .events import Delta, Ended, Event
@@ -56,7 +57,7 @@ class Exchange:
         self._fingerprint = fingerprint
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Event] = asyncio.Queue()
-        self._sequences: Sequence[Any] = ()
+        self._sequences: Sequence[Ticket] = ()
         self._open = 0
         self._computed = False
         self._started = time.monotonic()
@@ -66,8 +67,9 @@ class Exchange:
 
     async def start(self, builder: PromptBuilder) -> None:
         """Tokenize off the loop and queue; raises `ServingError` before anything runs."""
-        asks = await asyncio.to_thread(builder.build, self.call)
-        prompts = [ids for ids, _ in asks]
+        built = await asyncio.to_thread(builder.build, self.call)
+        asks = [Ask(prompt, params) for prompt, params in built]
+        prompts = [ask.prompt for ask in asks]
         self.answer = Answer(self.call, prompts, self._engine.decoder, self._fingerprint)
         self._sequences = self._engine.submit(asks, self._push, choices=self.call.choices)
         self._open = len(self._sequences)

@@ -61,8 +61,9 @@ class Gauges:
         if sequence.params.max_tokens == 0:
             return
         self.completion_tokens += 1
-        if not sequence.tokens:
-            self._first.append(time.monotonic() - sequence.submitted_at)
+        if sequence.first_token_at is None:
+            sequence.first_token_at = time.monotonic()
+            self._first.append(sequence.first_token_at - sequence.submitted_at)
 
     def finished(self, sequence: Sequence, outcome: str) -> None:
         """A sequence has ended."""

@@ -78,9 +78,9 @@ def _draw(row: torch.Tensor, sequence: Sequence) -> int:
     scaled = row.double() / params.temperature
     scaled -= scaled.max()
     if params.top_p >= 1 and params.top_k == 0 and params.min_p == 0:
-        return _pick(scaled.exp(), sequence.rng.random())
+        return _pick(scaled.exp(), sequence.draw())
     values, ids = _candidates(scaled, params.top_k, params.min_p, params.top_p)
-    return int(ids[_pick(values.exp(), sequence.rng.random())])
+    return int(ids[_pick(values.exp(), sequence.draw())])
 
 
 def _candidates(

@@ -48,7 +48,7 @@ class Scheduler:
     def _chunks(self) -> list[PrefillChunk]:
         budget, chunks = self.prefill_chunk, []
         for offset, sequence in enumerate(self.prefilling):
-            left = len(sequence.prompt) - sequence.computed
+            left = len(sequence.source) - sequence.computed
             size = min(budget, left)
             if size <= 0 or (self.whole_prompts and size < left):
                 break
@@ -57,9 +57,9 @@ class Scheduler:
                 PrefillChunk(
                     slot=len(self.decoding) + offset,
                     start=start,
-                    tokens=sequence.prompt[start : start + size],
-                    last=start + size == len(sequence.prompt),
-                    every_row=sequence.params.score_prompt,
+                    tokens=sequence.source[start : start + size],
+                    last=start + size == len(sequence.source),
+                    every_row=sequence.params.score_prompt and not sequence.tokens,
                 )
             )
         return chunks

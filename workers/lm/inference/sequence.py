@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import time
 from dataclasses import dataclass, field
 
+from .ask import NORMAL
+from .chance import fresh_seed, uniform
 from .events import Sink, TokenScore
 from .output import Output
 from .params import SamplingParams
@@ -13,7 +14,11 @@ from .params import SamplingParams
 
 @dataclass(eq=False, slots=True)
 class Sequence:
-    """Prompt, sampling parameters and what has been computed so far."""
+    """Prompt, sampling parameters and what has been computed so far; a `Ticket`.
+
+    `source` is what must be in the cache before the next token can be sampled: the prompt, and
+    the answer as far as it was there when the sequence was queued.
+    """
 
     prompt: list[int]
     params: SamplingParams
@@ -23,26 +28,51 @@ class Sequence:
     seed_index: int = 0
     cancelled: bool = False
     ended: bool = False
+    tenant: str = ""
+    priority: int = NORMAL
+    deadline: float | None = None
+    adapter: str = ""
     computed: int = 0
+    cached_tokens: int = 0
+    finish: str | None = None
     tokens: list[int] = field(default_factory=list)
     counts: dict[int, int] = field(default_factory=dict)
     prompt_scores: list[TokenScore] = field(default_factory=list)
     submitted_at: float = field(default_factory=time.monotonic)
-    rng: random.Random = field(init=False)
+    started_at: float | None = None
+    first_token_at: float | None = None
+    source: list[int] = field(init=False)
+    seed: int = field(init=False)
 
     def __post_init__(self) -> None:
-        # The random stream depends on seed and choice alone, never on the batch: one
-        # draw a token from a generator that nobody else uses.
-        seed = self.params.seed
-        self.rng = random.Random(None if seed is None else f"{seed}:{self.seed_index}")
+        self.source = self.prompt
+        self.seed = fresh_seed() if self.params.seed is None else self.params.seed
 
     @property
     def prefilled(self) -> bool:
-        """True when the whole prompt is in the cache."""
-        return self.computed >= len(self.prompt)
+        """True when all of the source is in the cache."""
+        return self.computed >= len(self.source)
+
+    @property
+    def queue_ms(self) -> float | None:
+        """How long it waited for its turn, None while it waits."""
+        return _milliseconds(self.submitted_at, self.started_at)
+
+    @property
+    def prefill_ms(self) -> float | None:
+        """From its turn to its first own token, None before that."""
+        return _milliseconds(self.started_at, self.first_token_at)
+
+    def draw(self) -> float:
+        """The random number of the next token's place."""
+        return uniform(self.seed, self.seed_index, len(self.tokens))
 
     def take(self, token_id: int) -> None:
         """Append a sampled token."""
         self.tokens.append(token_id)
         if self.params.presence_penalty or self.params.frequency_penalty:
             self.counts[token_id] = self.counts.get(token_id, 0) + 1
+
+
+def _milliseconds(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else round((end - start) * 1000, 3)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.workers.lm.inference.fakes import FakeRunner, Letters, continued, counting
+from workers.lm.inference.ask import Ask
 from workers.lm.inference.engine import Engine
 from workers.lm.inference.errors import Draining, QueueFull
 from workers.lm.inference.events import Delta, Ended, Event
@@ -37,7 +38,7 @@ def test_any_mix_of_arrivals_and_cancellations_keeps_prefixes_apart(seed: int) -
     everyone = []
     for _ in range(40):
         prompt = [chance.randrange(16) for _ in range(chance.randint(1, 20))]
-        asks = [(prompt, greedy(chance.randint(1, 12)))]
+        asks = [Ask(prompt, greedy(chance.randint(1, 12)))]
         everyone += engine.submit(asks, lambda event: None)
         for _ in range(chance.randint(0, 6)):
             engine.step()
@@ -56,7 +57,7 @@ def test_requests_begin_in_order_of_arrival() -> None:
     order: list[int] = []
     for number in range(8):
         engine.submit(
-            [([number] * 7, greedy(2))],
+            [Ask([number] * 7, greedy(2))],
             lambda event, number=number: (
                 order.append(number) if event.completion_tokens == 1 else None
             ),
@@ -67,9 +68,9 @@ def test_requests_begin_in_order_of_arrival() -> None:
 
 def test_decoding_goes_on_while_a_long_prompt_is_read() -> None:
     engine, runner = make()
-    first = engine.submit([([1], greedy(20))], lambda event: None)[0]
+    first = engine.submit([Ask([1], greedy(20))], lambda event: None)[0]
     engine.step()
-    engine.submit([([2] * 40, greedy(1))], lambda event: None)
+    engine.submit([Ask([2] * 40, greedy(1))], lambda event: None)
     before = len(first.tokens)
     for _ in range(5):
         engine.step()
@@ -81,8 +82,8 @@ def test_decoding_goes_on_while_a_long_prompt_is_read() -> None:
 def test_a_cancelled_request_is_out_within_one_step() -> None:
     engine, _ = make(FakeRunner(counting, slots=1))
     events: list[Event] = []
-    first = engine.submit([([1], greedy(50))], events.append)
-    waiting = engine.submit([([2], greedy(1))], lambda event: None)[0]
+    first = engine.submit([Ask([1], greedy(50))], events.append)
+    waiting = engine.submit([Ask([2], greedy(1))], lambda event: None)[0]
     for _ in range(5):
         engine.step()
     engine.cancel(first)
@@ -94,23 +95,23 @@ def test_a_cancelled_request_is_out_within_one_step() -> None:
 
 def test_the_queue_is_bounded_and_takes_all_choices_or_none() -> None:
     engine, _ = make(max_waiting=2)
-    engine.submit([([1], greedy(1))], lambda event: None, choices=3)
+    engine.submit([Ask([1], greedy(1))], lambda event: None, choices=3)
     with pytest.raises(QueueFull) as refused:
-        engine.submit([([1], greedy(1))], lambda event: None, choices=3)
+        engine.submit([Ask([1], greedy(1))], lambda event: None, choices=3)
     assert refused.value.status == 429
     assert refused.value.retry_after >= 1
-    engine.submit([([1], greedy(1))], lambda event: None, choices=2)
+    engine.submit([Ask([1], greedy(1))], lambda event: None, choices=2)
     finish(engine)
-    engine.submit([([1], greedy(1))], lambda event: None, choices=5)
+    engine.submit([Ask([1], greedy(1))], lambda event: None, choices=5)
     finish(engine)
 
 
 def test_draining_refuses_the_new_and_finishes_the_old() -> None:
     engine, _ = make()
-    running = engine.submit([([1], greedy(4))], lambda event: None)[0]
+    running = engine.submit([Ask([1], greedy(4))], lambda event: None)[0]
     engine.drain()
     with pytest.raises(Draining):
-        engine.submit([([1], greedy(1))], lambda event: None)
+        engine.submit([Ask([1], greedy(1))], lambda event: None)
     finish(engine)
     assert len(running.tokens) == 4
 
@@ -121,8 +122,8 @@ def test_numbers_that_are_not_finite_end_their_own_request_only() -> None:
 
     engine, runner = make(FakeRunner(logits))
     events: list[Event] = []
-    bad = engine.submit([([9, 1], greedy(5))], events.append)[0]
-    good = engine.submit([([2], greedy(1))], lambda event: None)[0]
+    bad = engine.submit([Ask([9, 1], greedy(5))], events.append)[0]
+    good = engine.submit([Ask([2], greedy(1))], lambda event: None)[0]
     finish(engine)
     assert bad.tokens == []
     assert isinstance(events[0], Ended)
@@ -141,9 +142,9 @@ def test_a_failing_step_ends_its_batch_and_the_engine_goes_on() -> None:
 
     engine, _ = make(FakeRunner(logits, slots=2))
     events: list[Event] = []
-    engine.submit([([1], greedy(9))], events.append)
-    engine.submit([([2], greedy(9))], events.append)
-    later = engine.submit([([3], greedy(2))], lambda event: None)[0]
+    engine.submit([Ask([1], greedy(9))], events.append)
+    engine.submit([Ask([2], greedy(9))], events.append)
+    later = engine.submit([Ask([3], greedy(2))], lambda event: None)[0]
     engine.step()
     failing["now"] = True
     finish(engine)
@@ -160,13 +161,13 @@ def test_a_model_that_fails_its_check_breaks_the_engine() -> None:
 
     engine, _ = make(FakeRunner(logits))
     events: list[Event] = []
-    engine.submit([([1], greedy(9))], events.append, choices=5)
+    engine.submit([Ask([1], greedy(9))], events.append, choices=5)
     engine.run()
     assert engine.broken is not None
     assert len(events) == 5
     assert all(isinstance(event, Ended) and event.error for event in events)
     with pytest.raises(Draining):
-        engine.submit([([1], greedy(1))], lambda event: None)
+        engine.submit([Ask([1], greedy(1))], lambda event: None)
 
 
 def test_a_failure_after_the_forward_pass_is_contained_too(
@@ -176,7 +177,7 @@ def test_a_failure_after_the_forward_pass_is_contained_too(
 
     engine, _ = make()
     events: list[Event] = []
-    engine.submit([([1], greedy(9))], events.append, choices=2)
+    engine.submit([Ask([1], greedy(9))], events.append, choices=2)
     engine.step()
 
     def sample(*args: Any) -> Any:
@@ -187,7 +188,7 @@ def test_a_failure_after_the_forward_pass_is_contained_too(
     finish(engine)
     assert [type(event) for event in events[-2:]] == [Ended, Ended]
     assert engine.broken is None
-    again = engine.submit([([1], greedy(3))], lambda event: None)[0]
+    again = engine.submit([Ask([1], greedy(3))], lambda event: None)[0]
     finish(engine)
     assert again.tokens == continued([1], 3)
 
@@ -198,8 +199,8 @@ def test_a_sink_that_raises_harms_nobody_else() -> None:
     def broken(event: Event) -> None:
         raise RuntimeError("event loop is closed")
 
-    engine.submit([([1], greedy(50))], broken)
-    good = engine.submit([([2], greedy(3))], lambda event: None)[0]
+    engine.submit([Ask([1], greedy(50))], broken)
+    good = engine.submit([Ask([2], greedy(3))], lambda event: None)[0]
     for _ in range(6):
         engine.step()
     assert good.tokens == continued([2], 3)
@@ -211,7 +212,7 @@ def test_end_of_sequence_stops_and_counts() -> None:
     stop_at = continued([1], 4)[3]
     engine = Engine(runner, Letters(), {stop_at})
     events: list[Event] = []
-    engine.submit([([1], greedy(30))], events.append)
+    engine.submit([Ask([1], greedy(30))], events.append)
     finish(engine)
     last = events[-1]
     assert isinstance(last, Delta)

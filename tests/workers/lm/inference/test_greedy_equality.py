@@ -18,6 +18,7 @@ from transformers import (
 )
 
 from tests.workers.lm.inference import tiny
+from workers.lm.inference.ask import Ask
 from workers.lm.inference.detokenize import TokenizerText
 from workers.lm.inference.engine import Engine
 from workers.lm.inference.params import SamplingParams
@@ -50,7 +51,7 @@ def _check(model: PreTrainedModel, reference: PreTrainedModel, mode: str, **limi
     for number in range(12):
         prompt = [chance.randrange(tiny.VOCABULARY) for _ in range(chance.choice([1, 3, 17, 41]))]
         params = SamplingParams(max_tokens=chance.choice([1, 9, 25]), temperature=0)
-        sequences = engine.submit([(prompt, params)], lambda event: None)
+        sequences = engine.submit([Ask(prompt, params)], lambda event: None)
         (dropped if number % 4 == 3 else kept).extend(sequences)
         for _ in range(chance.choice([0, 1, 4])):
             engine.step()
@@ -131,7 +132,7 @@ def test_prompts_are_not_cut_where_the_model_cannot_continue_them() -> None:
     engine = Engine(runner, TEXT, ())
     prompts = [list(range(start, start + 50)) for start in (0, 60, 120, 180)]
     params = SamplingParams(max_tokens=8, temperature=0)
-    sequences = engine.submit([(prompt, params) for prompt in prompts], lambda event: None)
+    sequences = engine.submit([Ask(prompt, params) for prompt in prompts], lambda event: None)
     while engine.live:
         engine.step()
     for sequence in sequences:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from tests.workers.lm.inference.fakes import Letters
+from workers.lm.inference.chance import uniform
 from workers.lm.inference.errors import GenerationFailed
 from workers.lm.inference.output import Output
 from workers.lm.inference.params import SamplingParams
@@ -29,9 +31,15 @@ def sequence(seed: int | None = 1, index: int = 0, **values: Any) -> Sequence:
 
 def draws(count: int = 4000, logits: torch.Tensor = LOGITS, **values: Any) -> list[float]:
     """Relative frequency of each token."""
-    one = sequence(**values)
-    seen = Counter(sample(logits[None], [one])[0][0] for _ in range(count))
+    seen = Counter(said(sequence(**values), count, logits))
     return [seen[token] / count for token in range(logits.numel())]
+
+
+def said(one: Sequence, count: int, logits: torch.Tensor = LOGITS) -> list[int]:
+    """One token after another of the same distribution."""
+    for _ in range(count):
+        one.take(sample(logits[None], [one])[0][0])
+    return one.tokens
 
 
 @pytest.mark.parametrize(
@@ -69,12 +77,7 @@ def test_penalties_push_down_what_was_said(
     presence: float, frequency: float, expected: list[int]
 ) -> None:
     one = sequence(temperature=0, presence_penalty=presence, frequency_penalty=frequency)
-    said = []
-    for _ in range(4):
-        token = sample(LOGITS[None], [one])[0][0]
-        one.take(token)
-        said.append(token)
-    assert said == expected
+    assert said(one, 4) == expected
 
 
 def test_greedy_takes_the_first_of_equals_like_arg_max() -> None:
@@ -83,13 +86,25 @@ def test_greedy_takes_the_first_of_equals_like_arg_max() -> None:
 
 def test_a_seed_decides_and_each_choice_has_its_own_stream() -> None:
     def run(seed: int | None, index: int) -> list[int]:
-        one = sequence(seed=seed, index=index)
-        return [sample(LOGITS[None], [one])[0][0] for _ in range(50)]
+        return said(sequence(seed=seed, index=index), 50)
 
     assert run(5, 0) == run(5, 0)
     assert run(5, 0) != run(5, 1)
     assert run(5, 0) != run(6, 0)
     assert run(None, 0) != run(None, 0)
+
+
+def test_random_numbers_are_of_their_place_and_of_nothing_else() -> None:
+    numbers = [uniform(7, stream, place) for stream in range(4) for place in range(2500)]
+    assert numbers[2503] == uniform(7, 1, 3)
+    assert len(set(numbers)) == len(numbers)
+    assert 0 <= min(numbers) < 0.01 < 0.99 < max(numbers) < 1
+    assert sum(numbers) / len(numbers) == pytest.approx(0.5, abs=0.015)
+    # What one place drew says nothing of the next.
+    pairs = itertools.pairwise(numbers)
+    assert sum(a * b for a, b in pairs) / len(numbers) == pytest.approx(0.25, abs=0.015)
+    # The numbers that answers in flight were begun with: another replica must draw them too.
+    assert uniform(1, 0, 0) == 0.9327598569773319
 
 
 def test_log_probabilities_are_the_models_own() -> None:
