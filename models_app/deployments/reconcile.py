@@ -22,6 +22,7 @@ from models_app.deployments.services.replicas import (
     replicas_add,
 )
 from models_app.deployments.services.rollouts import rollout_activate, rollout_fail
+from models_app.deployments.services.scaling import scaling_round
 from models_app.deployments.states import ReplicaState, RevisionState
 from models_app.deployments.wanted import wanted_replicas
 from models_app.jobs.logs import log_tail
@@ -46,6 +47,7 @@ BROKEN = (JobState.FAILED, JobState.TIMED_OUT)
 def reconcile_all() -> int:
     """One round over all deployments that may need something; returns how many were looked at."""
     approvals_expire()
+    scaling_round()
     ids = list(unsettled().order_by("pk").values_list("pk", flat=True))
     return sum(_guarded(pk) for pk in ids)
 
@@ -84,7 +86,7 @@ def reconcile_deployment(pk: int) -> bool:
         staying, leaving = by_place(replicas)
         if revision.state == RevisionState.ROLLING_OUT:
             _roll_out(deployment, revision, staying)
-        elif _wanted(deployment, revision):
+        elif revision.pk == deployment.active_revision_id and _wanted(deployment, revision):
             _keep_up(deployment, revision, staying)
             ready = sum(r.state == ReplicaState.READY for r in staying)
             if ready >= wanted_replicas(deployment, revision):

@@ -20,12 +20,14 @@ from models_app.deployments.services.rollouts import (
     rollout_abort,
     rollout_start,
 )
+from models_app.deployments.services.scaling import deployment_hold, scaling_round
 from models_app.deployments.services.waking import deployment_wake
 
 __all__ = [
     "back_targets",
     "deployment_change",
     "deployment_create",
+    "deployment_hold",
     "deployment_launch",
     "deployment_scale",
     "deployment_start",
@@ -38,4 +40,5 @@ __all__ = [
     "rolling_out",
     "rollout_abort",
     "rollout_start",
+    "scaling_round",
 ]

@@ -144,9 +144,7 @@ def deployment_hold(
     return row
 
 
-def _write(
-    row: Deployment, wanted: int, cause: str, figures: dict[str, Any], actor: Actor
-) -> None:
+def _write(row: Deployment, wanted: int, cause: str, figures: dict[str, Any], actor: Actor) -> None:
     """Under the lock: the event, the audit record, and who has to hear of it."""
     assert row.active_revision is not None
     before = wanted_replicas(row, row.active_revision)
