@@ -12,6 +12,7 @@ from django.db import transaction
 
 from models_app.approvals.services import approvals_expire
 from models_app.core.clock import now
+from models_app.deployments.leaving import surplus
 from models_app.deployments.models import Deployment, Replica, Revision
 from models_app.deployments.observation import by_place, by_revision, live_replicas, unsettled
 from models_app.deployments.services.locking import announce, deployment_locked
@@ -136,10 +137,8 @@ def _finish(replicas: list[Replica]) -> None:
 
 
 def _trim(deployment: Deployment, replicas: list[Replica], wanted: int) -> None:
-    """More than wanted: the ones that are least far go."""
-    order = sorted(replicas, key=lambda r: (r.state != ReplicaState.READY, r.pk))
-    surplus = order[wanted:]
-    _finish(surplus)
+    """More than wanted: those go that are missed least."""
+    _finish(surplus(deployment, replicas, wanted))
 
 
 def _roll_out(deployment: Deployment, revision: Revision, replicas: list[Replica]) -> None:
