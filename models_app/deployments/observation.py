@@ -78,3 +78,12 @@ def by_place(replicas: list[Replica]) -> tuple[list[Replica], list[Replica]]:
     left = set(nodes_left().filter(name__in=places.values()).values_list("name", flat=True))
     staying = [r for r in replicas if places.get(r.pk) not in left]
     return staying, [r for r in replicas if r not in staying]
+
+
+def replicas_by_node(deployment_id: int, *, besides: int) -> dict[str, int]:
+    """Node -> replicas of the deployment that are placed there and are to stay."""
+    rows = Replica.objects.filter(
+        revision__deployment=deployment_id, job__state__in=sorted(PLACED)
+    ).exclude(Q(state__in=(ReplicaState.STOPPED, ReplicaState.DRAINING)) | Q(pk=besides))
+    names = rows.order_by().values_list("job__node_name").annotate(n=Count("pk"))
+    return dict(names.values_list("job__node_name", "n"))

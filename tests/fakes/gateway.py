@@ -197,4 +197,6 @@ def chat(team, fakes, gateway):
 def wait_for_route(running: RunningGateway, name: str, replicas: int) -> None:
     """Until the gateway knows so many replicas of a deployment."""
     routes = running.gateway.tables.routes
-    eventually(lambda: name in routes.by_name and len(routes.by_name[name].active.replicas) == replicas)
+    eventually(
+        lambda: name in routes.by_name and len(routes.by_name[name].active.replicas) == replicas
+    )

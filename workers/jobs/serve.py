@@ -6,20 +6,26 @@ from typing import Any
 from django.conf import settings
 from pydantic import Field
 
+from models_app.configs.specs.serving.traffic import TrafficSettings
 from models_app.core.blobs import BlobMissing, tree_materialise, tree_verify
 from models_app.core.errors import FieldError
 from models_app.deployments.digest import fingerprint, revision_digest
 from models_app.deployments.models import Revision
+from models_app.deployments.observation import replicas_by_node
 from models_app.deployments.secrets import replica_secret
 from models_app.deployments.services.replicas import (
     replica_ended,
     replica_loading,
     replica_ready,
 )
-from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
+from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, Wishes, job_kinds
 from models_app.jobs.states import ReasonCode
 from models_app.registry.adapters import base_not_ready, files_to_load
 from models_app.registry.states import VersionState
+
+
+#: What the server has left, once its answers are over, before it is ended by force.
+PARTING_S = 10.0
 
 
 class ServeParams(Params):
@@ -44,6 +50,17 @@ class Serve(JobKind):
         """Only the reconciler starts replicas: nobody may name somebody else's by its number."""
         if actor.pk is not None:
             raise FieldError("kind", "Replicas are started by deployments. Create a revision.")
+
+    def wishes(self, params: Any) -> Wishes:
+        """Apart from the other replicas of its deployment; where its files lie already."""
+        revision = Revision.objects.select_related("model_version__base_version").get(
+            pk=params.revision
+        )
+        files = files_to_load(revision.model_version)
+        return Wishes(
+            blobs={entry["sha256"]: entry["size"] for entry in files.values()},
+            crowd=replicas_by_node(revision.deployment_id, besides=params.replica),
+        )
 
     def load(self, params: Any, job: Any, folder: Path) -> dict[str, Any]:
         """Refuses what is not exactly the revision that was rolled out."""
@@ -77,8 +94,10 @@ class Serve(JobKind):
             "max_slots": spec["max_slots"],
             "max_context": spec["max_context"] or None,
             "dtype": spec["dtype"],
-            # Running answers may take most of the time between the polite stop and the hard one.
-            "drain_seconds": max(1.0, settings.JOB_GRACE_S - 5.0),
+            # Running answers may take as long as any answer; when the node stops, most of the time
+            # between the polite stop and the hard one.
+            "drain_seconds": float(_deadline_s(revision)),
+            "hurry_seconds": max(1.0, settings.JOB_GRACE_S - 5.0),
         }
 
     def run(self, params: Any, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
@@ -99,6 +118,7 @@ class Serve(JobKind):
                 on_ready=lambda host, port: ctx.ready({"host": host, "port": port}),
                 should_stop=ctx.should_stop,
                 log=ctx.log,
+                should_hurry=ctx.should_hurry,
             )
         except ModelRefused as error:
             raise JobFailed(str(error), reason=ReasonCode.CONFIG_INVALID) from error
@@ -106,11 +126,22 @@ class Serve(JobKind):
             raise JobFailed(str(error), reason=ReasonCode.KILLED, permanent=False) from error
         raise JobStopped("Every answer that was running is finished.")
 
+    def grace_s(self, params: Any) -> float | None:
+        """A replica that is told to stop ends with its last answer; none takes longer than this."""
+        revision = Revision.objects.select_related("config_revision").get(pk=params.revision)
+        return _deadline_s(revision) + PARTING_S
+
     def ready(self, params: Any, job: Any, data: dict[str, Any]) -> None:
         replica_ready(replica_id=params.replica, job=job, data=data)
 
     def ended(self, params: Any, job: Any) -> None:
         replica_ended(replica_id=params.replica, job=job)
+
+
+def _deadline_s(revision: Revision) -> int:
+    """The longest that an answer may take."""
+    given = TrafficSettings.model_fields["deadline_s"].default
+    return int(revision.spec_in_effect.get("deadline_s", given))
 
 
 def _verify(manifest: dict[str, dict[str, Any]], folder: Path) -> None:
