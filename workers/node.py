@@ -43,6 +43,7 @@ from workers.attempt import Attempt
 from workers.capacity import capacity, health
 from workers.devices import Devices
 from workers.gang import attempt_of
+from workers.golden import prove
 from workers.inline import InlineLane
 from workers.late import Tidier
 from workers.orphans import end_orphans
@@ -63,6 +64,7 @@ TICK_GAP_S = 10.0
 TICKS: dict[str, tuple[float, Callable[[], object]]] = {
     "sweep": (5.0, sweep),
     "reconcile": (2.0, reconcile_all),
+    "golden": (2.0, prove),
     "alerts": (15.0, alerts_evaluate),
     "tidy": (600.0, files_collect),
     "store": (10.0, runs_advance),

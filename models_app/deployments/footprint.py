@@ -58,5 +58,9 @@ def check_pool(team: Any, version: ModelVersion, spec: ServingSpec) -> None:
 
 def why_no_place(error: InvalidInput | FieldError) -> str:
     """What is said of a roll-out whose replicas its pool can no longer take."""
-    said = [text for texts in error.errors.values() for text in ([texts] if isinstance(texts, str) else texts)]
+    said = [
+        text
+        for texts in error.errors.values()
+        for text in ([texts] if isinstance(texts, str) else texts)
+    ]
     return _("Its pool takes no replica: %(why)s") % {"why": " ".join(said)}

@@ -18,7 +18,15 @@ from models_app.deployments.services.replicas import (
     replica_loading,
     replica_ready,
 )
-from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, Wishes, job_kinds
+from models_app.jobs.kind import (
+    JobContext,
+    JobFailed,
+    JobKind,
+    JobStopped,
+    Params,
+    Wishes,
+    job_kinds,
+)
 from models_app.jobs.states import ReasonCode
 from models_app.registry.adapters import base_not_ready, files_to_load
 from models_app.registry.states import VersionState

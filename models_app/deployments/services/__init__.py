@@ -21,6 +21,12 @@ from models_app.deployments.services.rollouts import (
     rollout_start,
 )
 from models_app.deployments.services.scaling import deployment_hold, scaling_round
+from models_app.deployments.services.steering import (
+    golden_force,
+    rollout_pause,
+    rollout_promote,
+    rollout_resume,
+)
 from models_app.deployments.services.waking import deployment_wake
 
 __all__ = [
@@ -33,12 +39,16 @@ __all__ = [
     "deployment_start",
     "deployment_stop",
     "deployment_wake",
+    "golden_force",
     "no_revision",
     "request_records_store",
     "revision_create",
     "roll_back",
     "rolling_out",
     "rollout_abort",
+    "rollout_pause",
+    "rollout_promote",
+    "rollout_resume",
     "rollout_start",
     "scaling_round",
 ]

@@ -1,0 +1,117 @@
+"""How the new revision does beside the old one in the same time, from the record of calls."""
+
+import datetime as dt
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.db import connection
+from django.utils.translation import gettext as _
+
+from models_app.configs.specs.serving.rollout import RolloutSettings
+
+ARMS = """
+SELECT revision_id, mirrored, count(*),
+       count(*) FILTER (WHERE status >= 500 OR outcome = 'replica_lost'),
+       count(first_token_ms),
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY first_token_ms),
+       avg(completion_tokens)
+  FROM deployments_requestrecord
+ WHERE deployment_id = %s AND at >= %s AND revision_id = ANY(%s) AND cache <> 'hit'
+ GROUP BY 1, 2
+"""
+#: Of fewer requests nothing is concluded.
+LEAST = 10
+#: One failure alone is no reason.
+LEAST_ERRORS = 2
+#: Below this difference a slowdown is noise, however many times as slow it is.
+FLOOR_MS = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmFigures:
+    """Calls of one revision. Times are milliseconds."""
+
+    requests: int = 0
+    errors: int = 0
+    timed: int = 0
+    first_token_p95_ms: float | None = None
+    tokens: float | None = None
+
+    @property
+    def error_percent(self) -> float:
+        return 100.0 * self.errors / self.requests if self.requests else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """Both sides since the same moment."""
+
+    new: ArmFigures
+    old: ArmFigures
+
+    @property
+    def enough(self) -> bool:
+        return self.new.requests >= LEAST
+
+    def plain(self) -> dict[str, Any]:
+        """For the timeline."""
+        return {"new": _plain(self.new), "old": _plain(self.old)}
+
+
+def _plain(arm: ArmFigures) -> dict[str, Any]:
+    row = {**asdict(arm), "error_percent": round(arm.error_percent, 2)}
+    return {k: round(v, 1) if isinstance(v, float) and k != "error_percent" else v
+            for k, v in row.items()}  # fmt: skip
+
+
+def arm_figures(
+    deployment_id: int, *, new: int, old: int | None, since: dt.datetime, mirrored: bool = False
+) -> Figures:
+    """Of the revisions `new` and `old`; of the new one its copies only, where `mirrored`."""
+    with connection.cursor() as cursor:
+        cursor.execute(ARMS, [deployment_id, since, [new, old or new]])
+        rows = {(row[0], row[1]): _arm(row[2:]) for row in cursor.fetchall()}
+    nothing = ArmFigures()
+    return Figures(
+        new=rows.get((new, mirrored), nothing),
+        old=nothing if old is None else rows.get((old, False), nothing),
+    )
+
+
+def _arm(row: Any) -> ArmFigures:
+    requests, errors, timed, p95, tokens = row
+    return ArmFigures(
+        requests=requests,
+        errors=errors,
+        timed=timed,
+        first_token_p95_ms=p95,
+        tokens=None if tokens is None else float(tokens),
+    )
+
+
+def why_bad(figures: Figures, limits: RolloutSettings) -> str:
+    """Why the new revision must not go on; empty while nothing speaks against it."""
+    new, old = figures.new, figures.old
+    if not figures.enough:
+        return ""
+    if new.errors >= LEAST_ERRORS and new.error_percent > limits.max_error_percent:
+        return _(
+            "%(errors)s of %(requests)s requests failed (%(percent)s %%); the limit is %(limit)s %%"
+        ) % {
+            "errors": new.errors,
+            "requests": new.requests,
+            "percent": f"{new.error_percent:.1f}",
+            "limit": f"{limits.max_error_percent:g}",
+        }
+    if limits.max_slowdown and new.timed >= LEAST and old.timed >= LEAST:
+        return _slow(new.first_token_p95_ms, old.first_token_p95_ms, limits.max_slowdown)
+    return ""
+
+
+def _slow(new: float | None, old: float | None, limit: float) -> str:
+    if new is None or old is None or new - old < FLOOR_MS or new <= limit * old:
+        return ""
+    return _(
+        "The first token takes %(new)s ms (p95) where the old revision needs %(old)s ms; the limit"
+        " is %(limit)s times as long"
+    ) % {"new": f"{new:.0f}", "old": f"{old:.0f}", "limit": f"{limit:g}"}
