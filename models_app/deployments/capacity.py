@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from models_app.configs.specs import ServingSpec
 from models_app.deployments.models import Deployment, Replica
 from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Job
@@ -25,13 +24,8 @@ class Places:
     swappable: int
 
 
-def asked_of(serving: ServingSpec) -> dict[str, Any]:
-    """What the job of a replica asks for, as `job_submit` takes it."""
-    return {"pool": serving.pool}
-
-
 def serve_job(deployment: Deployment, asked: dict[str, Any]) -> Job:
-    """A job like those of the replicas, unsaved. `asked`: `asked_of`."""
+    """A job like those of the replicas, unsaved. `asked`: `footprint.asked_of`."""
     kind = job_kinds.get("serve")
     pool = pool_for(team=deployment.team, name=asked.get("pool", ""))
     resources = resources_parse(asked.get("resources"))

@@ -7,16 +7,16 @@ ask for what they use, so that what runs there is kept apart from what does not 
 
 from typing import Any
 
-from django.utils.translation import gettext as _
-
 from models_app.configs.specs import ServingSpec
-from models_app.core.errors import FieldError, InvalidInput
-from models_app.deployments.comparison import replica_bytes
+from models_app.core.errors import InvalidInput
 from models_app.jobs.resources import resources_fields, resources_parse
 from models_app.pools.services.pools import pool_for
+from models_app.registry.adapters import adapter_base
 from models_app.registry.models import ModelVersion
 
 MIB = 1 << 20
+#: Python, torch and the server itself, measured with the smallest model.
+PROCESS_BYTES = 420 * MIB
 #: The request is a limit as well, and what an engine takes is known only roughly.
 MARGIN, MARGIN_MIB = 1.5, 512
 #: Fields of a request -> settings that decide them.
@@ -28,6 +28,35 @@ DECIDED_BY = {
 }
 
 
+def replica_bytes(version: ModelVersion, spec: dict[str, Any]) -> int:
+    """About how much memory one replica needs: weights, cache of keys and values, process.
+
+    Files are stored in 32 bit; bf16 halves what is loaded. An estimate, said to be one.
+    """
+    width = 2 if spec.get("dtype") == "bf16" else 4
+    whole = adapter_base(version) or version  # an adapter is merged into its base
+    weights = whole.size_bytes * width // 4
+    facts = whole.facts or {}
+    layers, hidden = _number(facts, "layers"), _key_width(facts)
+    context = spec.get("max_context") or _number(facts, "context")
+    cache = 2 * layers * hidden * context * int(spec.get("max_slots") or 1) * width
+    return PROCESS_BYTES + weights + cache
+
+
+def _key_width(facts: dict[str, Any]) -> int:
+    """Numbers that one token keeps per layer for its keys: fewer where heads share them."""
+    width, heads = _number(facts, "width"), _number(facts, "heads")
+    shape = facts.get("architecture") or {}
+    kept = _number(shape, "num_key_value_heads") or heads
+    each = _number(shape, "head_dim") or (width // heads if heads else 0)
+    return kept * each or width
+
+
+def _number(facts: dict[str, Any], name: str) -> int:
+    value = facts.get(name)
+    return int(value) if isinstance(value, int | float) else 0
+
+
 def replica_resources(version: ModelVersion, spec: dict[str, Any]) -> dict[str, Any]:
     """What one replica asks of a node of the pool that is named; nothing where none is."""
     if not spec.get("pool"):
@@ -37,6 +66,15 @@ def replica_resources(version: ModelVersion, spec: dict[str, Any]) -> dict[str, 
         "cpus": float(spec.get("threads", 1) * spec.get("tensor_parallel", 1)),
         "memory_mib": int(memory),
     }
+
+
+def asked_of(spec: ServingSpec, version: ModelVersion | None = None) -> dict[str, Any]:
+    """What the job of a replica asks for, as `job_submit` takes it; memory once it is known of
+    what version."""
+    asked: dict[str, Any] = {"pool": spec.pool}
+    if spec.pool and version is not None:
+        asked["resources"] = replica_resources(version, spec.plain())
+    return asked
 
 
 def check_pool(team: Any, version: ModelVersion, spec: ServingSpec) -> None:
@@ -54,13 +92,3 @@ def check_pool(team: Any, version: ModelVersion, spec: ServingSpec) -> None:
         raise InvalidInput(
             {f"spec.{DECIDED_BY.get(name, 'pool')}": text for name, text in error.errors.items()}
         ) from None
-
-
-def why_no_place(error: InvalidInput | FieldError) -> str:
-    """What is said of a roll-out whose replicas its pool can no longer take."""
-    said = [
-        text
-        for texts in error.errors.values()
-        for text in ([texts] if isinstance(texts, str) else texts)
-    ]
-    return _("Its pool takes no replica: %(why)s") % {"why": " ".join(said)}

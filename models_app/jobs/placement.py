@@ -40,7 +40,8 @@ KEEP_AFTER = dt.timedelta(seconds=60)
 #: What a round reads of a waiting job: the page is read again whenever room has become free.
 NEEDED = (
     "kind", "state", "priority", "epoch", "node_name", "excluded_nodes", "node_selector", "pool_id",
-    "params", "nodes", "cpus", "memory_mib", "disk_mib", "gpus", "run_after", "created_at", "team__slug",
+    "params", "nodes", "cpus", "memory_mib", "disk_mib", "gpus", "run_after", "created_at",
+    "team__slug",
 )  # fmt: skip
 
 

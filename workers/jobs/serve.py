@@ -31,7 +31,6 @@ from models_app.jobs.states import ReasonCode
 from models_app.registry.adapters import base_not_ready, files_to_load
 from models_app.registry.states import VersionState
 
-
 #: What the server has left, once its answers are over, before it is ended by force.
 PARTING_S = 10.0
 

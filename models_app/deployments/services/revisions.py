@@ -22,6 +22,7 @@ from models_app.core.names import clean_text
 from models_app.core.permission import can_see, require
 from models_app.core.states import advance
 from models_app.deployments.digest import revision_digest
+from models_app.deployments.footprint import check_pool
 from models_app.deployments.models import Deployment, Revision
 from models_app.deployments.services.deployments import deployment_create
 from models_app.deployments.services.locking import announce, locked
@@ -58,6 +59,7 @@ def revision_create(
     settings = chosen_settings(actor, row, spec, config_revision)
     checked = settings.spec
     _check_version(actor, row, model_version, checked)
+    check_pool(row.team, model_version, checked)
     revision = Revision(
         deployment=row,
         number=(row.revisions.aggregate(top=Max("number"))["top"] or 0) + 1,
