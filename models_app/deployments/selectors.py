@@ -68,7 +68,8 @@ def _annotated(rows: QuerySet[Deployment]) -> QuerySet[Deployment]:
 
 
 def deployment_status(deployment: Deployment) -> str:
-    """creating, pending_approval, in_service, updating, rolling_back, degraded or out_of_service.
+    """creating, pending_approval, in_service, updating, rolling_back, degraded, asleep or
+    out_of_service.
 
     `deployment` comes from one of the selectors here.
     """
@@ -81,10 +82,12 @@ def deployment_status(deployment: Deployment) -> str:
             return "creating"
         return "pending_approval" if facts.waits_for_approval else "out_of_service"
     if facts.ready_replicas == 0:
-        return "out_of_service"
+        sleeps = deployment.scaled_to == 0 and facts.rolling_number is None
+        return "asleep" if sleeps else "out_of_service"
     if facts.rolling_number is not None:
         return "rolling_back" if facts.rolling_number < active.number else "updating"
-    return "in_service" if facts.ready_replicas >= active.replicas else "degraded"
+    wanted = active.replicas if deployment.scaled_to is None else deployment.scaled_to
+    return "in_service" if facts.ready_replicas >= wanted else "degraded"
 
 
 def revision_list(*, actor: Actor, deployment: Deployment | None = None) -> QuerySet[Revision]:

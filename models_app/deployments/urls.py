@@ -18,6 +18,7 @@ urlpatterns = [
     ),
     path(f"{ONE}/replicas", resources.ReplicaListApi.as_view(), name="api_deployment_replicas"),
     path(f"{ONE}/requests", resources.RequestListApi.as_view(), name="api_deployment_requests"),
+    path(f"{ONE}/scaling", resources.ScalingListApi.as_view(), name="api_deployment_scaling"),
     path(f"{ONE}/plan", resources.PlanApi.as_view(), name="api_deployment_plan"),
     path(f"{ONE}/rollouts", actions.RolloutApi.as_view(), name="api_deployment_rollout"),
     path(f"{ONE}/rollouts/abort", actions.RolloutAbortApi.as_view(), name="api_rollout_abort"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from console.pages.deployments.scaling import mark_replicas, scaling_context
 from models_app.approvals.states import RequestState
 from models_app.configs.specs import ServingSpec
 from models_app.deployments import selectors
@@ -19,6 +20,7 @@ from models_app.deployments.services import back_targets
 from models_app.deployments.services.standing import lacks_approval
 from models_app.deployments.states import ReplicaState, RevisionState
 from models_app.deployments.statistics import request_figures
+from models_app.deployments.wanted import wanted_replicas
 
 REVISIONS_SHOWN = 12
 REQUESTS_SHOWN = 10
@@ -29,6 +31,7 @@ def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
     """The page of a deployment."""
     revisions = list(selectors.revision_list(actor=actor, deployment=row)[:REVISIONS_SHOWN])
     replicas = list(selectors.replica_list(actor=actor, deployment=row))
+    mark_replicas(replicas)
     _compare(revisions)
     _offer_ways(actor, row, revisions)
     active = row.active_revision
@@ -47,7 +50,8 @@ def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
         "records": list(selectors.request_list(actor=actor, deployment=row)[:REQUESTS_SHOWN]),
         "model_name": f"{row.team.slug}/{row.name}",
         "may": _may(actor, row),
-        "scale_from": active.replicas if active else 0,
+        "scale_from": wanted_replicas(row, active) if active else 0,
+        **scaling_context(row),
     }
 
 

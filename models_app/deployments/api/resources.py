@@ -19,9 +19,10 @@ from models_app.deployments.api.outputs import (
     DeploymentReplicaOutput,
     DeploymentRequestOutput,
     DeploymentRevisionOutput,
+    DeploymentScalingOutput,
 )
 from models_app.deployments.comparison import rollout_plan
-from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision
+from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision, ScalingEvent
 from models_app.deployments.services import (
     deployment_change,
     deployment_create,
@@ -170,6 +171,18 @@ class RequestListApi(ListAPIView[RequestRecord]):
         actor: Any = self.request.user
         row = deployment_for(self.request, self.kwargs["pk"])
         return selectors.request_list(actor=actor, deployment=row)
+
+
+class ScalingListApi(ListAPIView[ScalingEvent]):
+    """Changes of the wanted number of replicas, newest first."""
+
+    serializer_class = DeploymentScalingOutput
+    pagination_class = Page
+    queryset = ScalingEvent.objects.none()
+
+    def get_queryset(self) -> Any:
+        row = deployment_for(self.request, self.kwargs["pk"])
+        return ScalingEvent.objects.filter(deployment=row).order_by("-id")
 
 
 class PlanApi(APIView):

@@ -6,6 +6,7 @@ import itertools
 import pytest
 from django.db.models.functions import Now
 
+from models_app.deployments import load
 from models_app.deployments.load import Load, load_report
 from models_app.deployments.models import Deployment
 from models_app.deployments.observation import unsettled
@@ -24,7 +25,8 @@ _prefixes = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def nobody_else(settings):
+def nobody_else(settings, monkeypatch):
+    monkeypatch.setattr(load, "TTL_S", 60)
     settings.CHANNEL_PREFIX = f"{settings.CHANNEL_PREFIX}-leaving-{next(_prefixes)}"
 
 

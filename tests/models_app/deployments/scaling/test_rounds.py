@@ -11,6 +11,7 @@ from models_app.audit.models import AuditEvent
 from models_app.core import clock
 from models_app.core.clock import now
 from models_app.core.errors import FieldError, InvalidInput, PermissionDenied
+from models_app.deployments import load
 from models_app.deployments.load import Load, load_report
 from models_app.deployments.models import Deployment, RequestRecord, ScalingEvent
 from models_app.deployments.observation import unsettled
@@ -36,7 +37,8 @@ _prefixes = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def nobody_else(settings):
+def nobody_else(settings, monkeypatch):
+    monkeypatch.setattr(load, "TTL_S", 60)
     """No report of another test is seen."""
     settings.CHANNEL_PREFIX = f"{settings.CHANNEL_PREFIX}-rounds-{next(_prefixes)}"
 
