@@ -95,8 +95,7 @@ class TestSpread:
         jobs = started(deployment)
         assert {job.node_name for job in jobs} == {"n1", "n2", "n3"}
         assert [job.placement["crowd"] for job in jobs[1:]] == [0, 0]
-
-    assert jobs[2].placement["decided_by"] == "spread"
+        assert jobs[2].placement["decided_by"] == "spread"
 
     def test_they_share_a_node_where_there_is_no_other(self, ana, team):
         ready_node("n1")
