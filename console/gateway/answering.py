@@ -12,7 +12,7 @@ from console.gateway.errors import GatewayError
 from console.gateway.http import EVENTS, HttpCall
 from console.gateway.openai import Ask
 from console.gateway.records import Record
-from console.gateway.routes import Replica
+from console.gateway.replicas import Replica
 from console.gateway.streams import EventStream, usage_tokens
 from console.gateway.upstream import Lost, Unreachable, passed_on, whole
 
@@ -30,16 +30,33 @@ class Answering:
         #: Nobody else can be asked: a failure of the replica is passed on as it is.
         self.final = True
 
+    def tokens(self) -> tuple[int, int] | None:
+        """(prompt, completion) of an answer that is complete; None where there is no such."""
+        record = self._record
+        if record.status != 200:
+            return None
+        if self.stream is not None:
+            return self.stream.tokens()
+        return record.prompt_tokens, record.completion_tokens
+
     async def take(self, replica: Replica, response: aiohttp.ClientResponse) -> None:
         """Pass the answer on. Raises Unreachable with nothing sent, Lost in a stream that runs,
         GatewayError where another target should answer.
         """
+        self._note_parts(response)
         if response.status >= 500 and not self.final:
             raise errors.replica_failed(self._ask.model)
         if self._ask.stream and response.status == 200:
             await self._pass_stream(replica, response)
         else:
             await self._pass_whole(replica, response)
+
+    def _note_parts(self, response: aiohttp.ClientResponse) -> None:
+        """What the replica says of its own share of the latency."""
+        record, headers = self._record, response.headers
+        record.queue_ms = _number(headers.get("x-slipway-queue-ms"))
+        record.prefill_ms = _number(headers.get("x-slipway-prefill-ms"))
+        record.cached_tokens = int(_number(headers.get("x-slipway-cached-tokens")) or 0)
 
     def _told(self) -> list[tuple[bytes, bytes]]:
         """Headers that say what was done instead of what was asked."""
@@ -70,10 +87,11 @@ class Answering:
                     record.status = 200
                     record.first_token_ms = _ms(self._started)
                     await call.start(200, EVENTS, (b"x-accel-buffering", b"no"), *self._told())
+                replica.good_at = time.monotonic()
                 await call.write(data)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if not call.status:
-                raise Unreachable(str(error)) from error
+                raise Unreachable(type(error).__name__) from error
             replica.eject()
         if not call.status:
             raise Unreachable("the stream ended before it began")
@@ -111,6 +129,15 @@ def _note_answer(record: Record, body: bytes) -> None:
 
 def _word(value: object) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "", value)[:40] if isinstance(value, str) else ""
+
+
+def _number(text: str | None) -> float | None:
+    """A count or milliseconds in a header; None for whatever is not one."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 <= value < 2**31 else None
 
 
 def _ms(since: float) -> float:

@@ -15,15 +15,18 @@ from django.db import Error as DatabaseError
 from console.access.roles import GRANTS
 from console.gateway import errors
 from console.gateway.answering import stream_error
-from console.gateway.decision import decide
+from console.gateway.decision import Decision, decide
 from console.gateway.errors import GatewayError
 from console.gateway.exchange import Exchange
 from console.gateway.http import Disconnected, HttpCall, Receive, Scope, Send
 from console.gateway.interrupt import Interrupt, Interrupted
 from console.gateway.keys import Key
 from console.gateway.openai import ENDPOINTS, parse_ask
+from console.gateway.probing import Prober
 from console.gateway.records import CLIENT_CLOSED, Record, Recorder
+from console.gateway.reporting import Reporter
 from console.gateway.routes import Route
+from console.gateway.seats import Seats
 from console.gateway.tables import Tables
 from console.gateway.upstream import Lost, Upstream
 
@@ -40,11 +43,19 @@ class Gateway:
         self.tables = Tables()
         self.recorder = Recorder()
         self.upstream = Upstream()
+        self.reporter = Reporter(self.tables.routes)
+        self.seats = Seats(self.tables.routes, self.reporter.wake)
         await self.tables.start()
         self.recorder.start()
+        prober = Prober(self.tables.routes, self.seats, self.upstream)
+        work = (prober.run(), self.reporter.run(self.seats))
+        self._tasks = [asyncio.create_task(part) for part in work]
 
     async def shutdown(self) -> None:
         """Write the last records; requests have ended by now."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.upstream.close()
         await self.recorder.stop()
         await self.tables.stop()
@@ -130,13 +141,14 @@ class Gateway:
         record.model = ask.model
         decision = decide(self.tables, key, call, ask)
         record.rule = decision.rule
-        exchange = Exchange(self.tables.routes, self.upstream, call, ask, key, record)
+        seconds = deadline_s(decision)
+        exchange = Exchange(self.seats, self.upstream, call, ask, key, record)
         try:
-            with Interrupt(call.receive, settings.GATEWAY_TIMEOUT_S):
-                await exchange.run(decision)
+            with Interrupt(call.receive, seconds):
+                await exchange.run(decision, seconds)
         except Interrupted as stop:
             if stop.reason == "deadline":
-                await self._break_off(call, exchange, record, errors.deadline_passed())
+                await self._break_off(call, exchange, record, errors.deadline_passed(seconds))
             else:
                 record.status, record.outcome = CLIENT_CLOSED, stop.reason
         except Lost:
@@ -159,6 +171,13 @@ class Gateway:
         # 200 was sent long ago; the record says what became of it.
         record.status, record.outcome = error.status, error.code
         await call.write(stream_error(error, exchange.stream), last=True)
+
+
+def deadline_s(decision: Decision) -> float:
+    """Seconds until the answer must be complete: as the first target's configuration says."""
+    first = decision.targets[0]
+    arm = first.arm or first.route.share(decision.sticky)
+    return float(min(settings.GATEWAY_TIMEOUT_S, arm.settings.deadline_s))
 
 
 def _model(route: Route, adapter: str = "") -> dict[str, object]:

@@ -1,9 +1,8 @@
 """What callers of `/v1` can be told: OpenAI's error object, a status, whether to try again."""
 
 import json
+import math
 from typing import Any
-
-from django.conf import settings
 
 
 class GatewayError(Exception):
@@ -17,7 +16,7 @@ class GatewayError(Exception):
         *,
         kind: str = "invalid_request_error",
         param: str | None = None,
-        retry_after: int | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -42,8 +41,10 @@ class GatewayError(Exception):
         """Headers that tell stock clients whether to send the request again."""
         again = self.retry_after is not None
         found = [(b"x-should-retry", b"true" if again else b"false")]
-        if again:
-            found.append((b"retry-after", str(self.retry_after).encode()))
+        if self.retry_after is not None:
+            # Whole seconds for everybody, and the exact moment for clients who read it.
+            found.append((b"retry-after", b"%d" % math.ceil(self.retry_after)))
+            found.append((b"retry-after-ms", b"%d" % (self.retry_after * 1000)))
         if self.status == 401:
             found.append((b"www-authenticate", b'Bearer realm="slipway"'))
         return found
@@ -91,12 +92,12 @@ def no_replica(model: str) -> GatewayError:
     )
 
 
-def busy(model: str, retry_after: int = 1) -> GatewayError:
-    """Every replica has as many requests as it may have."""
+def busy(model: str, retry_after: float = 1) -> GatewayError:
+    """Every replica has as many requests as it may have, and enough others wait."""
     return GatewayError(
         429,
         "replicas_busy",
-        f"Every replica of '{model}' is busy. Try again in {retry_after} s.",
+        f"Every replica of '{model}' is busy. Try again in {math.ceil(retry_after)} s.",
         kind="rate_limit_error",
         retry_after=retry_after,
     )
@@ -109,13 +110,12 @@ def replica_failed(model: str) -> GatewayError:
     )
 
 
-def deadline_passed() -> GatewayError:
+def deadline_passed(seconds: float) -> GatewayError:
     """The answer took too long. Not worth repeating: it would take as long again."""
-    seconds = settings.GATEWAY_TIMEOUT_S
     return GatewayError(
         504,
         "deadline_exceeded",
-        f"The answer was not complete after {seconds} s. Ask for fewer tokens.",
+        f"The answer was not complete after {seconds:g} s. Ask for fewer tokens.",
         kind="server_error",
     )
 

@@ -1,55 +1,14 @@
 """Where a deployment's name leads: its revisions that answer, their replicas, how each is doing."""
 
-import asyncio
 import hashlib
-import time
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from models_app.deployments.secrets import replica_secret
+from console.gateway.replicas import Replica
 
-#: Seconds a replica is left alone after its n-th connection error in a row.
-BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-#: A replica that says 503 is leaving or not there yet: the table follows within a second.
-REFUSED_S = 0.5
 #: Shares are counted in hundredths of a percent.
 CELLS = 10_000
-
-
-class Replica:
-    """One model server, with what this process knows about it."""
-
-    __slots__ = ("address", "ejected_until", "epoch", "failures", "headers", "id", "outstanding")
-
-    def __init__(self, row: dict[str, Any]) -> None:
-        self.id: int = row["id"]
-        self.epoch: int = row["epoch"]
-        host = row["host"]
-        self.address = f"http://{f'[{host}]' if ':' in host else host}:{row['port']}"
-        self.headers = {
-            "authorization": f"Bearer {replica_secret(self.id, self.epoch)}",
-            "content-type": "application/json",
-        }
-        self.outstanding = 0
-        self.failures = 0
-        self.ejected_until = 0.0
-
-    def eject(self) -> None:
-        """It did not answer: leave it alone, longer each time."""
-        wait = BACK_OFF_S[min(self.failures, len(BACK_OFF_S) - 1)]
-        self.failures += 1
-        self.ejected_until = time.monotonic() + wait
-
-    def rest(self) -> None:
-        """It refused politely: prefer others for a moment."""
-        self.ejected_until = time.monotonic() + REFUSED_S
-
-    def worked(self) -> None:
-        """It answered."""
-        self.failures = 0
-        self.ejected_until = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +28,7 @@ class Traffic:
         return cls(**{name: settings[name] for name in _TRAFFIC if name in settings})
 
 
+DEFAULTS = Traffic()
 _TRAFFIC = tuple(item.name for item in fields(Traffic))
 
 
@@ -150,9 +110,8 @@ class Routes:
         #: By the version that is served, `team/model:v3`; of several deployments the first one.
         self.by_version: dict[str, Route] = {}
         self.loaded = False
-        #: Requests that wait for a replica, by deployment.
-        self.waiting: Counter[int] = Counter()
-        self._changed = asyncio.Event()
+        #: Called after every change of the table.
+        self.on_change: list[Callable[[], None]] = []
 
     def apply(self, rows: Iterable[dict[str, Any]]) -> None:
         """Take over a fresh table."""
@@ -162,15 +121,16 @@ class Routes:
         for row in sorted(rows, key=lambda row: str(row["name"])):
             arms = []
             for item in row["arms"]:
-                replicas = [Replica(replica) for replica in item["replicas"]]
+                slots = item["settings"].get("max_slots", DEFAULTS.max_slots)
+                replicas = [Replica(replica, slots) for replica in item["replicas"]]
                 kept = [known.get((r.id, r.epoch, r.address), r) for r in replicas]
                 arms.append(Arm.read(item, kept))
             fresh[row["name"]] = route = Route(row, arms)
             versions.setdefault(route.active.version, route)
         self.by_name, self.by_version = fresh, versions
         self.loaded = True
-        self._changed.set()
-        self._changed = asyncio.Event()
+        for tell in self.on_change:
+            tell()
 
     def replicas(self) -> list[Replica]:
         """Every replica of the table."""
@@ -194,12 +154,3 @@ class Routes:
         if route is None or not any(adapter in arm.adapters for arm in route.arms):
             return None
         return route, adapter
-
-    async def changed(self, seconds: float) -> None:
-        """Return after the next `apply`, or when the time is over."""
-        event = self._changed
-        try:
-            async with asyncio.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            return

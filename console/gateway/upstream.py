@@ -1,11 +1,13 @@
 """Calls to model servers over one shared connection pool."""
 
 import contextlib
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import aiohttp
 
-from console.gateway.routes import Replica
+from console.gateway.replicas import Replica
 
 CONNECT_S = 2.0
 #: Less than the model server keeps an idle connection, so that it is we who close.
@@ -37,22 +39,62 @@ class Lost(Exception):
 
 
 class Upstream:
-    """The client side of all replicas."""
+    """The client side of all replicas: a pool of connections for each, so that those of a replica
+    that hangs can be cut without touching the others.
+    """
 
     def __init__(self) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept-Encoding"),
-            trust_env=False,
-            read_bufsize=1 << 18,
-        )
+        self._sessions: dict[str, aiohttp.ClientSession] = {}
+
+    def _session(self, replica: Replica) -> aiohttp.ClientSession:
+        session = self._sessions.get(replica.address)
+        if session is None:
+            session = self._sessions[replica.address] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                skip_auto_headers=("User-Agent", "Accept-Encoding"),
+                trust_env=False,
+                read_bufsize=1 << 18,
+            )
+        return session
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._session.close()
+        for address in list(self._sessions):
+            await self._sessions.pop(address).close()
+
+    async def cut(self, replica: Replica) -> None:
+        """Break every connection to a replica: whoever waits for it goes elsewhere."""
+        session = self._sessions.pop(replica.address, None)
+        if session is not None:
+            await session.close()
+
+    async def forget(self, replicas: Iterable[Replica]) -> None:
+        """Close the pools of replicas that are none of these, once nothing runs on them."""
+        there = {replica.address for replica in replicas}
+        for address in self._sessions.keys() - there:
+            connector = self._sessions[address].connector
+            if connector is None or not getattr(connector, "_acquired", None):
+                await self._sessions.pop(address).close()
+
+    async def health(self, replica: Replica, seconds: float) -> dict[str, Any]:
+        """What the replica says of itself. Raises Unreachable."""
+        try:
+            async with self._session(replica).get(
+                replica.address + "/health",
+                headers=replica.headers,
+                timeout=aiohttp.ClientTimeout(total=seconds),
+                allow_redirects=False,
+            ) as response:
+                raw = await response.read()
+                said = json.loads(raw) if response.status == 200 else None
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise Unreachable(type(error).__name__) from error
+        if not isinstance(said, dict):
+            raise Unreachable(f"health {response.status}")
+        return said
 
     @contextlib.asynccontextmanager
     async def ask(
@@ -60,14 +102,14 @@ class Upstream:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The replica's response, headers read. Raises Unreachable or Refused."""
         try:
-            response = await self._session.post(
+            response = await self._session(replica).post(
                 replica.address + path,
                 data=body,
                 headers={**replica.headers, **headers},
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(str(error)) from error
+            raise Unreachable(type(error).__name__) from error
         try:
             if response.status in ELSEWHERE:
                 raise _refusal(response)
@@ -91,7 +133,7 @@ async def whole(response: aiohttp.ClientResponse) -> bytes:
     try:
         return await response.read()
     except (aiohttp.ClientError, OSError) as error:
-        raise Unreachable(str(error)) from error
+        raise Unreachable(type(error).__name__) from error
 
 
 def passed_on(response: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:

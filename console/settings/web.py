@@ -101,10 +101,4 @@ HTTP_THREADS = env.read_int(
 GATEWAY_TIMEOUT_S = env.read_int(
     "SLIPWAY_GATEWAY_TIMEOUT_S", 600, "Longest answer of a model", least=1
 )
-GATEWAY_REPLICA_LIMIT = env.read_int(
-    "SLIPWAY_GATEWAY_REPLICA_LIMIT",
-    64,
-    "Requests at once per replica before the gateway answers 429",
-    least=1,
-)
 SPLIT_GATEWAY = env.read_bool("SLIPWAY_SPLIT_GATEWAY", False, "The gateway runs as its own process")

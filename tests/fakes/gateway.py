@@ -35,13 +35,18 @@ def eventually(check: Callable[[], Any], seconds: float = 10.0) -> Any:
     return found
 
 
-def revision_of(deployment: Deployment, number: int = 1) -> Revision:
-    """An active-able revision with everything it must refer to."""
+def revision_of(deployment: Deployment, number: int = 1, **spec) -> Revision:
+    """An active-able revision with everything it must refer to; `spec` is its configuration."""
     model, _ = Model.objects.get_or_create(team=deployment.team, name="tiny")
     version, _ = ModelVersion.objects.get_or_create(model=model, number=1)
     config, _ = Config.objects.get_or_create(team=deployment.team, kind="serving", name="default")
     config_revision, _ = ConfigRevision.objects.get_or_create(
-        config=config, number=1, defaults={"spec": {}, "digest": "0" * 64}
+        config=config,
+        spec=spec,
+        defaults={
+            "number": ConfigRevision.objects.filter(config=config).count() + 1,
+            "digest": "0" * 64,
+        },
     )
     return Revision.objects.create(
         deployment=deployment,
@@ -71,11 +76,11 @@ def replica_row(revision: Revision, fake: FakeReplica, epoch: int = 1) -> Replic
     return row
 
 
-def serve(team: Team, name: str, *fakes: FakeReplica) -> Deployment:
-    """A deployment whose active revision has these replicas."""
+def serve(team: Team, name: str, *fakes: FakeReplica, **spec) -> Deployment:
+    """A deployment whose active revision has these replicas and this configuration."""
     environment, _ = Environment.objects.get_or_create(name="staging")
     deployment = Deployment.objects.create(team=team, name=name, environment=environment)
-    revision = revision_of(deployment)
+    revision = revision_of(deployment, **spec)
     for fake in fakes:
         replica_row(revision, fake)
     activate(revision)

@@ -10,6 +10,14 @@ WORDS = ["Par", "cels", " are", " late", "."]
 USAGE = {"prompt_tokens": 7, "completion_tokens": len(WORDS), "total_tokens": 7 + len(WORDS)}
 
 
+REFUSALS = {
+    "stranger": (401, "invalid_api_key"),
+    "queue_full": (429, "queue_full", "retry-after: 3\r\n"),
+    "draining": (503, "draining", "retry-after: 1\r\n"),
+    "broken": (500, "generation_failed", "x-should-retry: false\r\n"),
+}
+
+
 class FakeReplica:
     """Listens on a free port in a thread; `mode` may be changed between calls.
 
@@ -21,6 +29,7 @@ class FakeReplica:
         self.mode = mode
         self.die_after = 2
         self.pause_s = 0.0
+        self.slots = 16
         self.secret = ""
         self.port = 0
         self.calls: list[dict] = []
@@ -80,19 +89,17 @@ class FakeReplica:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         lines = head.split("\r\n")
         headers = {k.lower(): v.strip() for k, _, v in (x.partition(":") for x in lines[1:] if x)}
-        body = json.loads(await reader.readexactly(int(headers["content-length"])))
+        body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))) or b"{}")
         path = lines[0].split()[1]
+        if path == "/health":
+            return await self._health(writer, headers)
         self.request_ids.append(headers.get("x-request-id", ""))
         self.calls.append(body)
         mode = self.mode
-        if mode == "stranger" or headers.get("authorization") != f"Bearer {self.secret}":
-            return await self._error(writer, 401, "invalid_api_key")
-        if mode == "queue_full":
-            return await self._error(writer, 429, "queue_full", "retry-after: 3\r\n")
-        if mode == "draining":
-            return await self._error(writer, 503, "draining", "retry-after: 1\r\n")
-        if mode == "broken":
-            return await self._error(writer, 500, "generation_failed", "x-should-retry: false\r\n")
+        if headers.get("authorization") != f"Bearer {self.secret}":
+            mode = "stranger"
+        if mode in REFUSALS:
+            return await self._error(writer, *REFUSALS[mode])
         if body.get("max_tokens") == 0:
             return await self._error(writer, 400, "invalid_value", "x-should-retry: false\r\n")
         if mode == "drop":
@@ -110,6 +117,15 @@ class FakeReplica:
             writer.transport.abort()
             return False
         await self._whole(writer, 200, self._answer(path, body))
+        return True
+
+    async def _health(self, writer, headers) -> bool:
+        """How it is, for whoever knows its secret."""
+        if headers.get("authorization") != f"Bearer {self.secret}":
+            return await self._error(writer, 401, "invalid_api_key")
+        state = "draining" if self.mode == "draining" else "ready"
+        said = {"state": state, "running": 0, "waiting": 0, "slots": self.slots, "adapters": []}
+        await self._whole(writer, 200, said)
         return True
 
     def _answer(self, path: str, body: dict) -> dict:

@@ -90,22 +90,9 @@ class TestNoReplica:
         assert reply.headers["retry-after"] == "3" and reply.headers["x-should-retry"] == "true"
         assert len(chat.calls) == 1
 
-    def test_bounds_the_requests_at_a_replica(self, gateway, chat, ana, settings):
-        settings.GATEWAY_REPLICA_LIMIT = 2
-        chat.mode = "silent"
-        key = key_of(ana)
-        held = [gateway.open(key, CHAT) for _ in range(2)]
-        eventually(lambda: len(chat.calls) == 2)
-
-        reply = gateway.call(key, CHAT)
-
-        assert (reply.status, reply.code) == (429, "replicas_busy")
-        assert reply.headers["retry-after"] == "1"
-        for connection in held:
-            connection.close()
-
-    def test_says_503_when_nothing_comes_up(self, gateway, chat, ana, monkeypatch):
-        monkeypatch.setattr("console.gateway.exchange.WAIT_S", 0.4)
+    def test_says_503_when_nothing_comes_up(self, gateway, team, ana, fakes):
+        fake = fakes()
+        serve(team, "chat", fake, queue_wait_s=1)
         Replica.objects.update(state="crashed")
         publish_now("routes.changed", {}, "gateway")
         wait_for_route(gateway, "research/chat", 0)
@@ -115,20 +102,20 @@ class TestNoReplica:
         assert (reply.status, reply.code) == (503, "no_replica_ready")
         assert reply.headers["retry-after"] == "5"
 
-    def test_only_so_many_wait(self, gateway, chat, ana, settings):
-        settings.GATEWAY_REPLICA_LIMIT = 2
-        Replica.objects.update(state="loading")
-        publish_now("routes.changed", {}, "gateway")
+    def test_only_so_many_wait(self, gateway, team, ana, fakes):
+        deployment = serve(team, "chat", queue_limit=2)
         wait_for_route(gateway, "research/chat", 0)
         key = key_of(ana)
         held = [gateway.open(key, CHAT) for _ in range(2)]
-        eventually(lambda: sum(gateway.gateway.tables.routes.waiting.values()) == 2)
+        route = gateway.gateway.tables.routes.by_name["research/chat"]
+        eventually(lambda: gateway.gateway.seats.waiting(route) == 2)
 
-        assert gateway.call(key, CHAT).status == 429
+        assert gateway.call(key, CHAT).status == 503
         for connection in held:
             connection.close()
             connection.sock = None
-        eventually(lambda: sum(gateway.gateway.tables.routes.waiting.values()) == 0)
+        eventually(lambda: gateway.gateway.seats.waiting(route) == 0)
+        assert deployment.requests.count() or eventually(lambda: deployment.requests.count() == 3)
 
     def test_waits_for_one_that_starts(self, gateway, chat, ana):
         Replica.objects.update(state="loading")

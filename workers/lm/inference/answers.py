@@ -10,19 +10,30 @@ from typing import Any
 
 from .detokenize import TokenText
 from .events import Delta, TokenScore
+from .output import Output
+from .params import SamplingParams
 from .protocol import Call
+from .resuming import Begun, comment
 
 
 @dataclass(slots=True)
 class ChoiceState:
-    """What one choice has said so far."""
+    """What one choice has said so far.
+
+    `told` counts the characters of its text, `unnamed` holds the tokens that no event has stood
+    for yet, `skip` counts characters that the reader has of the replica that began the answer.
+    """
 
     text: list[str] = field(default_factory=list)
     scores: list[TokenScore] = field(default_factory=list)
     tokens: int = 0
     finish: str | None = None
     started: bool = False
+    first: bool = False
     offset: int = 0
+    told: int = 0
+    skip: int = 0
+    unnamed: list[int] = field(default_factory=list)
 
 
 class Answer:
@@ -35,12 +46,43 @@ class Answer:
         self._prompts = prompts
         self._decoder = decoder
         self._fingerprint = fingerprint
-        self._id = f"{'chatcmpl' if call.chat else 'cmpl'}-{uuid.uuid4().hex}"
-        self._created = int(time.time())
         count = call.choices * max(1, len(prompts))
         self.choices = [ChoiceState() for _ in range(count)]
+        #: Tokens of the prompts that were not computed again.
+        self.cached_tokens = 0
+        resumed = call.resumed
+        if resumed is None:
+            self._id = f"{'chatcmpl' if call.chat else 'cmpl'}-{uuid.uuid4().hex}"
+            self._created = int(time.time())
+            return
+        self._id, self._created = resumed.id, resumed.created
+        for number, begun in enumerate(resumed.choices):
+            if begun is not None:
+                self._go_on(number, begun)
 
-    def usage(self) -> dict[str, int]:
+    def _go_on(self, number: int, begun: Begun) -> None:
+        """Take a choice over where another replica left it."""
+        choice = self.choices[number]
+        choice.started, choice.finish = True, begun.done
+        choice.tokens = len(begun.tokens)
+        if begun.text_length is not None:
+            prompt = self._prompts[number // self.call.choices]
+            choice.told = begun.text_length
+            choice.skip = begun.text_length - self._certain(prompt, begun.tokens)
+        if self.call.logprobs and not self.call.chat:
+            echoed = self._prompts[number // self.call.choices] if self.call.echo else []
+            choice.offset = sum(map(self._width, [*echoed, *begun.tokens]))
+
+    def _certain(self, prompt: list[int], tokens: tuple[int, ...]) -> int:
+        """How much text these tokens make certain, which is where the engine goes on."""
+        params = SamplingParams(max_tokens=1, stop=self.call.params.stop)
+        output = Output(self._decoder, prompt, params)
+        return sum(len(output.feed(token, None).text) for token in tokens)
+
+    def _width(self, token: int) -> int:
+        return len(self._decoder.piece(token).decode("utf-8", "ignore"))
+
+    def usage(self) -> dict[str, Any]:
         """Tokens so far. Every sampled token counts, also the one that ends the answer and
         those of a stop string; a prompt counts once however many choices continue it."""
         prompt = sum(len(ids) for ids in self._prompts)
@@ -49,14 +91,22 @@ class Answer:
             "prompt_tokens": prompt,
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
         }
 
     def take(self, delta: Delta) -> tuple[str, list[TokenScore]]:
         """Record a delta; returns its text and scores, with the echoed prompt before them."""
         choice = self.choices[delta.choice]
-        text, scores = delta.text, [*delta.prompt_scores, *delta.scores]
-        if self.call.echo and choice.tokens == 0 and not choice.text:
-            text = self._decoder.decode(self._prompts[delta.choice // self.call.choices]) + text
+        text, scores = delta.text, list(delta.scores)
+        if choice.skip and text:
+            text, choice.skip = text[choice.skip :], max(0, choice.skip - len(text))
+        choice.told += len(text)
+        if not choice.started:
+            scores = [*delta.prompt_scores, *scores]
+            if self.call.echo:
+                text = self._decoder.decode(self._prompts[delta.choice // self.call.choices]) + text
+        choice.first, choice.started = not choice.started, True
+        choice.unnamed += delta.token_ids
         choice.text.append(text)
         choice.scores += scores
         choice.tokens = delta.completion_tokens
@@ -83,7 +133,7 @@ class Answer:
         """The stream's next chunk, None where there is nothing to tell yet."""
         text, scores = self.take(delta)
         choice = self.choices[delta.choice]
-        first, choice.started = not choice.started, True
+        first = choice.first
         if not (text or scores or delta.finish or first):
             return None
         said: dict[str, Any] = {"index": delta.choice}
@@ -101,6 +151,18 @@ class Answer:
         elif self.call.include_usage:
             body["usage"] = None
         return body
+
+    def names(self, delta: Delta) -> bytes:
+        """The comment in front of the event of this delta, which says what tokens it stands for.
+
+        With log-probabilities those whose score was not told yet are kept for the next event:
+        whoever goes on from here computes them again.
+        """
+        choice = self.choices[delta.choice]
+        held = self.call.logprobs and delta.finish is None
+        count = len(delta.scores) if held else len(choice.unnamed)
+        named, choice.unnamed = choice.unnamed[:count], choice.unnamed[count:]
+        return comment(delta.choice, named, choice.told if self.call.logprobs else None)
 
     def usage_chunk(self) -> dict[str, Any]:
         """The last chunk where `stream_options.include_usage` was set."""
@@ -142,7 +204,7 @@ class Answer:
         offsets = []
         for score in scores:
             offsets.append(choice.offset)
-            choice.offset += len(self._decoder.piece(score.token_id).decode("utf-8", "ignore"))
+            choice.offset += self._width(score.token_id)
         return {
             "tokens": [self._legacy_name(score.token_id) for score in scores],
             "token_logprobs": [score.logprob for score in scores],
@@ -164,7 +226,9 @@ class Answer:
 
 def encode(body: Any) -> bytes:
     """Compact JSON; text stays readable."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # What a caller sent may hold half of a surrogate pair; an answer must not fail over it.
+    return text.encode("utf-8", "replace")
 
 
 def event(body: Any) -> bytes:

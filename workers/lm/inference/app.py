@@ -9,7 +9,9 @@ from typing import Any
 
 from .answers import DONE, event
 from .backend import Backend
+from .caller import read_caller
 from .errors import Draining, GenerationFailed, ServingError
+from .events import Delta
 from .exchange import Exchange, RequestEnd, RequestEndHook
 from .http import Disconnected, HttpCall, Receive, Scope, Send
 from .prompts import PromptBuilder
@@ -127,7 +129,8 @@ class App:
             body = await http.json()
             if self._engine.state != "ready":
                 raise Draining
-            exchange = Exchange(self._engine, parse(body), record, self._fingerprint)
+            caller = read_caller(http)
+            exchange = Exchange(self._engine, parse(body), caller, record, self._fingerprint)
             await exchange.start(self._builder)
             await self._respond(http, exchange)
         except ServingError as error:
@@ -169,18 +172,21 @@ class App:
             for delta in deltas:
                 exchange.answer.take(delta)
         self._raise_if_unfinished(exchange)
-        await http.answer(200, exchange.answer.whole())
+        times = exchange.note_times()
+        await http.answer(200, exchange.answer.whole(), times)
 
     async def _stream(self, http: HttpCall, exchange: Exchange, gone: asyncio.Task[None]) -> None:
         """Nothing is sent before the first token, so that an early failure has its status."""
         answer = exchange.answer
         async for deltas in exchange.batches():
-            chunks = [chunk for delta in deltas if (chunk := answer.chunk(delta)) is not None]
-            if not chunks or exchange.error is not None or gone.done():
+            if not http.status and deltas:
+                times = exchange.note_times()
+            said = b"".join(self._event(exchange, delta) for delta in deltas)
+            if not said or exchange.error is not None or gone.done():
                 continue
             if not http.status:
-                await http.start_stream()
-            await http.stream(b"".join(map(event, chunks)))
+                await http.start_stream(times)
+            await http.stream(said)
         if not http.status:
             self._raise_if_unfinished(exchange)
         if exchange.error is not None:
@@ -188,8 +194,17 @@ class App:
             await http.stream(event(exchange.error.body()), last=True)
             return
         self._raise_if_unfinished(exchange)
+        if not http.status:  # every choice was over when the answer was taken over
+            await http.start_stream(exchange.note_times())
         usage = event(answer.usage_chunk()) if exchange.call.include_usage else b""
         await http.stream(usage + DONE, last=True)
+
+    def _event(self, exchange: Exchange, delta: Delta) -> bytes:
+        chunk = exchange.answer.chunk(delta)
+        if chunk is None:
+            return b""
+        named = exchange.answer.names(delta) if exchange.caller.names_tokens else b""
+        return named + event(chunk)
 
     def _raise_if_unfinished(self, exchange: Exchange) -> None:
         if exchange.error is not None:

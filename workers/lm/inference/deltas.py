@@ -50,16 +50,17 @@ def _shown(
     context_length: int,
 ) -> tuple[str, tuple[TokenScore, ...], str | None]:
     """Text, scores and the reason to finish, if there is one."""
-    if token in eos_ids and not sequence.params.ignore_eos:
+    if token in eos_ids and (sequence.constraint or not sequence.params.ignore_eos):
         rest = sequence.output.finish()
         return rest.text, rest.scores, "stop"
     piece = sequence.output.feed(token, score)
     if piece.stopped:
         return piece.text, piece.scores, "stop"
-    if not _is_full(sequence, context_length):
+    complete = sequence.constraint is not None and sequence.constraint.finished
+    if not complete and not _is_full(sequence, context_length):
         return piece.text, piece.scores, None
     rest = sequence.output.finish()
-    finish = "stop" if rest.stopped else "length"
+    finish = "stop" if complete or rest.stopped else "length"
     return piece.text + rest.text, piece.scores + rest.scores, finish
 
 

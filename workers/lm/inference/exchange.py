@@ -11,10 +11,13 @@ from typing import Any
 from .answers import Answer
 from .ask import Ask, Ticket
 from .backend import Backend
+from .caller import Caller
 from .errors import ServingError
 from .events import Delta, Ended, Event
+from .params import SamplingParams
 from .prompts import PromptBuilder
 from .protocol import Call
+from .resuming import Resumed
 
 
 @dataclass(slots=True)
@@ -50,8 +53,11 @@ RequestEndHook = Callable[[RequestEnd], None]
 class Exchange:
     """Submits a call to the engine and brings its events to the event loop."""
 
-    def __init__(self, engine: Backend, call: Call, record: RequestEnd, fingerprint: str) -> None:
+    def __init__(
+        self, engine: Backend, call: Call, caller: Caller, record: RequestEnd, fingerprint: str
+    ) -> None:
         self.call = call
+        self.caller = caller
         self.record = record
         self._engine = engine
         self._fingerprint = fingerprint
@@ -68,11 +74,51 @@ class Exchange:
     async def start(self, builder: PromptBuilder) -> None:
         """Tokenize off the loop and queue; raises `ServingError` before anything runs."""
         built = await asyncio.to_thread(builder.build, self.call)
-        asks = [Ask(prompt, params) for prompt, params in built]
-        prompts = [ask.prompt for ask in asks]
+        prompts = [prompt for prompt, _ in built]
         self.answer = Answer(self.call, prompts, self._engine.decoder, self._fingerprint)
-        self._sequences = self._engine.submit(asks, self._push, choices=self.call.choices)
+        if self.call.resumed is None:
+            asks, choices = [self._ask(*item) for item in built], self.call.choices
+        else:
+            asks, choices = self._rest(built, self.call.resumed), 1
+        if asks:
+            self._sequences = self._engine.submit(asks, self._push, choices=choices)
         self._open = len(self._sequences)
+
+    def _ask(self, prompt: list[int], params: SamplingParams, **more: Any) -> Ask:
+        caller = self.caller
+        return Ask(
+            prompt,
+            params,
+            tenant=caller.tenant,
+            priority=caller.priority,
+            deadline=caller.deadline,
+            adapter=caller.adapter,
+            **more,
+        )
+
+    def _rest(self, built: list[tuple[list[int], SamplingParams]], resumed: Resumed) -> list[Ask]:
+        """The choices that are not over, each from where its reader is."""
+        asks, each = [], self.call.choices
+        for number, begun in enumerate(resumed.choices):
+            if begun is None or begun.done is None:
+                prior = begun.tokens if begun is not None else ()
+                place = {"prior": prior, "number": number, "stream": number % each}
+                asks.append(self._ask(*built[number // each], **place))
+        return asks
+
+    def note_times(self) -> list[tuple[bytes, bytes]]:
+        """What the gateway is told of the way to the first token, and the usage of the cache."""
+        queued = [ticket.queue_ms for ticket in self._sequences if ticket.queue_ms is not None]
+        read = [ticket.prefill_ms for ticket in self._sequences if ticket.prefill_ms is not None]
+        each = self.call.choices
+        cached: dict[int, int] = {}
+        for ticket in self._sequences:
+            prompt = ticket.choice // each
+            cached[prompt] = min(cached.get(prompt, ticket.cached_tokens), ticket.cached_tokens)
+        self.answer.cached_tokens = sum(cached.values())
+        times = {b"queue": max(queued, default=0.0), b"prefill": max(read, default=0.0)}
+        headers = [(b"x-slipway-%s-ms" % name, b"%.3f" % ms) for name, ms in times.items()]
+        return [*headers, (b"x-slipway-cached-tokens", b"%d" % self.answer.cached_tokens)]
 
     def _push(self, event: Event) -> None:
         """Called on the engine's thread."""

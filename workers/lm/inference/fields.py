@@ -97,6 +97,11 @@ class Fields:
                 )
 
 
+def is_id(item: Any) -> bool:
+    """Whether this could be a token id."""
+    return isinstance(item, int) and not isinstance(item, bool)
+
+
 def _kind(value: Any) -> str:
     names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
     return names.get(type(value), "a number" if isinstance(value, (int, float)) else "null")

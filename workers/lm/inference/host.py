@@ -11,10 +11,13 @@ from transformers.utils.logging import disable_progress_bar
 
 from .app import App
 from .backend import Backend
+from .constraints import GrammarCompiler
+from .engine import Engine
 from .errors import ModelRefused
 from .exchange import RequestEndHook
 from .preparing import Prepared, prepare
 from .prompts import PromptBuilder
+from .spelling import Spelling
 from .templates import TemplateRenderer
 
 if TYPE_CHECKING:
@@ -57,6 +60,8 @@ class EngineHost:
             self._thread.join(timeout=30)
         if self._renderer is not None:
             self._renderer.close()
+        if hasattr(self, "builder"):
+            self.builder.close()
 
     def app(self, on_request_end: RequestEndHook | None) -> App:
         """The ASGI application over this engine."""
@@ -100,6 +105,7 @@ class EngineHost:
             renderer,
             vocabulary=ready.engine.vocab_size,
             context_length=ready.engine.context_length,
+            forms=_forms(ready),
         )
         self.engine = ready.engine
         self.engine.prove()
@@ -117,3 +123,16 @@ class EngineHost:
             "cache_bytes": self.engine.cache_bytes,
             "chat_template": "own" if renderer.own_template else "plain lines",
         }
+
+
+def _forms(ready: Prepared) -> GrammarCompiler | None:
+    """What holds answers to a form, None where the backend cannot be held."""
+    if not isinstance(ready.engine, Engine):
+        return None
+    spelling = Spelling(
+        ready.tokenizer,
+        ready.engine.decoder,
+        vocabulary=ready.engine.vocab_size,
+        eos_ids=ready.engine.eos_ids,
+    )
+    return GrammarCompiler(spelling)

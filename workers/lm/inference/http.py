@@ -17,9 +17,13 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
 
 BODY_LIMIT = 8 * 2**20
 BODY_SECONDS = 30.0
+#: How long a reader may take nothing before its answer is given up.
+READ_SECONDS = 60.0
+JSON = b"application/json"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
 
 
@@ -38,6 +42,11 @@ class HttpCall:
         self._send = send
         self.request_id = self._request_id()
         self.status = 0
+
+    def header(self, name: bytes) -> str:
+        """The one value of a header; empty where it is missing or there are several."""
+        given = self._header(name)
+        return given[0].decode("latin-1").strip() if len(given) == 1 else ""
 
     def _header(self, name: bytes) -> list[bytes]:
         return [value for key, value in self._headers if key.lower() == name]
@@ -71,7 +80,13 @@ class HttpCall:
                 408, "The request body did not arrive in time.", code="body_timeout"
             ) from error
         try:
-            return json.loads(raw, parse_constant=_no_constant)
+            return json.loads(
+                raw.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_each_once
+            )
+        except DuplicateKey as error:
+            raise BadRequest(
+                f"The request body has the key '{str(error)[:80]}' twice.", code="invalid_json"
+            ) from error
         except (ValueError, RecursionError) as error:
             raise BadRequest("The request body is not valid JSON.", code="invalid_json") from error
 
@@ -99,13 +114,13 @@ class HttpCall:
             pass
 
     async def answer(
-        self, status: int, body: Any, extra: list[tuple[bytes, bytes]] | None = None
+        self, status: int, body: Any, extra: Headers | None = None, *, kind: bytes = JSON
     ) -> None:
-        """Send a whole JSON answer."""
-        raw = encode(body)
+        """Send a whole answer: JSON, or bytes as they are."""
+        raw = body if isinstance(body, bytes) else encode(body)
         length = (b"content-length", str(len(raw)).encode())
-        await self._start(status, b"application/json", [length, *(extra or [])])
-        await self._send({"type": "http.response.body", "body": raw})
+        await self._start(status, kind, [length, *(extra or [])])
+        await self._write({"type": "http.response.body", "body": raw})
 
     async def refuse(self, error: ServingError) -> None:
         """Send an error in OpenAI's shape, telling clients whether to try again."""
@@ -117,15 +132,22 @@ class HttpCall:
             extra.append((b"www-authenticate", b"Bearer"))
         await self.answer(error.status, error.body(), extra)
 
-    async def start_stream(self) -> None:
+    async def start_stream(self, extra: Headers) -> None:
         """Begin a stream of server-sent events."""
-        await self._start(200, b"text/event-stream", [(b"x-accel-buffering", b"no")])
+        await self._start(200, b"text/event-stream", [(b"x-accel-buffering", b"no"), *extra])
 
     async def stream(self, raw: bytes, *, last: bool = False) -> None:
         """Send a piece of the stream."""
-        await self._send({"type": "http.response.body", "body": raw, "more_body": not last})
+        await self._write({"type": "http.response.body", "body": raw, "more_body": not last})
 
-    async def _start(self, status: int, kind: bytes, extra: list[tuple[bytes, bytes]]) -> None:
+    async def _write(self, message: Message) -> None:
+        """Wait for the reader, but not for ever: one that takes nothing is given up."""
+        try:
+            await asyncio.wait_for(self._send(message), READ_SECONDS)
+        except TimeoutError:
+            raise Disconnected from None
+
+    async def _start(self, status: int, kind: bytes, extra: Headers) -> None:
         self.status = status
         headers = [
             (b"content-type", kind),
@@ -134,6 +156,18 @@ class HttpCall:
             *extra,
         ]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+class DuplicateKey(ValueError):
+    """Readers of JSON do not agree on which of the two counts."""
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        raise DuplicateKey(next(key for key, _ in pairs if key in seen or seen.add(key)))
+    return found
 
 
 def _no_constant(name: str) -> Any:

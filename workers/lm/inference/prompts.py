@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from .constraints import Grammar, GrammarCompiler
 from .errors import BadRequest, ContextTooLong
 from .params import SamplingParams
 from .protocol import Call, Prompt, check_ids
@@ -23,11 +24,13 @@ class PromptBuilder:
         *,
         vocabulary: int,
         context_length: int,
+        forms: GrammarCompiler | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._renderer = renderer
         self._vocabulary = vocabulary
         self._context = context_length
+        self._forms = forms
         self._core: Any = getattr(tokenizer, "backend_tokenizer", None)
         if self._core is not None:
             self._core.no_truncation()
@@ -43,7 +46,23 @@ class PromptBuilder:
             prompts = [self._encode(text, special=special, param="messages")]
         else:
             prompts = [self._ids(prompt) for prompt in call.prompts]
-        return [(ids, self._params(call, ids)) for ids in prompts]
+        grammar = self._grammar(call)
+        return [(ids, self._params(call, ids, grammar)) for ids in prompts]
+
+    def close(self) -> None:
+        """End what was started to compile forms."""
+        if self._forms is not None:
+            self._forms.close()
+
+    def _grammar(self, call: Call) -> Grammar | None:
+        form = call.form
+        if form is None:
+            return None
+        if self._forms is None:
+            raise BadRequest(
+                f"'{form.param}' is not served by this model's engine.", param=form.param
+            )
+        return self._forms.compile(form)
 
     def _ids(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str):
@@ -69,7 +88,7 @@ class PromptBuilder:
             ids = self._tokenizer.encode(text, add_special_tokens=special)
         return ids
 
-    def _params(self, call: Call, ids: list[int]) -> SamplingParams:
+    def _params(self, call: Call, ids: list[int], grammar: Grammar | None) -> SamplingParams:
         param = "messages" if call.chat else "prompt"
         if not ids:
             raise BadRequest(
@@ -83,7 +102,7 @@ class PromptBuilder:
         if not scoring and (room < 1 or wanted > room):
             asked = None if call.max_tokens is None else wanted
             raise self._too_long(str(len(ids)), asked, param, call.max_tokens_field)
-        return dataclasses.replace(call.params, max_tokens=wanted)
+        return dataclasses.replace(call.params, max_tokens=wanted, grammar=grammar)
 
     def _too_long(
         self, tokens: str, asked: int | None, param: str, field: str = "max_tokens"

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .answer_format import AnswerFormat, read_format
 from .errors import BadRequest
-from .fields import Fields
+from .fields import Fields, is_id
+from .messages import read_messages
 from .params import SamplingParams
+from .resuming import Resumed, read_resumed
 
-ROLES = frozenset({"system", "developer", "user", "assistant"})
 MAX_CHOICES = 16
 MAX_PROMPTS = 64
 MAX_STOPS = 16
 MAX_STOP_LENGTH = 256
-MAX_MESSAGES = 4096
 MAX_BIASES = 1024
 MAX_TOP_LOGPROBS = 20
 LARGEST_MAX_TOKENS = 10_000_000
@@ -41,6 +42,8 @@ class Call:
     echo: bool = False
     messages: tuple[dict[str, str], ...] = ()
     prompts: tuple[Prompt, ...] = ()
+    form: AnswerFormat | None = None
+    resumed: Resumed | None = None
 
     @property
     def chat(self) -> bool:
@@ -51,7 +54,7 @@ class Call:
 def parse_chat(body: Any) -> Call:
     """`POST /v1/chat/completions`."""
     fields = Fields(body)
-    messages = _messages(fields)
+    messages = read_messages(fields)
     wanted = fields.boolean("logprobs")
     top = fields.integer("top_logprobs", 0, MAX_TOP_LOGPROBS)
     if top is not None and not wanted:
@@ -108,12 +111,13 @@ def _common(
     model = fields.text("model", limit=512, required=True) or ""
     stream = fields.boolean("stream")
     include_usage, running_usage = _stream_options(fields, stream)
+    choices = fields.integer("n", 1, MAX_CHOICES) or 1
     return Call(
         model=model,
         stream=stream,
         include_usage=include_usage,
         running_usage=running_usage,
-        choices=fields.integer("n", 1, MAX_CHOICES) or 1,
+        choices=choices,
         params=_sampling(fields, top_logprobs, echo),
         max_tokens=max_tokens,
         max_tokens_field=max_tokens_field,
@@ -121,6 +125,8 @@ def _common(
         echo=echo,
         messages=messages,
         prompts=prompts,
+        form=read_format(fields),
+        resumed=read_resumed(fields, choices * max(1, len(prompts))),
     )
 
 
@@ -134,6 +140,7 @@ def _sampling(fields: Fields, top_logprobs: int | None, echo: bool) -> SamplingP
         min_p=fields.number("min_p", 0.0, 0, 1),
         presence_penalty=fields.number("presence_penalty", 0.0, -2, 2),
         frequency_penalty=fields.number("frequency_penalty", 0.0, -2, 2),
+        repetition_penalty=fields.number("repetition_penalty", 1.0, 0.01, 10),
         seed=fields.seed("seed"),
         logit_bias=_logit_bias(fields),
         stop=_stops(fields),
@@ -151,47 +158,6 @@ def _chat_limit(fields: Fields) -> tuple[int | None, str]:
     return (old, "max_tokens") if new is None else (new, "max_completion_tokens")
 
 
-def _messages(fields: Fields) -> tuple[dict[str, str], ...]:
-    raw = fields.get("messages")
-    if not isinstance(raw, list) or not 1 <= len(raw) <= MAX_MESSAGES:
-        raise fields.wrong("messages", f"must be an array of 1 to {MAX_MESSAGES} messages")
-    return tuple(_message(item, index) for index, item in enumerate(raw))
-
-
-def _message(item: Any, index: int) -> dict[str, str]:
-    fields = Fields(item, f"messages[{index}].")
-    role = fields.get("role")
-    if not isinstance(role, str) or role not in ROLES:
-        raise fields.wrong("role", f"must be one of {', '.join(sorted(ROLES))}")
-    message = {"role": "system" if role == "developer" else role, "content": _content(fields)}
-    name = fields.text("name", limit=64)
-    if name:
-        message["name"] = name
-    for unserved in ("tool_calls", "function_call", "audio", "refusal"):
-        if fields.get(unserved):
-            raise fields.wrong(unserved, "is not served")
-    fields.reject_unknown()
-    return message
-
-
-def _content(fields: Fields) -> str:
-    content = fields.get("content")
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list) or not content:
-        raise fields.wrong("content", "must be a string or an array of text parts")
-    texts = []
-    for index, part in enumerate(content):
-        inner = Fields(part, f"{fields.param('content')}[{index}].")
-        if inner.get("type") != "text":
-            raise inner.wrong("type", "must be 'text': this model reads text only")
-        text = inner.get("text")
-        if not isinstance(text, str):
-            raise inner.wrong("text", "must be a string")
-        texts.append(text)
-    return "".join(texts)
-
-
 def _prompts(fields: Fields) -> tuple[Prompt, ...]:
     raw = fields.get("prompt")
     if isinstance(raw, str):
@@ -199,19 +165,15 @@ def _prompts(fields: Fields) -> tuple[Prompt, ...]:
     must = "must be a string, an array of strings, an array of token ids, or an array of those"
     if not isinstance(raw, list) or not raw:
         raise fields.wrong("prompt", must)
-    if all(_is_id(item) for item in raw):
+    if all(is_id(item) for item in raw):
         return (list(raw),)
     if len(raw) > MAX_PROMPTS:
         raise fields.wrong("prompt", f"must have at most {MAX_PROMPTS} entries, has {len(raw)}")
     if all(isinstance(item, str) for item in raw):
         return tuple(raw)
-    if all(isinstance(item, list) and item and all(map(_is_id, item)) for item in raw):
+    if all(isinstance(item, list) and item and all(map(is_id, item)) for item in raw):
         return tuple(raw)
     raise fields.wrong("prompt", must)
-
-
-def _is_id(item: Any) -> bool:
-    return isinstance(item, int) and not isinstance(item, bool)
 
 
 def _stops(fields: Fields) -> tuple[str, ...]:
@@ -257,19 +219,29 @@ def _stream_options(fields: Fields, stream: bool) -> tuple[bool, bool]:
 
 def _refuse_unserved(fields: Fields) -> None:
     """Fields whose meaning would be lost if they were ignored."""
-    for name in ("tools", "functions", "audio", "prediction", "web_search_options"):
+    _tools(fields, "tools", "tool_choice")
+    _tools(fields, "functions", "function_call")
+    for name in ("audio", "prediction", "web_search_options"):
         if fields.get(name):
             raise fields.wrong(name, "is not served by this model")
-    if fields.get("tool_choice") not in (None, "none", "auto"):
-        raise fields.wrong("tool_choice", "is not served by this model")
-    if fields.get("function_call") not in (None, "none", "auto"):
-        raise fields.wrong("function_call", "is not served by this model")
     if fields.get("modalities") not in (None, ["text"]):
         raise fields.wrong("modalities", 'must be ["text"]')
-    form = fields.nested("response_format")
-    if form is not None and form.get("type") != "text":
-        raise form.wrong("type", "must be 'text'; other formats are not served")
+    if fields.get("reasoning_effort") not in (None, "none"):
+        raise fields.wrong("reasoning_effort", "is not served by this model")
+    if fields.get("verbosity") not in (None, "medium"):
+        raise fields.wrong("verbosity", "is not served by this model")
     _ignore_bookkeeping(fields)
+
+
+def _tools(fields: Fields, tools: str, choice: str) -> None:
+    """Tools may be named as long as none is to be called."""
+    wanted, given = fields.get(choice), fields.get(tools)
+    if given is not None and not isinstance(given, list):
+        raise fields.wrong(tools, "must be an array")
+    if given and wanted != "none":
+        raise fields.wrong(tools, f"are not served; leave them out, or set '{choice}' to 'none'")
+    if wanted not in (None, "none", "auto"):
+        raise fields.wrong(choice, "must be 'none' or 'auto': no tools are served")
 
 
 def _ignore_bookkeeping(fields: Fields) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 
@@ -53,21 +54,33 @@ def _one(row: torch.Tensor, sequence: Sequence, greedy: int, finite: bool) -> Ch
 
 
 def _adjust(row: torch.Tensor, sequence: Sequence) -> torch.Tensor:
-    """Logits with bias and penalties; a copy where anything changes."""
+    """Logits with penalties and bias, held to the form of the answer; a copy where anything
+    changes."""
     params = sequence.params
-    if not params.logit_bias and not sequence.counts:
-        return row
-    row = row.clone()
+    if params.logit_bias or sequence.counts or sequence.seen:
+        row = _penalised(row.clone(), sequence)
+        if params.logit_bias:
+            _add(row, params.logit_bias)
+    return row if sequence.constraint is None else sequence.constraint.mask(row)
+
+
+def _penalised(row: torch.Tensor, sequence: Sequence) -> torch.Tensor:
+    """What was said before becomes less likely; changes the row."""
+    params = sequence.params
+    if sequence.seen:
+        ids = torch.tensor(sorted(sequence.seen), device=row.device)
+        logits, penalty = row[ids], params.repetition_penalty
+        row[ids] = torch.where(logits > 0, logits / penalty, logits * penalty)
     if sequence.counts:
         ids = torch.tensor(list(sequence.counts), device=row.device)
         counts = torch.tensor(list(sequence.counts.values()), dtype=row.dtype, device=row.device)
         row[ids] -= params.presence_penalty + params.frequency_penalty * counts
-    if params.logit_bias:
-        ids = torch.tensor(list(params.logit_bias), device=row.device)
-        row[ids] += torch.tensor(
-            list(params.logit_bias.values()), dtype=row.dtype, device=row.device
-        )
     return row
+
+
+def _add(row: torch.Tensor, biases: Mapping[int, float]) -> None:
+    ids = torch.tensor(list(biases), device=row.device)
+    row[ids] += torch.tensor(list(biases.values()), dtype=row.dtype, device=row.device)
 
 
 def _draw(row: torch.Tensor, sequence: Sequence) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from .ask import NORMAL
 from .chance import fresh_seed, uniform
+from .constraints import Constraint
 from .events import Sink, TokenScore
 from .output import Output
 from .params import SamplingParams
@@ -43,10 +44,16 @@ class Sequence:
     first_token_at: float | None = None
     source: list[int] = field(init=False)
     seed: int = field(init=False)
+    constraint: Constraint | None = field(init=False)
+    seen: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.source = self.prompt
         self.seed = fresh_seed() if self.params.seed is None else self.params.seed
+        grammar = self.params.grammar
+        self.constraint = None if grammar is None else grammar.start()
+        if self.params.repetition_penalty != 1:
+            self.seen.update(self.prompt)
 
     @property
     def prefilled(self) -> bool:
@@ -70,6 +77,10 @@ class Sequence:
     def take(self, token_id: int) -> None:
         """Append a sampled token."""
         self.tokens.append(token_id)
+        if self.constraint is not None:
+            self.constraint.accept(token_id)
+        if self.params.repetition_penalty != 1:
+            self.seen.add(token_id)
         if self.params.presence_penalty or self.params.frequency_penalty:
             self.counts[token_id] = self.counts.get(token_id, 0) + 1
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import select
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from .errors import BadRequest, ModelRefused
+from .line_process import LineProcess
 
 TEMPLATE_LIMIT = 64 * 1024
 SECONDS = 2.0
 _START_SECONDS = 30.0
-_ANSWER_LIMIT = 16 * 2**20
 
 
 class TemplateRenderer:
@@ -83,7 +76,7 @@ class TemplateProcess:
         self._template = template
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
+        self._process = LineProcess(Path(__file__).with_name("template_process.py"))
 
     def start(self) -> None:
         """Compile the template; raises `ModelRefused` where it is none."""
@@ -93,9 +86,9 @@ class TemplateProcess:
     def render(self, variables: dict[str, Any]) -> str:
         """The rendered text; raises `BadRequest` with the template's own complaint."""
         with self._lock:
-            if self._child is None or self._child.poll() is not None:
+            if not self._process.alive:
                 self._start()
-            answer = self._ask(variables, self._seconds)
+            answer = self._process.ask(variables, self._seconds)
         if answer is None:
             raise _refusal(f"it took more than {self._seconds:g} s or ended its process")
         if "text" not in answer:
@@ -105,70 +98,15 @@ class TemplateProcess:
     def stop(self) -> None:
         """Kill the process; the next rendering starts another."""
         with self._lock:
-            self._kill()
+            self._process.stop()
 
     def _start(self) -> None:
-        self._kill()
-        script = Path(__file__).with_name("template_process.py")
-        # -I: neither the environment nor the working directory reaches the script.
-        self._child = subprocess.Popen(
-            [sys.executable, "-I", str(script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={},
-            close_fds=True,
-        )
-        answer = self._ask(self._template, _START_SECONDS)
+        self._process.start()
+        answer = self._process.ask(self._template, _START_SECONDS)
         if answer is None or not answer.get("ready"):
-            self._kill()
+            self._process.stop()
             reason = (answer or {}).get("refused", "it could not be compiled")
             raise ModelRefused(f"The chat template cannot be used: {reason}")
-
-    def _ask(self, question: Any, seconds: float) -> dict[str, Any] | None:
-        """One line out, one line back; None (and no process left) where that fails."""
-        child = self._child
-        if child is None or child.stdin is None or child.stdout is None:
-            return None
-        try:
-            child.stdin.write(json.dumps(question).encode() + b"\n")
-            child.stdin.flush()
-            line = _read_line(child.stdout, time.monotonic() + seconds)
-        except OSError:
-            line = None
-        if line is None:
-            self._kill()
-            return None
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def _kill(self) -> None:
-        child, self._child = self._child, None
-        if child is None:
-            return
-        child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-
-
-def _read_line(pipe: IO[bytes], deadline: float) -> bytes | None:
-    """A whole line before the deadline, None where it does not come."""
-    parts, size = [], 0
-    while size < _ANSWER_LIMIT:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([pipe], [], [], left)[0]:
-            return None
-        part = os.read(pipe.fileno(), 65536)
-        if not part:
-            return None
-        parts.append(part)
-        size += len(part)
-        if part.endswith(b"\n"):
-            return b"".join(parts)
-    return None
 
 
 def _refusal(reason: str) -> BadRequest:
