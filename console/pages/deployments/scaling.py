@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -83,7 +82,7 @@ def _figures(event: ScalingEvent) -> str:
         words = {
             "running": said["running"],
             "waiting": said["waiting"],
-            "target": number_format(said["target_requests"]),
+            "target": f"{said['target_requests']:g}",
         }
         return _("%(running)s running, %(waiting)s waiting, %(target)s per replica") % words
     return ""

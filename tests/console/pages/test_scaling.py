@@ -47,7 +47,7 @@ def test_says_what_is_wanted_between_which_bounds_and_why(ana, scaled, client_fo
     assert "0 and 4" in text
     assert "3 running, 1 waiting" in text
     assert "1 → 2" in text
-    assert "6 running, 2 waiting, 4.0 per replica" in text
+    assert "6 running, 2 waiting, 4 per replica" in text
     assert "Mon 09:00–17:00" in text
     assert "Europe/Berlin" in text
     # It went from one of four to two an hour ago: five sixths of the way.
