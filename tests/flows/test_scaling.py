@@ -4,11 +4,13 @@ The second machine has a folder of its own and gets its files over HTTP. Part of
 `make chaos-crashes`: it takes minutes.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from openai import OpenAI
 
 from tests.flows.site import TEAM, until
 from tests.flows.test_joining import Cluster, Machine, OpenStack
@@ -17,7 +19,7 @@ from tests.flows.traffic import Traffic
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.nodb,
-    pytest.mark.skipif("CHAOS" not in __import__("os").environ, reason="run `make chaos-crashes`"),
+    pytest.mark.skipif("CHAOS" not in os.environ, reason="run `make chaos-crashes`"),
 ]
 SPEC: dict[str, Any] = {
     "replicas": 1, "threads": 1, "max_slots": 8, "max_replicas": 3, "min_replicas": 0,
@@ -66,6 +68,9 @@ class Deployment:
             f"{self.path}/revisions", {"model_version": version["id"], "spec": SPEC, "reason": "-"}
         )
         self.ready(1)
+        openai = OpenAI(base_url=f"{cluster.stack.url}/v1", api_key=site.token)
+        until(lambda: self.model in {row.id for row in openai.models.list()}, "it can be asked")
+        openai.close()
 
     def replicas(self, state: str = "ready") -> list[dict[str, Any]]:
         rows = self.api.get(f"{self.path}/replicas")
