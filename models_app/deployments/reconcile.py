@@ -91,9 +91,9 @@ def reconcile_deployment(pk: int) -> bool:
         elif revision.pk == deployment.active_revision_id and _wanted(deployment, revision):
             # Read after the new one has had its turn: it may have ended in this round.
             rollout = live_rollout(deployment)
-            wanted = kept_replicas(deployment, revision, rollout)
-            _keep_up(deployment, revision, staying, wanted)
-            if sum(r.state == ReplicaState.READY for r in staying) >= wanted:
+            kept = kept_replicas(deployment, revision, rollout)
+            _keep_up(deployment, revision, staying, kept)
+            if sum(r.state == ReplicaState.READY for r in staying) >= kept:
                 _finish(leaving)
     return True
 

@@ -1,6 +1,5 @@
 """What scaling has to know of deployments, read in few queries for all of them."""
 
-import datetime as dt
 from typing import Any
 
 from django.db import connection
@@ -17,11 +16,12 @@ from models_app.registry.states import VersionState
 FIRST_TOKEN = """
 SELECT count(*), percentile_cont(0.95) WITHIN GROUP (ORDER BY first_token_ms)
   FROM deployments_requestrecord
- WHERE deployment_id = %s AND at > clock_timestamp() - %s AND status < 400 AND NOT mirrored
+ WHERE deployment_id = %s AND at > clock_timestamp() - make_interval(secs => %s)
+   AND status < 400 AND NOT mirrored
    AND wake_ms = 0 AND first_token_ms IS NOT NULL AND cache <> 'hit'
 """
 #: Waits for the first token are those of calls since then.
-RECENT = dt.timedelta(seconds=60)
+RECENT_S = 60
 
 
 def scaled() -> QuerySet[Deployment]:
@@ -75,6 +75,6 @@ def facts_of(row: Deployment, load: Load | None) -> Facts:
 def first_token_p95(deployment_id: int) -> float | None:
     """In ms, of recent calls that a replica answered without having to wake; None for too few."""
     with connection.cursor() as cursor:
-        cursor.execute(FIRST_TOKEN, [deployment_id, RECENT])
+        cursor.execute(FIRST_TOKEN, [deployment_id, RECENT_S])
         (count, value) = cursor.fetchone()
     return float(value) if count >= SAMPLES else None

@@ -1,7 +1,7 @@
 """How a deployment scales just now and has scaled lately, for pages and the API."""
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 from models_app.configs.specs.serving.scaling import Hours, ScalingSettings
@@ -65,18 +65,19 @@ def scaling_now(row: Deployment, *, span: dt.timedelta = SPAN) -> ScalingNow | N
     ready = active.replica_set.filter(state=ReplicaState.READY).count()
     at = now()
     events = list(row.scaling_events.filter(at__gt=at - span).order_by("-id")[:EVENTS])
-    course = {"events": events, "steps": steps_of(events, wanted, at, span)}
+    found = ScalingNow(
+        wanted=wanted, ready=ready, events=events, steps=steps_of(events, wanted, at, span)
+    )
     if not is_scaled(active):
-        return ScalingNow(wanted=wanted, ready=ready, **course)
+        return found
     settings = scaling_of(active)
     loads = load_now()
     facts = Facts(now=at, current=wanted, held_at=row.held_at, held_until=row.held_until)
     floor, floor_by = floor_now(settings, facts)
     held = row.held_until if row.held_until and row.held_until > at else None
     local = at.astimezone(ZoneInfo(settings.timezone))
-    return ScalingNow(
-        wanted=wanted,
-        ready=ready,
+    return replace(
+        found,
         settings=settings,
         floor=floor,
         floor_by=floor_by,
@@ -84,7 +85,6 @@ def scaling_now(row: Deployment, *, span: dt.timedelta = SPAN) -> ScalingNow | N
         load=None if loads is None else loads.get(row.pk, Load()),
         hours_now=[n for n, hours in enumerate(settings.hours) if in_hours(hours, local)],
         local_time=local,
-        **course,
     )
 
 

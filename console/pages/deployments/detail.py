@@ -10,11 +10,11 @@ from models_app.approvals.states import RequestState
 from models_app.configs.specs import ServingSpec
 from models_app.deployments import selectors
 from models_app.deployments.comparison import (
-    replica_bytes,
     revision_changes,
     revision_evidence,
     rollback_plan,
 )
+from models_app.deployments.footprint import replica_bytes
 from models_app.deployments.models import Deployment, Replica, Revision
 from models_app.deployments.services import back_targets
 from models_app.deployments.services.standing import lacks_approval
