@@ -32,6 +32,7 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("scaling")
     stack = OpenStack(folder / "console")
     stack.data_dir.mkdir()
+    stack.patience_s = 400
     machine = Machine(folder / "mars", stack)
     machine.data_dir.mkdir()
     try:
