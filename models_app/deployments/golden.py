@@ -8,6 +8,7 @@ of this runs inside a transaction.
 import http.client
 import json
 import logging
+import time
 from dataclasses import dataclass
 
 from models_app.core.clock import now
@@ -37,8 +38,17 @@ TIMEOUT_S = 20.0
 TRIES = 2
 
 
+#: Revisions that could not be asked, in this process: how often, and when they are asked again.
+_waits: dict[int, tuple[int, float]] = {}
+LONGEST_WAIT_S = 600.0
+
+
 class NoAnswer(Exception):
-    """The replica gave none: it says why."""
+    """The replica gave none: it says why. `permanent`: it never will, to this prompt."""
+
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        self.permanent = permanent
+        super().__init__(message)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +111,17 @@ def _stores() -> int:
         golden_answers=None,
         replica_set__state=ReplicaState.READY,
     ).distinct()
-    return sum(_store(row) for row in rows.select_related("deployment__team"))
+    at = time.monotonic()
+    due = [row for row in rows.select_related("deployment__team") if _waits_until(row) <= at]
+    return sum(_store(row) for row in due)
+
+
+def _waits_until(revision: Revision) -> float:
+    return _waits.get(revision.pk, (0, 0.0))[1]
 
 
 def _store(revision: Revision) -> bool:
+    """All answers that it can give; where it is only busy, another time."""
     replica = _ready(revision)
     if replica is None:
         return False
@@ -114,9 +131,17 @@ def _store(revision: Revision) -> bool:
             answer = ask(replica, prompt, MOST_TOKENS)
         except NoAnswer as error:
             logger.info("r%s of %s: %s", revision.number, revision.deployment, error)
-            continue
+            if error.permanent:
+                continue
+            answers = []
+            break
         answers.append((prompt, answer.text, answer.tokens))
-    return bool(answers) and golden_store(revision_id=revision.pk, answers=answers)
+    if answers:
+        _waits.pop(revision.pk, None)
+        return golden_store(revision_id=revision.pk, answers=answers)
+    count = _waits.get(revision.pk, (0, 0.0))[0] + 1
+    _waits[revision.pk] = count, time.monotonic() + min(LONGEST_WAIT_S, 2.0**count)
+    return False
 
 
 def _ready(revision: Revision) -> Replica | None:
@@ -132,8 +157,10 @@ def ask(replica: Replica, prompt: str, limit: int) -> Answer:
         if status == 200:
             return _read(body)
         if status != 400 or limit <= LEAST_TOKENS:
+            said = body[:200].decode("utf-8", "replace")
             raise NoAnswer(
-                f"replica {replica.pk} answered {status}: {body[:200].decode('utf-8', 'replace')}"
+                f"replica {replica.pk} answered {status}: {said}",
+                permanent=400 <= status < 500 and status not in (401, 408, 429),
             )
         limit //= 2
 
@@ -182,7 +209,8 @@ def _read(body: bytes) -> Answer:
             text += [choice.get("text") or "" for choice in event.get("choices", ())]
     if not done:
         raise NoAnswer("the answer broke off")
-    return Answer(text="".join(text), tokens=tokens)
+    # PostgreSQL keeps no NUL, which a model of bytes may well say.
+    return Answer(text="".join(text).replace("\0", "\N{SYMBOL FOR NULL}"), tokens=tokens)
 
 
 def _ids(comment: str) -> list[int]:

@@ -53,8 +53,9 @@ def why_hopeless(
 
 def _why_late(rollout: Rollout, revision: Revision, new: list[Replica], old: list[Replica]) -> str:
     step, waited = current_step(rollout), now() - rollout.step_started_at
-    pending = [r for r in new if r.job is not None and r.job.state == JobState.PENDING]
-    why = " ".join(dict.fromkeys(filter(None, (why_waiting(job=r.job) for r in pending))))
+    jobs = [r.job for r in new if r.job is not None]
+    pending = [job for job in jobs if job.state == JobState.PENDING]
+    why = " ".join(dict.fromkeys(filter(None, (why_waiting(job=job) for job in pending))))
     drained = step.old is not None and len(old) <= step.old
     if drained and pending and waited > PLACE_LIMIT:
         said = _("The place that was made for a new replica was not given to it. %(why)s")

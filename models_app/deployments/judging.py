@@ -1,13 +1,14 @@
 """How the new revision does beside the old one in the same time, from the record of calls."""
 
 import datetime as dt
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from django.db import connection
 from django.utils.translation import gettext as _
 
 from models_app.configs.specs.serving.rollout import RolloutSettings
+from models_app.deployments.models import Replica
 
 ARMS = """
 SELECT revision_id, mirrored, count(*),
@@ -18,6 +19,29 @@ SELECT revision_id, mirrored, count(*),
   FROM deployments_requestrecord
  WHERE deployment_id = %s AND at >= %s AND revision_id = ANY(%s) AND cache <> 'hit'
  GROUP BY 1, 2
+"""
+#: Replicas of the new revision that failed where another one answered instead: callers did not
+#: notice, and yet it counts. Being full or about to leave is no failure.
+HIDDEN = """
+SELECT count(*), count(*) FILTER (WHERE revision_id IS DISTINCT FROM %s)
+  FROM deployments_requestrecord
+ WHERE deployment_id = %s AND at >= %s AND mirrored = %s AND retries + resumes > 0
+   AND NOT (revision_id = %s AND (status >= 500 OR outcome = 'replica_lost')) AND detail ~ %s
+"""
+#: Copies beside the requests that they were made of. Texts are not kept, so answers that end alike
+#: after as many tokens count as alike; and a copy is answered whole, so whole times are compared.
+PAIRS = """
+SELECT count(*),
+       count(*) FILTER (WHERE copy.completion_tokens = original.completion_tokens
+                          AND copy.outcome = original.outcome),
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY copy.total_ms),
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY original.total_ms)
+  FROM deployments_requestrecord copy
+  JOIN deployments_requestrecord original
+    ON original.request_id = copy.request_id AND original.revision_id = %s
+   AND NOT original.mirrored AND original.status = 200
+ WHERE copy.deployment_id = %s AND copy.revision_id = %s AND copy.mirrored AND copy.at >= %s
+   AND copy.status = 200
 """
 #: Of fewer requests nothing is concluded.
 LEAST = 10
@@ -43,11 +67,22 @@ class ArmFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Copies that were answered, beside their originals. Times are milliseconds."""
+
+    pairs: int
+    alike: int
+    copy_p95_ms: float
+    original_p95_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Figures:
     """Both sides since the same moment."""
 
     new: ArmFigures
     old: ArmFigures
+    copies: Pairs | None = None
 
     @property
     def enough(self) -> bool:
@@ -55,7 +90,10 @@ class Figures:
 
     def plain(self) -> dict[str, Any]:
         """For the timeline."""
-        return {"new": _plain(self.new), "old": _plain(self.old)}
+        row: dict[str, Any] = {"new": _plain(self.new), "old": _plain(self.old)}
+        if self.copies is not None:
+            row["copies"] = {name: round(value, 1) for name, value in asdict(self.copies).items()}
+        return row
 
 
 def _plain(arm: ArmFigures) -> dict[str, Any]:
@@ -73,9 +111,32 @@ def arm_figures(
         rows = {(row[0], row[1]): _arm(row[2:]) for row in cursor.fetchall()}
     nothing = ArmFigures()
     return Figures(
-        new=rows.get((new, mirrored), nothing),
+        new=_with_hidden(rows.get((new, mirrored), nothing), deployment_id, new, since, mirrored),
         old=nothing if old is None else rows.get((old, False), nothing),
+        copies=_pairs(deployment_id, new, old, since) if mirrored and old else None,
     )
+
+
+def _pairs(deployment_id: int, new: int, old: int, since: dt.datetime) -> Pairs | None:
+    with connection.cursor() as cursor:
+        cursor.execute(PAIRS, [old, deployment_id, new, since])
+        count, alike, copy_ms, original_ms = cursor.fetchone()
+    if not count:
+        return None
+    return Pairs(pairs=count, alike=alike, copy_p95_ms=copy_ms, original_p95_ms=original_ms)
+
+
+def _with_hidden(
+    arm: ArmFigures, deployment_id: int, revision_id: int, since: dt.datetime, mirrored: bool
+) -> ArmFigures:
+    """Failures of its replicas that the gateway made good count as such."""
+    replicas = Replica.objects.filter(revision=revision_id).values_list("pk", flat=True)
+    pattern = rf"(^|; )replica ({'|'.join(map(str, replicas)) or '0'}): (?!429|503)"
+    with connection.cursor() as cursor:
+        asked = [revision_id, deployment_id, since, mirrored, revision_id, pattern]
+        cursor.execute(HIDDEN, asked)
+        failed, elsewhere = cursor.fetchone()
+    return replace(arm, requests=arm.requests + elsewhere, errors=arm.errors + failed)
 
 
 def _arm(row: Any) -> ArmFigures:
@@ -96,16 +157,30 @@ def why_bad(figures: Figures, limits: RolloutSettings) -> str:
         return ""
     if new.errors >= LEAST_ERRORS and new.error_percent > limits.max_error_percent:
         return _(
-            "%(errors)s of %(requests)s requests failed (%(percent)s %%); the limit is %(limit)s %%"
+            "%(errors)s of %(requests)s requests failed (%(percent)s %%);"
+            " the limit is %(limit)s %%."
         ) % {
             "errors": new.errors,
             "requests": new.requests,
             "percent": f"{new.error_percent:.1f}",
             "limit": f"{limits.max_error_percent:g}",
         }
+    copies = figures.copies
+    if limits.max_slowdown and copies is not None and copies.pairs >= LEAST:
+        return _slow_copies(copies, limits.max_slowdown)
     if limits.max_slowdown and new.timed >= LEAST and old.timed >= LEAST:
         return _slow(new.first_token_p95_ms, old.first_token_p95_ms, limits.max_slowdown)
     return ""
+
+
+def _slow_copies(copies: Pairs, limit: float) -> str:
+    new, old = copies.copy_p95_ms, copies.original_p95_ms
+    if new - old < FLOOR_MS or new <= limit * old:
+        return ""
+    return _(
+        "Copies take %(new)s ms (p95) where the requests themselves take %(old)s ms; the limit is"
+        " %(limit)s times as long."
+    ) % {"new": f"{new:.0f}", "old": f"{old:.0f}", "limit": f"{limit:g}"}
 
 
 def _slow(new: float | None, old: float | None, limit: float) -> str:
@@ -113,5 +188,5 @@ def _slow(new: float | None, old: float | None, limit: float) -> str:
         return ""
     return _(
         "The first token takes %(new)s ms (p95) where the old revision needs %(old)s ms; the limit"
-        " is %(limit)s times as long"
+        " is %(limit)s times as long."
     ) % {"new": f"{new:.0f}", "old": f"{old:.0f}", "limit": f"{limit:g}"}

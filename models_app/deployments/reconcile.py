@@ -91,9 +91,9 @@ def reconcile_deployment(pk: int) -> bool:
         elif revision.pk == deployment.active_revision_id and _wanted(deployment, revision):
             # Read after the new one has had its turn: it may have ended in this round.
             rollout = live_rollout(deployment)
-            kept = kept_replicas(deployment, revision, rollout)
-            _keep_up(deployment, revision, staying, kept)
-            if sum(r.state == ReplicaState.READY for r in staying) >= kept:
+            number = kept_replicas(deployment, revision, rollout)
+            _keep_up(deployment, revision, staying, number)
+            if sum(r.state == ReplicaState.READY for r in staying) >= number:
                 _finish(leaving)
     return True
 

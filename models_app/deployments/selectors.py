@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from models_app.core.actor import Actor
 from models_app.core.errors import NotFound
-from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision
+from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision, Rollout
 from models_app.deployments.states import ReplicaState, RevisionState
 
 RELATED = (
@@ -126,6 +126,13 @@ def revision_before(revision: Revision) -> Revision | None:
         "model_version__model", "config_revision__config", "overlay_revision"
     )
     return related.order_by("-number").first()
+
+
+def rollout_list(*, actor: Actor, deployment: Deployment) -> QuerySet[Rollout]:
+    """Newest first, with their events."""
+    rows = Rollout.objects.visible_to(actor).filter(deployment=deployment)
+    related = rows.select_related("revision", "previous", "started_by", "deployment")
+    return related.prefetch_related("events").order_by("-id")
 
 
 def replica_list(

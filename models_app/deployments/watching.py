@@ -42,7 +42,7 @@ def watch_active(deployment: Deployment, replicas: list[Replica]) -> bool:
     if not why or why_not_run(before):
         return False
     rollout_note(rollout, "burnt", why=why, **figures.plain())
-    said = _("After the switch to r%(n)s: %(why)s.") % {"n": active.number, "why": why}
+    said = _("After the switch to r%(n)s: %(why)s") % {"n": active.number, "why": why}
     try:
         begin_rollout(deployment, before, SYSTEM, automatic=said)
     except WrongState:

@@ -44,8 +44,8 @@ def start(deployment, count: int = 99, node: str = "node-1") -> int:
     return len(waiting)
 
 
-def start_placed(deployment) -> int:
-    """The same with real placement: only what got a place gets ready."""
+def start_placed(deployment, port=lambda replica, epoch: 20000 + replica.pk) -> int:
+    """The same with real placement: only what got a place gets ready, at `port`."""
     place_jobs()
     started = 0
     for replica in live(deployment):
@@ -53,7 +53,7 @@ def start_placed(deployment) -> int:
         if replica.state == ReplicaState.PENDING and job.state == JobState.SCHEDULED:
             worker = f"{job.node_name}:1"
             claimed = claims.job_claim(worker=worker, node=job.node_name, job_id=job.pk)
-            data = {"host": "127.0.0.1", "port": 20000 + replica.pk}
+            data = {"host": "127.0.0.1", "port": port(replica, claimed.epoch)}
             attempts.job_ready(job=claimed, data=data)
             started += 1
     reconcile_deployment(deployment.pk)

@@ -78,6 +78,47 @@ def abort(request: HttpRequest, team: str, name: str) -> HttpResponse:
 
 @login_required
 @require_POST
+def pause(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """The roll-out stays where it is."""
+    actor, row = _deployment(request, team, name)
+    services.rollout_pause(actor=actor, deployment=row, reason=_reason(request))
+    messages.success(request, _("The roll-out is paused."))
+    return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
+def resume(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """The roll-out goes on."""
+    actor, row = _deployment(request, team, name)
+    services.rollout_resume(actor=actor, deployment=row, reason=_reason(request))
+    messages.success(request, _("The roll-out goes on."))
+    return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
+def promote(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """The next step of the roll-out begins."""
+    actor, row = _deployment(request, team, name)
+    services.rollout_promote(actor=actor, deployment=row, reason=_reason(request))
+    messages.success(request, _("The next step begins."))
+    return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
+def force(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """Roll back though the golden answers differ."""
+    actor, row = _deployment(request, team, name)
+    number = _number(request, "to")
+    services.golden_force(actor=actor, deployment=row, to=number, reason=_reason(request))
+    messages.success(request, _("r%(n)s is let through.") % {"n": number})
+    return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
 def scale(request: HttpRequest, team: str, name: str) -> HttpResponse:
     """Another number of replicas, as a new revision, or within the bounds of scaling at once."""
     actor, row = _deployment(request, team, name)

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from console.pages.deployments.course import course_context
 from console.pages.deployments.scaling import mark_replicas, scaling_context
 from models_app.approvals.states import RequestState
 from models_app.configs.specs import ServingSpec
@@ -15,10 +16,10 @@ from models_app.deployments.comparison import (
     rollback_plan,
 )
 from models_app.deployments.footprint import replica_bytes
-from models_app.deployments.models import Deployment, Replica, Revision
+from models_app.deployments.models import Deployment, Revision
 from models_app.deployments.services import back_targets
 from models_app.deployments.services.standing import lacks_approval
-from models_app.deployments.states import ReplicaState, RevisionState
+from models_app.deployments.states import RevisionState
 from models_app.deployments.statistics import request_figures
 from models_app.deployments.wanted import wanted_replicas
 
@@ -40,7 +41,6 @@ def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
         "status": selectors.deployment_status(row),
         "topic": f"deployment.{row.pk}",
         "active": active,
-        "rolling": _rolling(revisions, replicas),
         "pending": [r for r in revisions if _is_open(r)],
         "troubles": [r for r in revisions[:1] if r.state == RevisionState.FAILED],
         "revisions": revisions,
@@ -52,6 +52,7 @@ def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
         "may": _may(actor, row),
         "scale_from": wanted_replicas(row, active) if active else 0,
         **scaling_context(row),
+        **course_context(actor, row, replicas),
     }
 
 
@@ -64,16 +65,6 @@ def _may(actor: Any, row: Deployment) -> dict[str, bool]:
 
 def _is_open(revision: Revision) -> bool:
     return revision.approval is not None and revision.approval.state == RequestState.OPEN
-
-
-def _rolling(revisions: list[Revision], replicas: list[Replica]) -> dict[str, Any] | None:
-    for revision in revisions:
-        if revision.state == RevisionState.ROLLING_OUT:
-            own = [r for r in replicas if r.revision_id == revision.pk]
-            ready = sum(r.state == ReplicaState.READY for r in own)
-            percent = 100 * ready / max(1, revision.replicas)
-            return {"revision": revision, "ready": ready, "percent": percent}
-    return None
 
 
 def _compare(revisions: list[Revision]) -> None:
@@ -114,6 +105,7 @@ def revision_context(actor: Any, row: Deployment, revision: Revision) -> dict[st
         "settings": settings,
         "memory": replica_bytes(revision.model_version, spec),
         "replicas": list(replicas.filter(revision=revision)[:50]),
+        "golden": list(revision.golden_answers.order_by("number")),
         "is_open": _is_open(revision),
         "topic": f"deployment.{row.pk}",
         "may": _may(actor, row),

@@ -32,6 +32,18 @@ SELECT deployment.team_id, deployment.name, count(*)
    AND {NARROWED}
  GROUP BY deployment.id
 """
+#: Failed ones, those whose figures were bad, and switches that were taken back by themselves.
+GONE_BACK = f"""
+SELECT deployment.team_id, deployment.name, count(*)
+  FROM deployments_rollout rollout
+  JOIN deployments_deployment deployment ON deployment.id = rollout.deployment_id
+  JOIN approvals_environment environment ON environment.id = deployment.environment_id
+ WHERE rollout.ended_at > clock_timestamp() - make_interval(mins => %(minutes)s)
+   AND (rollout.state IN ('failed', 'rolled_back')
+        OR rollout.back AND rollout.started_by_id IS NULL)
+   AND {NARROWED}
+ GROUP BY deployment.id
+"""
 #: Of fewer requests neither a share nor a percentile says anything.
 LEAST = 5
 REQUESTS = """
@@ -53,6 +65,11 @@ def replicas_missing(question: Question) -> Answers:
 def replica_crash_loop(question: Question) -> Answers:
     """How often replicas have died in the last minutes, of themselves or by a kill."""
     return ask(DEATHS, question)
+
+
+def rollouts_gone_back(question: Question) -> Answers:
+    """Roll-outs that ended without success, by themselves."""
+    return ask(GONE_BACK, question)
 
 
 def request_error_percent(question: Question) -> Answers:

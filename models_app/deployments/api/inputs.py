@@ -66,6 +66,13 @@ class RollbackInput(Input):
     reason: str = ""
 
 
+class ForceInput(Input):
+    """The revision whose different answers are let through, and why."""
+
+    to: int = Field(ge=1, le=1 << 30)
+    reason: str = ""
+
+
 class RolloutInput(Input):
     """An approved or failed revision by its number."""
 

@@ -21,8 +21,8 @@ from models_app.deployments.api.outputs import (
     DeploymentRevisionOutput,
     DeploymentScalingOutput,
 )
-from models_app.deployments.comparison import rollout_plan
 from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision, ScalingEvent
+from models_app.deployments.preview import rollout_plan
 from models_app.deployments.services import (
     deployment_change,
     deployment_create,
@@ -197,7 +197,20 @@ class PlanApi(APIView):
             memory_total_bytes="integer",
             approvals_needed="integer",
             environment="string",
+            strategy="string",
+            room="string",
+            pool="string",
+            places_free="integer",
+            replicas_serving="integer",
+            loading_seconds="number",
+            loading_measured="boolean",
+            downtime_seconds="number",
+            steps={"type": "array", "items": {"type": "object", "additionalProperties": {}}},
             summary="string",
+            room_text="string",
+            downtime_text="string",
+            running_text="string",
+            warnings={"type": "array", "items": {"type": "string"}},
             way_back="string",
         ),
     )

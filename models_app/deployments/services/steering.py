@@ -41,6 +41,8 @@ def rollout_pause(*, actor: Actor, deployment: Deployment, reason: str = "") -> 
     if row.state == RolloutState.PAUSED:
         raise WrongState(_("The roll-out is paused already."))
     advance(row, RolloutState.PAUSED, allowed=ROLLOUT_ALLOWED)
+    changes = {"reason": text, "step": row.step + 1}
+    audit_record(actor=actor, action="rollout.paused", obj=row.revision, changes=changes)
     _tell(actor, row, "paused", text)
     return row
 
@@ -53,6 +55,8 @@ def rollout_resume(*, actor: Actor, deployment: Deployment, reason: str = "") ->
         raise WrongState(_("The roll-out is not paused."))
     fresh = {} if row.watched_since else {"step_started_at": now()}
     advance(row, RolloutState.RUNNING, allowed=ROLLOUT_ALLOWED, **fresh)
+    changes = {"reason": text, "step": row.step + 1}
+    audit_record(actor=actor, action="rollout.resumed", obj=row.revision, changes=changes)
     _tell(actor, row, "resumed", text)
     return row
 
@@ -67,6 +71,8 @@ def rollout_promote(*, actor: Actor, deployment: Deployment, reason: str = "") -
     if row.state == RolloutState.PAUSED:
         raise WrongState(_("The roll-out is paused. Resume it first."))
     _check_ready(row)
+    changes = {"reason": text, "step": row.step + 1}
+    audit_record(actor=actor, action="rollout.promoted", obj=row.revision, changes=changes)
     _tell(actor, row, "promoted", text, step=row.step + 1)
     step_on(row)
     return row
@@ -125,12 +131,6 @@ def _under_way(actor: Actor, deployment: Deployment, reason: str) -> tuple[Rollo
 
 
 def _tell(actor: Actor, row: Rollout, what: str, reason: str, **data: int) -> None:
-    audit_record(
-        actor=actor,
-        action=f"rollout.{what}",
-        obj=row.revision,
-        changes={"reason": reason, "step": row.step + 1},
-    )
     rollout_note(row, what, by=actor.label, reason=reason, **data)
     announce(row.deployment)
     reconcile_soon()

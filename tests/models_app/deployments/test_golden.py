@@ -4,6 +4,7 @@ import pytest
 
 from models_app.audit.models import AuditEvent
 from models_app.core.errors import FieldError, PermissionDenied, WrongState
+from models_app.deployments import golden
 from models_app.deployments.golden import PROMPTS, golden_round
 from models_app.deployments.models import GoldenAnswer, Replica, Rollout
 from models_app.deployments.reconcile import reconcile_deployment
@@ -87,7 +88,21 @@ class TestStoring:
         deployment = serving(ana, team, golden_prompts=["one"])
         answering(servers, deployment, 1).refusals = [503]
         assert golden_round() == 0
+        assert golden_round() == 0  # not at once
+        golden._waits.clear()
         assert golden_round() == 1
+
+    def test_a_prompt_that_it_never_answers_is_left_out(self, ana, team, servers):
+        deployment = serving(ana, team, golden_prompts=["one", "two"])
+        answering(servers, deployment, 1).refusals = [422]
+        assert golden_round() == 1
+        assert GoldenAnswer.objects.get().prompt == "two"
+
+    def test_what_cannot_be_stored_is_shown_by_a_sign(self, ana, team, servers):
+        deployment = serving(ana, team, golden_prompts=["one"])
+        answering(servers, deployment, 1).says["one"] = "a\0b"
+        golden_round()
+        assert GoldenAnswer.objects.get().text == "a␀b"
 
     def test_nobody_listens(self, ana, team):
         serving(ana, team, golden_prompts=["one"])

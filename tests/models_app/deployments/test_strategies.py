@@ -1,10 +1,12 @@
 """Each strategy from its first round to its last, as the gateway sees it."""
 
 import pytest
+from django.db.models import Value
+from django.db.models.functions import Concat
 
 from models_app.audit.models import AuditEvent
 from models_app.core.errors import PermissionDenied, WrongState
-from models_app.deployments.models import Rollout
+from models_app.deployments.models import RequestRecord, Rollout
 from models_app.deployments.reconcile import reconcile_deployment
 from models_app.deployments.route_table import route_table
 from models_app.deployments.services import (
@@ -122,6 +124,21 @@ class TestCanary:
         assert ready(deployment, 2) == 0
         assert ready(deployment, 1) == 1
 
+    def test_failures_that_callers_did_not_notice_count(self, ana, team):
+        deployment = coming(ana, team, "canary", bake_s=600)
+        start(deployment)
+        calls(deployment, 2, 8)
+        (new,) = [r.pk for r in live(deployment) if r.revision.number == 2]
+        full = f"replica {new}: 429"
+        calls(deployment, 1, 20, retries=1, detail=full)
+        reconcile_deployment(deployment.pk)
+        assert live_rollout(deployment).state == "running"
+        calls(deployment, 1, 4, retries=1, detail=f"replica {new}: ConnectionResetError")
+
+        reconcile_deployment(deployment.pk)
+
+        assert "4 of 12 requests failed" in Rollout.objects.get(revision__number=2).verdict
+
     def test_slowness_turns_it_back(self, ana, team):
         deployment = coming(ana, team, "canary", max_slowdown=2.0)
         start(deployment)
@@ -219,6 +236,29 @@ class TestShadow:
         reconcile_deployment(deployment.pk)
 
         assert arms(deployment) == {2: (100, 1)}
+
+    def test_copies_are_compared_with_their_requests(self, ana, team):
+        deployment = coming(ana, team, "shadow", bake_s=10)
+        start(deployment)
+        calls(deployment, 1, 20, completion_tokens=7)
+        calls(deployment, 2, 20, completion_tokens=7, mirrored=True)
+        RequestRecord.objects.filter(mirrored=False).update(request_id=Concat(Value("x"), "pk"))
+        originals = list(RequestRecord.objects.filter(mirrored=False).order_by("pk"))
+        copies = RequestRecord.objects.filter(mirrored=True).order_by("pk")
+        for place, (copy, original) in enumerate(zip(copies, originals, strict=True)):
+            RequestRecord.objects.filter(pk=copy.pk).update(
+                request_id=original.request_id,
+                completion_tokens=7 if place < 15 else 8,
+                total_ms=500,
+            )
+
+        reconcile_deployment(deployment.pk)
+
+        row = Rollout.objects.get(revision__number=2)
+        assert row.state == "rolled_back"
+        assert "Copies take 500 ms (p95) where the requests themselves take 50 ms" in row.verdict
+        copies = row.events.get(kind="bad_figures").data["copies"]
+        assert (copies["pairs"], copies["alike"]) == (20, 15)
 
     def test_copies_that_fail_hurt_nobody(self, ana, team):
         deployment = coming(ana, team, "shadow")

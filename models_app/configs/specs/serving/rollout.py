@@ -75,7 +75,7 @@ class RolloutSettings(Spec):
         max_length=50,
         title=gettext_noop("Golden prompts"),
         description=gettext_noop(
-            "Answered greedily when the revision is activated and again after a roll-back; none:"
-            " a few of the console's own."
+            "Answered greedily when the revision is activated, and again before requests go back to"
+            " it: the answers have to be the same. None: a few of the console's own."
         ),
     )
