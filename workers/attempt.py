@@ -76,6 +76,8 @@ class Attempt:
         self.refresher = Refresher(f"{job.kind}-{job.pk}", self._refresh)
         self.why_stopped = ""
         self._stop_at: float | None = None
+        self._grace_s: float | None = None
+        self._hurried = False
 
     def run(self) -> None:
         """Supervise to the end. Whatever happens, no process of this attempt is left."""
@@ -144,6 +146,7 @@ class Attempt:
 
     def _load(self) -> dict[str, Any]:
         folder = self.folder / "inputs"
+        self._grace_s = self.kind.grace_s(self.params)
         inputs = job_load(kind=self.kind, params=self.params, job=self.job, folder=folder)
         restore(self.job, self.shipper.say)
         return inputs
@@ -192,6 +195,8 @@ class Attempt:
                 self._ask_to_stop("request")
             elif self.node_stopping.is_set():
                 self._ask_to_stop("node")
+            if self.node_stopping.is_set():
+                self._hurry()
             elif self.job.timeout_s and time.monotonic() - started > self.job.timeout_s:
                 self._ask_to_stop("timeout")
             if self.cage.breach() or (self._stop_at and time.monotonic() > self._stop_at):
@@ -211,8 +216,17 @@ class Attempt:
     def _ask_to_stop(self, why: str) -> None:
         if self._stop_at is None:
             self.why_stopped = why
-            self._stop_at = time.monotonic() + settings.JOB_GRACE_S
+            own = self._grace_s if why == "request" else None
+            self._stop_at = time.monotonic() + (own or settings.JOB_GRACE_S)
             self.process.signal(signal.SIGTERM)
+
+    def _hurry(self) -> None:
+        """The node stops: the time that a kind has of its own is over in the general one."""
+        if not self._hurried and self.kind.long_lived:
+            self._hurried = True
+            limit = time.monotonic() + settings.JOB_GRACE_S
+            self._stop_at = min(self._stop_at or limit, limit)
+            self.process.signal(signal.SIGUSR1)
 
     def _conclude(self) -> None:
         """The child is gone: store the rest of what it said, then end the attempt."""

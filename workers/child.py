@@ -33,6 +33,7 @@ def main(folder: Path) -> int:
         clock.follow(clock.Reading(*job["clock"]))
     ctx = Context(folder, job)
     signal.signal(signal.SIGTERM, lambda *_: ctx.stop())
+    signal.signal(signal.SIGUSR1, lambda *_: ctx.hurry())
     sys.stdout, sys.stderr = Tee(ctx, "stdout"), Tee(ctx, "stderr")
     try:
         return _run(job, ctx)

@@ -30,7 +30,7 @@ class Context:
         for path in (self.work_dir, self.checkpoint_dir, self.output_dir):
             path.mkdir(parents=True, exist_ok=True)
         self._fd = os.open(folder / "events.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self._stop = threading.Event()
+        self._stop, self._hurry = threading.Event(), threading.Event()
         self._writing, self._torn = threading.Lock(), False
 
     def say(self, kind: str, **fields: Any) -> None:
@@ -98,9 +98,17 @@ class Context:
     def should_stop(self) -> bool:
         return self._stop.is_set()
 
+    def should_hurry(self) -> bool:
+        return self._hurry.is_set()
+
     def stop(self) -> None:
         """A polite stop was asked for."""
         self._stop.set()
+
+    def hurry(self) -> None:
+        """It has to stop within the general grace period, whatever its kind allows."""
+        self._stop.set()
+        self._hurry.set()
 
     def arm(self) -> None:
         """Called when the kind is about to run; says so once."""

@@ -80,6 +80,9 @@ class InlineContext:
     def environment(self, data: dict[str, Any]) -> None:
         """It is the worker's own."""
 
+    def should_hurry(self) -> bool:
+        return self.should_stop()
+
     def should_stop(self) -> bool:
         return False
 

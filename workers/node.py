@@ -21,6 +21,7 @@ from django.db import OperationalError, close_old_connections, connections
 
 from models_app.alerts.evaluation import alerts_evaluate
 from models_app.batches.services import batches_collect
+from models_app.core.blobs import blobs_here
 from models_app.core.clock import now
 from models_app.deployments.reconcile import reconcile_all
 from models_app.finetuning.services import tunings_advance
@@ -33,6 +34,7 @@ from models_app.jobs.recovery import recover_node, sweep
 from models_app.jobs.signals import node_queue
 from models_app.jobs.states import JobState
 from models_app.jobs.ticks import tick_claim
+from models_app.pools import caches
 from models_app.pools.joining import NodeRefused, node_may_register
 from models_app.pools.services.registration import node_gone, node_heartbeat, node_register
 from models_app.registry.services.drilling import drills_due
@@ -91,6 +93,7 @@ class Node:
         self._ticked = dict.fromkeys(TICKS, time.monotonic())
         self._poller = threading.Thread(target=self._poll, name="node-poll", daemon=True)
         self._devices = Devices(0)
+        self._told_cache = float("-inf")
         self._lane = InlineLane(self.name, self.incarnation, self.stopping)
 
     def start(self) -> None:
@@ -217,6 +220,7 @@ class Node:
                 self._overdue()
                 self._lane.wake()
                 keeper.tend()
+                self._tell_cache()
                 if len(self._attempts) < settings.WORKER_SLOTS and (count := self._waiting()):
                     args = (count,)
                     threading.Thread(target=self.offer, args=args, daemon=True).start()
@@ -238,6 +242,12 @@ class Node:
         )
         if known is None:
             self.register()
+
+    def _tell_cache(self) -> None:
+        """What this node has fetched, so that what needs it is placed here; now and then."""
+        if settings.STORE_URL and time.monotonic() - self._told_cache > caches.EVERY_S:
+            self._told_cache = time.monotonic()
+            caches.cache_report(self.name, blobs_here(caches.MOST))
 
     def _overdue(self) -> None:
         """Beat or the broker is away: its work is done all the same."""

@@ -18,6 +18,7 @@ from models_app.jobs.attempts import (
     job_report,
     progress_report,
 )
+from models_app.jobs.kind import job_kinds
 from models_app.jobs.log_chunks import SOLID_LINES
 from models_app.jobs.log_compaction import GATHER, log_compact
 from models_app.jobs.log_late import attempts_without_end
@@ -32,6 +33,12 @@ BELL_EVERY_S = 0.2
 #: The log has a bell of its own; to those who hear only the job's, lines alone ring seldom.
 LINES_BELL_EVERY_S = 1.0
 TAIL_LINES = 40
+#: Of a job that serves, whose attempts may be many: what each of them said at its end.
+LONG_TAIL_LINES = 200
+
+
+def _tail_lines(job: Job) -> int:
+    return LONG_TAIL_LINES if job_kinds.get(job.kind).long_lived else TAIL_LINES
 
 
 class Shipper:
@@ -47,7 +54,7 @@ class Shipper:
         self.job, self.on_checkpoint, self.part = job, on_checkpoint, part
         self.spool = Spool(folder / "events.jsonl")
         self.outcome: dict[str, Any] | None = None
-        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._tail: deque[str] = deque(maxlen=_tail_lines(job))
         self._bell: dict[str, Any] = {}
         self._rung_at = 0.0
         self._loose = 0

@@ -92,6 +92,7 @@ DEPLOYMENT = {
     "in_service": Look("green", "circle-check", _("In service")),
     "updating": Look("blue", "rocket", _("Updating"), live=True),
     "rolling_back": Look("amber", "arrow-back-up", _("Rolling back"), live=True),
+    "asleep": Look("neutral", "moon", _("Asleep")),
     "degraded": Look("amber", "alert-triangle", _("Degraded")),
     "out_of_service": Look("red", "plug-connected-x", _("Out of service")),
 }

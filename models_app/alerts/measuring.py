@@ -22,6 +22,7 @@ MEASURED: dict[str, Signal] = {
         nodes.nodes_unreachable,
         nodes.node_disk_free_percent,
         deployments.replicas_missing,
+        deployments.replica_crash_loop,
         deployments.request_error_percent,
         deployments.request_p95_ms,
         deployments.first_token_p95_ms,

@@ -48,7 +48,7 @@ class BatchOutput(serializers.ModelSerializer[Batch]):
     output_file = serializers.CharField(source="output_file.key", default=None)
     error_file = serializers.CharField(source="error_file.key", default=None)
     template = serializers.DictField()
-    errors = serializers.ListField(child=serializers.DictField())
+    errors = serializers.ListField(child=serializers.DictField())  # type: ignore[assignment]
 
     class Meta:
         model = Batch

@@ -147,6 +147,15 @@ def blob_size(sha256: str) -> int:
     return size
 
 
+def blobs_here(limit: int) -> list[str]:
+    """Digests of the files on this disk, the last used first, at most so many."""
+    found = []
+    for path in blob_root().glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*"):
+        with contextlib.suppress(OSError):
+            found.append((path.stat().st_atime, path.name))
+    return [name for _used, name in sorted(found, reverse=True)[:limit]]
+
+
 def blob_renew(sha256: str) -> bool:
     """Whether the blob is there; if so it counts as new, and is not collected for a while."""
     if behind := storage.origin():

@@ -4,9 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from models_app.configs.specs import ServingSpec
 from models_app.deployments.models import Deployment, Replica
-from models_app.deployments.splitting import split_resources
 from models_app.jobs.kind import job_kinds
 from models_app.jobs.models import Job
 from models_app.jobs.placement import choose
@@ -26,14 +24,8 @@ class Places:
     swappable: int
 
 
-def asked_of(serving: ServingSpec) -> dict[str, Any]:
-    """What the job of a replica asks for, as `job_submit` takes it."""
-    split = split_resources(serving)
-    return {"pool": serving.pool, **({"resources": split} if split else {})}
-
-
 def serve_job(deployment: Deployment, asked: dict[str, Any]) -> Job:
-    """A job like those of the replicas, unsaved. `asked`: `asked_of`."""
+    """A job like those of the replicas, unsaved. `asked`: `footprint.asked_of`."""
     kind = job_kinds.get("serve")
     pool = pool_for(team=deployment.team, name=asked.get("pool", ""))
     resources = resources_parse(asked.get("resources"))

@@ -8,44 +8,13 @@ from models_app.approvals.subject import Change, Description, Evidence, Link
 from models_app.configs.specs import ServingSpec
 from models_app.deployments.adapters import adapters_of
 from models_app.deployments.digest import differs_in_adapters
+from models_app.deployments.footprint import replica_bytes
 from models_app.deployments.models import Deployment, Revision
 from models_app.deployments.services.rollouts import warm_replicas
 from models_app.deployments.wanted import wanted_replicas
-from models_app.registry.adapters import adapter_base
 from models_app.registry.models import Evaluation, ModelVersion
 
 MIB = 1 << 20
-#: Python, torch and the server itself, measured with the smallest model.
-PROCESS_BYTES = 420 * MIB
-
-
-def replica_bytes(version: ModelVersion, spec: dict[str, Any]) -> int:
-    """About how much memory one replica needs: weights, cache of keys and values, process.
-
-    Files are stored in 32 bit; bf16 halves what is loaded. An estimate, said to be one.
-    """
-    width = 2 if spec.get("dtype") == "bf16" else 4
-    whole = adapter_base(version) or version  # an adapter is merged into its base
-    weights = whole.size_bytes * width // 4
-    facts = whole.facts or {}
-    layers, hidden = _number(facts, "layers"), _key_width(facts)
-    context = spec.get("max_context") or _number(facts, "context")
-    cache = 2 * layers * hidden * context * int(spec.get("max_slots") or 1) * width
-    return PROCESS_BYTES + weights + cache
-
-
-def _key_width(facts: dict[str, Any]) -> int:
-    """Numbers that one token keeps per layer for its keys: fewer where heads share them."""
-    width, heads = _number(facts, "width"), _number(facts, "heads")
-    shape = facts.get("architecture") or {}
-    kept = _number(shape, "num_key_value_heads") or heads
-    each = _number(shape, "head_dim") or (width // heads if heads else 0)
-    return kept * each or width
-
-
-def _number(facts: dict[str, Any], name: str) -> int:
-    value = facts.get(name)
-    return int(value) if isinstance(value, int | float) else 0
 
 
 def revision_changes(old: Revision | None, new: Revision) -> list[Change]:

@@ -5,6 +5,8 @@ import datetime as dt
 from django.utils.translation import gettext as _
 
 from models_app.core.clock import now
+from models_app.core.errors import InvalidInput
+from models_app.deployments.footprint import check_pool
 from models_app.deployments.models import Replica, Revision, Rollout
 from models_app.deployments.services.course import current_step
 from models_app.deployments.states import ReplicaState, RolloutState
@@ -27,6 +29,10 @@ def why_hopeless(
     rollout: Rollout, revision: Revision, new: list[Replica], old: list[Replica]
 ) -> str:
     """With what its job said; empty while it may come to an end."""
+    try:
+        check_pool(revision.deployment.team, revision.model_version, revision.serving)
+    except InvalidInput as error:
+        return error.message
     started = revision.rollout_started_at or revision.created_at
     broken = Job.objects.filter(
         replica__revision=revision, state__in=BROKEN, finished_at__gte=started

@@ -4,12 +4,13 @@ from collections import defaultdict
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Now
 
 from models_app.deployments.holds import held_revisions
 from models_app.deployments.models import Deployment, Replica, Revision
 from models_app.deployments.states import ReplicaState, RevisionState
-from models_app.jobs.states import TERMINAL
+from models_app.jobs.room import HEARD_WITHIN
+from models_app.jobs.states import PLACED, TERMINAL
 from models_app.pools.models import Node
 from models_app.pools.states import NodeState
 from models_app.registry.states import VersionState
@@ -34,14 +35,28 @@ def unsettled() -> QuerySet[Deployment]:
         | Exists(named)
         | Exists(live.filter(~Q(revision_id=active) | barred))
         | Exists(live.filter(Q(state=ReplicaState.DRAINING) | Q(job__state__in=sorted(TERMINAL))))
-        | Exists(live.filter(job__node_name__in=_draining()))
+        | Exists(live.filter(job__node_name__in=nodes_left(), job__state__in=sorted(PLACED)))
         | (Q(stopped_at__isnull=False) & Exists(live))
         | (in_service & ~Q(steady=Coalesce("scaled_to", "active_revision__replicas", 0)))
     )
 
 
-def _draining() -> Any:
-    return Node.objects.filter(state=NodeState.DRAINING).values("name")
+def nodes_left() -> Any:
+    """Names of nodes that others have to take over from: they are emptied, or silent.
+
+    A node that has missed two signs of life counts as silent long before its jobs are taken from
+    it: a replica that is started elsewhere in vain costs little, and one that is missing fails
+    calls. Where no node that takes jobs is heard, it is we who do not hear.
+    """
+    silent = Q(last_seen_at__lt=Now() - HEARD_WITHIN)
+    others = Node.objects.filter(~silent, state=NodeState.READY)
+    return (
+        Node.objects.filter(
+            Q(state__in=(NodeState.DRAINING, NodeState.UNREACHABLE)) | (silent & Exists(others))
+        )
+        .exclude(state=NodeState.QUARANTINED)
+        .values("name")
+    )
 
 
 def live_replicas(deployment: Deployment) -> list[Replica]:
@@ -60,12 +75,18 @@ def by_revision(replicas: list[Replica]) -> dict[Revision, list[Replica]]:
 
 
 def by_place(replicas: list[Replica]) -> tuple[list[Replica], list[Replica]]:
-    """Those that stay, and those on nodes that are being emptied: others must take over first."""
-    places = {r.job.node_name for r in replicas if r.job is not None and r.job.node_name}
-    draining = set(
-        Node.objects.filter(state=NodeState.DRAINING, name__in=places).values_list(
-            "name", flat=True
-        )
-    )
-    staying = [r for r in replicas if r.job is None or r.job.node_name not in draining]
+    """Those that stay, and those on nodes that are emptied or silent: others take over first."""
+    # What waits for another attempt is no longer where it was.
+    places = {r.pk: r.job.node_name for r in replicas if r.job and r.job.state in PLACED}
+    left = set(nodes_left().filter(name__in=places.values()).values_list("name", flat=True))
+    staying = [r for r in replicas if places.get(r.pk) not in left]
     return staying, [r for r in replicas if r not in staying]
+
+
+def replicas_by_node(deployment_id: int, *, besides: int) -> dict[str, int]:
+    """Node -> replicas of the deployment that are placed there and are to stay."""
+    rows = Replica.objects.filter(
+        revision__deployment=deployment_id, job__state__in=sorted(PLACED)
+    ).exclude(Q(state__in=(ReplicaState.STOPPED, ReplicaState.DRAINING)) | Q(pk=besides))
+    names = rows.order_by().values_list("job__node_name").annotate(n=Count("pk"))
+    return dict(names.values_list("job__node_name", "n"))

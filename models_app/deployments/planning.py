@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models_app.configs.specs import ServingSpec
-from models_app.deployments.capacity import Places, asked_of, places
+from models_app.deployments.capacity import Places, places
+from models_app.deployments.footprint import asked_of
 from models_app.deployments.models import Deployment, Replica, Revision
 from models_app.deployments.observation import live_replicas
 from models_app.deployments.states import ReplicaState, RevisionState
@@ -52,7 +53,7 @@ def plan_rollout(
     old = [r for r in live if r.revision_id == active and r not in own]
     warm = [r for r in live if r not in own and r not in old and r.revision.state in FORMER]
     lacking = max(0, wanted - len(own))
-    asked = asked_of(serving)
+    asked = asked_of(serving, revision.model_version if revision else None)
     found = places(deployment, asked, wanted=lacking, old=old)
     releases: list[Revision] = []
     if found.free < lacking and warm and strategy != "all_at_once":

@@ -6,7 +6,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from models_app.configs.specs import ServingSpec
-from models_app.deployments.comparison import MIB, replica_bytes, way_back
+from models_app.deployments.comparison import MIB, way_back
+from models_app.deployments.footprint import replica_bytes
 from models_app.deployments.loading_time import loading_time
 from models_app.deployments.models import Deployment
 from models_app.deployments.planning import Planned, plan_rollout

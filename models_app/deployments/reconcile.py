@@ -14,6 +14,7 @@ from models_app.approvals.services import approvals_expire
 from models_app.core.clock import now
 from models_app.deployments.holding import keep_held
 from models_app.deployments.hopeless import BROKEN, ROLLOUT_LIMIT
+from models_app.deployments.leaving import surplus
 from models_app.deployments.models import Deployment, Replica, Revision, Rollout
 from models_app.deployments.observation import by_place, by_revision, live_replicas, unsettled
 from models_app.deployments.rolling import kept_replicas, roll_out
@@ -28,6 +29,7 @@ from models_app.deployments.services.replicas import (
     replica_stopped,
     replicas_add,
 )
+from models_app.deployments.services.scaling import scaling_round
 from models_app.deployments.states import ReplicaState, RevisionState, RolloutState
 from models_app.deployments.watching import watch_active
 from models_app.jobs.models import Job
@@ -45,6 +47,7 @@ FAILURE_MEMORY = dt.timedelta(minutes=15)
 def reconcile_all() -> int:
     """One round over all deployments that may need something; returns how many were looked at."""
     approvals_expire()
+    scaling_round()
     ids = list(unsettled().order_by("pk").values_list("pk", flat=True))
     return sum(_guarded(pk) for pk in ids)
 
@@ -143,10 +146,8 @@ def _finish(replicas: list[Replica]) -> None:
 
 
 def _trim(deployment: Deployment, replicas: list[Replica], wanted: int) -> None:
-    """More than wanted: the ones that are least far go."""
-    order = sorted(replicas, key=lambda r: (r.state != ReplicaState.READY, r.pk))
-    surplus = order[wanted:]
-    _finish(surplus)
+    """More than wanted: those go that are missed least."""
+    _finish(surplus(deployment, replicas, wanted))
 
 
 def _keep_up(

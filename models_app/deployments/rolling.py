@@ -9,7 +9,8 @@ import datetime as dt
 
 from models_app.core.actor import SYSTEM
 from models_app.core.clock import now
-from models_app.deployments.capacity import asked_of, places
+from models_app.deployments.capacity import places
+from models_app.deployments.footprint import asked_of
 from models_app.deployments.hopeless import why_hopeless
 from models_app.deployments.judging import Figures, arm_figures, why_bad
 from models_app.deployments.models import Deployment, Replica, Revision, Rollout
@@ -187,7 +188,9 @@ def _make_room(
     old = [r for r in live if r.revision_id == deployment.active_revision_id]
     if not waiting or not old:
         return
-    found = places(deployment, asked_of(rollout.revision.serving), wanted=len(waiting), old=old)
+    revision = rollout.revision
+    asked = asked_of(revision.serving, revision.model_version)
+    found = places(deployment, asked, wanted=len(waiting), old=old)
     if found.free or found.swappable < len(waiting):
         return
     steps, at = parsed(rollout.plan), min(rollout.step, len(rollout.plan) - 1)

@@ -68,7 +68,8 @@ def _annotated(rows: QuerySet[Deployment]) -> QuerySet[Deployment]:
 
 
 def deployment_status(deployment: Deployment) -> str:
-    """creating, pending_approval, in_service, updating, rolling_back, degraded or out_of_service.
+    """creating, pending_approval, in_service, updating, rolling_back, degraded, asleep or
+    out_of_service.
 
     `deployment` comes from one of the selectors here.
     """
@@ -83,8 +84,9 @@ def deployment_status(deployment: Deployment) -> str:
     if facts.rolling_number is not None:
         return "rolling_back" if facts.rolling_number < active.number else "updating"
     if facts.ready_replicas == 0:
-        return "out_of_service"
-    return "in_service" if facts.ready_replicas >= active.replicas else "degraded"
+        return "asleep" if deployment.scaled_to == 0 else "out_of_service"
+    wanted = active.replicas if deployment.scaled_to is None else deployment.scaled_to
+    return "in_service" if facts.ready_replicas >= wanted else "degraded"
 
 
 def revision_list(*, actor: Actor, deployment: Deployment | None = None) -> QuerySet[Revision]:

@@ -24,6 +24,7 @@ urlpatterns = [
     ),
     path(f"{ONE}/replicas", resources.ReplicaListApi.as_view(), name="api_deployment_replicas"),
     path(f"{ONE}/requests", resources.RequestListApi.as_view(), name="api_deployment_requests"),
+    path(f"{ONE}/scaling", resources.ScalingListApi.as_view(), name="api_deployment_scaling"),
     path(f"{ONE}/plan", resources.PlanApi.as_view(), name="api_deployment_plan"),
     path(f"{ONE}/rollouts", rollouts.RolloutListApi.as_view(), name="api_deployment_rollout"),
     *(

@@ -21,7 +21,7 @@ from models_app.jobs.models import Checkpoint, Job, JobAttempt
 from models_app.jobs.part import JobPart
 from models_app.jobs.placement import place_on_commit
 from models_app.jobs.resources import Ask
-from models_app.jobs.retries import failed_again, killed_again
+from models_app.jobs.retries import failed_again, killed_again, served_again
 from models_app.jobs.signals import job_announce
 from models_app.jobs.states import HELD, JobState, ReasonCode
 
@@ -269,6 +269,8 @@ def _again(
         hopeless, delay = killed_again(row, failure)
     elif counted:
         hopeless, delay = failed_again(row, failure, row.barren_attempts + 1)
+        if kind.long_lived:
+            delay = max(delay, served_again(row, failure))
     if hopeless and not kind.long_lived:
         return _end(row, JobState.FAILED, *hopeless, attempt)
     _close_attempt(row, {"reason_code": failure.code, "reason": failure.message, **attempt})

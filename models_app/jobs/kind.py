@@ -6,7 +6,8 @@ the transaction that finishes the job). `ended` is called, also in a transaction
 without success.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -25,6 +26,16 @@ class Input:
     name: str
     digest: str
     problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """Where a job would rather run, of the nodes that have room for it."""
+
+    #: sha256 -> bytes of what it reads: a node that has them fetches nothing.
+    blobs: Mapping[str, int] = field(default_factory=dict)
+    #: Node -> how many like it run there already: one that has fewer is better.
+    crowd: Mapping[str, int] = field(default_factory=dict)
 
 
 class Params(BaseModel):
@@ -97,6 +108,9 @@ class JobContext(Protocol):
     def should_stop(self) -> bool:
         """True after a polite stop: finish the step, save, return or raise."""
 
+    def should_hurry(self) -> bool:
+        """True when the time that the kind has for a polite stop by request is cut short."""
+
 
 class JobKind:
     """Subclass this; register with `@job_kinds.register`."""
@@ -136,9 +150,17 @@ class JobKind:
         """How many GPUs it gets where its pool has any and the request does not say."""
         return 1 if self.uses_gpu else 0
 
+    def grace_s(self, params: Any) -> float | None:
+        """Seconds that a polite stop by request may take; None: JOB_GRACE_S, as when nodes stop."""
+        return None
+
     def nodes(self, params: Any) -> int:
         """On how many nodes it runs at the same time; each gives what `resources` asks for."""
         return 1
+
+    def wishes(self, params: Any) -> Wishes:
+        """Where it would rather run; asked when a place is looked for."""
+        return Wishes()
 
     def inputs(self, params: Any) -> list[Input]:
         """What `run` will read. Recorded when it is submitted, compared when an attempt starts."""

@@ -53,6 +53,9 @@ class Job(TeamOwned):
     run_after = models.DateTimeField(db_default=Now(), help_text="Not to be started before")
     sent_at = models.DateTimeField(null=True, blank=True, help_text="Last go signal")
     scheduled_at = models.DateTimeField(null=True, blank=True, help_text="Placed on its node")
+    placement = models.JSONField(
+        default=dict, db_default={}, help_text="What spoke for its node when it was placed"
+    )
     #: Why it was asked to give way: `preempted` (for a better job) or `drained`.
     yield_reason = models.CharField(max_length=20, blank=True)
     hold_until = models.DateTimeField(

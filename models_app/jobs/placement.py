@@ -27,6 +27,7 @@ from models_app.jobs.resources import Ask
 from models_app.jobs.room import HEARD_WITHIN, Room
 from models_app.jobs.signals import job_announce, send_go_on_commit
 from models_app.jobs.states import JobState
+from models_app.jobs.suitability import Suitability
 from models_app.pools.models import Node
 from models_app.pools.selectors import nodes_ready
 from models_app.pools.states import NodeState
@@ -39,7 +40,8 @@ KEEP_AFTER = dt.timedelta(seconds=60)
 #: What a round reads of a waiting job: the page is read again whenever room has become free.
 NEEDED = (
     "kind", "state", "priority", "epoch", "node_name", "excluded_nodes", "node_selector", "pool_id",
-    "nodes", "cpus", "memory_mib", "disk_mib", "gpus", "run_after", "created_at", "team__slug",
+    "params", "nodes", "cpus", "memory_mib", "disk_mib", "gpus", "run_after", "created_at",
+    "team__slug",
 )  # fmt: skip
 
 
@@ -157,7 +159,10 @@ def choose(job: Job, room: Room) -> list[Node]:
         fitting = [node for node in members if not room.refusal(job, node)]
     if len(fitting) < job.nodes:
         return []
-    return heapq.nsmallest(job.nodes, fitting, key=lambda node: _score(job, node, room))
+    suits = Suitability(job, room, fitting)
+    best = heapq.nsmallest(job.nodes, fitting, key=suits.score)
+    job.placement = suits.why(best[0])
+    return best
 
 
 def _elsewhere(job: Job, members: list[Node]) -> bool:
@@ -167,14 +172,6 @@ def _elsewhere(job: Job, members: list[Node]) -> bool:
         if node.state == NodeState.READY and node.name not in job.excluded_nodes
     ]
     return len(others) >= job.nodes
-
-
-def _score(job: Job, node: Node, room: Room) -> tuple[bool, bool, bool, float, str]:
-    """Lower is better: alive; no GPU wasted; where its files lie; then the emptiest."""
-    doubtful = now() - node.last_seen_at > HEARD_WITHIN
-    wasted = bool(node.gpus) and not job.gpus
-    cold = bool(job.epoch) and node.name != job.node_name
-    return doubtful, wasted, cold, room.free[node.name].load(), node.name
 
 
 def _keep(job: Job, room: Room) -> None:
@@ -210,6 +207,7 @@ def reserve(job: Job, nodes: list[Node]) -> bool:
         hold_until=None,
         yield_reason="",
         excluded_nodes=job.excluded_nodes,
+        placement=job.placement,
     )
     if hit:
         job.state, job.node_name = JobState.SCHEDULED, node.name

@@ -3,6 +3,7 @@
 import datetime as dt
 
 from django.db.models import Max
+from django.db.models.functions import Now
 
 from models_app.jobs.failures import Failure
 from models_app.jobs.models import Checkpoint, Job, JobAttempt
@@ -14,6 +15,14 @@ KILLS_IN_VAIN = 25
 LONGEST_AFTER_KILL = dt.timedelta(seconds=3)
 #: A worker that is gone was not the job's fault, either.
 AT_ONCE = {ReasonCode.NODE_LOST, ReasonCode.LEASE_EXPIRED}
+
+#: A job that serves counts its deaths over so long, however well it did in between.
+CRASH_MEMORY = dt.timedelta(minutes=10)
+
+#: Ends of attempts that say nothing against the job.
+NO_DEATH = [
+    "", *AT_ONCE, ReasonCode.CANCELED_BY, ReasonCode.DRAINED, ReasonCode.PREEMPTED,
+]  # fmt: skip
 
 #: Code and message when another attempt would be in vain, and how long the next one waits.
 Verdict = tuple[tuple[str, str] | None, dt.timedelta]
@@ -27,6 +36,16 @@ def failed_again(row: Job, failure: Failure, barren: int) -> Verdict:
     hopeless = _exhausted(row, failure, barren) if barren >= row.max_attempts else None
     blameless = failure.from_outside or failure.code in AT_ONCE
     return hopeless, _back_off(barren - blameless)
+
+
+def served_again(row: Job, failure: Failure) -> dt.timedelta:
+    """How long a job that serves waits after it died: 0, 1, 3, 7 … seconds by its recent deaths."""
+    if failure.code in AT_ONCE:
+        return dt.timedelta()
+    deaths = JobAttempt.objects.filter(
+        job=row, epoch__lt=row.epoch, ended_at__gt=Now() - CRASH_MEMORY
+    ).exclude(reason_code__in=NO_DEATH)
+    return _back_off(deaths.count())
 
 
 def killed_again(row: Job, failure: Failure) -> Verdict:

@@ -58,6 +58,9 @@ class RecordingContext:
     def environment(self, data: dict[str, Any]) -> None:
         self.environment_data = data
 
+    def should_hurry(self) -> bool:
+        return False
+
     def should_stop(self) -> bool:
         return self.stop_after is not None and len(self.metrics) >= self.stop_after
 

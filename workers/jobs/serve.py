@@ -7,11 +7,13 @@ from django.conf import settings
 from pydantic import Field
 
 from models_app.configs.specs import ServingSpec
+from models_app.configs.specs.serving.traffic import TrafficSettings
 from models_app.core.blobs import BlobMissing, tree_materialise, tree_verify
 from models_app.core.errors import FieldError
 from models_app.deployments.digest import fingerprint, revision_digest
 from models_app.deployments.drafts import draft_not_ready, draft_of
 from models_app.deployments.models import Revision
+from models_app.deployments.observation import replicas_by_node
 from models_app.deployments.secrets import replica_secret
 from models_app.deployments.services.replicas import (
     replica_ended,
@@ -20,7 +22,15 @@ from models_app.deployments.services.replicas import (
     replica_reported,
 )
 from models_app.deployments.splitting import split_resources
-from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
+from models_app.jobs.kind import (
+    JobContext,
+    JobFailed,
+    JobKind,
+    JobStopped,
+    Params,
+    Wishes,
+    job_kinds,
+)
 from models_app.jobs.states import ReasonCode
 from models_app.registry.adapters import base_not_ready, files_to_load
 from models_app.registry.states import VersionState
@@ -28,6 +38,9 @@ from workers.serving import replica_of, wanted_lay
 
 #: What `load` hands over as text, for it travels as JSON, and the server takes as a path.
 PATHS = ("model_dir", "wanted", "draft_dir")
+
+#: What the server has left, once its answers are over, before it is ended by force.
+PARTING_S = 10.0
 
 
 class ServeParams(Params):
@@ -59,6 +72,17 @@ class Serve(JobKind):
 
     def gpus(self, params: Any) -> int:
         return _serving(params).tensor_parallel
+
+    def wishes(self, params: Any) -> Wishes:
+        """Apart from the other replicas of its deployment; where its files lie already."""
+        revision = Revision.objects.select_related("model_version__base_version").get(
+            pk=params.revision
+        )
+        files = files_to_load(revision.model_version)
+        return Wishes(
+            blobs={entry["sha256"]: entry["size"] for entry in files.values()},
+            crowd=replicas_by_node(revision.deployment_id, besides=params.replica),
+        )
 
     def load(self, params: Any, job: Any, folder: Path) -> dict[str, Any]:
         """Refuses what is not exactly the revision that was rolled out."""
@@ -95,8 +119,10 @@ class Serve(JobKind):
             "max_slots": spec["max_slots"],
             "max_context": spec["max_context"] or None,
             "dtype": spec["dtype"],
-            # Running answers may take most of the time between the polite stop and the hard one.
-            "drain_seconds": max(1.0, settings.JOB_GRACE_S - 5.0),
+            # Running answers may take as long as any answer; when the node stops, most of the time
+            # between the polite stop and the hard one.
+            "drain_seconds": float(_deadline_s(revision)),
+            "hurry_seconds": max(1.0, settings.JOB_GRACE_S - 5.0),
         }
 
     def run(self, params: Any, inputs: dict[str, Any], ctx: JobContext) -> dict[str, Any]:
@@ -121,12 +147,18 @@ class Serve(JobKind):
                 on_adapters=ctx.report,
                 should_stop=ctx.should_stop,
                 log=ctx.log,
+                should_hurry=ctx.should_hurry,
             )
         except ModelRefused as error:
             raise JobFailed(str(error), reason=ReasonCode.CONFIG_INVALID) from error
         except EngineBroken as error:
             raise JobFailed(str(error), reason=ReasonCode.KILLED, permanent=False) from error
         raise JobStopped("Every answer that was running is finished.")
+
+    def grace_s(self, params: Any) -> float | None:
+        """A replica that is told to stop ends with its last answer; none takes longer than this."""
+        revision = Revision.objects.select_related("config_revision").get(pk=params.revision)
+        return _deadline_s(revision) + PARTING_S
 
     def ready(self, params: Any, job: Any, data: dict[str, Any]) -> None:
         replica_ready(replica_id=params.replica, job=job, data=data)
@@ -160,6 +192,12 @@ def _serving(params: Any) -> ServingSpec:
     number = None if params is None else params.revision
     row = Revision.objects.select_related("config_revision").filter(pk=number).first()
     return row.serving if row is not None else ServingSpec()
+
+
+def _deadline_s(revision: Revision) -> int:
+    """The longest that an answer may take."""
+    given = TrafficSettings.model_fields["deadline_s"].default
+    return int(revision.spec_in_effect.get("deadline_s", given))
 
 
 def _verify(manifest: dict[str, dict[str, Any]], folder: Path) -> None:

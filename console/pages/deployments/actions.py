@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from models_app.core.errors import FieldError, WrongState
@@ -120,11 +121,17 @@ def force(request: HttpRequest, team: str, name: str) -> HttpResponse:
 @login_required
 @require_POST
 def scale(request: HttpRequest, team: str, name: str) -> HttpResponse:
-    """Another number of replicas, as a new revision."""
+    """Another number of replicas, as a new revision, or within the bounds of scaling at once."""
     actor, row = _deployment(request, team, name)
+    replicas = _number(request, "replicas")
+    for_s = _number(request, "for_s") if request.POST.get("for_s") else 3600
     revision = services.deployment_scale(
-        actor=actor, deployment=row, replicas=_number(request, "replicas"), reason=_reason(request)
+        actor=actor, deployment=row, replicas=replicas, reason=_reason(request), for_s=for_s
     )
+    if revision.pk == row.active_revision_id:
+        said = ngettext("%(n)s replica from now on.", "%(n)s replicas from now on.", replicas)
+        messages.success(request, said % {"n": replicas})
+        return redirect("deployment_detail", team, name)
     if revision.state == RevisionState.PENDING_APPROVAL:
         text = _("r%(n)s waits for approval.")
     else:

@@ -6,21 +6,23 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from console.pages.deployments.course import course_context
+from console.pages.deployments.scaling import mark_replicas, scaling_context
 from models_app.approvals.states import RequestState
 from models_app.configs.specs import ServingSpec
 from models_app.deployments import selectors
 from models_app.deployments.beside import adapter_list, adapters_offered
 from models_app.deployments.comparison import (
-    replica_bytes,
     revision_changes,
     revision_evidence,
     rollback_plan,
 )
+from models_app.deployments.footprint import replica_bytes
 from models_app.deployments.models import Deployment, Revision
 from models_app.deployments.services import back_targets
 from models_app.deployments.services.standing import lacks_approval
 from models_app.deployments.states import RevisionState
 from models_app.deployments.statistics import request_figures
+from models_app.deployments.wanted import wanted_replicas
 from models_app.routing.selectors import routes_to
 
 REVISIONS_SHOWN = 12
@@ -32,6 +34,7 @@ def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
     """The page of a deployment."""
     revisions = list(selectors.revision_list(actor=actor, deployment=row)[:REVISIONS_SHOWN])
     replicas = list(selectors.replica_list(actor=actor, deployment=row))
+    mark_replicas(replicas)
     _compare(revisions)
     _offer_ways(actor, row, revisions)
     active, may = row.active_revision, _may(actor, row)
@@ -52,7 +55,8 @@ def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
         "adapters": adapter_list(actor=actor, deployment=row),
         "offered": adapters_offered(actor=actor, deployment=row) if may["change"] else [],
         "routes": routes_to(actor=actor, deployment=row),
-        "scale_from": active.replicas if active else 0,
+        "scale_from": wanted_replicas(row, active) if active else 0,
+        **scaling_context(row),
         **course_context(actor, row, replicas),
     }
 

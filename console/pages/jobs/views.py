@@ -27,6 +27,7 @@ from console.pages.jobs.charts import (
 )
 from console.pages.jobs.control import PriorityForm, too_high, ways
 from console.pages.jobs.forms import KindForm
+from console.pages.jobs.here import why_here
 from console.pages.jobs.logged import logged_with
 from console.pages.jobs.produced import children_of, inputs_of, produced_by
 from console.pages.jobs.rows import attempts_of, flat, settings_of
@@ -157,6 +158,7 @@ def job_detail(request: HttpRequest, pk: int) -> HttpResponse:
             "is_open": job.state in OPEN,
             "why": why_waiting(job=job),
             "refusals": refusals(job=job),
+            "why_here": why_here(job),
             "ways": ways(actor, job),
             "priority_form": PriorityForm(actor=actor, job=job),
             "sees_pool": pool_list(actor=actor).filter(pk=job.pool_id).exists(),

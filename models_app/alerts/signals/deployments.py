@@ -8,7 +8,8 @@ NARROWED = """
    AND environment.name <> ALL(%(besides)s)
 """
 REPLICAS = f"""
-SELECT deployment.team_id, deployment.name, greatest(0, revision.replicas - count(replica.id))
+SELECT deployment.team_id, deployment.name,
+       greatest(0, coalesce(deployment.scaled_to, revision.replicas) - count(replica.id))
   FROM deployments_deployment deployment
   JOIN approvals_environment environment ON environment.id = deployment.environment_id
   JOIN deployments_revision revision ON revision.id = deployment.active_revision_id
@@ -20,6 +21,20 @@ SELECT deployment.team_id, deployment.name, greatest(0, revision.replicas - coun
                  AND rollout.state IN ('running', 'paused')))
  WHERE deployment.stopped_at IS NULL AND {NARROWED}
  GROUP BY deployment.id, revision.id
+"""
+#: What ended with a node, or because somebody asked, is no death.
+DEATHS = f"""
+SELECT deployment.team_id, deployment.name, count(*)
+  FROM deployments_deployment deployment
+  JOIN approvals_environment environment ON environment.id = deployment.environment_id
+  JOIN deployments_revision revision ON revision.deployment_id = deployment.id
+  JOIN deployments_replica replica ON replica.revision_id = revision.id
+  JOIN jobs_jobattempt attempt ON attempt.job_id = replica.job_id
+ WHERE attempt.ended_at > clock_timestamp() - make_interval(mins => %(minutes)s)
+   AND attempt.reason_code NOT IN
+       ('', 'canceled_by', 'node_lost', 'lease_expired', 'drained', 'preempted')
+   AND {NARROWED}
+ GROUP BY deployment.id
 """
 #: Failed ones, those whose figures were bad, and switches that were taken back by themselves.
 GONE_BACK = f"""
@@ -50,6 +65,11 @@ FAILED = "count(*) FILTER (WHERE request.status >= 500 OR request.outcome = 'rep
 def replicas_missing(question: Question) -> Answers:
     """Replicas of the active revision that are wanted and not ready."""
     return ask(REPLICAS, question)
+
+
+def replica_crash_loop(question: Question) -> Answers:
+    """How often replicas have died in the last minutes, of themselves or by a kill."""
+    return ask(DEATHS, question)
 
 
 def rollouts_gone_back(question: Question) -> Answers:

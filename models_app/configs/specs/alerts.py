@@ -21,9 +21,9 @@ from models_app.core.names import clean_slug
 Severity = Literal["info", "warning", "critical"]
 SignalName = Literal[
     "queue_wait_seconds", "jobs_failed", "jobs_failed_percent", "nodes_unreachable",
-    "node_disk_free_percent", "replicas_missing", "request_error_percent", "request_p95_ms",
-    "first_token_p95_ms", "rollouts_gone_back", "dataset_versions_blocked", "scans_blocked",
-    "training_bad_steps",
+    "node_disk_free_percent", "replicas_missing", "replica_crash_loop",
+    "request_error_percent", "request_p95_ms", "first_token_p95_ms", "rollouts_gone_back",
+    "dataset_versions_blocked", "scans_blocked", "training_bad_steps",
     "training_loss_spike", "training_loss_rise", "training_silence", "training_slow_rank",
     "training_overfitting",
 ]  # fmt: skip
@@ -69,6 +69,10 @@ SIGNALS: dict[str, Signal] = {
     ),
     "replicas_missing": Signal(
         label=gettext_noop("Replicas that are not ready"), subject="deployment", scopes=_DEPLOYMENT
+    ),
+    "replica_crash_loop": Signal(
+        label=gettext_noop("Deaths of replicas"), subject="deployment", scopes=_DEPLOYMENT,
+        looks_back=True, else_zero=True,
     ),
     "request_error_percent": Signal(
         label=gettext_noop("Share of failed requests"), unit="%", subject="deployment",
@@ -176,10 +180,11 @@ class AlertsSpec(Spec):
             "One rule an entry: name, signal, above or below, for_seconds, severity, note; pool, "
             "deployment or kind narrow it, minutes says how far it looks back. Signals: "
             "queue_wait_seconds, jobs_failed, jobs_failed_percent, nodes_unreachable, "
-            "node_disk_free_percent, replicas_missing, request_error_percent, request_p95_ms, "
-            "first_token_p95_ms, rollouts_gone_back, dataset_versions_blocked, scans_blocked, "
-            "training_bad_steps, training_loss_spike, training_loss_rise, training_silence, "
-            "training_slow_rank, training_overfitting."
+            "node_disk_free_percent, replicas_missing, replica_crash_loop, "
+            "request_error_percent, request_p95_ms, first_token_p95_ms, rollouts_gone_back, "
+            "dataset_versions_blocked, scans_blocked, training_bad_steps, "
+            "training_loss_spike, training_loss_rise, training_silence, training_slow_rank, "
+            "training_overfitting."
         ),
     )
 
@@ -233,6 +238,12 @@ def starting_rules() -> list[Rule]:
         Rule(
             name="replicas-down", signal="replicas_missing", above=0, for_seconds=120,
             severity="critical", note=_("The page of the deployment says why replicas wait."),
+        ),
+        Rule(
+            name="replica-crash-loop", signal="replica_crash_loop", above=2, minutes=10,
+            for_seconds=0, severity="critical",
+            note=_("The page of the deployment keeps the last words of each death. Roll back if"
+                   " this began with a new revision."),
         ),
         Rule(
             name="requests-failing", signal="request_error_percent", above=5, for_seconds=60,

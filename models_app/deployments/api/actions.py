@@ -64,18 +64,22 @@ class RollbackApi(APIView):
 
 
 class ScaleApi(APIView):
-    """Another number of replicas, as a new revision."""
+    """Another number of replicas: a new revision, or within the bounds of scaling at once."""
 
     @extend_schema(
-        request=request_schema(inputs.ScaleInput), responses={201: DeploymentRevisionOutput}
+        request=request_schema(inputs.ScaleInput),
+        responses={201: DeploymentRevisionOutput, 200: DeploymentRevisionOutput},
     )
     def post(self, request: Request, pk: int) -> Response:
         actor: Any = request.user
         row = deployment_for(request, pk)
         given = parse(inputs.ScaleInput, request.data)
         revision = services.deployment_scale(
-            actor=actor, deployment=row, replicas=given.replicas, reason=given.reason
-        )
+            actor=actor, deployment=row, replicas=given.replicas, reason=given.reason,
+            for_s=given.for_s,
+        )  # fmt: skip
+        if revision.pk == row.active_revision_id:
+            return Response(revision_data(request, revision))
         return made(revision_data(request, revision))
 
 

@@ -100,9 +100,14 @@ class ReasonInput(Input):
 
 
 class ScaleInput(Input):
-    """How many replicas from now on."""
+    """How many replicas from now on.
+
+    Where the deployment scales by itself, `replicas` lies within its bounds and is the least for
+    `for_s` seconds; 0 holds nothing and lets go what was held.
+    """
 
     replicas: int
+    for_s: int = Field(3600, ge=0, le=604_800)
     reason: str = ""
 
 

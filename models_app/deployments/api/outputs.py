@@ -3,11 +3,16 @@
 from typing import Any
 
 from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from models_app.core.clock import now
 from models_app.deployments.digest import fingerprint
-from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision
+from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision, ScalingEvent
 from models_app.deployments.selectors import deployment_status
+from models_app.deployments.states import ReplicaState
+from models_app.deployments.wanted import wanted_replicas
 
 
 class DeploymentRevisionOutput(serializers.ModelSerializer[Revision]):
@@ -54,6 +59,7 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
     model = serializers.SerializerMethodField()
     status = serializers.SerializerMethodField()
     ready_replicas = serializers.IntegerField()
+    wanted_replicas = serializers.SerializerMethodField()
     active_revision = serializers.SerializerMethodField()
     created_by = serializers.CharField(source="created_by.email", default=None)
 
@@ -61,7 +67,8 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
         model = Deployment
         fields = [
             "id", "url", "team", "name", "model", "environment", "description", "status",
-            "ready_replicas", "active_revision", "stopped_at", "created_by", "created_at",
+            "ready_replicas", "wanted_replicas", "held_at", "held_until", "active_revision",
+            "stopped_at", "created_by", "created_at",
         ]  # fmt: skip
 
     def get_url(self, row: Deployment) -> str:
@@ -72,6 +79,10 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
 
     def get_status(self, row: Deployment) -> str:
         return deployment_status(row)
+
+    def get_wanted_replicas(self, row: Deployment) -> int:
+        active = row.active_revision
+        return 0 if active is None or row.stopped_at else wanted_replicas(row, active)
 
     def get_active_revision(self, row: Deployment) -> dict[str, Any] | None:
         if row.active_revision is None:
@@ -86,13 +97,29 @@ class DeploymentReplicaOutput(serializers.ModelSerializer[Replica]):
     revision = serializers.IntegerField(source="revision.number")
     node = serializers.CharField(source="job.node_name", default="")
     job_state = serializers.CharField(source="job.state", default="")
+    placement = serializers.DictField(source="job.placement", default=dict)
+    next_try_at = serializers.SerializerMethodField()
 
     class Meta:
         model = Replica
         fields = [
             "id", "revision", "state", "job", "job_state", "node", "epoch", "restarts", "adapters",
-            "created_at", "ready_at", "drain_started_at",
+            "placement", "next_try_at", "created_at", "ready_at", "drain_started_at",
         ]  # fmt: skip
+
+    @extend_schema_field(OpenApiTypes.DATETIME)
+    def get_next_try_at(self, row: Replica) -> Any:
+        """When a crashed one is started again, as long as that lies ahead."""
+        waits = row.state == ReplicaState.CRASHED and row.job and row.job.run_after > now()
+        return row.job.run_after if waits and row.job else None
+
+
+class DeploymentScalingOutput(serializers.ModelSerializer[ScalingEvent]):
+    """One change of the wanted number of replicas, and what it was decided by."""
+
+    class Meta:
+        model = ScalingEvent
+        fields = ["at", "before", "after", "cause", "figures"]
 
 
 class DeploymentRequestOutput(serializers.ModelSerializer[RequestRecord]):

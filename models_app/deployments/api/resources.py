@@ -19,8 +19,9 @@ from models_app.deployments.api.outputs import (
     DeploymentReplicaOutput,
     DeploymentRequestOutput,
     DeploymentRevisionOutput,
+    DeploymentScalingOutput,
 )
-from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision
+from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision, ScalingEvent
 from models_app.deployments.preview import rollout_plan
 from models_app.deployments.services import (
     deployment_change,
@@ -171,6 +172,18 @@ class RequestListApi(ListAPIView[RequestRecord]):
         actor: Any = self.request.user
         row = deployment_for(self.request, self.kwargs["pk"])
         return selectors.request_list(actor=actor, deployment=row)
+
+
+class ScalingListApi(ListAPIView[ScalingEvent]):
+    """Changes of the wanted number of replicas, newest first."""
+
+    serializer_class = DeploymentScalingOutput
+    pagination_class = Page
+    queryset = ScalingEvent.objects.none()
+
+    def get_queryset(self) -> Any:
+        row = deployment_for(self.request, self.kwargs["pk"])
+        return ScalingEvent.objects.filter(deployment=row).order_by("-id")
 
 
 class PlanApi(APIView):

@@ -17,7 +17,7 @@ class ScalingEvent(models.Model):
     at = models.DateTimeField(default=now)
     before = models.PositiveSmallIntegerField()
     after = models.PositiveSmallIntegerField()
-    #: `hand`, `load`, `latency`, `hours`, `idle`, `wake`.
+    #: `hand`, `load`, `latency`, `hours`, `idle`, `wake`, `bounds`.
     cause = models.CharField(max_length=20)
     figures = models.JSONField(default=dict)
 

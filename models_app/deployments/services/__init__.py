@@ -24,6 +24,7 @@ from models_app.deployments.services.rollouts import (
     rollout_abort,
     rollout_start,
 )
+from models_app.deployments.services.scaling import deployment_hold, scaling_round
 from models_app.deployments.services.steering import (
     golden_force,
     rollout_pause,
@@ -38,6 +39,7 @@ __all__ = [
     "deployment_adapter_remove",
     "deployment_change",
     "deployment_create",
+    "deployment_hold",
     "deployment_launch",
     "deployment_scale",
     "deployment_start",
@@ -54,4 +56,5 @@ __all__ = [
     "rollout_promote",
     "rollout_resume",
     "rollout_start",
+    "scaling_round",
 ]

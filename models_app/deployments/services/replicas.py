@@ -7,9 +7,9 @@ from django.db import transaction
 
 from models_app.core.actor import SYSTEM
 from models_app.core.clock import now
-from models_app.core.errors import StaleEpoch, WrongState
+from models_app.core.errors import InvalidInput, StaleEpoch, WrongState
 from models_app.core.states import advance
-from models_app.deployments.capacity import asked_of
+from models_app.deployments.footprint import asked_of
 from models_app.deployments.models import Deployment, Replica, Revision
 from models_app.deployments.services.backends import nodes_without
 from models_app.deployments.services.locking import announce, reconcile_soon
@@ -30,24 +30,35 @@ TAKES_OVER = 100
 def replicas_add(
     deployment: Deployment, revision: Revision, count: int, *, priority: int = PRIORITY
 ) -> None:
-    """Under the deployment's lock: submit `count` more serve jobs, each with its replica."""
-    asked = asked_of(revision.serving)
-    for _ in range(count):
-        replica = Replica.objects.create(revision=revision)
-        job = job_submit(
-            actor=SYSTEM,
-            team=deployment.team,
-            kind="serve",
-            params={"replica": replica.pk, "revision": revision.pk},
-            title=f"Serve {deployment.team.slug}/{deployment.name} r{revision.number}",
-            priority=priority,
-            **asked,
-        )
-        lacking = nodes_without(revision.serving.backend)
-        if lacking:
-            # Before the commit that lets the job be placed.
-            Job.objects.filter(pk=job.pk).update(excluded_nodes=lacking)
-        Replica.objects.filter(pk=replica.pk).update(job=job)
+    """Under the deployment's lock: submit `count` more serve jobs, each with its replica.
+
+    None where its pool is gone meanwhile, or has no node any more that is large enough.
+    """
+    asked = asked_of(revision.serving, revision.model_version)
+    try:
+        for _ in range(count):
+            with transaction.atomic():
+                _add(deployment, revision, priority, asked)
+    except InvalidInput as error:
+        logger.warning("no replica of %s can be started: %s", revision, error)
+
+
+def _add(deployment: Deployment, revision: Revision, priority: int, asked: dict[str, Any]) -> None:
+    replica = Replica.objects.create(revision=revision)
+    job = job_submit(
+        actor=SYSTEM,
+        team=deployment.team,
+        kind="serve",
+        params={"replica": replica.pk, "revision": revision.pk},
+        title=f"Serve {deployment.team.slug}/{deployment.name} r{revision.number}",
+        priority=priority,
+        **asked,
+    )
+    lacking = nodes_without(revision.serving.backend)
+    if lacking:
+        # Before the commit that lets the job be placed.
+        Job.objects.filter(pk=job.pk).update(excluded_nodes=lacking)
+    Replica.objects.filter(pk=replica.pk).update(job=job)
 
 
 def replica_drain(replica: Replica) -> bool:

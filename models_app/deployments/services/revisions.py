@@ -24,15 +24,18 @@ from models_app.core.states import advance
 from models_app.deployments.adapters import adapters_check, adapters_of
 from models_app.deployments.digest import revision_digest
 from models_app.deployments.drafts import draft_check
+from models_app.deployments.footprint import check_pool
 from models_app.deployments.models import Deployment, Revision, RevisionAdapter
 from models_app.deployments.services.backends import backend_check
 from models_app.deployments.services.deployments import deployment_create
 from models_app.deployments.services.locking import announce, locked
 from models_app.deployments.services.rollouts import begin_rollout
+from models_app.deployments.services.scaling import deployment_hold
 from models_app.deployments.services.settings import Settings, chosen_settings
 from models_app.deployments.services.standing import ask_again
 from models_app.deployments.splitting import split_check
 from models_app.deployments.states import ALLOWED, RevisionState
+from models_app.deployments.wanted import is_scaled
 from models_app.registry.adapters import adapter_check
 from models_app.registry.formats import format_check
 from models_app.registry.models import ModelVersion
@@ -82,6 +85,7 @@ def revision_make(
     adapters_check(actor, row, model_version, checked, adapters)
     draft_check(actor, row, model_version, checked)
     split_check(row.team, model_version, checked, adapters)
+    check_pool(row.team, model_version, checked)
     revision = Revision(
         deployment=row,
         number=(row.revisions.aggregate(top=Max("number"))["top"] or 0) + 1,
@@ -134,13 +138,23 @@ def deployment_launch(
 
 @transaction.atomic
 def deployment_scale(
-    *, actor: Actor, deployment: Deployment, replicas: int, reason: str = ""
+    *, actor: Actor, deployment: Deployment, replicas: int, reason: str = "", for_s: int = 3600
 ) -> Revision:
-    """The active revision with another number of replicas, as a new revision."""
+    """The active revision with another number of replicas, as a new revision.
+
+    Where it scales by itself, the bounds are what was approved: the number changes at once within
+    them, stays the least for `for_s` seconds, and the active revision is returned.
+    """
     require(actor, "deployments.change_deployment", deployment)
     active = locked(deployment).active_revision
     if active is None:
         raise FieldError("replicas", _("Nothing serves yet, so there is nothing to scale."))
+    if is_scaled(active):
+        row = deployment_hold(
+            actor=actor, deployment=deployment, replicas=replicas, for_s=for_s, reason=reason
+        )
+        active.deployment = row
+        return active
     return revision_create(
         actor=actor,
         deployment=deployment,

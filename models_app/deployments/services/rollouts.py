@@ -27,6 +27,7 @@ from models_app.deployments.services.course import (
     rollout_open,
 )
 from models_app.deployments.services.locking import announce, golden_soon, locked, reconcile_soon
+from models_app.deployments.services.scaling import scale_adopt
 from models_app.deployments.services.standing import (
     SUBJECT,
     ask_again,
@@ -171,6 +172,7 @@ def rollout_activate(deployment: Deployment, revision: Revision) -> bool:
     advance(revision, RevisionState.ACTIVE, allowed=ALLOWED, activated_at=now(), keep_until=None)
     Deployment.objects.filter(pk=deployment.pk).update(active_revision=revision)
     deployment.active_revision = revision
+    scale_adopt(deployment, revision)
     rollout_close(deployment, RolloutState.SUCCEEDED, revision=revision.number)
     if revision.approval is not None:
         revision.approval.refresh_from_db()

@@ -10,10 +10,10 @@ from models_app.alerts.signals import Question
 from models_app.core.clock import now
 from models_app.datasets.models import Dataset, DatasetVersion, VersionQuality
 from models_app.deployments.models import Replica, RequestRecord
-from models_app.jobs.models import Job
+from models_app.jobs.models import Job, JobAttempt
 from models_app.pools.models import Node
 from models_app.registry.models import VersionScan
-from tests.factories.deployments import ready_version, serving
+from tests.factories.deployments import live, ready_version, serving
 from tests.factories.jobs import submitted
 from tests.factories.nodes import pool_of, ready_node, silent_node
 
@@ -119,6 +119,27 @@ def test_replicas_and_requests_of_deployments(settings, tmp_path, ana, team):
     assert ask("request_error_percent", environment="production") == {}
     assert ask("request_p95_ms")[key] == pytest.approx(1400, abs=50)
     assert ask("first_token_p95_ms") == {key: 100}
+
+
+def test_deaths_of_replicas(settings, tmp_path, ana, team):
+    settings.DATA_DIR = tmp_path
+    ready_node()
+    deployment = serving(ana, team, replicas=2)
+    key = (team.pk, "writer")
+    assert ask("replica_crash_loop") == {}
+    first, second = live(deployment)
+    for code in ("killed", "killed", "lease_expired", "canceled_by"):
+        JobAttempt.objects.create(
+            job=first.job, epoch=90 + JobAttempt.objects.count(), node_name="node-1", worker="w",
+            started_at=now(), ended_at=now(), reason_code=code,
+        )  # fmt: skip
+    JobAttempt.objects.create(
+        job=second.job, epoch=90, node_name="node-1", worker="w", started_at=now(), ended_at=now(),
+        reason_code="oom",
+    )  # fmt: skip
+    assert ask("replica_crash_loop") == {key: 3}
+    JobAttempt.objects.update(ended_at=now() - dt.timedelta(minutes=20))
+    assert ask("replica_crash_loop") == {}
 
 
 def test_newly_blocked_data_and_models(settings, tmp_path, team):

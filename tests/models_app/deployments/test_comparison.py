@@ -6,12 +6,8 @@ import pytest
 
 from models_app.core.clock import now
 from models_app.datasets.models import Dataset, DatasetVersion
-from models_app.deployments.comparison import (
-    PROCESS_BYTES,
-    describe_revision,
-    replica_bytes,
-    revision_evidence,
-)
+from models_app.deployments.comparison import describe_revision, revision_evidence
+from models_app.deployments.footprint import PROCESS_BYTES, replica_bytes
 from models_app.deployments.models import RequestRecord
 from models_app.deployments.statistics import request_figures
 from models_app.jobs.services import job_submit

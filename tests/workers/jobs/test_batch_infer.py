@@ -1,4 +1,4 @@
-"""Batches are answered: every request once, through kills; errors apart; what is stopped is kept."""
+"""Batches are answered: each request once, through kills; what is stopped is kept."""
 
 import json
 import os

@@ -73,6 +73,8 @@ class ServeOptions:
     drain_seconds: float = 20.0
     #: A file that says which adapters are wanted, watched while it serves; see `adapters`.
     wanted: Path | None = None
+    #: The same once it has to hurry.
+    hurry_seconds: float = 15.0
 
 
 def serve(
@@ -82,8 +84,11 @@ def serve(
     log: Log,
     on_request_end: RequestEndHook | None = None,
     on_adapters: OnAdapters | None = None,
+    should_hurry: ShouldStop = lambda: False,
 ) -> None:
     """Serve until `should_stop()` is true, then let running answers finish and return.
+
+    They have `drain_seconds`, or `hurry_seconds` from when `should_hurry()` is true.
 
     Blocks the calling thread. `on_ready(host, port)` is called once, after the model has
     produced a real token and the port listens. Raises `ModelRefused` where the directory
@@ -104,7 +109,9 @@ def serve(
             return
         log(f"ready: {host.summary}")
         with _event_loop() as runner:
-            runner.run(_listen(options, host, on_ready, should_stop, log, on_request_end))
+            runner.run(
+                _listen(options, host, on_ready, should_stop, log, on_request_end, should_hurry)
+            )
     finally:
         host.stop()
     if host.engine.broken:
@@ -135,6 +142,7 @@ async def _listen(
     should_stop: ShouldStop,
     log: Log,
     on_request_end: RequestEndHook | None,
+    should_hurry: ShouldStop,
 ) -> None:
     app = host.app(on_request_end)
     server = _Uvicorn(
@@ -159,17 +167,27 @@ async def _listen(
     on_ready(*listener.getsockname()[:2])
     while not should_stop() and not host.engine.broken and not task.done():
         await asyncio.sleep(_POLL)
-    await _finish(host, lambda: app.active, options.drain_seconds, log)
+    await _finish(host, lambda: app.active, options, log, should_hurry)
     server.should_exit = True
     await task
 
 
-async def _finish(host: EngineHost, active: Callable[[], int], seconds: float, log: Log) -> None:
+async def _finish(
+    host: EngineHost,
+    active: Callable[[], int],
+    options: ServeOptions,
+    log: Log,
+    should_hurry: ShouldStop,
+) -> None:
     """Let running answers end; what is left after the grace period fails with an error frame."""
     host.engine.drain()
-    deadline = time.monotonic() + (2.0 if host.engine.broken else seconds)
+    hurried = False
+    deadline = time.monotonic() + (2.0 if host.engine.broken else options.drain_seconds)
     while active() and time.monotonic() < deadline:
         await asyncio.sleep(_POLL)
+        if should_hurry() and not hurried:
+            hurried = True
+            deadline = min(deadline, time.monotonic() + options.hurry_seconds)
     if active():
         log(f"stopping with {active()} requests unfinished")
     host.engine.stop()

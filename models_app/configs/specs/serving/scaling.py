@@ -1,11 +1,14 @@
 """When a deployment gets more replicas, and when fewer."""
 
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
+from zoneinfo import available_timezones
 
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from models_app.configs.specs.base import Spec
+from models_app.configs.specs.base import Spec, refuse
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
@@ -78,3 +81,82 @@ class ScalingSettings(Spec):
         title=gettext_noop("Time zone"),
         description=gettext_noop("Of the hours, as in Europe/Berlin."),
     )
+
+    @field_validator("min_replicas")
+    @classmethod
+    def _below_most(cls, value: int, info: ValidationInfo) -> int:
+        most = info.data.get("max_replicas", 0)
+        if most and value > most:
+            said = _("At most %(most)s, the most replicas; or allow more of those.")
+            raise refuse(said % {"most": most})
+        return value
+
+    @field_validator("hours")
+    @classmethod
+    def _within_bounds(cls, value: list[Hours], info: ValidationInfo) -> list[Hours]:
+        most = info.data.get("max_replicas", 0)
+        for place, hours in enumerate(value, 1):
+            if most and hours.replicas > most:
+                said = _("Line %(line)s asks for %(asked)s replicas, and the most are %(most)s.")
+                raise refuse(said % {"line": place, "asked": hours.replicas, "most": most})
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in _timezones():
+            raise refuse(_("There is no such time zone. Use a name such as Europe/Berlin or UTC."))
+        return value
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def scaling_warnings(spec: Any) -> dict[str, str]:
+    """What of the scaling is allowed and yet probably not meant."""
+    fields = ScalingSettings.model_fields
+    if not spec.max_replicas:
+        unused = _("Without most replicas (0) this is not used.")
+        names = [name for name in fields if name != "max_replicas"]
+        changed = [name for name in names if getattr(spec, name) != _default(name)]
+        return dict.fromkeys(changed, unused)
+    found = {}
+    if spec.min_replicas == spec.max_replicas:
+        found["max_replicas"] = _("The fewest are as many: there is nothing to scale.")
+    if not spec.min_replicas <= spec.replicas <= spec.max_replicas:
+        found["replicas"] = _("It starts with the nearest number within the bounds.")
+    if spec.min_replicas and spec.sleep_after_s != _default("sleep_after_s"):
+        found["sleep_after_s"] = _("It sleeps only where the fewest replicas are 0.")
+    if spec.target_requests > spec.max_slots:
+        said = _("A replica works on %(slots)s at once, so the others wait before more start.")
+        found["target_requests"] = said % {"slots": spec.max_slots}
+    if any(hours.replicas < spec.min_replicas for hours in spec.hours):
+        found["hours"] = _("The fewest replicas hold at all times; a lower number changes nothing.")
+    if spec.timezone != _default("timezone") and not spec.hours:
+        found["timezone"] = _("Without hours this is not used.")
+    return found
+
+
+def _default(name: str) -> Any:
+    return ScalingSettings.model_fields[name].get_default(call_default_factory=True)
+
+
+def scaling_effects(new: Any) -> dict[str, str]:
+    """What a change of these settings brings about, by setting."""
+    most, fewest = new.get("max_replicas"), new.get("min_replicas")
+    return {
+        "max_replicas": _("Between the bounds the replicas follow the requests.")
+        if most
+        else _("The number of replicas is fixed."),
+        "min_replicas": _("It sleeps when nobody asks; the next request waits for a replica.")
+        if fewest == 0
+        else _("At least so many replicas at any time."),
+        "target_requests": _("Replicas are added and taken away at other numbers of requests."),
+        "target_first_token_ms": _("Replicas are added at another wait for the first token."),
+        "scale_down_after_s": _("Replicas that are no longer needed leave sooner or later."),
+        "sleep_after_s": _("It sleeps sooner or later."),
+        "hours": _("At other times of the week there are at least so many replicas."),
+        "timezone": _("The hours are those of another place."),
+    }

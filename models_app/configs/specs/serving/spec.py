@@ -8,7 +8,11 @@ from models_app.configs.specs.effects import serving_effects
 from models_app.configs.specs.serving.engine import EngineSettings
 from models_app.configs.specs.serving.replica import ReplicaSettings
 from models_app.configs.specs.serving.rollout import RolloutSettings
-from models_app.configs.specs.serving.scaling import ScalingSettings
+from models_app.configs.specs.serving.scaling import (
+    ScalingSettings,
+    scaling_effects,
+    scaling_warnings,
+)
 from models_app.configs.specs.serving.traffic import TrafficSettings
 
 
@@ -26,7 +30,9 @@ class ServingSpec(
 
     @classmethod
     def effects(cls, old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
-        return serving_effects(old, new)
+        scaled = scaling_effects(new)
+        changed = {name: text for name, text in scaled.items() if old.get(name) != new.get(name)}
+        return {**serving_effects(old, new), **changed}
 
     def warnings(self) -> dict[str, str]:
-        return serving_warnings(self)
+        return {**serving_warnings(self), **scaling_warnings(self)}

@@ -29,6 +29,7 @@ class Served:
     ends: list[RequestEnd] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
+    hurry: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
     error: BaseException | None = None
 
@@ -47,7 +48,10 @@ def start(options: ServeOptions) -> Served:
 
     def run() -> None:
         try:
-            serve(options, on_ready, served.stop.is_set, served.log.append, served.ends.append)
+            serve(
+                options, on_ready, served.stop.is_set, served.log.append, served.ends.append,
+                served.hurry.is_set,
+            )  # fmt: skip
         except BaseException as error:
             served.error = error
 
@@ -72,6 +76,7 @@ def serving() -> Iterator[Callable[[ServeOptions], Served]]:
     yield begin
     for served in started:
         served.stop.set()
+        served.hurry.set()
         served.thread.join(timeout=20)
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,39 @@ def test_drain_refuses_the_new_and_serving_ends_when_told(
     assert [end.outcome for end in served.ends] == ["completed", "refused"] or [
         end.outcome for end in served.ends
     ] == ["refused", "completed"]
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+def test_the_last_answer_is_waited_for_unless_it_has_to_hurry(
+    serving: Serving, llama_dir: Path, monkeypatch: pytest.MonkeyPatch, hurried: bool
+) -> None:
+    """A replica that leaves ends with its last stream; one whose node stops has less time."""
+    served = serving(_options(llama_dir, drain_seconds=600.0, hurry_seconds=0.05))
+    real, held = PackedRunner.forward, threading.Event()
+
+    def forward(self: PackedRunner, plan: Any) -> torch.Tensor:
+        if held.is_set():
+            time.sleep(0.02)
+        return real(self, plan)
+
+    monkeypatch.setattr(PackedRunner, "forward", forward)
+    with served.client() as client:
+        stream = client.completions.create(
+            model="m", prompt=[5], max_tokens=100, stream=True, extra_body={"ignore_eos": True}
+        )
+        parts = iter(stream)
+        held.set()
+        next(parts)
+        served.stop.set()
+        if hurried:
+            served.hurry.set()
+            with pytest.raises(openai.APIError):
+                list(parts)
+        else:
+            assert list(parts)[-1].choices[0].finish_reason == "length"
+    served.thread.join(timeout=10)
+    assert not served.thread.is_alive()
+    assert served.error is None
 
 
 def test_a_failure_in_midstream_is_told_in_the_stream(
