@@ -58,9 +58,11 @@ WHOLE = json.dumps(
         "usage": USAGE,
     }
 ).encode()
+#: Each with the comment that says which tokens it stands for, as model servers write it.
 EVENTS = [
-    event({**FRAME, "choices": [{"index": 0, "delta": {"content": " word"}}], "usage": USAGE})
-    for _ in range(CHUNKS)
+    b": 0 %d\n" % (1000 + number)
+    + event({**FRAME, "choices": [{"index": 0, "delta": {"content": " word"}}], "usage": USAGE})
+    for number in range(CHUNKS)
 ]
 LAST = event({**FRAME, "choices": [], "usage": USAGE}) + b"data: [DONE]\n\n"
 

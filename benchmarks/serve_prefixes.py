@@ -12,6 +12,7 @@ one JSON object; on a machine that others use trust the ratios of CPU seconds.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import sys
@@ -26,6 +27,7 @@ import torch.nn.functional as functional
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from serve_engine import NoText, make_model
+
 from workers.lm.inference.ask import Ask
 from workers.lm.inference.drafts import Drafter, PromptGuesser
 from workers.lm.inference.engine import Engine
@@ -115,10 +117,13 @@ def layout(options: argparse.Namespace) -> None:
             min(cpu(lambda work=work: [work() for _ in range(50)]) / 50 for _ in range(5))
             for work in (contiguous, gathered)
         ]
-        copied = torch.empty(length, groups, size)
-        copy = min(
-            cpu(lambda: [copied.copy_(keys[1]) for _ in range(50)]) / 50 for _ in range(5)
-        )
+        target, source = torch.empty(length, groups, size), keys[1]
+
+        def copying(target=target, source=source) -> None:
+            for _ in range(50):
+                target.copy_(source)
+
+        copy = min(cpu(copying) / 50 for _ in range(5))
         emit(
             what="layout", slots=slots, length=length,
             slots_us=round(times[0] * 1e6, 1), blocks_us=round(times[1] * 1e6, 1),
@@ -127,18 +132,20 @@ def layout(options: argparse.Namespace) -> None:
 
 
 def draft(options: argparse.Namespace) -> None:
-    """A model that was made to repeat its prompt: embeddings shifted by one token in training
-    would take minutes, so the answers of random weights are used, which soon run in circles."""
+    """Greedy answers of random weights soon run in circles, so the text itself tells how they go
+    on; drawn ones never do, so there guesses can only cost."""
     runner = runner_of(options.size, 1024, 8)
     generator = torch.Generator().manual_seed(5)
-    for level in (1, 4, 8):
+    for level, temperature in itertools.product((1, 4, 8), (0.0, 1.0)):
         prompts = [
             torch.randint(1, 4000, (32,), generator=generator).tolist() for _ in range(level)
         ]
         rates = []
         for drafter in (None, Drafter(PromptGuesser(), options.draft_tokens)):
             engine = Engine(runner, NoText(), (), drafter=drafter)
-            params = SamplingParams(max_tokens=options.tokens, temperature=0, ignore_eos=True)
+            params = SamplingParams(
+                max_tokens=options.tokens, temperature=temperature, seed=7, ignore_eos=True
+            )
             best = 0.0
             for _ in range(options.repeats):
                 own = engine.submit([Ask(prompt, params) for prompt in prompts], lambda event: None)
@@ -153,6 +160,7 @@ def draft(options: argparse.Namespace) -> None:
         gauges = rates[1][2]
         emit(
             what="draft", size=options.size, concurrency=level,
+            answers="drawn" if temperature else "greedy",
             plain_tokens_per_cpu_s=round(rates[0][0], 1),
             draft_tokens_per_cpu_s=round(rates[1][0], 1),
             ratio=round(rates[1][0] / rates[0][0], 2),

@@ -15,6 +15,7 @@ APPS = [
     "approvals",
     "deployments",
     "routing",
+    "batches",
     "alerts",
     "audit",
     "storage",

@@ -12,6 +12,7 @@ app.set_default()
 app.conf.beat_schedule = {
     "sweep": {"task": "workers.sweep", "schedule": 5.0, "options": {"expires": 10}},
     "reconcile": {"task": "workers.reconcile", "schedule": 2.0, "options": {"expires": 4}},
+    "golden": {"task": "workers.golden", "schedule": 2.0, "options": {"expires": 4}},
     "tidy": {"task": "workers.tidy", "schedule": 600.0, "options": {"expires": 600}},
     "alerts": {"task": "workers.alerts", "schedule": 15.0, "options": {"expires": 15}},
     "store": {"task": "workers.store", "schedule": 10.0, "options": {"expires": 10}},

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import OperationalError, close_old_connections, connections
 
 from models_app.alerts.evaluation import alerts_evaluate
+from models_app.batches.services import batches_collect
 from models_app.core.clock import now
 from models_app.deployments.reconcile import reconcile_all
 from models_app.finetuning.services import tunings_advance
@@ -41,6 +42,7 @@ from workers.attempt import Attempt
 from workers.capacity import capacity, health
 from workers.devices import Devices
 from workers.gang import attempt_of
+from workers.golden import prove
 from workers.inline import InlineLane
 from workers.late import Tidier
 from workers.orphans import end_orphans
@@ -61,15 +63,17 @@ TICK_GAP_S = 10.0
 TICKS: dict[str, tuple[float, Callable[[], object]]] = {
     "sweep": (5.0, sweep),
     "reconcile": (2.0, reconcile_all),
+    "golden": (2.0, prove),
     "alerts": (15.0, alerts_evaluate),
     "tidy": (600.0, files_collect),
     "store": (10.0, runs_advance),
     "finetuning": (3.0, tunings_advance),
+    "batches": (3.0, batches_collect),
     "drill": (600.0, drills_due),
     "search": (5.0, sweeps_advance),
 }
 #: What only a node can do that sees the store of files.
-AT_THE_STORE = ("tidy", "store")
+AT_THE_STORE = ("tidy", "store", "batches")
 #: Exit status of a worker whose name belongs to another node (EX_CONFIG).
 REFUSED = 78
 

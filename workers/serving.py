@@ -1,7 +1,7 @@
 """What a replica shall serve beside its base, as files that its process reads while it runs.
 
-`<folder>/adapters/<version>/` has the files of one adapter, and `<folder>/wanted.json` says which of
-them are wanted under which names. The process, which has no database, watches that one file.
+`<folder>/adapters/<version>/` has the files of one adapter, and `<folder>/wanted.json` says which
+of them are wanted under which names. The process, which has no database, watches that one file.
 """
 
 import json

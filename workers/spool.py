@@ -2,8 +2,8 @@
 
 `<data>/spool/job-7/a2/events.jsonl` belongs to attempt 2 of job 7, that in `a2.1` to its part 1 on
 another node. A line is JSON with a `t` (log, metric, progress, sample, checkpoint, ready,
-report, environment, result, failed, stopped), or any other text: that came from the C side of the process
-and counts as a line of its stderr.
+report, environment, result, failed, stopped), or any other text: that came from the C side of the
+process and counts as a line of its stderr.
 """
 
 import json

@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from models_app.sweeps.services import sweep_advance
+from workers.golden import prove
 from workers.node import current_node
 
 
@@ -28,6 +29,15 @@ def sweep(**_: object) -> None:
 def reconcile(**_: object) -> None:
     """Bring every deployment nearer to what it should be."""
     current_node().tick("reconcile")
+
+
+@shared_task(name="workers.golden")
+def golden(at_once: bool = False, **_: object) -> None:
+    """Ask for the golden answers that are missing, or at once for those that a way back awaits."""
+    if at_once:
+        prove()
+    else:
+        current_node().tick("golden")
 
 
 @shared_task(name="workers.alerts")

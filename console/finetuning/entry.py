@@ -1,21 +1,25 @@
 """Around each of these views: the key, the language of programs, and errors in OpenAI's form."""
 
+import json
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.utils import translation
 from django.views.decorators.csrf import csrf_exempt
+from pydantic import BaseModel, ValidationError
 
 from console.access.tokens import token_find
-from console.finetuning.errors import refused, translated
+from console.finetuning.errors import first_problem, refused, translated
 from console.gateway import errors
 from console.gateway.errors import GatewayError
 from models_app.core.teams import team_named, teams_where
 
 logger = logging.getLogger(__name__)
 View = Callable[..., HttpResponseBase]
+M = TypeVar("M", bound=BaseModel)
+BODY = 1 << 20
 #: Who may be asked to say for which team a request is: OpenAI's own headers.
 HEADERS = ("openai-project", "openai-organization")
 
@@ -49,6 +53,18 @@ def unknown(request: HttpRequest) -> HttpResponse:
 def answered(data: dict[str, Any]) -> JsonResponse:
     """JSON with status 200, as OpenAI answers everything."""
     return JsonResponse(data, json_dumps_params={"ensure_ascii": False})
+
+
+def body_of(request: HttpRequest, asked: type[M]) -> M:
+    """The request's JSON as what may be asked here. Raises GatewayError."""
+    if len(request.body) > BODY:
+        raise GatewayError(413, "request_too_large", "The request may have 1 MiB.")
+    try:
+        return asked.model_validate(json.loads(request.body))
+    except ValidationError as error:
+        raise first_problem(error.errors()) from None  # type: ignore[arg-type]
+    except (ValueError, RecursionError):
+        raise GatewayError(400, "invalid_json", "The request body is not valid JSON.") from None
 
 
 def team_of(request: HttpRequest, perm: str) -> Any:

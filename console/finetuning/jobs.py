@@ -1,14 +1,13 @@
 """`/v1/fine_tuning/jobs`: trainings on our queue, asked for and watched by OpenAI's clients."""
 
-import json
 from collections.abc import Callable
 from typing import Any, Literal
 
 from django.http import HttpRequest, HttpResponseBase
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from console.finetuning.entry import answered
-from console.finetuning.errors import first_problem, missing, wrong
+from console.finetuning.entry import answered, body_of
+from console.finetuning.errors import missing, wrong
 from console.finetuning.events import events_of, number_of
 from console.finetuning.files import file_named
 from console.finetuning.pages import limit_of, listed, page
@@ -27,7 +26,6 @@ from models_app.finetuning.services import (
 )
 from models_app.finetuning.settings import Hyperparameters
 
-BODY = 1 << 20
 Change = Callable[..., Tuning]
 
 
@@ -76,7 +74,7 @@ def list_jobs(request: HttpRequest) -> HttpResponseBase:
 def create_job(request: HttpRequest) -> HttpResponseBase:
     """It trains as soon as its file is imported."""
     actor: Any = request.user
-    asked = _asked(request)
+    asked = body_of(request, Asked)
     if asked.integrations:
         raise wrong("integrations", "There are no integrations; leave this out.")
     if asked.method is not None and asked.hyperparameters is not None:
@@ -146,17 +144,6 @@ def list_checkpoints(request: HttpRequest, key: str) -> HttpResponseBase:
             raise missing("checkpoint", after)
         shapes = shapes[places[0] :]
     return answered(listed(shapes[:limit], more=len(shapes) > limit))
-
-
-def _asked(request: HttpRequest) -> Asked:
-    if len(request.body) > BODY:
-        raise GatewayError(413, "request_too_large", "The request may have 1 MiB.")
-    try:
-        return Asked.model_validate(json.loads(request.body))
-    except ValidationError as error:
-        raise first_problem(error.errors()) from None  # type: ignore[arg-type]
-    except (ValueError, RecursionError):
-        raise GatewayError(400, "invalid_json", "The request body is not valid JSON.") from None
 
 
 def _file(request: HttpRequest, key: str, param: str) -> TuningFile:

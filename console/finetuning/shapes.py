@@ -16,7 +16,8 @@ OURS = ("n_epochs", "batch_size", "learning_rate_multiplier", "lora_rank")
 
 def file_shape(row: TuningFile) -> dict[str, Any]:
     """`FileObject`."""
-    failed = row.version.state == DataState.FAILED
+    version = row.version
+    failed = version is not None and version.state == DataState.FAILED
     return {
         "id": row.key,
         "object": "file",
@@ -24,8 +25,8 @@ def file_shape(row: TuningFile) -> dict[str, Any]:
         "created_at": int(row.created_at.timestamp()),
         "filename": row.name,
         "purpose": row.purpose,
-        "status": FILE_STATUS.get(row.version.state, "uploaded"),
-        "status_details": row.version.error if failed else None,
+        "status": FILE_STATUS.get(version.state, "uploaded") if version else "processed",
+        "status_details": version.error if version and failed else None,
     }
 
 

@@ -1,11 +1,12 @@
-"""Addresses of OpenAI's files and fine-tuning, under /v1/; `asgi.py` sends them here."""
+"""Addresses of OpenAI's files, fine-tuning and batches, under /v1/; `asgi.py` sends them here."""
 
 from django.urls import path, re_path
 
-from console.finetuning import files, jobs
+from console.finetuning import batches, files, jobs
 from console.finetuning.entry import spoken, unknown
 
 JOB = "fine_tuning/jobs/<str:key>"
+BATCH = "batches/<str:key>"
 
 urlpatterns = [
     path("files", spoken(get=files.list_files, post=files.add_file), name="openai_files"),
@@ -22,5 +23,12 @@ urlpatterns = [
     path(f"{JOB}/cancel", spoken(post=jobs.cancel_job), name="openai_tuning_cancel"),
     path(f"{JOB}/pause", spoken(post=jobs.pause_job), name="openai_tuning_pause"),
     path(f"{JOB}/resume", spoken(post=jobs.resume_job), name="openai_tuning_resume"),
-    re_path(r"^(?:files|fine_tuning)(?:/.*)?$", unknown),
+    path(
+        "batches",
+        spoken(get=batches.list_batches, post=batches.create_batch),
+        name="openai_batches",
+    ),
+    path("batches/<str:key>", spoken(get=batches.one_batch), name="openai_batch"),
+    path("batches/<str:key>/cancel", spoken(post=batches.cancel_batch), name="openai_batch_cancel"),
+    re_path(r"^(?:files|fine_tuning|batches)(?:/.*)?$", unknown),
 ]

@@ -20,7 +20,7 @@ from console.gateway.cache import Answers
 from console.gateway.decision import Decision
 from console.gateway.errors import GatewayError
 from console.gateway.exchange import Exchange
-from console.gateway.http import Disconnected, HttpCall, Receive, Scope, Send
+from console.gateway.http import Disconnected, HttpCall, Kept, Receive, Scope, Send
 from console.gateway.interrupt import Interrupt, Interrupted
 from console.gateway.keys import Key
 from console.gateway.metrics import KIND as METRICS_KIND
@@ -31,7 +31,7 @@ from console.gateway.records import CLIENT_CLOSED, Record, Recorder
 from console.gateway.reporting import Reporter
 from console.gateway.routes import Route
 from console.gateway.routing.choosing import decide
-from console.gateway.routing.mirroring import Mirrors
+from console.gateway.routing.mirroring import KEPT_BYTES, Mirrors
 from console.gateway.routing.table import Routed
 from console.gateway.seats import Seats
 from console.gateway.tables import Tables
@@ -178,7 +178,7 @@ class Gateway:
         record.model = ask.model
         decision = decide(self.tables, key, call, ask)
         if decision.mirrors:
-            call.copy = []
+            call.copy = Kept(KEPT_BYTES)
         record.rule = decision.rule
         seconds = deadline_s(decision)
         exchange = Exchange(self.seats, self.upstream, self.answers, call, ask, key, record)

@@ -27,6 +27,29 @@ class Disconnected(Exception):
     """The client left before its request was complete."""
 
 
+class Kept:
+    """What goes to a client, kept for a comparison up to `limit` bytes."""
+
+    __slots__ = ("_limit", "_parts", "size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        """Keep a part, as long as there is room for all."""
+        self.size += len(data)
+        if self.size <= self._limit:
+            self._parts.append(data)
+        else:
+            self._parts.clear()
+
+    def whole(self) -> bytes | None:
+        """All of it; None where it was too much."""
+        return b"".join(self._parts) if self.size <= self._limit else None
+
+
 class HttpCall:
     """One request and the way to answer it."""
 
@@ -54,8 +77,8 @@ class HttpCall:
         self._writing_since = 0.0
         #: None where the header is missing or there are several.
         self.authorization: bytes | None = None
-        #: What goes to the client, kept for a comparison where somebody wants one.
-        self.copy: list[bytes] | None = None
+        #: Keeps what goes to the client, where somebody wants to compare it.
+        self.copy: Kept | None = None
         self._length = 0
         self.request_id = ""
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
@@ -133,7 +156,7 @@ class HttpCall:
         """Send a whole answer."""
         await self.start(status, kind, (b"content-length", b"%d" % len(body)), *extra)
         if self.copy is not None:
-            self.copy.append(body)
+            self.copy.add(body)
         await self._send({"type": "http.response.body", "body": body})
 
     async def refuse(self, error: GatewayError) -> None:
@@ -155,7 +178,7 @@ class HttpCall:
     async def write(self, data: bytes, *, last: bool = False) -> None:
         """Send a part of a stream; waits while the client reads too slowly."""
         if self.copy is not None:
-            self.copy.append(data)
+            self.copy.add(data)
         self._writing_since = time.monotonic()
         await self._send({"type": "http.response.body", "body": data, "more_body": not last})
         self._writing_since = 0.0

@@ -1,6 +1,6 @@
 """What the gateway reads from the database, in a thread of its own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.db import connection
@@ -18,10 +18,14 @@ Rows = list[dict[str, Any]]
 _ROLES = GRANTS["deployments.infer_deployment"][0]
 
 
-def load_tables(asked: Sequence[Asked]) -> tuple[Rows, Rows, dict[str, Key]]:
-    """The deployments, the routes to them, and the keys of `asked` that are still good."""
+def load_tables(
+    asked: Sequence[Asked], known: Collection[int]
+) -> tuple[Rows, Rows, dict[str, Key]]:
+    """The deployments, the routes to them, and the keys of `asked` that are still good. Revisions
+    of routes that are `known` come without their contents.
+    """
     try:
-        return list(route_table()), routing_table(), _keys(asked)
+        return list(route_table()), routing_table(known), _keys(asked)
     finally:
         connection.close()
 

@@ -63,10 +63,10 @@ class Progress:
             begun["tokens"] += map(int, tokens.split(b",")) if tokens else ()
             if told:
                 begun["text_length"] = int(told)
-        for number, finish in self._finishes():
-            begun = choices[number]
-            if begun is not None:
-                begun["done"] = finish
+        for index, finish in self._finishes():
+            ended = choices[index]
+            if ended is not None:
+                ended["done"] = finish
         body[FIELD] = {"id": first["id"], "created": first["created"], "choices": choices}
         return json.dumps(body).encode()
 
@@ -89,5 +89,7 @@ def may_go_on_elsewhere(event: bytes) -> bool:
 def _choices(body: dict[str, Any]) -> int:
     """Choices of an answer: `n` for each prompt."""
     prompt = body.get("prompt")
-    several = isinstance(prompt, list) and prompt and not isinstance(prompt[0], int)
-    return (body.get("n") or 1) * (len(prompt) if several else 1)
+    each = int(body.get("n") or 1)
+    if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int):
+        return each * len(prompt)
+    return each

@@ -61,8 +61,9 @@ class Tables:
 
     async def _refresh(self) -> None:
         asked = self.keys.asked()
+        load = functools.partial(loading.load_tables, asked, self.routing.known())
         try:
-            rows, routes, fresh = await self._hop(functools.partial(loading.load_tables, asked))
+            rows, routes, fresh = await self._hop(load)
         except DatabaseError as error:
             if not self._failing:
                 logger.warning("routes and keys cannot be refreshed: %s", error)

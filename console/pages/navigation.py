@@ -61,6 +61,7 @@ GROUPS: tuple[tuple[str | Promise, tuple[Entry, ...]], ...] = (
         (
             Entry("deployment_list", _("Deployments"), "rocket", "d", ("deployment_", "revision_")),
             Entry("route_list", _("Routes"), "arrows-split-2", "u", ("route_",)),
+            Entry("batch_list", _("Batches"), "list-check", "b", ("batch_",)),
             Entry("playground", _("Playground"), "messages", "p", ("playground",)),
         ),
     ),

@@ -180,6 +180,14 @@ OTHER = {
 }
 
 #: Kind of row -> its machine. Model names without underscore are accepted as well.
+ROLLOUT = {
+    "running": Look("blue", "rocket", _("Running"), live=True),
+    "paused": Look("neutral", "player-pause", _("Paused")),
+    "succeeded": Look("green", "circle-check", _("Succeeded")),
+    "aborted": Look("neutral", "ban", _("Aborted")),
+    "rolled_back": Look("red", "arrow-back-up", _("Turned back")),
+    "failed": Look("red", "circle-x", _("Failed")),
+}
 KINDS: dict[str, dict[str, Look]] = {
     "job": JOB,
     "attempt": JOB,
@@ -191,6 +199,7 @@ KINDS: dict[str, dict[str, Look]] = {
     "revision": REVISION,
     "deployment": DEPLOYMENT,
     "replica": REPLICA,
+    "rollout": ROLLOUT,
     "approval": APPROVAL,
     "node": NODE,
     "store_run": STORE_RUN,

@@ -15,6 +15,7 @@ AREAS = [
     "jobs",
     "deployments",
     "routes",
+    "batches",
     "playground",
     "nodes",
     "pools",

@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "models_app.finetuning",
     "models_app.sweeps",
     "models_app.routing",
+    "models_app.batches",
     "models_app.alerts",
     "workers",
 ]

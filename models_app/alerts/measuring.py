@@ -25,6 +25,7 @@ MEASURED: dict[str, Signal] = {
         deployments.request_error_percent,
         deployments.request_p95_ms,
         deployments.first_token_p95_ms,
+        deployments.rollouts_gone_back,
         data.dataset_versions_blocked,
         data.scans_blocked,
         trainings.training_bad_steps,

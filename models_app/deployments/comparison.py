@@ -3,14 +3,14 @@
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from models_app.approvals.subject import Change, Description, Evidence, Link
 from models_app.configs.specs import ServingSpec
 from models_app.deployments.adapters import adapters_of
+from models_app.deployments.digest import differs_in_adapters
 from models_app.deployments.models import Deployment, Revision
-from models_app.deployments.services.in_place import differs_in_adapters
 from models_app.deployments.services.rollouts import warm_replicas
+from models_app.deployments.wanted import wanted_replicas
 from models_app.registry.adapters import adapter_base
 from models_app.registry.models import Evaluation, ModelVersion
 
@@ -162,6 +162,19 @@ def way_back(deployment: Deployment) -> str:
     ) % {"n": active.number, "s": seconds}
 
 
+def on_approve(revision: Revision) -> str:
+    """What an approval sets off, by the strategy of the revision."""
+    texts = {
+        "rolling": _("The roll-out starts at once; replicas are replaced one after another."),
+        "all_at_once": _("The old replicas are stopped at once, then the new ones start."),
+        "canary": _("The roll-out starts at once, with a share of the requests first."),
+        "linear": _("The roll-out starts at once, with a share of the requests that grows."),
+        "shadow": _("The roll-out starts at once, with copies of requests first."),
+    }
+    otherwise = _("The roll-out starts at once; traffic moves when all its replicas are ready.")
+    return texts.get(revision.serving.strategy, otherwise)
+
+
 def describe_revision(revision: Revision) -> Description:
     """For the page of an approval."""
     deployment = revision.deployment
@@ -189,42 +202,9 @@ def describe_revision(revision: Revision) -> Description:
         changes=revision_changes(active, revision),
         evidence=revision_evidence(active, revision),
         way_back=way_back(deployment),
-        on_approve=_("The roll-out starts at once; traffic moves when all its replicas are ready."),
+        on_approve=on_approve(revision),
         on_reject=_("Nothing changes: what serves now goes on serving."),
     )
-
-
-def rollout_plan(
-    deployment: Deployment, version: ModelVersion, spec: ServingSpec
-) -> dict[str, Any]:
-    """What a new revision with these settings would do, before it exists."""
-    plain = spec.plain()
-    each = replica_bytes(version, plain)
-    environment = deployment.environment
-    return {
-        "replicas_to_start": spec.replicas,
-        "memory_per_replica_bytes": each,
-        "memory_total_bytes": each * spec.replicas,
-        "approvals_needed": environment.required_approvals if environment.protected else 0,
-        "environment": environment.name,
-        "summary": _plan_summary(spec.replicas, each, environment),
-        "way_back": way_back(deployment) if deployment.pk else "",
-    }
-
-
-def _plan_summary(replicas: int, each: int, environment: Any) -> str:
-    start = ngettext(
-        "Starts %(n)s replica with about %(mib)s MiB of memory.",
-        "Starts %(n)s replicas with about %(mib)s MiB of memory each.",
-        replicas,
-    ) % {"n": replicas, "mib": each // MIB}
-    if not environment.protected:
-        return start + " " + _("The roll-out begins at once: the environment is not protected.")
-    needed = environment.required_approvals
-    ask = ngettext(
-        "%(n)s approval is needed before that.", "%(n)s approvals are needed before that.", needed
-    )
-    return start + " " + ask % {"n": needed}
 
 
 def rollback_plan(revision: Revision, *, needs_approval: bool) -> str:
@@ -233,7 +213,11 @@ def rollback_plan(revision: Revision, *, needs_approval: bool) -> str:
         return _("Its approval does not stand any more, so a new one is asked for first.")
     active = revision.deployment.active_revision
     if active is not None and differs_in_adapters(active, revision):
-        return _("The replicas that serve load its adapters; none is replaced.")
-    if warm_replicas(revision) >= revision.replicas:
-        return _("Its replicas are still loaded: all requests go to it at once.")
-    return _("Its replicas are started first; requests move over when they are ready.")
+        text = _("The replicas that serve load its adapters; none is replaced.")
+    elif warm_replicas(revision) >= wanted_replicas(revision.deployment, revision):
+        text = _("Its replicas are still loaded: all requests go to it at once.")
+    else:
+        text = _("Its replicas are started first; requests move over when they are ready.")
+    if revision.golden_answers.exists():
+        text += " " + _("Before that its stored answers are asked again and have to be the same.")
+    return text

@@ -18,8 +18,9 @@ def revision_digest(revision: Revision, adapters: Mapping[str, ModelVersion] | N
     """Computed from the rows as they are now, not from the digests that they claim to have.
 
     It binds the files of the version, of the base of an adapter, of the adapters beside it and of
-    the draft that guesses for it, the settings with the overlay applied, the deployment, its environment and the number of replicas:
-    if any of them changes, no approval fits any more. `adapters` stands for those of the rows.
+    the draft that guesses for it, the settings with the overlay applied, the deployment, its
+    environment and the number of replicas: if any of them changes, no approval fits any more.
+    `adapters` stands for those of the rows.
     """
     version, config = revision.model_version, revision.config_revision
     base = adapter_base(version)
@@ -46,6 +47,11 @@ def revision_digest(revision: Revision, adapters: Mapping[str, ModelVersion] | N
 def _draft(revision: Revision) -> dict[str, Any]:
     draft = draft_of(revision)
     return {} if draft is None else {"draft": [draft.pk, draft.digest, tree_digest(draft.manifest)]}
+
+
+def differs_in_adapters(one: Revision, other: Revision) -> bool:
+    """Whether two revisions of a deployment are the same but for their adapters."""
+    return one.pk != other.pk and revision_digest(one, {}) == revision_digest(other, {})
 
 
 def fingerprint(revision: Revision) -> str:

@@ -1,4 +1,4 @@
-"""The version that guesses ahead for the one that answers: named in the settings, checked, bound."""
+"""The version that guesses ahead for the one that answers: named in the settings and checked."""
 
 import re
 

@@ -7,46 +7,39 @@ the second skips a deployment whose lock is taken.
 
 import datetime as dt
 import logging
-from collections.abc import Collection
 
 from django.db import transaction
-from django.db.models import Q
 
 from models_app.approvals.services import approvals_expire
 from models_app.core.clock import now
-from models_app.deployments.holds import held_revisions
-from models_app.deployments.models import Deployment, Replica, Revision
+from models_app.deployments.holding import keep_held
+from models_app.deployments.hopeless import BROKEN, ROLLOUT_LIMIT
+from models_app.deployments.models import Deployment, Replica, Revision, Rollout
 from models_app.deployments.observation import by_place, by_revision, live_replicas, unsettled
+from models_app.deployments.rolling import kept_replicas, roll_out
+from models_app.deployments.services.course import live_rollout
 from models_app.deployments.services.in_place import roll_out_in_place
 from models_app.deployments.services.locking import announce, deployment_locked
 from models_app.deployments.services.replicas import (
+    PRIORITY,
+    TAKES_OVER,
     replica_cancel,
     replica_drain,
     replica_stopped,
     replicas_add,
 )
-from models_app.deployments.services.rollouts import rollout_activate, rollout_fail
-from models_app.deployments.states import ReplicaState, RevisionState
-from models_app.deployments.wanted import wanted_replicas
-from models_app.jobs.logs import log_tail
+from models_app.deployments.states import ReplicaState, RevisionState, RolloutState
+from models_app.deployments.watching import watch_active
 from models_app.jobs.models import Job
-from models_app.jobs.states import TERMINAL, JobState
-from models_app.jobs.waiting import why_waiting
+from models_app.jobs.states import TERMINAL
 from models_app.registry.states import VersionState
 
 logger = logging.getLogger(__name__)
 
-#: All replicas of a new revision must be ready within this time.
-ROLLOUT_LIMIT = dt.timedelta(minutes=20)
-#: So many attempts in a row without getting ready are no accident.
-HOPELESS_ATTEMPTS = 3
 #: The gateway knows of a change within a second; only then is a drained server told to stop.
 DRAIN_NOTICE = dt.timedelta(seconds=2)
 #: How far back failed replicas make the next one wait.
 FAILURE_MEMORY = dt.timedelta(minutes=15)
-#: Revisions that get requests, or soon will.
-SERVING = (RevisionState.ROLLING_OUT, RevisionState.ACTIVE)
-BROKEN = (JobState.FAILED, JobState.TIMED_OUT)
 
 
 def reconcile_all() -> int:
@@ -72,32 +65,38 @@ def reconcile_deployment(pk: int) -> bool:
     if deployment is None:
         return False
     live = live_replicas(deployment)
-    held = held_revisions(pk)
     _collect_ended(live)
+    keep_held(deployment, live, _too_soon)
     # Jobs first, replicas after: workers take these locks in the same order.
     for revision, replicas in by_revision(live).items():
-        wanted = _wanted(deployment, revision, held)
+        wanted = _wanted(deployment, revision)
         # Nobody takes over from a replica that is only kept warm: it just leaves.
-        warm = revision.state not in SERVING and revision.pk not in held
+        warm = revision.state not in (RevisionState.ACTIVE, RevisionState.ROLLING_OUT)
         leaving = by_place(replicas)[1] if warm else []
         _finish(
             [r for r in replicas if not wanted or r.state == ReplicaState.DRAINING or r in leaving]
         )
-    for revision in deployment.revisions.filter(
-        Q(state__in=SERVING) | Q(pk__in=held)
-    ).select_related("model_version__model", "config_revision__config", "approval"):
+    if live_rollout(deployment) is None:
+        watch_active(deployment, live)
+    moving = deployment.revisions.filter(
+        state__in=(RevisionState.ROLLING_OUT, RevisionState.ACTIVE)
+    ).select_related("model_version__model", "config_revision__config", "approval")
+    # The one that comes in has its turn first: it may end in it, or become the active one.
+    for revision in moving.order_by("-state", "-number"):
         revision.deployment = deployment
         replicas = [r for r in live if r.revision_id == revision.pk and _counts(r)]
         staying, leaving = by_place(replicas)
         if revision.state == RevisionState.ROLLING_OUT:
             if not roll_out_in_place(deployment, revision, live):
-                _roll_out(deployment, revision, staying)
+                roll_out(deployment, revision, staying, live)
             elif deployment.active_revision_id == revision.pk:
                 return True  # whose replicas are whose has changed: the next round looks anew
-        elif _wanted(deployment, revision, held):
-            _keep_up(deployment, revision, staying)
-            ready = sum(r.state == ReplicaState.READY for r in staying)
-            if ready >= wanted_replicas(deployment, revision):
+        elif revision.pk == deployment.active_revision_id and _wanted(deployment, revision):
+            # Read after the new one has had its turn: it may have ended in this round.
+            rollout = live_rollout(deployment)
+            number = kept_replicas(deployment, revision, rollout)
+            _keep_up(deployment, revision, staying, number)
+            if sum(r.state == ReplicaState.READY for r in staying) >= number:
                 _finish(leaving)
     return True
 
@@ -113,10 +112,8 @@ def _collect_ended(live: list[Replica]) -> None:
             replica_stopped(replica)
 
 
-def _wanted(deployment: Deployment, revision: Revision, held: Collection[int]) -> bool:
-    """Whether replicas of this revision are to live: it serves, is coming in, is named by a route,
-    or is kept warm.
-    """
+def _wanted(deployment: Deployment, revision: Revision) -> bool:
+    """Whether replicas of this revision are to live: it serves, is coming in, or is kept warm."""
     if deployment.stopped_at:
         return False
     if revision.state == RevisionState.ROLLING_OUT:
@@ -124,7 +121,7 @@ def _wanted(deployment: Deployment, revision: Revision, held: Collection[int]) -
     if revision.model_version.state == VersionState.QUARANTINED:
         # It may stand as the active one until another takes over, but never serve.
         return False
-    if revision.state == RevisionState.ACTIVE or revision.pk in held:
+    if revision.state == RevisionState.ACTIVE:
         return True
     return revision.keep_until is not None and revision.keep_until > now()
 
@@ -152,30 +149,24 @@ def _trim(deployment: Deployment, replicas: list[Replica], wanted: int) -> None:
     _finish(surplus)
 
 
-def _roll_out(deployment: Deployment, revision: Revision, replicas: list[Replica]) -> None:
-    error = _why_hopeless(revision, replicas)
-    if error:
-        rollout_fail(deployment, revision, error)
-        return
-    ready = [r for r in replicas if r.state == ReplicaState.READY]
-    wanted = wanted_replicas(deployment, revision)
-    if len(ready) >= wanted:
-        rollout_activate(deployment, revision)
-        return
-    if len(replicas) < wanted:
-        replicas_add(deployment, revision, wanted - len(replicas))
-        announce(deployment)
-
-
-def _keep_up(deployment: Deployment, revision: Revision, replicas: list[Replica]) -> None:
+def _keep_up(
+    deployment: Deployment, revision: Revision, replicas: list[Replica], wanted: int
+) -> None:
     """The active revision has the replicas it wants; failed ones are replaced, not too eagerly."""
-    wanted = wanted_replicas(deployment, revision)
     missing = wanted - len(replicas)
     if missing < 0:
         _trim(deployment, replicas, wanted)
     elif missing and not _too_soon(revision):
-        replicas_add(deployment, revision, missing)
+        replicas_add(deployment, revision, missing, priority=_priority(deployment))
         announce(deployment)
+
+
+def _priority(deployment: Deployment) -> int:
+    """What a roll-out took from the old replicas comes back to them before all others."""
+    recent = Rollout.objects.filter(
+        deployment=deployment, ended_at__gt=now() - ROLLOUT_LIMIT
+    ).exclude(state=RolloutState.SUCCEEDED)
+    return TAKES_OVER if recent.exists() else PRIORITY
 
 
 def _too_soon(revision: Revision) -> bool:
@@ -188,41 +179,3 @@ def _too_soon(revision: Revision) -> bool:
         return False
     wait = dt.timedelta(seconds=min(300, 5 * 2 ** len(ends)))
     return max(end for end in ends if end) + wait > now()
-
-
-def _why_hopeless(revision: Revision, replicas: list[Replica]) -> str:
-    """Why this roll-out will not come to an end, with what its job said; empty while it may."""
-    started = revision.rollout_started_at or revision.created_at
-    broken = Job.objects.filter(
-        replica__revision=revision, state__in=BROKEN, finished_at__gte=started
-    ).first()
-    if broken is not None:
-        return f"A replica failed: {broken.reason}{_last_words(broken)}"
-    for replica in replicas:
-        job = replica.job
-        if job is not None and job.barren_attempts >= HOPELESS_ATTEMPTS:
-            return (
-                f"A replica did not get ready in {job.barren_attempts} attempts:"
-                f" {job.reason}{_last_words(job)}"
-            )
-    if now() - started > ROLLOUT_LIMIT:
-        return _why_late(revision, replicas)
-    return ""
-
-
-def _why_late(revision: Revision, replicas: list[Replica]) -> str:
-    ready = sum(r.state == ReplicaState.READY for r in replicas)
-    minutes = int(ROLLOUT_LIMIT.total_seconds() // 60)
-    wanted = wanted_replicas(revision.deployment, revision)
-    text = f"Only {ready} of {wanted} replicas were ready after {minutes} minutes."
-    waiting = [why_waiting(job=r.job) for r in replicas if r.job is not None]
-    return " ".join([text, *dict.fromkeys(filter(None, waiting))])
-
-
-def _last_words(job: Job) -> str:
-    """The end of the job's log, for the person who has to find out why."""
-    lines = [line.text for line in log_tail(job=job, count=15)]
-    attempt = job.attempts.order_by("-epoch").first()
-    if not lines and attempt is not None and attempt.tail:
-        lines = attempt.tail.splitlines()[-15:]
-    return "\n\n" + "\n".join(lines) if lines else ""

@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 
 from models_app.core.actor import Actor
 from models_app.core.errors import NotFound
-from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision
+from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision, Rollout
 from models_app.deployments.states import ReplicaState, RevisionState
 
 RELATED = (
@@ -80,23 +80,27 @@ def deployment_status(deployment: Deployment) -> str:
         if facts.rolling_number is not None:
             return "creating"
         return "pending_approval" if facts.waits_for_approval else "out_of_service"
-    if facts.ready_replicas == 0:
-        return "out_of_service"
     if facts.rolling_number is not None:
         return "rolling_back" if facts.rolling_number < active.number else "updating"
+    if facts.ready_replicas == 0:
+        return "out_of_service"
     return "in_service" if facts.ready_replicas >= active.replicas else "degraded"
 
 
 def revision_list(*, actor: Actor, deployment: Deployment | None = None) -> QuerySet[Revision]:
     """Newest first."""
-    rows = Revision.objects.visible_to(actor).select_related(
-        "deployment__team",
-        "deployment__environment",
-        "model_version__model",
-        "config_revision__config",
-        "overlay_revision",
-        "approval",
-        "created_by",
+    rows = (
+        Revision.objects.visible_to(actor)
+        .select_related(
+            "deployment__team",
+            "deployment__environment",
+            "model_version__model",
+            "config_revision__config",
+            "overlay_revision",
+            "approval",
+            "created_by",
+        )
+        .prefetch_related("adapters")
     )
     if deployment is not None:
         rows = rows.filter(deployment=deployment)
@@ -123,6 +127,13 @@ def revision_before(revision: Revision) -> Revision | None:
         "model_version__model", "config_revision__config", "overlay_revision"
     )
     return related.order_by("-number").first()
+
+
+def rollout_list(*, actor: Actor, deployment: Deployment) -> QuerySet[Rollout]:
+    """Newest first, with their events."""
+    rows = Rollout.objects.visible_to(actor).filter(deployment=deployment)
+    related = rows.select_related("revision", "previous", "started_by", "deployment")
+    return related.prefetch_related("events").order_by("-id")
 
 
 def replica_list(

@@ -16,12 +16,14 @@ SELECT floor(extract(epoch FROM (%(until)s - at)) / %(width)s)::int,
        count(*) FILTER (WHERE status >= 500 OR outcome = 'replica_lost'),
        percentile_cont(0.95) WITHIN GROUP (ORDER BY first_token_ms)
   FROM deployments_requestrecord
- WHERE NOT mirrored AND deployment_id = ANY(%(ids)s) AND at > %(since)s AND at <= %(until)s GROUP BY 1
+ WHERE deployment_id = ANY(%(ids)s) AND at > %(since)s AND at <= %(until)s
+   AND NOT mirrored GROUP BY 1
 """
 TOTAL = """
 SELECT count(*), percentile_cont(0.95) WITHIN GROUP (ORDER BY first_token_ms)
   FROM deployments_requestrecord
- WHERE NOT mirrored AND deployment_id = ANY(%(ids)s) AND at > %(since)s AND at <= %(until)s
+ WHERE deployment_id = ANY(%(ids)s) AND at > %(since)s AND at <= %(until)s
+   AND NOT mirrored
 """
 
 

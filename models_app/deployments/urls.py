@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from models_app.deployments.api import actions, lineage, resources
+from models_app.deployments.api import actions, adapters, lineage, resources, rollouts
 
 ONE = "deployments/<int:pk>"
 
@@ -16,10 +16,30 @@ urlpatterns = [
         resources.RevisionDetailApi.as_view(),
         name="api_deployment_revision",
     ),
+    path(f"{ONE}/adapters", adapters.AdapterListApi.as_view(), name="api_deployment_adapters"),
+    path(
+        f"{ONE}/adapters/<str:name>",
+        adapters.AdapterDetailApi.as_view(),
+        name="api_deployment_adapter",
+    ),
     path(f"{ONE}/replicas", resources.ReplicaListApi.as_view(), name="api_deployment_replicas"),
     path(f"{ONE}/requests", resources.RequestListApi.as_view(), name="api_deployment_requests"),
     path(f"{ONE}/plan", resources.PlanApi.as_view(), name="api_deployment_plan"),
-    path(f"{ONE}/rollouts", actions.RolloutApi.as_view(), name="api_deployment_rollout"),
+    path(f"{ONE}/rollouts", rollouts.RolloutListApi.as_view(), name="api_deployment_rollout"),
+    *(
+        path(
+            f"{ONE}/rollouts/{what}",
+            rollouts.RolloutSteerApi.as_view(what=what),
+            name=f"api_rollout_{what}",
+        )
+        for what in ("pause", "resume", "promote")
+    ),
+    path(f"{ONE}/rollback/force", rollouts.GoldenForceApi.as_view(), name="api_rollback_force"),
+    path(
+        f"{ONE}/revisions/<int:number>/golden",
+        rollouts.GoldenListApi.as_view(),
+        name="api_golden_list",
+    ),
     path(f"{ONE}/rollouts/abort", actions.RolloutAbortApi.as_view(), name="api_rollout_abort"),
     path(f"{ONE}/rollback", actions.RollbackApi.as_view(), name="api_deployment_rollback"),
     path(f"{ONE}/scale", actions.ScaleApi.as_view(), name="api_deployment_scale"),

@@ -24,7 +24,10 @@ def tuning_key() -> str:
 
 
 class TuningFile(TeamOwned):
-    """A file as it was sent; `version` is what its import makes of it."""
+    """A file as it was sent; `version` is what its import makes of one for fine-tuning.
+
+    Requests and answers of batches are kept as they are.
+    """
 
     key = models.CharField(max_length=40, unique=True, default=file_key)
     name = models.CharField(max_length=200)
@@ -32,7 +35,7 @@ class TuningFile(TeamOwned):
     size = models.BigIntegerField()
     sha256 = models.CharField(max_length=64)
     version = models.ForeignKey(
-        "datasets.DatasetVersion", on_delete=models.PROTECT, related_name="tuning_files"
+        "datasets.DatasetVersion", null=True, on_delete=models.PROTECT, related_name="tuning_files"
     )
     #: Taken back: nobody finds it any more, while what was trained on it keeps its data.
     deleted_at = models.DateTimeField(null=True, blank=True)

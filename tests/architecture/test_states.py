@@ -15,9 +15,10 @@ from models_app.core.states import advance
 from models_app.datasets.models import DatasetVersion, VersionQuality
 from models_app.datasets.states import ALLOWED as DATASET_VERSION
 from models_app.datasets.states import QUALITY_ALLOWED as QUALITY
-from models_app.deployments.models import Replica, Revision
+from models_app.deployments.models import Replica, Revision, Rollout
 from models_app.deployments.states import ALLOWED as REVISION
 from models_app.deployments.states import REPLICA_ALLOWED as REPLICA
+from models_app.deployments.states import ROLLOUT_ALLOWED as ROLLOUT
 from models_app.finetuning.models import Tuning
 from models_app.finetuning.states import ALLOWED as TUNING
 from models_app.jobs.models import Job
@@ -53,6 +54,7 @@ MACHINES = {
         {"deployment_id": 1, "number": 1, "model_version_id": 1, "config_revision_id": 1},
     ),
     Replica: (REPLICA, {"revision_id": 1}),
+    Rollout: (ROLLOUT, {"deployment_id": 1, "revision_id": 1, "strategy": "canary"}),
     StoreRun: (STORE_RUN, {"kind": "verify"}),
     Tuning: (
         TUNING,

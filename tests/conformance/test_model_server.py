@@ -3,10 +3,13 @@
 import json
 import subprocess
 import sys
+import typing
 
 import openai
+import pydantic
 import pytest
 
+from models_app.configs.models import ConfigRevision
 from models_app.deployments.models import Replica
 from models_app.deployments.secrets import replica_secret
 from models_app.events.publish import publish_now
@@ -83,6 +86,11 @@ def test_whole_streamed_and_interrupted_answers_are_counted_exactly(gateway, ser
 
 
 def test_a_killed_server_ends_the_stream_with_an_error(gateway, server, ana):
+    """There is no other replica, and none comes within the time that requests may wait."""
+    ConfigRevision.objects.update(spec={"queue_wait_s": 1})
+    publish_now("routes.changed", {}, "gateway")
+    routes = gateway.gateway.tables.routes
+    eventually(lambda: routes.by_name[MODEL].active.settings.queue_wait_s == 1)
     client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=key_of(ana), max_retries=0)
     said = []
 
@@ -102,3 +110,35 @@ def test_the_servers_refusals_reach_the_client(gateway, server, ana):
         client.completions.create(model=MODEL, prompt="x", temperature=9)
 
     assert caught.value.param == "temperature"
+
+
+def test_forms_and_embeddings_are_served_to_the_stock_client(gateway, server, ana):
+    client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=key_of(ana), max_retries=0)
+
+    class Verdict(pydantic.BaseModel):
+        verdict: typing.Literal["good", "bad"]
+
+    with client:
+        answer = client.chat.completions.parse(
+            model=MODEL,
+            messages=CHAT["messages"],
+            response_format=Verdict,
+            max_completion_tokens=80,
+            seed=1,
+            top_p=0.9,
+        )
+        made = client.embeddings.create(model=MODEL, input=["one", "two words"])
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.chat.completions.create(
+                model=MODEL,
+                messages=CHAT["messages"],
+                response_format={
+                    "type": "json_schema",
+                    "json_schema": {"name": "x", "schema": {"type": "objekt"}},
+                },
+            )
+
+    assert answer.choices[0].message.parsed.verdict in ("good", "bad")
+    assert [len(item.embedding) for item in made.data] == [32, 32]
+    assert record_of(made._request_id).prompt_tokens == made.usage.prompt_tokens
+    assert caught.value.param == "response_format"

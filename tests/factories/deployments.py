@@ -50,9 +50,9 @@ def ready_version(team, *, name="poet", text="weights", **fields):
 
 def adapter_version(team, base, *, name="tuned", text="factors", **fields):
     """A ready adapter of a base; its files are no real ones."""
-    model = Model.objects.get_or_create(
-        team=team, name=name, defaults={"family": Family.ADAPTER}
-    )[0]
+    model = Model.objects.get_or_create(team=team, name=name, defaults={"family": Family.ADAPTER})[
+        0
+    ]
     manifest = {}
     for path, content in {
         "adapter_config.json": '{"peft_type": "LORA", "r": 4}',
@@ -90,11 +90,16 @@ def deployment_of(actor, team, *, name="writer", env="development", **fields):
     )
 
 
-def revision_of(actor, deployment, *, version=None, reason="because", **spec):
+def revision_of(actor, deployment, *, version=None, adapters=None, reason="because", **spec):
     """The next revision, with a new version unless one is given."""
     version = version or ready_version(deployment.team, text=f"weights {now().isoformat()}")
     return revision_create(
-        actor=actor, deployment=deployment, model_version=version, spec=spec, reason=reason
+        actor=actor,
+        deployment=deployment,
+        model_version=version,
+        spec=spec,
+        adapters=adapters,
+        reason=reason,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from pydantic import Field
 
+from models_app.configs.specs import ServingSpec
 from models_app.core.blobs import BlobMissing, tree_materialise, tree_verify
 from models_app.core.errors import FieldError
 from models_app.deployments.digest import fingerprint, revision_digest
@@ -18,6 +19,7 @@ from models_app.deployments.services.replicas import (
     replica_ready,
     replica_reported,
 )
+from models_app.deployments.splitting import split_resources
 from models_app.jobs.kind import JobContext, JobFailed, JobKind, JobStopped, Params, job_kinds
 from models_app.jobs.states import ReasonCode
 from models_app.registry.adapters import base_not_ready, files_to_load
@@ -52,6 +54,12 @@ class Serve(JobKind):
         if actor.pk is not None:
             raise FieldError("kind", "Replicas are started by deployments. Create a revision.")
 
+    def resources(self, params: Any) -> dict[str, Any]:
+        return split_resources(_serving(params))
+
+    def gpus(self, params: Any) -> int:
+        return _serving(params).tensor_parallel
+
     def load(self, params: Any, job: Any, folder: Path) -> dict[str, Any]:
         """Refuses what is not exactly the revision that was rolled out."""
         replica_loading(replica_id=params.replica, job=job)
@@ -83,6 +91,7 @@ class Serve(JobKind):
             "backend": revision.serving.backend,
             "prefix_cache": revision.serving.prefix_cache,
             **_draft(revision, folder),
+            "tensor_parallel": revision.serving.tensor_parallel,
             "max_slots": spec["max_slots"],
             "max_context": spec["max_context"] or None,
             "dtype": spec["dtype"],
@@ -144,6 +153,13 @@ def _draft(revision: Revision, folder: Path) -> dict[str, Any]:
         said["draft_dir"] = str(tree_materialise(files, folder / "draft"))
         _verify(files, Path(said["draft_dir"]))
     return said
+
+
+def _serving(params: Any) -> ServingSpec:
+    """The settings of the revision, or the defaults for one that is not there."""
+    number = None if params is None else params.revision
+    row = Revision.objects.select_related("config_revision").filter(pk=number).first()
+    return row.serving if row is not None else ServingSpec()
 
 
 def _verify(manifest: dict[str, dict[str, Any]], folder: Path) -> None:

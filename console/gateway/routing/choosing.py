@@ -11,6 +11,7 @@ from console.gateway.keys import Key
 from console.gateway.openai import ENDPOINTS, Ask
 from console.gateway.routes import Arm, Route, Routes
 from console.gateway.routing.table import Routed
+from models_app.core.clock import now
 from models_app.routing.evaluation import Choice
 from models_app.routing.facts import Facts
 from models_app.routing.spec import Mirror
@@ -67,6 +68,7 @@ def facts_of(routed: Routed, key: Key, call: HttpCall, ask: Ask) -> Facts:
         headers=call.headers(),
         endpoint=ENDPOINTS[call.path],
         stream=ask.stream,
+        at=now(),
         request=call.request_id,
         read_body=lambda: ask.fields,
     )

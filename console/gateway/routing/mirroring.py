@@ -101,16 +101,18 @@ class Mirrors:
         plan = self._plans.pop(id(call), None)
         if plan is None or call.copy is None or record.status != 200:
             return
-        body = b"".join(call.copy)
+        body = call.copy.whole()
         call.copy = None
         for target in plan.decision.mirrors:
             self._begin(target, plan, call.path, body, record)
 
-    def _begin(self, target: Target, plan: Plan, path: str, body: bytes, record: Record) -> None:
+    def _begin(
+        self, target: Target, plan: Plan, path: str, body: bytes | None, record: Record
+    ) -> None:
         until = time.monotonic() + DEADLINE_S
         decision = replace(plan.decision, priority="low", targets=(target,))
         seat = None
-        if len(self._copies) < AT_ONCE and len(body) <= KEPT_BYTES:
+        if body is not None and len(self._copies) < AT_ONCE:
             seat = self._seats.spare(Wanted(plan.ask, plan.key, decision, target, until))
         arm = seat.arm if seat is not None else target.arm or target.route.active
         pair = Pair(
@@ -121,7 +123,7 @@ class Mirrors:
             mirror_revision_id=arm.revision_id,
             total_ms=record.total_ms,
         )
-        if seat is None:
+        if seat is None or body is None:
             self._pairs.append(pair)
             return
         copy = Record(record.request_id, record.user_id, record.token_prefix, record.endpoint)

@@ -1,10 +1,13 @@
 """The routes in memory: each evaluator is made once, when its revision is first seen."""
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
 from console.gateway.keys import Key
 from models_app.routing.evaluation import Evaluator
+
+logger = logging.getLogger(__name__)
 
 
 class Routed:
@@ -42,14 +45,30 @@ class Routing:
 
     def __init__(self) -> None:
         self.by_name: dict[str, Routed] = {}
+        #: Revisions that were complained about.
+        self._unreadable: set[int] = set()
+
+    def known(self) -> list[int]:
+        """Revisions whose contents need not be read again."""
+        return [routed.revision_id for routed in self.by_name.values()]
 
     def apply(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Take over a fresh table."""
+        """Take over a fresh table. A route that cannot be read is left out, the others stay."""
         known = {routed.revision_id: routed.evaluator for routed in self.by_name.values()}
         fresh = {}
         for row in rows:
-            evaluator = known.get(row["revision_id"])
-            if evaluator is None:
-                evaluator = Evaluator(row["id"], row["spec"], row["cells"])
-            fresh[row["name"]] = Routed(row, evaluator)
+            evaluator = known.get(row["revision_id"]) or self._evaluator(row)
+            if evaluator is not None:
+                fresh[row["name"]] = Routed(row, evaluator)
         self.by_name = fresh
+
+    def _evaluator(self, row: dict[str, Any]) -> Evaluator | None:
+        if row["spec"] is None:
+            return None  # became known and was forgotten meanwhile: the next round brings it
+        try:
+            return Evaluator(row["id"], row["spec"], row["cells"])
+        except (ValueError, KeyError, TypeError):
+            if row["revision_id"] not in self._unreadable:
+                logger.exception("the route %s r%s cannot be read", row["name"], row["number"])
+            self._unreadable.add(row["revision_id"])
+            return None

@@ -11,7 +11,8 @@ from django.views.decorators.http import require_POST
 
 from models_app.core.errors import FieldError, WrongState
 from models_app.deployments import selectors, services
-from models_app.deployments.models import Deployment
+from models_app.deployments.beside import adapters_offered
+from models_app.deployments.models import Deployment, Revision
 from models_app.deployments.states import RevisionState
 
 
@@ -77,6 +78,47 @@ def abort(request: HttpRequest, team: str, name: str) -> HttpResponse:
 
 @login_required
 @require_POST
+def pause(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """The roll-out stays where it is."""
+    actor, row = _deployment(request, team, name)
+    services.rollout_pause(actor=actor, deployment=row, reason=_reason(request))
+    messages.success(request, _("The roll-out is paused."))
+    return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
+def resume(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """The roll-out goes on."""
+    actor, row = _deployment(request, team, name)
+    services.rollout_resume(actor=actor, deployment=row, reason=_reason(request))
+    messages.success(request, _("The roll-out goes on."))
+    return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
+def promote(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """The next step of the roll-out begins."""
+    actor, row = _deployment(request, team, name)
+    services.rollout_promote(actor=actor, deployment=row, reason=_reason(request))
+    messages.success(request, _("The next step begins."))
+    return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
+def force(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """Roll back though the golden answers differ."""
+    actor, row = _deployment(request, team, name)
+    number = _number(request, "to")
+    services.golden_force(actor=actor, deployment=row, to=number, reason=_reason(request))
+    messages.success(request, _("r%(n)s is let through.") % {"n": number})
+    return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
 def scale(request: HttpRequest, team: str, name: str) -> HttpResponse:
     """Another number of replicas, as a new revision."""
     actor, row = _deployment(request, team, name)
@@ -89,6 +131,48 @@ def scale(request: HttpRequest, team: str, name: str) -> HttpResponse:
         text = _("r%(n)s is being rolled out.")
     messages.success(request, text % {"n": revision.number})
     return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
+def adapter_add(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """One adapter more, loaded by the replicas that run."""
+    actor, row = _deployment(request, team, name)
+    offered = {
+        str(version.pk): version for version in adapters_offered(actor=actor, deployment=row)
+    }
+    chosen = offered.get(request.POST.get("model_version", ""))
+    if chosen is None:
+        raise FieldError("model_version", _("Choose one of the adapters that are offered."))
+    revision = services.deployment_adapter_add(
+        actor=actor, deployment=row, name=request.POST.get("name", ""), model_version=chosen,
+        reason=_reason(request),
+    )  # fmt: skip
+    _say_changed(request, revision)
+    return redirect("deployment_detail", team, name)
+
+
+@login_required
+@require_POST
+def adapter_remove(request: HttpRequest, team: str, name: str) -> HttpResponse:
+    """One adapter less."""
+    actor, row = _deployment(request, team, name)
+    revision = services.deployment_adapter_remove(
+        actor=actor, deployment=row, name=request.POST.get("name", ""), reason=_reason(request)
+    )
+    _say_changed(request, revision)
+    return redirect("deployment_detail", team, name)
+
+
+def _say_changed(request: HttpRequest, revision: Revision) -> None:
+    """What becomes of a revision that differs in its adapters."""
+    texts = {
+        RevisionState.PENDING_APPROVAL: _("r%(n)s waits for approval."),
+        RevisionState.ACTIVE: _("r%(n)s serves as before."),
+    }
+    loading = _("The replicas that run take r%(n)s over.")
+    text = texts.get(RevisionState(revision.state), loading)
+    messages.success(request, text % {"n": revision.number})
 
 
 @login_required

@@ -5,19 +5,21 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from console.pages.deployments.course import course_context
 from models_app.approvals.states import RequestState
 from models_app.configs.specs import ServingSpec
 from models_app.deployments import selectors
+from models_app.deployments.beside import adapter_list, adapters_offered
 from models_app.deployments.comparison import (
     replica_bytes,
     revision_changes,
     revision_evidence,
     rollback_plan,
 )
-from models_app.deployments.models import Deployment, Replica, Revision
+from models_app.deployments.models import Deployment, Revision
 from models_app.deployments.services import back_targets
 from models_app.deployments.services.standing import lacks_approval
-from models_app.deployments.states import ReplicaState, RevisionState
+from models_app.deployments.states import RevisionState
 from models_app.deployments.statistics import request_figures
 from models_app.routing.selectors import routes_to
 
@@ -32,13 +34,12 @@ def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
     replicas = list(selectors.replica_list(actor=actor, deployment=row))
     _compare(revisions)
     _offer_ways(actor, row, revisions)
-    active = row.active_revision
+    active, may = row.active_revision, _may(actor, row)
     return {
         "deployment": row,
         "status": selectors.deployment_status(row),
         "topic": f"deployment.{row.pk}",
         "active": active,
-        "rolling": _rolling(revisions, replicas),
         "pending": [r for r in revisions if _is_open(r)],
         "troubles": [r for r in revisions[:1] if r.state == RevisionState.FAILED],
         "revisions": revisions,
@@ -47,9 +48,12 @@ def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
         "figures": request_figures(row),
         "records": list(selectors.request_list(actor=actor, deployment=row)[:REQUESTS_SHOWN]),
         "model_name": f"{row.team.slug}/{row.name}",
-        "may": _may(actor, row),
+        "may": may,
+        "adapters": adapter_list(actor=actor, deployment=row),
+        "offered": adapters_offered(actor=actor, deployment=row) if may["change"] else [],
         "routes": routes_to(actor=actor, deployment=row),
         "scale_from": active.replicas if active else 0,
+        **course_context(actor, row, replicas),
     }
 
 
@@ -62,16 +66,6 @@ def _may(actor: Any, row: Deployment) -> dict[str, bool]:
 
 def _is_open(revision: Revision) -> bool:
     return revision.approval is not None and revision.approval.state == RequestState.OPEN
-
-
-def _rolling(revisions: list[Revision], replicas: list[Replica]) -> dict[str, Any] | None:
-    for revision in revisions:
-        if revision.state == RevisionState.ROLLING_OUT:
-            own = [r for r in replicas if r.revision_id == revision.pk]
-            ready = sum(r.state == ReplicaState.READY for r in own)
-            percent = 100 * ready / max(1, revision.replicas)
-            return {"revision": revision, "ready": ready, "percent": percent}
-    return None
 
 
 def _compare(revisions: list[Revision]) -> None:
@@ -112,6 +106,7 @@ def revision_context(actor: Any, row: Deployment, revision: Revision) -> dict[st
         "settings": settings,
         "memory": replica_bytes(revision.model_version, spec),
         "replicas": list(replicas.filter(revision=revision)[:50]),
+        "golden": list(revision.golden_answers.order_by("number")),
         "is_open": _is_open(revision),
         "topic": f"deployment.{row.pk}",
         "may": _may(actor, row),

@@ -19,8 +19,8 @@ from console.pages.forms import add_errors
 from models_app.core.errors import InvalidInput
 from models_app.core.permission import require
 from models_app.deployments import selectors
-from models_app.deployments.comparison import rollout_plan
 from models_app.deployments.models import Deployment, Revision
+from models_app.deployments.preview import rollout_plan
 from models_app.deployments.services import deployment_launch, revision_create
 from models_app.deployments.services.settings import chosen_settings
 from models_app.deployments.states import RevisionState

@@ -13,9 +13,25 @@ SELECT deployment.team_id, deployment.name, greatest(0, revision.replicas - coun
   JOIN approvals_environment environment ON environment.id = deployment.environment_id
   JOIN deployments_revision revision ON revision.id = deployment.active_revision_id
   LEFT JOIN deployments_replica replica
-         ON replica.revision_id = revision.id AND replica.state = 'ready'
+         ON replica.state = 'ready'
+        AND (replica.revision_id = revision.id OR replica.revision_id IN (
+              SELECT revision_id FROM deployments_rollout rollout
+               WHERE rollout.deployment_id = deployment.id
+                 AND rollout.state IN ('running', 'paused')))
  WHERE deployment.stopped_at IS NULL AND {NARROWED}
  GROUP BY deployment.id, revision.id
+"""
+#: Failed ones, those whose figures were bad, and switches that were taken back by themselves.
+GONE_BACK = f"""
+SELECT deployment.team_id, deployment.name, count(*)
+  FROM deployments_rollout rollout
+  JOIN deployments_deployment deployment ON deployment.id = rollout.deployment_id
+  JOIN approvals_environment environment ON environment.id = deployment.environment_id
+ WHERE rollout.ended_at > clock_timestamp() - make_interval(mins => %(minutes)s)
+   AND (rollout.state IN ('failed', 'rolled_back')
+        OR rollout.back AND rollout.started_by_id IS NULL)
+   AND {NARROWED}
+ GROUP BY deployment.id
 """
 #: Of fewer requests neither a share nor a percentile says anything.
 LEAST = 5
@@ -34,6 +50,11 @@ FAILED = "count(*) FILTER (WHERE request.status >= 500 OR request.outcome = 'rep
 def replicas_missing(question: Question) -> Answers:
     """Replicas of the active revision that are wanted and not ready."""
     return ask(REPLICAS, question)
+
+
+def rollouts_gone_back(question: Question) -> Answers:
+    """Roll-outs that ended without success, by themselves."""
+    return ask(GONE_BACK, question)
 
 
 def request_error_percent(question: Question) -> Answers:

@@ -62,7 +62,21 @@ def serving_warnings(spec: Any) -> dict[str, str]:
     found = {"threads": too_many_threads(spec.threads)}
     if spec.keep_warm_s == 0:
         found["keep_warm_s"] = _("A roll-back has to load the earlier version first.")
+    found |= _rollout_warnings(spec)
     return {name: text for name, text in found.items() if text}
+
+
+def _rollout_warnings(spec: Any) -> dict[str, str]:
+    """Of the way into service."""
+    found = {}
+    watched = spec.strategy in ("canary", "linear", "shadow")
+    if watched and not spec.bake_s and not spec.wait_for_promotion:
+        found["bake_s"] = _("Nothing is watched: all requests follow at once.")
+    if spec.strategy == "linear" and spec.step_percent == 100:
+        found["step_percent"] = _("There is only one step, which gets all requests.")
+    if spec.strategy == "all_at_once" and spec.capacity == "surge":
+        found["capacity"] = _("The old replicas are stopped first all the same.")
+    return found
 
 
 def alert_warnings(spec: Any) -> dict[str, str]:

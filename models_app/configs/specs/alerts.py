@@ -22,7 +22,8 @@ Severity = Literal["info", "warning", "critical"]
 SignalName = Literal[
     "queue_wait_seconds", "jobs_failed", "jobs_failed_percent", "nodes_unreachable",
     "node_disk_free_percent", "replicas_missing", "request_error_percent", "request_p95_ms",
-    "first_token_p95_ms", "dataset_versions_blocked", "scans_blocked", "training_bad_steps",
+    "first_token_p95_ms", "rollouts_gone_back", "dataset_versions_blocked", "scans_blocked",
+    "training_bad_steps",
     "training_loss_spike", "training_loss_rise", "training_silence", "training_slow_rank",
     "training_overfitting",
 ]  # fmt: skip
@@ -80,6 +81,10 @@ SIGNALS: dict[str, Signal] = {
     "first_token_p95_ms": Signal(
         label=gettext_noop("First token, p95"), unit="ms", subject="deployment",
         scopes=_DEPLOYMENT, looks_back=True,
+    ),
+    "rollouts_gone_back": Signal(
+        label=gettext_noop("Roll-outs that failed or went back"), subject="deployment",
+        scopes=_DEPLOYMENT, looks_back=True, else_zero=True,
     ),
     "dataset_versions_blocked": Signal(
         label=gettext_noop("Dataset versions newly blocked"), subject="dataset", looks_back=True,
@@ -172,9 +177,9 @@ class AlertsSpec(Spec):
             "deployment or kind narrow it, minutes says how far it looks back. Signals: "
             "queue_wait_seconds, jobs_failed, jobs_failed_percent, nodes_unreachable, "
             "node_disk_free_percent, replicas_missing, request_error_percent, request_p95_ms, "
-            "first_token_p95_ms, dataset_versions_blocked, scans_blocked, training_bad_steps, "
-            "training_loss_spike, training_loss_rise, training_silence, training_slow_rank, "
-            "training_overfitting."
+            "first_token_p95_ms, rollouts_gone_back, dataset_versions_blocked, scans_blocked, "
+            "training_bad_steps, training_loss_spike, training_loss_rise, training_silence, "
+            "training_slow_rank, training_overfitting."
         ),
     )
 
@@ -236,6 +241,11 @@ def starting_rules() -> list[Rule]:
         Rule(
             name="answers-slow", signal="first_token_p95_ms", above=2000, for_seconds=180,
             note=_("Add a replica, or look for a long prompt among the requests."),
+        ),
+        Rule(
+            name="rollout-gone-back", signal="rollouts_gone_back", above=0, minutes=30,
+            for_seconds=0, severity="critical",
+            note=_("The timeline on the page of the deployment says by which figures."),
         ),
         Rule(
             name="model-blocked", signal="scans_blocked", above=0, minutes=60, for_seconds=0,

@@ -55,6 +55,9 @@ def serving_effects(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str,
         "dtype": _("Weights and cache take half the memory.")
         if new.get("dtype") == "bf16"
         else _("Weights and cache take twice the memory."),
+        "prefix_cache": _("The same answers; other time to the first token, and other memory."),
+        "draft": _("The same answers at another speed."),
+        "draft_tokens": _("The same answers at another speed."),
         "keep_warm_s": _warm(old.get("keep_warm_s"), new.get("keep_warm_s")),
     }
     return {name: text for name, text in words.items() if old.get(name) != new.get(name) and text}

@@ -28,7 +28,7 @@ class RolloutApi(APIView):
         actor: Any = request.user
         row = deployment_for(request, pk)
         given = parse(inputs.RolloutInput, request.data)
-        revision = _numbered(request, row, given.revision, "revision")
+        revision = numbered(request, row, given.revision, "revision")
         services.rollout_start(actor=actor, revision=revision)
         return Response(revision_data(request, revision), status=202)
 
@@ -58,7 +58,7 @@ class RollbackApi(APIView):
         actor: Any = request.user
         row = deployment_for(request, pk)
         given = parse(inputs.RollbackInput, request.data)
-        to = None if given.to is None else _numbered(request, row, given.to, "to")
+        to = None if given.to is None else numbered(request, row, given.to, "to")
         target = services.roll_back(actor=actor, deployment=row, to=to, reason=given.reason)
         return Response(revision_data(request, target), status=202)
 
@@ -101,7 +101,8 @@ class StartApi(APIView):
         return Response(DeploymentOutput(deployment_for(request, pk)).data, status=202)
 
 
-def _numbered(request: Request, row: Deployment, number: int, field: str) -> Revision:
+def numbered(request: Request, row: Deployment, number: int, field: str) -> Revision:
+    """A revision that was named by its number in `field`, or FieldError."""
     actor: Any = request.user
     try:
         return selectors.revision_by_number(actor=actor, deployment=row, number=number)

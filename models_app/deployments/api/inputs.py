@@ -48,6 +48,20 @@ class RevisionInput(Input):
     model_version: int
     spec: dict[str, Any] | None = None
     config_revision: int | None = CONFIG
+    adapters: dict[str, int] | None = Field(
+        None,
+        max_length=1000,
+        description="Versions of adapters by name; left out, those of the active revision stay if "
+        "it serves the same version",
+    )
+    reason: str = ""
+
+
+class AdapterInput(Input):
+    """One adapter more, asked for as `team/deployment:name`."""
+
+    name: str
+    model_version: int
     reason: str = ""
 
 
@@ -63,6 +77,13 @@ class RollbackInput(Input):
     """`to` is the number of an earlier revision; without it the one that served before."""
 
     to: int | None = None
+    reason: str = ""
+
+
+class ForceInput(Input):
+    """The revision whose different answers are let through, and why."""
+
+    to: int = Field(ge=1, le=1 << 30)
     reason: str = ""
 
 
@@ -103,6 +124,19 @@ def version_of(actor: Actor, pk: int) -> ModelVersion:
     if row is None:
         raise FieldError("model_version", _("There is no such version, or you may not see it."))
     return row
+
+
+def adapters_of(actor: Actor, given: RevisionInput) -> dict[str, ModelVersion] | None:
+    """Versions that the actor sees, or FieldError with the name."""
+    if given.adapters is None:
+        return None
+    found = {}
+    for name, pk in given.adapters.items():
+        try:
+            found[name] = version_of(actor, pk)
+        except FieldError as error:
+            raise FieldError(f"adapters.{name}", error.message) from None
+    return found
 
 
 def environment_of(name: str) -> Any:

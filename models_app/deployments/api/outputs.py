@@ -22,13 +22,14 @@ class DeploymentRevisionOutput(serializers.ModelSerializer[Revision]):
     environment = serializers.CharField(source="deployment.environment.name")
     created_by = serializers.CharField(source="created_by.email", default=None)
     fingerprint = serializers.SerializerMethodField()
+    adapters = serializers.SerializerMethodField()
 
     class Meta:
         model = Revision
         fields = [
             "id", "url", "team", "deployment", "number", "state", "model", "version",
             "model_version", "config_revision", "overlay_revision", "environment", "spec",
-            "replicas", "digest", "fingerprint",
+            "replicas", "adapters", "digest", "fingerprint",
             "reason", "error", "approval", "created_by", "created_at", "rollout_started_at",
             "activated_at", "keep_until",
         ]  # fmt: skip
@@ -38,6 +39,10 @@ class DeploymentRevisionOutput(serializers.ModelSerializer[Revision]):
 
     def get_fingerprint(self, row: Revision) -> str:
         return fingerprint(row)
+
+    def get_adapters(self, row: Revision) -> dict[str, int]:
+        """Versions by the name under which they are asked for."""
+        return {one.name: one.model_version_id for one in row.adapters.all()}
 
 
 class DeploymentOutput(serializers.ModelSerializer[Deployment]):
@@ -85,7 +90,7 @@ class DeploymentReplicaOutput(serializers.ModelSerializer[Replica]):
     class Meta:
         model = Replica
         fields = [
-            "id", "revision", "state", "job", "job_state", "node", "epoch", "restarts",
+            "id", "revision", "state", "job", "job_state", "node", "epoch", "restarts", "adapters",
             "created_at", "ready_at", "drain_started_at",
         ]  # fmt: skip
 

@@ -20,8 +20,8 @@ from models_app.deployments.api.outputs import (
     DeploymentRequestOutput,
     DeploymentRevisionOutput,
 )
-from models_app.deployments.comparison import rollout_plan
 from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision
+from models_app.deployments.preview import rollout_plan
 from models_app.deployments.services import (
     deployment_change,
     deployment_create,
@@ -124,6 +124,7 @@ class RevisionListApi(ListAPIView[Revision]):
             deployment=row,
             model_version=inputs.version_of(actor, given.model_version),
             **inputs.settings_of(actor, given),
+            adapters=inputs.adapters_of(actor, given),
             reason=given.reason,
         )
         return made(revision_data(request, revision))
@@ -184,7 +185,20 @@ class PlanApi(APIView):
             memory_total_bytes="integer",
             approvals_needed="integer",
             environment="string",
+            strategy="string",
+            room="string",
+            pool="string",
+            places_free="integer",
+            replicas_serving="integer",
+            loading_seconds="number",
+            loading_measured="boolean",
+            downtime_seconds="number",
+            steps={"type": "array", "items": {"type": "object", "additionalProperties": {}}},
             summary="string",
+            room_text="string",
+            downtime_text="string",
+            running_text="string",
+            warnings={"type": "array", "items": {"type": "string"}},
             way_back="string",
         ),
     )

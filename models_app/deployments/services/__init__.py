@@ -24,6 +24,12 @@ from models_app.deployments.services.rollouts import (
     rollout_abort,
     rollout_start,
 )
+from models_app.deployments.services.steering import (
+    golden_force,
+    rollout_pause,
+    rollout_promote,
+    rollout_resume,
+)
 from models_app.deployments.services.waking import deployment_wake
 
 __all__ = [
@@ -37,11 +43,15 @@ __all__ = [
     "deployment_start",
     "deployment_stop",
     "deployment_wake",
+    "golden_force",
     "no_revision",
     "request_records_store",
     "revision_create",
     "roll_back",
     "rolling_out",
     "rollout_abort",
+    "rollout_pause",
+    "rollout_promote",
+    "rollout_resume",
     "rollout_start",
 ]

@@ -9,8 +9,8 @@ from models_app.core.actor import Actor
 from models_app.core.errors import FieldError
 from models_app.core.permission import require
 from models_app.deployments.adapters import adapter_named, adapters_of
+from models_app.deployments.digest import differs_in_adapters
 from models_app.deployments.models import Deployment, Revision
-from models_app.deployments.services.in_place import differs_in_adapters
 from models_app.deployments.services.locking import locked, reconcile_soon
 from models_app.deployments.services.revisions import revision_make
 from models_app.deployments.services.rollouts import leave_rollout, rolling_out

@@ -12,10 +12,12 @@ from django.utils.translation import gettext as _
 
 from models_app.core.clock import now
 from models_app.deployments.adapters import adapters_wanted
-from models_app.deployments.digest import revision_digest
+from models_app.deployments.digest import differs_in_adapters
 from models_app.deployments.models import Deployment, Replica, Revision
+from models_app.deployments.services.course import live_rollout
+from models_app.deployments.services.locking import golden_soon
 from models_app.deployments.services.rollouts import rollout_activate, rollout_fail
-from models_app.deployments.states import ReplicaState, RevisionState
+from models_app.deployments.states import GOLDEN_PASSED, Golden, ReplicaState, RevisionState
 from models_app.jobs.signals import send_look_on_commit
 from models_app.registry.models import ModelVersion
 
@@ -31,11 +33,6 @@ class Wish:
 
     revision: Revision
     adapters: dict[str, ModelVersion]
-
-
-def differs_in_adapters(one: Revision, other: Revision) -> bool:
-    """Whether two revisions of a deployment are the same but for their adapters."""
-    return one.pk != other.pk and revision_digest(one, {}) == revision_digest(other, {})
 
 
 def replica_wish(replica: Replica) -> Wish:
@@ -61,15 +58,50 @@ def roll_out_in_place(deployment: Deployment, revision: Revision, live: list[Rep
     if not ready and not coming:
         return False
     lacking = _lacking(revision, ready)
-    problem = _problem(revision, ready, lacking)
+    problem = _problem(revision, ready, lacking) or _other_answers(deployment)
     if problem:
         rollout_fail(deployment, revision, problem)
         _look(ready)
-    elif ready and not lacking:
+    elif ready and not lacking and _proved(deployment):
         _take_over(deployment, revision, [*ready, *coming])
     else:
         _look(lacking)
     return True
+
+
+def _proved(deployment: Deployment) -> bool:
+    """Whether stored answers are the same, on the way back; until they are asked, nothing moves."""
+    rollout = live_rollout(deployment)
+    if rollout is None or rollout.golden in GOLDEN_PASSED:
+        return True
+    if rollout.golden == Golden.DUE:
+        golden_soon()
+    return False
+
+
+def _other_answers(deployment: Deployment) -> str:
+    rollout = live_rollout(deployment)
+    return rollout.verdict if rollout is not None and rollout.golden == Golden.DIFFERENT else ""
+
+
+def in_place_replica(revision: Revision) -> Replica | None:
+    """One that serves the active revision and has all of this one's adapters; None without."""
+    active = revision.deployment.active_revision
+    if active is None or not differs_in_adapters(active, revision):
+        return None
+    ready = Replica.objects.filter(revision=active, state=ReplicaState.READY)
+    rows = list(ready.select_related("revision__deployment__team").order_by("pk"))
+    lacking = _lacking(revision, rows)
+    return next((row for row in rows if row not in lacking), None)
+
+
+def in_place_ready(revision: Revision, live: list[Replica]) -> int | None:
+    """How many replicas have all that a revision brings; None: it takes new replicas."""
+    active = revision.deployment.active_revision
+    if active is None or not differs_in_adapters(active, revision):
+        return None
+    ready = [r for r in live if r.revision_id == active.pk and r.state == ReplicaState.READY]
+    return len(ready) - len(_lacking(revision, ready))
 
 
 def _take_over(deployment: Deployment, revision: Revision, replicas: list[Replica]) -> None:

@@ -5,6 +5,8 @@ deployment, approval request, job, replica.
 """
 
 import logging
+from functools import partial
+from typing import Any
 
 from celery import current_app
 from django.db import transaction
@@ -44,11 +46,16 @@ def announce(deployment: Deployment, *, routes: bool = False) -> None:
 
 def reconcile_soon() -> None:
     """Wake a worker after commit; if that is lost, the next tick comes within two seconds."""
-    transaction.on_commit(_wake, robust=True)
+    transaction.on_commit(partial(_wake, "workers.reconcile"), robust=True)
 
 
-def _wake() -> None:
+def golden_soon() -> None:
+    """The same for stored answers that are to be replayed."""
+    transaction.on_commit(partial(_wake, "workers.golden", at_once=True), robust=True)
+
+
+def _wake(task: str, **words: Any) -> None:
     try:
-        current_app.send_task("workers.reconcile", queue="control", expires=10)
+        current_app.send_task(task, kwargs=words, queue="control", expires=10)
     except (BrokerDown, RedisError, OSError) as error:
-        logger.warning("reconcile not requested: %s", error)
+        logger.warning("%s not requested: %s", task, error)

@@ -9,6 +9,7 @@ from models_app.core.actor import SYSTEM
 from models_app.core.clock import now
 from models_app.core.errors import StaleEpoch, WrongState
 from models_app.core.states import advance
+from models_app.deployments.capacity import asked_of
 from models_app.deployments.models import Deployment, Replica, Revision
 from models_app.deployments.services.locking import announce, reconcile_soon
 from models_app.deployments.states import REPLICA_ALLOWED, ReplicaState
@@ -20,10 +21,16 @@ logger = logging.getLogger(__name__)
 
 #: Replicas come before other work of their queue: people wait for them.
 PRIORITY = 50
+#: A replica that takes the place of one that leaves for it comes before everything: the place is
+#: the deployment's, and its requests are held meanwhile.
+TAKES_OVER = 100
 
 
-def replicas_add(deployment: Deployment, revision: Revision, count: int) -> None:
+def replicas_add(
+    deployment: Deployment, revision: Revision, count: int, *, priority: int = PRIORITY
+) -> None:
     """Under the deployment's lock: submit `count` more serve jobs, each with its replica."""
+    asked = asked_of(revision.serving)
     for _ in range(count):
         replica = Replica.objects.create(revision=revision)
         job = job_submit(
@@ -32,7 +39,8 @@ def replicas_add(deployment: Deployment, revision: Revision, count: int) -> None
             kind="serve",
             params={"replica": replica.pk, "revision": revision.pk},
             title=f"Serve {deployment.team.slug}/{deployment.name} r{revision.number}",
-            priority=PRIORITY,
+            priority=priority,
+            **asked,
         )
         Replica.objects.filter(pk=replica.pk).update(job=job)
 

@@ -30,6 +30,7 @@ from models_app.deployments.services.locking import announce, locked
 from models_app.deployments.services.rollouts import begin_rollout
 from models_app.deployments.services.settings import Settings, chosen_settings
 from models_app.deployments.services.standing import ask_again
+from models_app.deployments.splitting import split_check
 from models_app.deployments.states import ALLOWED, RevisionState
 from models_app.registry.adapters import adapter_check
 from models_app.registry.formats import format_check
@@ -79,6 +80,7 @@ def revision_make(
     _check_version(actor, row, model_version, checked)
     adapters_check(actor, row, model_version, checked, adapters)
     draft_check(actor, row, model_version, checked)
+    split_check(row.team, model_version, checked, adapters)
     revision = Revision(
         deployment=row,
         number=(row.revisions.aggregate(top=Max("number"))["top"] or 0) + 1,

@@ -4,6 +4,7 @@
 """
 
 import datetime as dt
+from typing import Any
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -18,8 +19,14 @@ from models_app.core.names import clean_text
 from models_app.core.permission import require
 from models_app.core.states import advance
 from models_app.deployments.models import Deployment, Replica, Revision
-from models_app.deployments.services.course import ENDS, rollout_close, rollout_open
-from models_app.deployments.services.locking import announce, locked, reconcile_soon
+from models_app.deployments.services.course import (
+    ENDS,
+    live_rollout,
+    rollout_close,
+    rollout_note,
+    rollout_open,
+)
+from models_app.deployments.services.locking import announce, golden_soon, locked, reconcile_soon
 from models_app.deployments.services.standing import (
     SUBJECT,
     ask_again,
@@ -27,7 +34,13 @@ from models_app.deployments.services.standing import (
     why_not_run,
     why_unfit,
 )
-from models_app.deployments.states import ALLOWED, ReplicaState, RevisionState, RolloutState
+from models_app.deployments.states import (
+    ALLOWED,
+    Golden,
+    ReplicaState,
+    RevisionState,
+    RolloutState,
+)
 from models_app.deployments.wanted import wanted_replicas
 
 FORMER = (RevisionState.SUPERSEDED, RevisionState.ROLLED_BACK)
@@ -100,8 +113,13 @@ def roll_back(
     return target
 
 
-def begin_rollout(deployment: Deployment, revision: Revision, actor: Actor) -> None:
-    """Under the deployment's lock. A roll-out that is under way is replaced by this one."""
+def begin_rollout(
+    deployment: Deployment, revision: Revision, actor: Actor, *, automatic: str = ""
+) -> None:
+    """Under the deployment's lock. A roll-out that is under way is replaced by this one.
+
+    `automatic` says why the console goes back by itself.
+    """
     _check_not_stopped(deployment)
     refusal = why_not_run(revision)
     if refusal:
@@ -119,12 +137,15 @@ def begin_rollout(deployment: Deployment, revision: Revision, actor: Actor) -> N
         keep_until=None,
     )
     audit_record(actor=actor, action="rollout.started", obj=revision)
-    rollout_open(deployment, revision, actor)
-    if warm_replicas(revision) >= wanted_replicas(deployment, revision):
+    row = rollout_open(deployment, revision, actor, automatic=automatic)
+    warm = warm_replicas(revision) >= wanted_replicas(deployment, revision)
+    if warm and len(row.plan) == 1 and row.golden == Golden.NONE:
         rollout_activate(deployment, revision)
     else:
         announce(deployment)
         reconcile_soon()
+        if row.golden == Golden.DUE and warm:
+            golden_soon()
 
 
 def rollout_activate(deployment: Deployment, revision: Revision) -> bool:
@@ -170,6 +191,25 @@ def rollout_activate(deployment: Deployment, revision: Revision) -> bool:
 def rollout_fail(deployment: Deployment, revision: Revision, error: str) -> None:
     """Under the deployment's lock: the new revision does not come up. The old one keeps serving."""
     leave_rollout(deployment, revision, RevisionState.FAILED, error, SYSTEM)
+
+
+def rollout_turn_back(
+    deployment: Deployment, revision: Revision, why: str, evidence: dict[str, Any]
+) -> None:
+    """Under the deployment's lock: its figures are too bad. Traffic leaves it at once."""
+    row = live_rollout(deployment)
+    if row is not None:
+        rollout_note(row, "bad_figures", why=why, **evidence)
+    audit_record(
+        actor=SYSTEM,
+        action="rollout.rolled_back",
+        obj=revision,
+        changes={"why": why, **evidence},
+    )
+    leave_rollout(
+        deployment, revision, RevisionState.FAILED, why, SYSTEM, end=RolloutState.ROLLED_BACK
+    )
+    reconcile_soon()
 
 
 def leave_rollout(

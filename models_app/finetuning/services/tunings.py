@@ -55,6 +55,8 @@ def tuning_start(
     for field, file in (("training_file", training_file), ("validation_file", validation_file)):
         if file is not None and file.team_id != team.pk:
             raise FieldError(field, _("Choose a file of the model's team."))
+        if file is not None and file.version is None:
+            raise FieldError(field, _("Choose a file that was sent for fine-tuning."))
     asked = (hyperparameters or Hyperparameters()).model_dump()
     _check_bounds(asked)
     tuning = Tuning.objects.create(
@@ -120,6 +122,7 @@ def _check_bounds(asked: Mapping[str, Any]) -> None:
 def _data(actor: Actor, training: TuningFile, validation: TuningFile | None) -> DatasetVersion:
     """What is trained on. With a file to validate on, both become a version of their own."""
     if validation is None:
+        assert training.version is not None  # checked before
         return training.version
     files = [
         {"name": f"{part}.jsonl", "sha256": file.sha256, "size": file.size}

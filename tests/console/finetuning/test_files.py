@@ -76,7 +76,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("name", "purpose", "param"),
         [("a.txt", "fine-tune", "file"), ("a.pdf", "fine-tune", "file"), ("a.jsonl", "", "purpose"),
-         ("a.jsonl", "batch", "purpose")],
+         ("a.jsonl", "batch_output", "purpose")],
     )  # fmt: skip
     def test_other_names_and_purposes_are_refused(self, asking, name, purpose, param):
         assert error(asking.upload(lines(sums(3, 1)), name, purpose))["param"] == param

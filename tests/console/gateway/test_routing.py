@@ -6,7 +6,10 @@ import pytest
 
 from models_app.deployments.digest import revision_digest
 from models_app.deployments.models import Deployment, Revision
+from models_app.deployments.services import deployment_stop
+from models_app.events.publish import publish_now
 from models_app.registry.models import Model, ModelVersion
+from models_app.routing.models import Route, RouteRevision
 from models_app.routing.services import route_remove, route_revise
 from tests.factories.access import MembershipFactory
 from tests.factories.routing import route_of, to
@@ -204,8 +207,6 @@ class TestSubstitutes:
         assert tiny.calls == []
 
     def test_a_deployment_that_is_stopped_is_passed_over(self, gateway, route, chat, tiny, ana):
-        from models_app.deployments.services import deployment_stop
-
         deployment_stop(actor=ana, deployment=chat.deployment)
         eventually(lambda: "research/chat" not in gateway.gateway.tables.routes.by_name)
         assert gateway.call(key_of(ana), ASK).headers["x-degraded"] == "ngram"
@@ -304,3 +305,17 @@ def test_nothing_in_service_is_said_as_such(gateway, chat, ana, team):
     reply = gateway.call(key_of(ana), ASK)
 
     assert (reply.status, reply.code) == (503, "no_replica_ready")
+
+
+def test_a_route_that_cannot_be_read_takes_nothing_else_with_it(gateway, chat, ana, team):
+    broken = route_of(ana, team, name="broken")
+    known(gateway, broken)
+    later = RouteRevision.objects.create(
+        route=broken, number=2, spec={"from": "a later version"}, cells={}, digest="0"
+    )
+    Route.objects.filter(pk=broken.pk).update(current=later)
+    publish_now("routes.changed", {}, "gateway")
+    known(gateway, route_of(ana, team))
+
+    assert gateway.call(key_of(ana), ASK).status == 200
+    assert gateway.call(key_of(ana), {**ASK, "model": "research/broken"}).status == 404

@@ -7,7 +7,8 @@ from models_app.audit.models import AuditEvent
 from models_app.core.clock import now
 from models_app.core.errors import FieldError, NotFound, PermissionDenied, WrongState
 from models_app.deployments import adapters as rules
-from models_app.deployments.models import Replica, Revision
+from models_app.deployments import golden
+from models_app.deployments.models import GoldenAnswer, Replica, Revision, Rollout
 from models_app.deployments.reconcile import reconcile_deployment
 from models_app.deployments.route_table import route_table
 from models_app.deployments.selectors import deployment_get
@@ -96,6 +97,7 @@ class TestAdd:
         assert deployment.active_revision_id == revision.pk
         assert [r.pk for r in live(deployment)] == [before.pk]
         assert routed(deployment) == (2, ["sql"], 1)
+        assert Rollout.objects.get(revision=revision).strategy == "in_place"
         assert AuditEvent.objects.filter(action="revision.activated").count() == 2
 
     def test_waits_until_every_replica_has_exactly_the_wanted_ones(self, ana, team, base, adapter):
@@ -293,6 +295,32 @@ class TestRemove:
         assert deployment.active_revision_id == second.pk
         assert [r.pk for r in live(deployment)] == [replica]
 
+    @pytest.mark.parametrize(("said", "serves"), [("same", 2), ("other", 3)])
+    def test_a_roll_back_is_proved_by_stored_answers_first(
+        self, ana, deployment, adapter, monkeypatch, said, serves
+    ):
+        second = add(ana, deployment, adapter)
+        reconcile_deployment(deployment.pk)
+        has(deployment, sql=adapter)
+        GoldenAnswer.objects.create(revision=second, number=1, prompt="The ", text="same")
+        deployment_adapter_remove(actor=ana, deployment=deployment, name="sql")
+        reconcile_deployment(deployment.pk)
+        has(deployment)
+        answer = golden.Answer(text=said, tokens=[])
+        monkeypatch.setattr(golden, "ask", lambda replica, prompt, limit: answer)
+
+        roll_back(actor=ana, deployment=deployment, to=second)
+        reconcile_deployment(deployment.pk)
+        golden.golden_round()
+        has(deployment, sql=adapter)
+        assert deployment.active_revision.number == 3
+        golden.golden_round()
+        reconcile_deployment(deployment.pk)
+
+        deployment.refresh_from_db()
+        assert deployment.active_revision.number == serves
+        assert wished(deployment) == ({"sql": adapter.pk} if serves == 2 else {})
+
 
 class TestQuarantine:
     def test_an_adapter_is_unloaded_and_the_rest_goes_on(self, ana, root, deployment, adapter):
@@ -320,3 +348,46 @@ class TestQuarantine:
 
         with pytest.raises(WrongState, match="Quarantined"):
             roll_back(actor=ana, deployment=deployment, to=second)
+
+
+class TestApi:
+    def url(self, deployment, rest=""):
+        return f"/api/v1/deployments/{deployment.pk}/adapters{rest}"
+
+    def test_adds_lists_and_removes(self, ana, api_for, deployment, adapter):
+        made = api_for(ana).post(self.url(deployment), {"name": "sql", "model_version": adapter.pk})
+        assert made.status_code == 201, made.content
+        assert made.json()["adapters"] == {"sql": adapter.pk}
+        (row,) = api_for(ana).get(self.url(deployment)).json()["adapters"]
+        assert (row["state"], row["model"]) == ("loading", "research/writer:sql")
+        reconcile_deployment(deployment.pk)
+        has(deployment, sql=adapter)
+        (row,) = api_for(ana).get(self.url(deployment)).json()["adapters"]
+        assert (row["state"], row["replicas_loaded"], row["replicas_ready"]) == ("loaded", 1, 1)
+
+        gone = api_for(ana).delete(self.url(deployment, "/sql"))
+
+        assert gone.status_code == 202, gone.content
+        assert gone.json()["adapters"] == {}
+        (row,) = api_for(ana).get(self.url(deployment)).json()["adapters"]
+        assert row["state"] == "unloading"
+
+    def test_names_the_field(self, ana, api_for, team, deployment):
+        whole = ready_version(team, text="whole")
+        refused = api_for(ana).post(
+            self.url(deployment), {"name": "sql", "model_version": whole.pk}
+        )
+        assert refused.status_code == 422
+        assert "adapters.sql" in refused.json()["errors"]
+
+    def test_a_revision_may_bring_them(self, ana, api_for, deployment, adapter):
+        made = api_for(ana).post(
+            f"/api/v1/deployments/{deployment.pk}/revisions",
+            {
+                "model_version": deployment.active_revision.model_version_id,
+                "spec": {},
+                "adapters": {"sql": adapter.pk},
+            },
+        )
+        assert made.status_code == 201, made.content
+        assert made.json()["adapters"] == {"sql": adapter.pk}

@@ -10,14 +10,10 @@ from django.db.models.functions import Now
 from models_app.audit.models import AuditEvent
 from models_app.core.clock import now
 from models_app.core.errors import FieldError, InvalidInput, NotFound, PermissionDenied, WrongState
-from models_app.deployments.models import Deployment, Replica, Revision
+from models_app.deployments.hopeless import HOPELESS_ATTEMPTS, ROLLOUT_LIMIT
+from models_app.deployments.models import Deployment, Replica, Revision, Rollout
 from models_app.deployments.observation import unsettled
-from models_app.deployments.reconcile import (
-    HOPELESS_ATTEMPTS,
-    ROLLOUT_LIMIT,
-    reconcile_all,
-    reconcile_deployment,
-)
+from models_app.deployments.reconcile import reconcile_all, reconcile_deployment
 from models_app.deployments.route_table import route_table
 from models_app.deployments.selectors import deployment_get, deployment_status
 from models_app.deployments.services import (
@@ -253,7 +249,7 @@ class TestRollOut:
         deployment = deployment_of(ana, team)
         revision = revision_of(ana, deployment)
         reconcile_deployment(deployment.pk)
-        Revision.objects.update(rollout_started_at=now() - ROLLOUT_LIMIT - dt.timedelta(1))
+        Rollout.objects.update(step_started_at=now() - ROLLOUT_LIMIT - dt.timedelta(1))
 
         reconcile_deployment(deployment.pk)
 

@@ -3,7 +3,9 @@
 import pytest
 
 from models_app.configs.services import config_revise, overlay_revise
+from models_app.configs.specs import ServingSpec
 from models_app.core.errors import InvalidInput
+from models_app.core.validation import parse
 from models_app.deployments.digest import revision_digest
 from models_app.deployments.models import Revision
 from models_app.deployments.services import deployment_scale, revision_create
@@ -117,3 +119,23 @@ def test_api_takes_and_tells_both(ben, team, base, api_for):
     assert (made["config_revision"], made["overlay_revision"]) == (base.pk, overlay.pk)
     assert (made["spec"]["replicas"], made["environment"]) == (3, "development")
     assert set(unknown.json()["errors"]) == {"config_revision"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"strategy": "canary", "bake_s": 0}, "bake_s"),
+        ({"strategy": "linear", "step_percent": 100}, "step_percent"),
+        ({"strategy": "all_at_once", "capacity": "surge"}, "capacity"),
+    ],
+)
+def test_a_way_into_service_that_is_probably_not_meant_is_warned_of(settings, field):
+    assert field in ServingSpec(**settings).warnings()
+    assert field not in ServingSpec().warnings()
+
+
+@pytest.mark.parametrize("prompt", ["", "a\0b", "x" * 4001])
+def test_golden_prompts_that_cannot_be_asked_are_refused(prompt):
+    with pytest.raises(InvalidInput) as caught:
+        parse(ServingSpec, {"golden_prompts": [prompt]}, "spec")
+    assert set(caught.value.errors) == {"spec.golden_prompts.0"}

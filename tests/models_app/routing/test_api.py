@@ -265,6 +265,8 @@ class TestPinned:
         Revision.objects.filter(pk=first.pk).update(keep_until=now())
         reconcile_deployment(chat.pk)
 
+        first.refresh_from_db()
+        assert first.keep_until > now()
         assert held_revisions() == {first.pk} == held_revisions(chat.pk)
         assert {r.revision.number for r in live(chat)} == {1, 2}
         assert {r.state for r in live(chat)} == {"ready"}
@@ -276,6 +278,7 @@ class TestPinned:
         assert reconcile_all() == 1
         assert {r.revision.number for r in live(chat)} == {1, 2}
         Route.objects.filter(pk=route.pk).update(removed_at=now())
+        Revision.objects.filter(pk=first.pk).update(keep_until=now())
         reconcile_deployment(chat.pk)
         assert {r.revision.number for r in live(chat) if r.state == "ready"} == {2}
         assert [arm["number"] for arm in route_table()[0]["arms"]] == [2]
@@ -435,7 +438,7 @@ def test_copies_count_neither_as_requests_nor_as_answers(ana, team, chat, client
     assert (request_figures(chat).requests, request_figures(chat).errors) == (1, 0)
     assert traffic(actor=ana, span=dt.timedelta(hours=1)).requests == 1
     assert [share.requests for share in route_shares(route)] == [1]
-    node = lineage_graph(actor=ana, node="request:r1", depth=0).nodes[0]
+    node = lineage_graph(actor=ana, node="request:r1", depth=0).nodes["request:r1"]
     assert node.facts["status"] == 200
     page = client_for(ana).get("/deployments/research/chat/").content.decode()
     assert "Routes that lead here" in page and "/routes/research/assistant/" in page

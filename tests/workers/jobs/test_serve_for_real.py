@@ -12,8 +12,8 @@ from models_app.core.blobs import tree_put
 from models_app.core.digests import tree_digest
 from models_app.deployments.models import Replica
 from models_app.deployments.reconcile import reconcile_deployment
+from models_app.deployments.route_table import route_table
 from models_app.deployments.secrets import replica_secret
-from models_app.deployments.selectors import route_table
 from models_app.deployments.services import deployment_stop
 from models_app.deployments.states import ReplicaState
 from models_app.jobs.models import Job
@@ -72,9 +72,9 @@ def test_from_version_to_answer_and_back(ana, team, tmp_path):
         until(lambda: Replica.objects.get().state == ReplicaState.READY or not worker.is_alive())
         reconcile_deployment(deployment.pk)
         (route,) = route_table()
-        answer = ask(route, route["replicas"][0])
+        answer = ask(route, route["arms"][0]["replicas"][0])
         assert answer["usage"]["completion_tokens"] == 5
-        assert answer["system_fingerprint"].endswith(route["fingerprint"])
+        assert answer["system_fingerprint"].endswith(route["arms"][0]["fingerprint"])
     finally:
         deployment_stop(actor=ana, deployment=deployment)
         until(lambda: reconcile_deployment(deployment.pk) and not live(deployment))

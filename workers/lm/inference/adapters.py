@@ -20,6 +20,8 @@ from .lora import AdapterBank, AdapterRefused
 
 #: Between two looks at the file that says what is wanted, in seconds.
 LOOK_S = 0.2
+#: What `Wanted.read` raises for a file that says something else.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 class AdapterNotLoaded(ServingError):
@@ -52,7 +54,7 @@ class Wanted:
 
     @classmethod
     def read(cls, path: Path) -> Wanted:
-        """Raises OSError or ValueError."""
+        """Raises one of UNREADABLE."""
         said = json.loads(path.read_text("utf-8"))
         rows = {
             name: WantedAdapter(int(row["version"]), Path(row["folder"]), str(row["problem"]))
@@ -94,6 +96,8 @@ class Adapters:
         self._users: Counter[str] = Counter()
         self._retiring: set[str] = set()
         self._chores: deque[_Chore] = deque()
+        #: Looks at the rest of an adapter's files; raises AdapterRefused.
+        self.fits: Callable[[str, Path], None] = lambda name, folder: None
         self.on_change: Callable[[dict[str, Any]], None] = lambda state: None
 
     # ---- from any thread -------------------------------------------------------------------
@@ -175,6 +179,7 @@ class Adapters:
             return
         try:
             adapter = self._bank.read(row.folder)
+            self.fits(name, row.folder)
         except AdapterRefused as error:
             self._fail(name, row.version, str(error))
             return
@@ -239,8 +244,14 @@ class Adapters:
 
     def _drop(self, key: str) -> None:
         assert self._bank is not None
-        gone = lambda: self._forget(key)  # noqa: E731
-        self._chores.append(_Chore(key, self._bank.drop(key), gone, lambda error: gone()))
+        self._chores.append(
+            _Chore(
+                key,
+                self._bank.drop(key),
+                lambda: self._forget(key),
+                lambda error: self._forget(key),
+            )
+        )
 
     def _forget(self, key: str) -> None:
         self._versions.pop(key, None)
@@ -278,7 +289,7 @@ def load_first(path: Path, adapters: Adapters) -> Wanted:
     """On the engine's thread, before it serves: all that is wanted, or ModelRefused."""
     try:
         wanted = Wanted.read(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise ModelRefused(f"{path.name} cannot be read: {error}") from error
     adapters.apply(wanted.adapters)
     adapters.between_steps(idle=True)
@@ -307,7 +318,7 @@ class WantedWatch(threading.Thread):
             self._seen = stamp
             try:
                 self._changed(Wanted.read(self._path))
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except UNREADABLE as error:
                 self._log(f"{self._path.name} cannot be read: {error}")
             except Exception as error:
                 self._log(f"adapters: {type(error).__name__}: {error}")

@@ -80,6 +80,8 @@ class Engine:
         self.adapters = Adapters(getattr(runner, "bank", None), self._nudge)
         self._inbox: deque[Sequence] = deque()
         self._live = 0
+        self._live_of: Counter[str] = Counter()
+        self._crowded = False
         self._cancellations = False
         self._draining = False
         self._stopping = False
@@ -90,7 +92,8 @@ class Engine:
         """Queue `choices` answers to each prompt, all of them or none.
 
         Choice number is prompt index * choices + j, as OpenAI numbers them, where the ask gives
-        none. Raises `QueueFull` or `Draining`.
+        none. Raises `QueueFull` or `Draining`. A tenant within its share of the places is taken in
+        even then: the newest of those who have more than theirs make way, with `QueueFull`.
         """
         sequences = []
         for index, ask in enumerate(asks):
@@ -102,15 +105,51 @@ class Engine:
         with self._wake:
             if self._draining or self._stopping or self.broken:
                 raise Draining
-            room = self.runner.max_slots + self.max_waiting - self._live
-            if len(sequences) > room:
-                waiting = max(0, self._live - self.runner.max_slots)
-                raise QueueFull(waiting, self.gauges.retry_after(waiting, self.runner.max_slots))
+            self._check_room(sequences)
             self._take_adapters(sequences)
             self._live += len(sequences)
+            self._live_of.update(sequence.tenant for sequence in sequences)
             self._inbox.extend(sequences)
             self._wake.notify()
         return sequences
+
+    def _check_room(self, sequences: list[Sequence]) -> None:
+        """Under the lock."""
+        places = self.runner.max_slots + self.max_waiting
+        lacking = self._live + len(sequences) - places
+        if lacking <= 0:
+            return
+        tenants = Counter(sequence.tenant for sequence in sequences)
+        share = places // len(self._live_of.keys() | tenants.keys())
+        if any(self._live_of[tenant] + count > share for tenant, count in tenants.items()):
+            raise self._queue_full()
+        self._crowded = True
+
+    def _queue_full(self) -> QueueFull:
+        waiting = max(0, self._live - self.runner.max_slots)
+        return QueueFull(waiting, self.gauges.retry_after(waiting, self.runner.max_slots))
+
+    def _make_way(self) -> None:
+        """More wait than there are places: the newest of those who have most are sent away."""
+        self._crowded = False
+        while self._live > self.runner.max_slots + self.max_waiting:
+            newest = self._scheduler.queue.newest_of_most(self._live_of)
+            if newest is None:
+                return
+            self._end(newest, self._queue_full())
+
+    def fail(self, why: str) -> None:
+        """It must not go on, for a reason that lies outside of it: the loop ends at once."""
+        with self._wake:
+            if not self._stopping:
+                self.broken = self.broken or why
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Give back what the runner holds outside of this process. After the loop has ended."""
+        close: Callable[[], None] | None = getattr(self.runner, "close", None)
+        if close is not None:
+            close()
 
     def _take_adapters(self, sequences: list[Sequence]) -> None:
         """From here on each has the key of its adapter: all of them, or AdapterNotLoaded."""
@@ -334,6 +373,8 @@ class Engine:
             for sequence in self._scheduler.everyone():
                 if sequence.cancelled:
                     self._end(sequence, None)
+        if self._crowded:
+            self._make_way()
         for sequence in self._scheduler.queue.late():
             self._end(sequence, DeadlinePassed(time.monotonic() - sequence.submitted_at))
 
@@ -461,6 +502,9 @@ class Engine:
         self.adapters.leave(sequence.adapter)
         with self._wake:
             self._live -= 1
+            self._live_of[sequence.tenant] -= 1
+            if not self._live_of[sequence.tenant]:
+                del self._live_of[sequence.tenant]
 
     def _tell(self, sequence: Sequence, event: Delta | Ended) -> None:
         try:

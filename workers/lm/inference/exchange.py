@@ -73,7 +73,7 @@ class Exchange:
 
     async def start(self, builder: PromptBuilder) -> None:
         """Tokenize off the loop and queue; raises `ServingError` before anything runs."""
-        built = await asyncio.to_thread(builder.build, self.call)
+        built = await asyncio.to_thread(builder.build, self.call, self.caller.adapter)
         prompts = [prompt for prompt, _ in built]
         self.answer = Answer(self.call, prompts, self._engine.decoder, self._fingerprint)
         if self.call.resumed is None:
@@ -84,7 +84,15 @@ class Exchange:
             self._sequences = self._engine.submit(asks, self._push, choices=choices)
         self._open = len(self._sequences)
 
-    def _ask(self, prompt: list[int], params: SamplingParams, **more: Any) -> Ask:
+    def _ask(
+        self,
+        prompt: list[int],
+        params: SamplingParams,
+        *,
+        prior: tuple[int, ...] = (),
+        number: int | None = None,
+        stream: int = 0,
+    ) -> Ask:
         caller = self.caller
         return Ask(
             prompt,
@@ -93,7 +101,9 @@ class Exchange:
             priority=caller.priority,
             deadline=caller.deadline,
             adapter=caller.adapter,
-            **more,
+            prior=prior,
+            number=number,
+            stream=stream,
         )
 
     def _rest(self, built: list[tuple[list[int], SamplingParams]], resumed: Resumed) -> list[Ask]:
@@ -102,8 +112,9 @@ class Exchange:
         for number, begun in enumerate(resumed.choices):
             if begun is None or begun.done is None:
                 prior = begun.tokens if begun is not None else ()
-                place = {"prior": prior, "number": number, "stream": number % each}
-                asks.append(self._ask(*built[number // each], **place))
+                prompt, params = built[number // each]
+                ask = self._ask(prompt, params, prior=prior, number=number, stream=number % each)
+                asks.append(ask)
         return asks
 
     def note_times(self) -> list[tuple[bytes, bytes]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from .ask import HIGH
 from .sequence import Sequence
@@ -86,6 +86,15 @@ class FairQueue:
             return []
         now = time.monotonic()
         return [one for one in self if one.deadline is not None and one.deadline <= now]
+
+    def newest_of_most(self, live: Mapping[str, int]) -> Sequence | None:
+        """Who came last of the waiting ones of the tenant that has most here, running ones too."""
+        tenants = {name for name, _ in self._lines}
+        if not tenants:
+            return None
+        tenant = max(sorted(tenants), key=lambda name: live[name])
+        own = (line[-1] for (name, _), line in self._lines.items() if name == tenant)
+        return min(own, key=lambda last: (last.priority, -last.submitted_at))
 
     def waiting(self) -> dict[str, int]:
         """How many wait, by tenant."""

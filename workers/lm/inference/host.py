@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers.utils.logging import disable_progress_bar
 
+from .adapter_words import AdapterWords
 from .adapters import Wanted, WantedWatch, load_first
 from .app import App
 from .backend import Backend
@@ -48,6 +49,7 @@ class EngineHost:
         self.engine: Backend
         self.builder: PromptBuilder
         self._renderer: TemplateRenderer | None = None
+        self._words: AdapterWords | None = None
         self._about: dict[str, Any] = {}
 
     def start(self) -> None:
@@ -68,10 +70,13 @@ class EngineHost:
         if self._loaded_or_failed.is_set() and self._error is None:
             self.engine.stop()
             self._thread.join(timeout=30)
+        self._close_engine()
         if self._watch is not None:
             self._watch.close()
         if self._renderer is not None:
             self._renderer.close()
+        if self._words is not None:
+            self._words.close()
         if hasattr(self, "builder"):
             self.builder.close()
 
@@ -98,10 +103,14 @@ class EngineHost:
             self._app.fingerprint = wanted.fingerprint
         if isinstance(self.engine, Engine):
             self.engine.adapters.apply(wanted.adapters)
+            if self._words is not None:
+                self._words.keep(set(wanted.adapters))
 
     def _load_adapters(self, path: Path) -> None:
         """Before it is ready, so that whoever is ready has all that it is to have."""
         if isinstance(self.engine, Engine):
+            if self._words is not None:
+                self.engine.adapters.fits = self._words.learn
             load_first(path, self.engine.adapters)
             self._on_adapters(self.engine.adapters.state())
             self.engine.adapters.on_change = self._on_adapters
@@ -110,6 +119,11 @@ class EngineHost:
             raise ModelRefused(
                 f"The adapter {name} cannot be served by the engine {self._options.backend}."
             )
+
+    def _close_engine(self) -> None:
+        engine = getattr(self, "engine", None)
+        if isinstance(engine, Engine):
+            engine.close()
 
     @property
     def summary(self) -> str:
@@ -128,21 +142,25 @@ class EngineHost:
             self._loaded_or_failed.set()
         if self._error is None:
             self.engine.run()
+        # On this thread: processes that it has started end with it.
+        self._close_engine()
 
     def _load(self) -> None:
         options = self._options
         torch.set_num_threads(options.threads)
         disable_progress_bar()  # type: ignore[no-untyped-call]
         ready = prepare(options, self._log)
+        self.engine = ready.engine
         renderer = self._renderer = TemplateRenderer(ready.tokenizer)
+        words = self._words = AdapterWords(renderer, ready.tokenizer)
         self.builder = PromptBuilder(
             ready.tokenizer,
             renderer,
             vocabulary=ready.engine.vocab_size,
             context_length=ready.engine.context_length,
             forms=_forms(ready),
+            words=words,
         )
-        self.engine = ready.engine
         self.engine.prove()
         if options.wanted is not None:
             self._load_adapters(options.wanted)

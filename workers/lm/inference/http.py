@@ -57,12 +57,6 @@ class HttpCall:
             return given[0].decode("ascii")
         return f"req-{uuid.uuid4().hex}"
 
-    @property
-    def adapter(self) -> str:
-        """The adapter that the gateway asks for; "" is the base."""
-        given = self._header(b"x-slipway-adapter")
-        return given[0].decode("latin-1") if given else ""
-
     def check_secret(self, secret: bytes) -> None:
         """Only the gateway knows the secret; the comparison takes the same time for all."""
         given = self._header(b"authorization")
@@ -172,8 +166,8 @@ class DuplicateKey(ValueError):
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        seen: set[str] = set()
-        raise DuplicateKey(next(key for key, _ in pairs if key in seen or seen.add(key)))
+        names = [name for name, _ in pairs]
+        raise DuplicateKey(next(name for name in names if names.count(name) > 1))
     return found
 
 

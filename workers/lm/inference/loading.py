@@ -12,6 +12,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -22,6 +23,7 @@ from workers.lm.formats.merged import BASE, CONFIG, load_version, tokenizer_fold
 from workers.lm.int8 import load_int8
 
 from .errors import ModelRefused
+from .parts import load_part
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -68,6 +70,37 @@ def load(
         model = _load_int8(directory, dtype, device)
     else:
         model = _load_weights(directory, config, DTYPES[dtype], device)
+    return _finished(directory, config, model, max_context, _count(model))
+
+
+def load_split(
+    directory: Path, *, dtype: str, device: str, max_context: int | None, rank: int, world: int
+) -> LoadedModel:
+    """One process's part of a model in safetensors that `world` processes hold together.
+
+    Raises `ModelRefused` with the reason; the group of processes must have met.
+    """
+    _check_files(directory)
+    if (directory / CONFIG).is_file():
+        raise ModelRefused("An adapter is not served in parts: merge it into its base first.")
+    if is_int8(directory):
+        raise ModelRefused("8-bit weights are not served in parts: choose one process.")
+    config = _load_config(directory)
+    model, parameters = load_part(
+        directory, config, dtype=DTYPES[dtype], device=device, rank=rank, world=world
+    )
+    if (directory / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(directory)
+    return _finished(directory, config, model, max_context, parameters)
+
+
+def _finished(
+    directory: Path,
+    config: Any,
+    model: PreTrainedModel,
+    max_context: int | None,
+    parameters: int,
+) -> LoadedModel:
     tokenizer = _load_tokenizer(tokenizer_folder(directory))
     width = vocabulary_width(model)
     if len(tokenizer) > width:
@@ -80,7 +113,7 @@ def load(
         tokenizer=tokenizer,
         context_length=_context_length(config, max_context),
         eos_ids=_eos_ids(model, tokenizer, width),
-        parameters=_count(model),
+        parameters=parameters,
     )
 
 

@@ -92,7 +92,8 @@ def places_of(model: PreTrainedModel) -> dict[str, Place]:
 
     A fused module says with `slices` which of its outputs are whose: {name: (start, stop)}.
     """
-    head: Any = model.get_output_embeddings()
+    whole_model: Any = model
+    head = whole_model.get_output_embeddings()
     found = {}
     for name, module in model.named_modules():
         if module is head:
@@ -115,7 +116,7 @@ def _shape(module: nn.Module) -> tuple[int, int] | None:
     """(inputs, outputs) of a linear layer, None for anything else."""
     if isinstance(module, Conv1D):
         return int(module.weight.shape[0]), int(module.weight.shape[1])
-    if isinstance(module, nn.Linear | Int8Linear) or getattr(module, "slices", None):
+    if isinstance(module, nn.Linear | Int8Linear) or hasattr(module, "slices"):
         weight: Any = module.weight
         return int(weight.shape[1]), int(weight.shape[0])
     return None

@@ -111,7 +111,8 @@ def _numbers(engine: Backend, stats: Mapping[str, Any]) -> Iterable[tuple[str, s
     total, free = stats.get("cache_blocks_total") or 0, stats.get("cache_blocks_free") or 0
     slots = engine.max_slots
     used = 1 - free / total if total else stats["running"] / max(1, slots)
-    hits, asked = stats.get("prefix_hit_tokens") or 0, stats.get("prefix_query_tokens") or 0
+    hits = stats.get("prefix_hit_tokens") or 0
+    asked = stats["prompt_tokens"] + hits  # each was looked for, and computed where it was not kept
     yield "vllm:num_requests_running", "gauge", stats["running"]
     yield "vllm:num_requests_waiting", "gauge", stats["waiting"]
     for name in ("vllm:gpu_cache_usage_perc", "vllm:kv_cache_usage_perc"):
@@ -121,6 +122,12 @@ def _numbers(engine: Backend, stats: Mapping[str, Any]) -> Iterable[tuple[str, s
         yield f"{prefix}_hits_total", "counter", hits
     yield "vllm:prompt_tokens_total", "counter", stats["prompt_tokens"]
     yield "vllm:generation_tokens_total", "counter", stats["completion_tokens"]
+    yield "vllm:spec_decode_num_draft_tokens_total", "counter", stats.get("drafted_tokens") or 0
+    yield (
+        "vllm:spec_decode_num_accepted_tokens_total",
+        "counter",
+        stats.get("accepted_tokens") or 0,
+    )
     yield "slipway_slots", "gauge", slots
     yield "slipway_context_length", "gauge", engine.context_length
     yield "slipway_steps_total", "counter", stats["steps"]

@@ -63,7 +63,9 @@ class Embedder:
             mask[row, : len(tokens)] = 1
         ids, mask = ids.to(self._model.device), mask.to(self._model.device)
         with self._plain_attention():
-            states = self._base(input_ids=ids, attention_mask=mask, use_cache=False)[0]
+            states: torch.Tensor = self._base(input_ids=ids, attention_mask=mask, use_cache=False)[
+                0
+            ]
         return (states.float() * mask[:, :, None]).sum(1)
 
     @torch.inference_mode()
@@ -71,7 +73,9 @@ class Embedder:
         """The sum of the hidden states of the next tokens of one input, float32 [1, width]."""
         ids = torch.tensor([tokens], device=self._model.device)
         with self._plain_attention():
-            states = self._base(input_ids=ids, past_key_values=past, use_cache=True)[0]
+            states: torch.Tensor = self._base(input_ids=ids, past_key_values=past, use_cache=True)[
+                0
+            ]
         return states.float().sum(1)
 
     def pieces(self, tokens: list[int]) -> tuple[list[list[int]], Any]:

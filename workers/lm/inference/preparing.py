@@ -18,6 +18,7 @@ from .kv_cache import SlotBlocks
 from .loading import load
 from .markov import CONTEXT, MarkovRunner
 from .packed import PackedRunner
+from .parallel import ParallelBlocks, ParallelRunner, lead
 from .pooling import Embedder
 from .prefixes import PrefixCache
 from .probe import choose_runner
@@ -49,6 +50,8 @@ def prepare(options: ServeOptions, log: Log) -> Prepared:
         raise ModelRefused(f"The backend {options.backend} is not known to this server.")
     if options.model_dir.is_dir() and is_markov(options.model_dir):
         return _markov(options, log)
+    if options.tensor_parallel > 1:
+        return _split(options, log)
     loaded = load(
         options.model_dir,
         dtype=options.dtype,
@@ -69,6 +72,21 @@ def prepare(options: ServeOptions, log: Log) -> Prepared:
     return Prepared(
         engine=engine,
         why=why, tokenizer=loaded.tokenizer,
+        architecture=loaded.model.config.model_type, parameters=loaded.parameters,
+    )  # fmt: skip
+
+
+def _split(options: ServeOptions, log: Log) -> Prepared:
+    runner = lead(options)
+    loaded = runner.part.loaded
+    try:
+        engine = _engine(runner, loaded.tokenizer, loaded.eos_ids, options, log)
+    except BaseException:
+        runner.close()
+        raise
+    runner.ranks.watch(engine.fail)
+    return Prepared(
+        engine=engine, why=runner.part.why, tokenizer=loaded.tokenizer,
         architecture=loaded.model.config.model_type, parameters=loaded.parameters,
     )  # fmt: skip
 
@@ -114,10 +132,14 @@ def _engine(
 
 def _prefixes(runner: Runner, options: ServeOptions) -> PrefixCache | None:
     """A store beside the slots, where the runner has any and it is wanted."""
-    if not options.prefix_cache or not isinstance(runner, PackedRunner):
+    if not options.prefix_cache:
         return None
-    store = SlotBlocks(runner.cache, options.prefix_cache_mb * 2**20)
-    return PrefixCache(store) if store.blocks else None
+    store: SlotBlocks | ParallelBlocks | None = None
+    if isinstance(runner, ParallelRunner):
+        store = runner.blocks(options.prefix_cache_mb * 2**20 // options.tensor_parallel)
+    elif isinstance(runner, PackedRunner):
+        store = SlotBlocks(runner.cache, options.prefix_cache_mb * 2**20)
+    return PrefixCache(store) if store is not None and store.blocks else None
 
 
 def _drafter(tokenizer: PreTrainedTokenizerBase, options: ServeOptions) -> Drafter | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from .adapter_words import AdapterWords
 from .constraints import Grammar, GrammarCompiler
 from .errors import BadRequest, ContextTooLong
 from .params import SamplingParams
@@ -25,24 +26,27 @@ class PromptBuilder:
         vocabulary: int,
         context_length: int,
         forms: GrammarCompiler | None = None,
+        words: AdapterWords | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._renderer = renderer
         self._vocabulary = vocabulary
         self._context = context_length
         self._forms = forms
+        self._words = words
         self._core: Any = getattr(tokenizer, "backend_tokenizer", None)
         if self._core is not None:
             self._core.no_truncation()
             self._core.no_padding()
         self._longest = max((len(token) for token in tokenizer.get_vocab()), default=1)
 
-    def build(self, call: Call) -> list[tuple[list[int], SamplingParams]]:
+    def build(self, call: Call, adapter: str = "") -> list[tuple[list[int], SamplingParams]]:
         """Token ids and finished sampling parameters for each prompt of a call."""
         for token in call.params.logit_bias:
             check_ids([token], self._vocabulary, "logit_bias")
         if call.chat:
-            text, special = self._renderer.render(call.messages)
+            renderer = self._words.renderer(adapter) if self._words else self._renderer
+            text, special = renderer.render(call.messages)
             prompts = [self._encode(text, special=special, param="messages")]
         else:
             prompts = [self._ids(prompt) for prompt in call.prompts]

@@ -67,6 +67,8 @@ class ServeOptions:
     dtype: str = "fp32"
     device: str = "cpu"
     backend: str = "slipway"
+    #: Processes that hold one part each of the model.
+    tensor_parallel: int = 1
     fingerprint: str = ""
     drain_seconds: float = 20.0
     #: A file that says which adapters are wanted, watched while it serves; see `adapters`.
@@ -201,6 +203,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--draft-tokens", type=int, default=4)
     parser.add_argument("--backend", choices=BACKENDS, default="slipway")
     parser.add_argument("--fingerprint", default="")
+    parser.add_argument("--tensor-parallel", type=int, default=1, help="processes to split it over")
     parser.add_argument("--wanted", type=Path, help="the file that says which adapters to have")
     parser.add_argument("--drain-seconds", type=float, default=20.0)
     arguments = parser.parse_args(argv)

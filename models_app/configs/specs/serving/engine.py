@@ -25,7 +25,8 @@ class EngineSettings(Spec):
         le=16,
         title=gettext_noop("Split over"),
         description=gettext_noop(
-            "Processes that hold one part each of a model that is too large for one device."
+            "Processes that hold one part each of a model that is too large for one device or one"
+            " process; each takes so many threads, and a GPU where there are any."
         ),
     )
     prefix_cache: bool = Field(

@@ -1,11 +1,14 @@
 """How a revision takes the place of the one that serves."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from django.utils.translation import gettext_noop
 from pydantic import Field
 
 from models_app.configs.specs.base import Spec
+
+#: PostgreSQL keeps no NUL.
+GoldenPrompt = Annotated[str, Field(min_length=1, max_length=4000, pattern=r"^[^\x00]*$")]
 
 
 class RolloutSettings(Spec):
@@ -70,12 +73,12 @@ class RolloutSettings(Spec):
             " auto decides by what is free."
         ),
     )
-    golden_prompts: list[str] = Field(
+    golden_prompts: list[GoldenPrompt] = Field(
         [],
         max_length=50,
         title=gettext_noop("Golden prompts"),
         description=gettext_noop(
-            "Answered greedily when the revision is activated and again after a roll-back; none:"
-            " a few of the console's own."
+            "Answered greedily when the revision is activated, and again before requests go back to"
+            " it: the answers have to be the same. None: a few of the console's own."
         ),
     )

@@ -12,6 +12,7 @@ from workers.lm.inference import fair
 from workers.lm.inference.ask import HIGH, LOW, NORMAL, Ask
 from workers.lm.inference.drafts import Drafter, PromptGuesser
 from workers.lm.inference.engine import Engine
+from workers.lm.inference.errors import QueueFull
 from workers.lm.inference.events import Delta, Ended, Event
 from workers.lm.inference.params import SamplingParams
 from workers.lm.inference.prefixes import PrefixCache
@@ -98,6 +99,29 @@ def test_a_tenant_that_was_away_saves_up_no_turns() -> None:
         )
     finish(engine)
     assert order[:3] != ["new", "new", "new"]
+
+
+def test_a_tenant_that_fills_the_queue_keeps_nobody_out() -> None:
+    engine = Engine(FakeRunner(counting, slots=2), Letters(), (), max_waiting=6)
+    events: dict[str, list[Event]] = {"flood": [], "other": []}
+
+    def submit(tenant: str) -> Sequence:
+        return engine.submit([Ask([1], greedy(6), tenant=tenant)], events[tenant].append)[0]
+
+    flood = [submit("flood") for _ in range(8)]
+    engine.step()
+    with pytest.raises(QueueFull):
+        submit("flood")
+    others = [submit("other") for _ in range(4)]
+    with pytest.raises(QueueFull):
+        submit("other")  # both have their share now
+    finish(engine)
+    refused = [event.error for event in events["flood"] if isinstance(event, Ended)]
+    assert [error.status for error in refused] == [429] * 4
+    assert refused[0].retry_after >= 1
+    assert [len(one.tokens) for one in flood] == [6, 6, 6, 6, 0, 0, 0, 0]
+    assert {tuple(one.tokens) for one in others} == {tuple(continued([1], 6))}
+    assert not any(isinstance(event, Ended) for event in events["other"])
 
 
 def test_priorities_go_first_and_the_low_one_has_its_turn_in_the_end(clock: Clock) -> None:

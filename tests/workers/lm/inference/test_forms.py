@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jsonschema
+import numpy as np
 import openai
 import pytest
 import torch
@@ -16,15 +17,21 @@ from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from tests.workers.lm.inference import tiny
-from tests.workers.lm.inference.conftest import Served
+from tests.workers.lm.inference.conftest import SECRET, Served
 from tests.workers.lm.inference.waiting import wait_until
+from workers.lm.families.markov_folder import save_markov
+from workers.lm.families.ngram.spec import NgramSpec, Vocabulary
+from workers.lm.families.ngram.training import train_ngram
 from workers.lm.inference.answer_format import AnswerFormat
 from workers.lm.inference.constraints import GrammarCompiler
 from workers.lm.inference.detokenize import TokenizerText
 from workers.lm.inference.errors import BadRequest, GenerationFailed
+from workers.lm.inference.server import ServeOptions
 from workers.lm.inference.spelling import Spelling
 from workers.lm.tokenizers.character import learn_characters
 from workers.lm.tokenizers.letters import letters
+from workers.lm.tokenizers.saved import save_tokenizer
+from workers.lm.tokenizers.units import Units
 from workers.lm.tokenizers.word import learn_words
 
 PERSON = {
@@ -258,6 +265,33 @@ def test_log_probabilities_and_short_answers(client: OpenAI) -> None:
     assert len(answer.choices[0].logprobs.content) == 3
 
 
+def test_guessed_tokens_are_held_to_it_as_well(serving, llama_dir, client: OpenAI) -> None:
+    guessing = serving(
+        ServeOptions(model_dir=llama_dir, name="m", secret=SECRET, draft="prompt", max_slots=4)
+    )
+    with guessing.client() as other:
+        for settings in ({"temperature": 0}, {"seed": 3, "temperature": 1.5, "top_p": 0.9}):
+            ask = {**ASK, **settings}
+            expected = client.chat.completions.create(**ask).choices[0].message.content
+            assert other.chat.completions.create(**ask).choices[0].message.content == expected
+
+
+def test_an_ngram_model_of_characters_keeps_to_it(serving, tmp_path) -> None:
+    tokenizer = learn_characters([TEXT], 200)
+    ids = [*tokenizer(TEXT)["input_ids"], 0]
+    vocabulary = Vocabulary(size=len(tokenizer), end=0, unknown=1)
+    model = train_ngram(NgramSpec(order=3), np.array(ids), np.array([0, len(ids)]), vocabulary)
+    save_markov(tmp_path, "ngram", Units(unit="char", sentences="line"), model)
+    save_tokenizer(tokenizer, tmp_path)
+    served = serving(ServeOptions(model_dir=tmp_path, name="m", secret=SECRET))
+    with served.client() as client:
+        answer = client.chat.completions.create(**ASK, seed=1, n=3)
+        for choice in answer.choices:
+            if choice.finish_reason == "stop":
+                jsonschema.validate(json.loads(choice.message.content), PERSON)
+        assert any(choice.finish_reason == "stop" for choice in answer.choices)
+
+
 def test_an_unusable_schema_is_a_bad_request(server: Served, client: OpenAI) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "objekt"}}}
     with pytest.raises(openai.BadRequestError) as caught:
@@ -268,8 +302,6 @@ def test_an_unusable_schema_is_a_bad_request(server: Served, client: OpenAI) -> 
 
 def test_no_slot_is_left_behind(server: Served) -> None:
     import httpx2 as httpx
-
-    from tests.workers.lm.inference.conftest import SECRET
 
     def running() -> int:
         health = httpx.get(

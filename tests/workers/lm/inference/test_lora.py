@@ -272,7 +272,7 @@ class TestRefusals:
         with pytest.raises(AdapterRefused, match="damaged"):
             bank.read(folder)
         (folder / "adapter_config.json").unlink()
-        with pytest.raises(AdapterRefused, match="no adapter_config.json"):
+        with pytest.raises(AdapterRefused, match=r"no adapter_config\.json"):
             bank.read(folder)
 
     def test_is_told_and_forgotten_once_it_is_wanted_no_more(self, folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""Batch inference: many requests answered by a job, each exactly once."""

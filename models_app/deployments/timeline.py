@@ -1,0 +1,120 @@
+"""The events of a roll-out in words, with the tone and the icon that pages give them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop as N
+
+from models_app.deployments.models import RolloutEvent
+
+
+@dataclass(frozen=True)
+class Line:
+    """How one kind of event looks; `text` takes the event's data."""
+
+    tone: str
+    icon: str
+    text: str
+
+
+LINES = {
+    "started": Line("blue", "rocket", N("%(by)s began the roll-out of r%(revision)s.")),
+    "automatic": Line(
+        "amber", "arrow-back-up", N("The console goes back to r%(revision)s by itself.")
+    ),
+    "released": Line(
+        "neutral", "player-stop", N("r%(revision)s, which was kept warm, is stopped to make room.")
+    ),
+    "share": Line(
+        "blue", "arrows-split-2", N("%(percent)s %% of the requests go to the new revision.")
+    ),
+    "mirror": Line(
+        "blue", "arrows-split-2", N("Copies of %(mirror)s %% of the requests go to it.")
+    ),
+    "watching": Line("blue", "eye", N("Its replicas are ready; it is watched for %(bake_s)s s.")),
+    "few_requests": Line(
+        "amber", "hourglass", N("Too few requests to judge by: it is watched for longer.")
+    ),
+    "asks_person": Line("violet", "hourglass", N("It waits until a person promotes it.")),
+    "passed": Line("green", "circle-check", N("The figures are good.")),
+    "unjudged": Line("amber", "circle-check", N("There were too few requests to judge by.")),
+    "step": Line("blue", "player-track-next", N("Step %(number)s of %(of)s begins.")),
+    "replanned": Line(
+        "amber", "refresh", N("The pool %(pool)s is full by now: old replicas leave first.")
+    ),
+    "paused": Line("neutral", "player-pause", N("%(by)s paused it.")),
+    "resumed": Line("blue", "player-play", N("%(by)s let it go on.")),
+    "promoted": Line("violet", "player-track-next", N("%(by)s began the next step.")),
+    "bad_figures": Line("red", "alert-triangle", N("The figures are bad.")),
+    "burnt": Line("red", "alert-triangle", N("After the switch too many requests fail.")),
+    "golden_stored": Line("neutral", "archive", N("%(answers)s golden answers are stored.")),
+    "golden_equal": Line(
+        "green", "circle-check", N("All %(answers)s golden answers are the same as before.")
+    ),
+    "golden_different": Line(
+        "red", "circle-x", N("%(different)s of %(answers)s golden answers differ.")
+    ),
+    "golden_unanswered": Line("amber", "alert-triangle", N("A golden answer did not come.")),
+    "forced": Line("violet", "alert-triangle", N("%(by)s let the different answers through.")),
+    "succeeded": Line("green", "circle-check", N("r%(revision)s gets all requests.")),
+    "aborted": Line("neutral", "ban", N("It was aborted.")),
+    "rolled_back": Line("red", "arrow-back-up", N("All requests go to the revision before again.")),
+    "failed": Line("red", "circle-x", N("It failed; what served before goes on.")),
+}
+#: The line next to these has the reason.
+TOLD_BEFORE = ("rolled_back", "golden_different")
+ROOM = {
+    "drain_first": N("There is room for %(free)s of %(wanted)s beside the old ones, so old ones"
+                     " leave first."),
+    "short": N("There is room for %(free)s of %(wanted)s: it waits for more."),
+}  # fmt: skip
+
+
+def event_line(event: RolloutEvent) -> Line:
+    """Tone, icon, and sentences with the figures that there were."""
+    data: dict[str, Any] = dict(event.data)
+    kind = "mirror" if event.kind == "share" and data.get("mirror") else event.kind
+    line = LINES.get(kind)
+    if line is None:
+        return Line("neutral", "info-circle", event.kind)
+    told = [_filled(line.text, data)]
+    if room := ROOM.get(str(data.get("room"))):
+        told.append(_filled(room, data))
+    if kind not in TOLD_BEFORE:
+        # Of a long reason, such as the end of a log, the page of the revision has the rest.
+        told.append(str(data.get("why") or "").split("\n\n")[0])
+    told.append(figures_text(data))
+    if data.get("reason"):
+        told.append(f"“{data['reason']}”")
+    return Line(line.tone, line.icon, " ".join(filter(None, told)))
+
+
+def _filled(text: str, data: dict[str, Any]) -> str:
+    try:
+        return _(text) % data
+    except KeyError:  # an event of an earlier version, without this figure
+        return _(text)
+
+
+def figures_text(data: dict[str, Any]) -> str:
+    """Both sides in one sentence; empty without figures."""
+    new, old = data.get("new"), data.get("old")
+    if not isinstance(new, dict) or not isinstance(old, dict):
+        return ""
+    text = _("New: %(new)s.") % {"new": _arm(new)}
+    copies = data.get("copies")
+    if isinstance(copies, dict):
+        said = _("%(alike)s of %(pairs)s copies ended like their requests; %(copy_p95_ms)s ms"
+                 " instead of %(original_p95_ms)s ms (p95).")  # fmt: skip
+        text += " " + said % copies
+    return f"{text} {_('Old: %(old)s.') % {'old': _arm(old)}}" if old.get("requests") else text
+
+
+def _arm(arm: dict[str, Any]) -> str:
+    p95 = arm.get("first_token_p95_ms")
+    return _("%(n)s requests, %(percent)s %% failed, first token %(ms)s ms (p95)") % {
+        "n": arm.get("requests", 0),
+        "percent": f"{arm.get('error_percent', 0):g}",
+        "ms": "–" if p95 is None else f"{p95:.0f}",
+    }
