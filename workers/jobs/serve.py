@@ -189,7 +189,7 @@ def _draft(revision: Revision, folder: Path) -> dict[str, Any]:
 
 def _serving(params: Any) -> ServingSpec:
     """The settings of the revision, or the defaults for one that is not there."""
-    number = None if params is None else params.revision
+    number = 0 if params is None else params.revision
     row = Revision.objects.select_related("config_revision").filter(pk=number).first()
     return row.serving if row is not None else ServingSpec()
 
