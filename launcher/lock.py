@@ -18,7 +18,7 @@ _HEADER = "# Made by `make lock` from pyproject.toml; do not edit.\n"
 _CUDA = re.compile(r"^(nvidia-|triton|cuda-)")
 _LOCAL_VERSION = re.compile(r"^(torch==[^+\s]+)\+\S+")
 #: Wants other versions of what the others have, so it is resolved by itself and constrains nobody.
-_APART = ("vllm",)
+APART = ("vllm",)
 #: needed by redis-py on Python below 3.11.3 (Debian 12); a lock made on a newer one would omit it
 _MARKED = {"async-timeout": "python_full_version < '3.11.3'"}
 
@@ -27,12 +27,12 @@ def main() -> int:
     """Resolve all roles together, then each of them within that; existing pins are kept."""
     REQUIREMENTS.mkdir(exist_ok=True)
     keep = ["-c", str(CONSTRAINTS)] if CONSTRAINTS.exists() and "--upgrade" not in sys.argv else []
-    together = [role for role in ROLES if role not in ("base", *_APART)]
+    together = [role for role in ROLES if role not in ("base", *APART)]
     every = [word for role in together for word in ("--extra", role)]
     CONSTRAINTS.write_text(_HEADER + _resolve([*every, *keep]))
     for role in ROLES:
         extra = [] if role == "base" else ["--extra", role]
-        text = _resolve(extra if role in _APART else [*extra, "-c", str(CONSTRAINTS)])
+        text = _resolve(extra if role in APART else [*extra, "-c", str(CONSTRAINTS)])
         (REQUIREMENTS / f"{role}.txt").write_text(_HEADER + text)
     return 0
 

@@ -17,6 +17,7 @@ app.conf.beat_schedule = {
     "alerts": {"task": "workers.alerts", "schedule": 15.0, "options": {"expires": 15}},
     "store": {"task": "workers.store", "schedule": 10.0, "options": {"expires": 10}},
     "finetuning": {"task": "workers.finetuning", "schedule": 3.0, "options": {"expires": 6}},
+    "batches": {"task": "workers.batches", "schedule": 3.0, "options": {"expires": 6}},
     "search": {"task": "workers.search", "schedule": 5.0, "options": {"expires": 10}},
     "drill": {"task": "workers.drill", "schedule": 600.0, "options": {"expires": 600}},
 }

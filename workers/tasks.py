@@ -73,6 +73,12 @@ def search(sweep_id: int | None = None, **_: object) -> None:
         sweep_advance(sweep_id)
 
 
+@shared_task(name="workers.batches")
+def batches(**_: object) -> None:
+    """Keep the answers of batches that were stopped."""
+    current_node().tick("batches")
+
+
 @shared_task(name="workers.drill")
 def drill(**_: object) -> None:
     """Begin the reproduction drills whose time has come."""

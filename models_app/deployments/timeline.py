@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop as N
+from django.utils.translation import gettext_noop
 
 from models_app.deployments.models import RolloutEvent
 
@@ -19,55 +19,81 @@ class Line:
 
 
 LINES = {
-    "started": Line("blue", "rocket", N("%(by)s began the roll-out of r%(revision)s.")),
+    "started": Line("blue", "rocket", gettext_noop("%(by)s began the roll-out of r%(revision)s.")),
     "automatic": Line(
-        "amber", "arrow-back-up", N("The console goes back to r%(revision)s by itself.")
+        "amber", "arrow-back-up", gettext_noop("The console goes back to r%(revision)s by itself.")
     ),
     "released": Line(
-        "neutral", "player-stop", N("r%(revision)s, which was kept warm, is stopped to make room.")
+        "neutral",
+        "player-stop",
+        gettext_noop("r%(revision)s, which was kept warm, is stopped to make room."),
     ),
     "share": Line(
-        "blue", "arrows-split-2", N("%(percent)s %% of the requests go to the new revision.")
+        "blue",
+        "arrows-split-2",
+        gettext_noop("%(percent)s %% of the requests go to the new revision."),
     ),
     "mirror": Line(
-        "blue", "arrows-split-2", N("Copies of %(mirror)s %% of the requests go to it.")
+        "blue", "arrows-split-2", gettext_noop("Copies of %(mirror)s %% of the requests go to it.")
     ),
-    "watching": Line("blue", "eye", N("Its replicas are ready; it is watched for %(bake_s)s s.")),
+    "watching": Line(
+        "blue", "eye", gettext_noop("Its replicas are ready; it is watched for %(bake_s)s s.")
+    ),
     "few_requests": Line(
-        "amber", "hourglass", N("Too few requests to judge by: it is watched for longer.")
+        "amber",
+        "hourglass",
+        gettext_noop("Too few requests to judge by: it is watched for longer."),
     ),
-    "asks_person": Line("violet", "hourglass", N("It waits until a person promotes it.")),
-    "passed": Line("green", "circle-check", N("The figures are good.")),
-    "unjudged": Line("amber", "circle-check", N("There were too few requests to judge by.")),
-    "step": Line("blue", "player-track-next", N("Step %(number)s of %(of)s begins.")),
+    "asks_person": Line(
+        "violet", "hourglass", gettext_noop("It waits until a person promotes it.")
+    ),
+    "passed": Line("green", "circle-check", gettext_noop("The figures are good.")),
+    "unjudged": Line(
+        "amber", "circle-check", gettext_noop("There were too few requests to judge by.")
+    ),
+    "step": Line("blue", "player-track-next", gettext_noop("Step %(number)s of %(of)s begins.")),
     "replanned": Line(
-        "amber", "refresh", N("The pool %(pool)s is full by now: old replicas leave first.")
+        "amber",
+        "refresh",
+        gettext_noop("The pool %(pool)s is full by now: old replicas leave first."),
     ),
-    "paused": Line("neutral", "player-pause", N("%(by)s paused it.")),
-    "resumed": Line("blue", "player-play", N("%(by)s let it go on.")),
-    "promoted": Line("violet", "player-track-next", N("%(by)s began the next step.")),
-    "bad_figures": Line("red", "alert-triangle", N("The figures are bad.")),
-    "burnt": Line("red", "alert-triangle", N("After the switch too many requests fail.")),
-    "golden_stored": Line("neutral", "archive", N("%(answers)s golden answers are stored.")),
+    "paused": Line("neutral", "player-pause", gettext_noop("%(by)s paused it.")),
+    "resumed": Line("blue", "player-play", gettext_noop("%(by)s let it go on.")),
+    "promoted": Line("violet", "player-track-next", gettext_noop("%(by)s began the next step.")),
+    "bad_figures": Line("red", "alert-triangle", gettext_noop("The figures are bad.")),
+    "burnt": Line(
+        "red", "alert-triangle", gettext_noop("After the switch too many requests fail.")
+    ),
+    "golden_stored": Line(
+        "neutral", "archive", gettext_noop("%(answers)s golden answers are stored.")
+    ),
     "golden_equal": Line(
-        "green", "circle-check", N("All %(answers)s golden answers are the same as before.")
+        "green",
+        "circle-check",
+        gettext_noop("All %(answers)s golden answers are the same as before."),
     ),
     "golden_different": Line(
-        "red", "circle-x", N("%(different)s of %(answers)s golden answers differ.")
+        "red", "circle-x", gettext_noop("%(different)s of %(answers)s golden answers differ.")
     ),
-    "golden_unanswered": Line("amber", "alert-triangle", N("A golden answer did not come.")),
-    "forced": Line("violet", "alert-triangle", N("%(by)s let the different answers through.")),
-    "succeeded": Line("green", "circle-check", N("r%(revision)s gets all requests.")),
-    "aborted": Line("neutral", "ban", N("It was aborted.")),
-    "rolled_back": Line("red", "arrow-back-up", N("All requests go to the revision before again.")),
-    "failed": Line("red", "circle-x", N("It failed; what served before goes on.")),
+    "golden_unanswered": Line(
+        "amber", "alert-triangle", gettext_noop("A golden answer did not come.")
+    ),
+    "forced": Line(
+        "violet", "alert-triangle", gettext_noop("%(by)s let the different answers through.")
+    ),
+    "succeeded": Line("green", "circle-check", gettext_noop("r%(revision)s gets all requests.")),
+    "aborted": Line("neutral", "ban", gettext_noop("It was aborted.")),
+    "rolled_back": Line(
+        "red", "arrow-back-up", gettext_noop("All requests go to the revision before again.")
+    ),
+    "failed": Line("red", "circle-x", gettext_noop("It failed; what served before goes on.")),
 }
 #: The line next to these has the reason.
 TOLD_BEFORE = ("rolled_back", "golden_different")
 ROOM = {
-    "drain_first": N("There is room for %(free)s of %(wanted)s beside the old ones, so old ones"
+    "drain_first": gettext_noop("There is room for %(free)s of %(wanted)s beside the old ones, so old ones"
                      " leave first."),
-    "short": N("There is room for %(free)s of %(wanted)s: it waits for more."),
+    "short": gettext_noop("There is room for %(free)s of %(wanted)s: it waits for more."),
 }  # fmt: skip
 
 

@@ -129,7 +129,8 @@ class TestTrainingProcesses:
 
             until((data_dir / "checkpoint").exists)
 
-            assert (data_dir / "checkpoint").read_text() == "whole"
+            # It exists before it is written.
+            until(lambda: (data_dir / "checkpoint").read_text() == "whole")
 
     def test_may_finish_writing_when_the_launcher_is_killed(self, stack, data_dir):
         with stack(FAKE_TRAINER=TRAINER) as launcher:

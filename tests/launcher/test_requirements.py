@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from launcher.lock import APART
+
 PROJECT = Path(__file__).resolve().parent.parent.parent
 FILES = sorted((PROJECT / "requirements").glob("*.txt"))
 
@@ -37,6 +39,8 @@ class TestRequirementFile:
         assert pins(path).get("torch", "2.13.0") == "2.13.0"
 
     def test_agrees_with_all_others(self, path):
+        if path.stem in APART:
+            pytest.skip("resolved by itself, for it wants other versions")
         everything = pins(PROJECT / "requirements" / "constraints.txt")
 
         assert pins(path).items() <= everything.items()

@@ -162,9 +162,10 @@ def test_a_canary_that_breaks_is_turned_back(stand, ana):
     eventually(lambda: stand.routed(2))
     new = next(r.pk for r in live(stand.deployment) if r.revision.number == 2)
     stand.fakes[new].mode = "broken"
-    keys = [key_of(ana) for _ in range(12)]
+    key = key_of(ana)
+    bodies = [{**BODY, "user": f"person-{n}"} for n in range(12)]
 
-    statuses = [stand.gateway.call(key, BODY).status for key in keys * 4]
+    statuses = [stand.gateway.call(key, body).status for body in bodies * 4]
     written = RequestRecord.objects.filter(deployment=stand.deployment)
     eventually(lambda: written.count() >= len(statuses))
     stand.round()
@@ -172,4 +173,4 @@ def test_a_canary_that_breaks_is_turned_back(stand, ana):
     row = Rollout.objects.get(revision__number=2)
     assert row.state == "rolled_back"
     eventually(lambda: not stand.routed(2))
-    assert {stand.gateway.call(key, BODY).status for key in keys} == {200}
+    assert {stand.gateway.call(key, body).status for body in bodies} == {200}

@@ -3,12 +3,20 @@
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from console.pages.configs.fields import SettingsForm
 from models_app.configs.models import Config, ConfigRevision, OverlayRevision
 from models_app.configs.services import config_revise, overlay_revise
+from models_app.configs.specs import ServingSpec
 from tests.factories.deployments import environment
 from tests.matrix import assert_hidden, assert_needs_sign_in
 
 pytestmark = pytest.mark.django_db
+#: What the form of a serving configuration is filled with.
+FOLDED = {
+    name: "on" if value is True else value
+    for name, value in SettingsForm(ServingSpec, values=ServingSpec().plain()).initial.items()
+    if name in ServingSpec.folded and value is not False
+}
 HOME = "/configs/research/serving/small/"
 
 
@@ -24,7 +32,9 @@ def revised(actor, team, *, kind="serving", name="small", reason="", **spec):
 
 
 def form_of(spec, **more):
-    """The fields of the form view as a browser sends them."""
+    """The fields of the form view as a browser sends them, folded ones too."""
+    if "replicas" in spec:
+        spec = {**FOLDED, **spec}
     fields = {f"s-{name}": "" if value is None else value for name, value in spec.items()}
     return {"view": "form", "go": "save", **fields, **more}
 

@@ -111,7 +111,7 @@ def test_what_is_not_ready_or_no_ngram_or_cut_otherwise_is_refused(ana, team, de
 def test_what_takes_no_drafts_is_told_so(ana, team, deployment, talker):
     counted = ngram(team)
     assert "as fast as" in refusal(ana, deployment, counted, draft="prompt")
-    assert "slipway" in refusal(ana, deployment, talker, draft="prompt", backend="vllm")
+    assert "without drafts" in refusal(ana, deployment, talker, draft="prompt", backend="vllm")
 
 
 class TestServing:

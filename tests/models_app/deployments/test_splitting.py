@@ -82,7 +82,7 @@ def test_shapes_that_do_not_divide(ana, team, shape, count, said):
 
 def test_what_one_process_serves(ana, team):
     version = version_of(team)
-    with pytest.raises(FieldError, match="openvino runs in one process"):
+    with pytest.raises(FieldError, match="openvino serves versions in the format openvino"):
         split(ana, team, version, 2, backend="openvino")
     version.format = "int8"
     version.save()

@@ -50,7 +50,7 @@ def start(options: ServeOptions) -> Served:
         try:
             serve(
                 options, on_ready, served.stop.is_set, served.log.append, served.ends.append,
-                served.hurry.is_set,
+                should_hurry=served.hurry.is_set,
             )  # fmt: skip
         except BaseException as error:
             served.error = error

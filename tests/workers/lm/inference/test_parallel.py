@@ -222,7 +222,8 @@ def test_two_processes_serve_what_neither_has_the_memory_for(tmp_path: Path) -> 
     alone = _Command(folder, tmp_path, 1)
     text, needed = alone.text(), _peak(alone.process.pid)
     alone.stop()
-    limit = needed - weights // 3
+    # Laying weights out anew for the processor takes as much again for a while.
+    limit = needed - weights
 
     both = _Command(folder, tmp_path, 2, limit)
     assert both.text() == text
