@@ -134,9 +134,9 @@ class DeploymentRequestOutput(serializers.ModelSerializer[RequestRecord]):
     class Meta:
         model = RequestRecord
         fields = [
-            "request_id", "at", "model", "rule", "adapter", "endpoint", "stream", "status", "outcome",
-            "detail", "user", "token_prefix", "revision", "replica", "node", "retries", "resumes",
-            "degraded", "mirrored", "cache", "prompt_tokens", "cached_tokens",
+            "request_id", "at", "model", "rule", "adapter", "endpoint", "stream", "status",
+            "outcome", "detail", "user", "token_prefix", "revision", "replica", "node", "retries",
+            "resumes", "degraded", "mirrored", "cache", "prompt_tokens", "cached_tokens",
             "completion_tokens", "gateway_wait_ms", "wake_ms", "queue_ms", "prefill_ms",
             "first_token_ms", "total_ms",
         ]  # fmt: skip
