@@ -98,6 +98,22 @@ def requests_with_id(
     return sorted(found, key=lambda row: row.mirrored)
 
 
+def request_seen(*, actor: Actor, request_id: str) -> RequestRecord:
+    """The actor's own newest call of that id, to whichever deployment, or NotFound: it may not be
+    written yet.
+    """
+    rows = RequestRecord.objects.filter(
+        request_id=request_id.replace("\0", ""),
+        user_id=actor.pk,
+        mirrored=False,
+        deployment__in=Deployment.objects.visible_to(actor),
+    )
+    found = rows.select_related("deployment__team", "revision").order_by("-id").first()
+    if found is None:
+        raise NotFound(_("There is no such request, or it is not written down yet."))
+    return found
+
+
 def recent_facets(deployment: Deployment) -> dict[str, list[tuple[str | int, str]]]:
     """What the newest calls can be told apart by: `user`, `replica` and `outcome`, each (value,
     label).

@@ -36,8 +36,8 @@ LEFT: dict[str, Words] = {
 FULL: Words = (
     _("Every replica was full"),
     _(
-        "More requests waited than the settings allow. Add replicas, raise the bounds of scaling, or"
-        " let requests wait longer. The caller may try again after the seconds it was told."
+        "More requests waited than the settings allow. Add replicas, raise the bounds of scaling,"
+        " or let requests wait longer. The caller may try again after the seconds it was told."
     ),
 )
 FAILED: Words = (

@@ -43,7 +43,8 @@ def deployment_requests(request: HttpRequest, team: str, name: str) -> HttpRespo
     actor: Any = request.user
     row = selectors.deployment_by_name(actor=actor, team=team, name=name)
     chosen = {key: request.GET.get(key, "").strip() for key in (*PLAIN, "mark", "last", "request")}
-    records, problems = [], {}
+    records: list[RequestRecord] = []
+    problems: dict[str, list[str]] = {}
     try:
         rows = requests_found(actor=actor, deployment=row, wanted=_wanted(chosen))
         records = list(_from(request.GET.get("cursor", ""), rows)[: ROWS + 1])
@@ -57,7 +58,7 @@ def deployment_requests(request: HttpRequest, team: str, name: str) -> HttpRespo
         "next_cursor": records[ROWS - 1].pk if more else None,
         "filters": _filters(actor, row, chosen),
         "filtered": any(chosen.values()),
-        "problems": [text for said in problems.values() for text in _texts(said)],
+        "problems": [text for said in problems.values() for text in said],
         "search": {
             "name": "request",
             "value": chosen["request"],
@@ -111,10 +112,6 @@ def _from(cursor: str, rows: Any) -> Any:
     """Those after the cursor: the last row of the page before."""
     valid = cursor.isascii() and cursor.isdigit() and int(cursor) <= LARGEST
     return rows.filter(pk__lt=int(cursor)) if valid else rows
-
-
-def _texts(said: Any) -> list[str]:
-    return [str(text) for text in said] if isinstance(said, list) else [str(said)]
 
 
 def _filters(actor: Any, row: Deployment, chosen: dict[str, str]) -> list[dict[str, Any]]:
