@@ -31,6 +31,8 @@ class FakeReplica:
         self.die_after = 2
         self.pause_s = 0.0
         self.slots = 16
+        #: Log-probabilities are given to whoever asks.
+        self.scored = True
         #: ok, or silent: it does not say how it is.
         self.health = "ok"
         self.headers: list[dict[str, str]] = []
@@ -167,7 +169,7 @@ class FakeReplica:
             last = number == len(self.words) and self.mode != "endless"
             choice = {"index": 0, "finish_reason": "stop" if last else None, "logprobs": None}
             choice.update({"delta": {"content": word}} if "chat" in path else {"text": word})
-            if body.get("logprobs"):
+            if body.get("logprobs") and self.scored:
                 choice["logprobs"] = scores(word, number, legacy="chat" not in path)
             chunk = {**frame, "choices": [choice]}
             usage = {"prompt_tokens": 7, "completion_tokens": number, "total_tokens": 7 + number}
@@ -229,7 +231,7 @@ class FakeReplica:
 
 
 def scores(word: str, number: int, *, legacy: bool) -> dict:
-    """Log-probabilities of a token, each less likely than the one before it, and one alternative."""
+    """Log-probabilities of a token, less likely with each number, and of one alternative."""
     own, other = math.log(1 / number), math.log(0.05)
     if legacy:
         top = [{word: own, " else": other}]
