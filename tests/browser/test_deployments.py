@@ -2,6 +2,7 @@
 
 from models_app.deployments.reconcile import reconcile_deployment
 from models_app.deployments.services import revision_create
+from models_app.events.publish import publish_now
 from models_app.jobs import attempts
 from tests.browser.conftest import overflow
 from tests.browser.looks import in_looks
@@ -161,8 +162,9 @@ def test_filters_send_themselves_and_figures_stay_current(page, sign_in, ana, te
     page.get_by_label("Cache of answers").select_option("hit")
     page.wait_for_url("**cache=hit**")
     assert page.locator(".req-id").all_inner_texts() == ["req-1"]
+    page.locator("#live[data-state=live]").wait_for()
     call_of(deployment, "req-3", cache="hit")
-    # Nobody rings for calls: the rows are fetched again every ten seconds.
+    publish_now("deployment.changed", {}, f"deployment.{deployment.pk}")
     page.get_by_text("req-3", exact=True).wait_for()
 
     page.open("/deployments/research/writer/?window=24h")

@@ -211,7 +211,7 @@ class TestPlayground:
         assert not pair["chat"].calls and not pair["other"].calls
 
     def test_says_that_an_answer_was_kept(self, team, fakes, page, sign_in, ana):
-        serve(team, "chat", fakes(), answer_cache_s=60)
+        serve(team, "chat", fakes(), response_cache_s=60)
         sign_in(page, ana).open("/playground/?a=research/chat")
         page.fill("#p-seed", "1")
         ask(page)
