@@ -73,14 +73,14 @@ def playground_token(request: HttpRequest) -> JsonResponse:
 @require_GET
 @never_cache
 def playground_request(request: HttpRequest, request_id: str) -> JsonResponse:
-    """Who answered one of the caller's own requests, and where its page is; 404 until it is
-    written down, which takes a moment.
+    """Who answered one of the caller's own requests, and where its page is; 202 until it is
+    written down, which takes a moment and is no failure.
     """
     actor: Any = request.user
     try:
         record = request_seen(actor=actor, request_id=request_id)
     except NotFound as error:
-        return JsonResponse({"detail": str(error)}, status=404)
+        return JsonResponse({"detail": str(error)}, status=202)
     deployment: Any = record.deployment
     names = [deployment.team.slug, deployment.name, record.request_id]
     return JsonResponse(

@@ -39,7 +39,7 @@ class RequestFilter(BaseModel):
     resumed: bool | None = Field(None, description="Another replica went on with the answer")
     mirrored: bool | None = Field(None, description="A copy whose answer nobody got")
     user: Text = Field("", description="E-mail address of who called")
-    slower_ms: Annotated[float, Field(ge=0, le=1e9)] | None = Field(
+    slower_ms: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = Field(
         None, description="Took at least so many milliseconds"
     )
     since: AwareDatetime | None = Field(None, description="Not before")

@@ -103,8 +103,7 @@ window.PlaygroundStream = (() => {
       await new Promise((done) => { setTimeout(done, delay); });
       const path = id.split("/").map(encodeURIComponent).join("/");
       const response = await fetch(`${$("#playground").dataset.requestsUrl}${path}/`, { credentials: "same-origin", redirect: "manual" });
-      if (response.ok) return response.json();
-      if (response.status !== 404) return null;
+      if (response.status !== 202) return response.ok ? response.json() : null;
     }
     return null;
   }

@@ -132,7 +132,7 @@ def test_the_log_leads_to_a_request_and_its_parts(
     look = f"{'phone' if phone else 'wide'}-{theme}-{language}"
 
     page.open("/deployments/research/writer/")
-    page.locator("#deployment-figures").get_by_text("r2").wait_for()
+    page.locator("#deployment-figures").get_by_role("link", name="r2").wait_for()
     screenshot(page, f"deployment-figures-{look}")
     wrong = [*overflow(page), *violations(page)]
     page.open("/deployments/research/writer/requests/")

@@ -16,7 +16,6 @@ from models_app.core.validation import parse
 from models_app.deployments import selectors
 from models_app.deployments.models import Deployment, RequestRecord
 from models_app.deployments.request_log import (
-    LARGEST,
     RequestFilter,
     recent_facets,
     requests_found,
@@ -110,7 +109,7 @@ def _wanted(chosen: dict[str, str]) -> RequestFilter:
 
 def _from(cursor: str, rows: Any) -> Any:
     """Those after the cursor: the last row of the page before."""
-    valid = cursor.isascii() and cursor.isdigit() and int(cursor) <= LARGEST
+    valid = cursor.isascii() and cursor.isdigit() and len(cursor) < 19
     return rows.filter(pk__lt=int(cursor)) if valid else rows
 
 

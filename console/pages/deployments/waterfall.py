@@ -57,7 +57,7 @@ def _stretches(record: RequestRecord) -> list[tuple[str, str, float, bool]]:
     ]
     spent = sum(ms for _name, _tone, ms, _shown in known)
     first = record.first_token_ms
-    if first is not None and record.status < 400 and record.cache != "hit":
+    if first is not None and record.cache != "hit":
         known.append((_("On the way"), "neutral", first - spent, False))
         spent = max(spent, first)
     name, tone = _last(record)
@@ -65,12 +65,15 @@ def _stretches(record: RequestRecord) -> list[tuple[str, str, float, bool]]:
 
 
 def _last(record: RequestRecord) -> tuple[str, str]:
+    """What the rest of the time was."""
+    left = record.outcome == "client_closed"
     if record.cache == "hit":
         return _("Given from the cache of answers"), "green"
-    if record.status >= 400:
-        return _("Until it failed"), "red"
-    if record.outcome == "client_closed" and record.first_token_ms is None:
+    if record.first_token_ms is None and left:
         return _("Until the caller hung up"), "red"
+    if record.status >= 400 and not left:
+        begun = record.first_token_ms is not None
+        return (_("Writing, until it broke off") if begun else _("Until it failed")), "red"
     return _("Writing"), "green"
 
 
