@@ -192,6 +192,7 @@
     shown.body.classList.add("caret");
     const run = { started: performance.now(), first: 0, last: null, pieces: 0, usage: null, text: "", id: "", finish: "" };
     for (const name of ["ttft", "speed", "cost", "total"]) figure(pane, name, "–");
+    $("[data-token]", pane.root).hidden = true;
     pane.abort = new AbortController();
     refresh();
     const out = writer(pane, shown.body);
