@@ -94,7 +94,9 @@ def requests_with_id(
     rows = request_list(actor=actor, deployment=deployment)
     found = list(rows.filter(request_id=request_id.replace("\0", ""))[:100])
     if not found:
-        raise NotFound(_("There is no such request. Old ones are removed after a while."))
+        raise NotFound(
+            _("There is no such request. One that has just ended is there within a second.")
+        )
     return sorted(found, key=lambda row: row.mirrored)
 
 

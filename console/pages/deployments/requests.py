@@ -57,7 +57,7 @@ def deployment_requests(request: HttpRequest, team: str, name: str) -> HttpRespo
         "next_cursor": records[ROWS - 1].pk if more else None,
         "filters": _filters(actor, row, chosen),
         "filtered": any(chosen.values()),
-        "problems": [text for said in problems.values() for text in said],
+        "problems": [f"{name}: {text}" for name, said in problems.items() for text in said],
         "search": {
             "name": "request",
             "value": chosen["request"],
@@ -77,7 +77,9 @@ def deployment_request(request: HttpRequest, team: str, name: str, request_id: s
     if wanted:
         record = next((one for one in found if str(one.pk) == wanted), None)
         if record is None:
-            raise NotFound(_("There is no such request. Old ones are removed after a while."))
+            raise NotFound(
+                _("There is no such request. One that has just ended is there within a second.")
+            )
     else:
         record = found[0]
     context = {
