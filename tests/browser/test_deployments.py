@@ -85,7 +85,7 @@ def test_the_form_says_what_it_will_start(page, sign_in, ana, team):
     sign_in(page, ana).open(f"/deployments/research/writer/revisions/new/?version={version.pk}")
     page.get_by_text("Starts 1 replica with about").wait_for()
 
-    page.get_by_label("Replicas").fill("3")
+    page.get_by_label("Replicas", exact=True).fill("3")
     page.get_by_label("Threads").click()
 
     page.get_by_text("Starts 3 replicas with about").wait_for()
