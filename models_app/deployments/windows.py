@@ -104,7 +104,7 @@ def window_figures(deployment: Deployment, *, window: str = "15m") -> Window:
     """Figures of one of `WINDOWS`; another name counts as the first."""
     name = window if window in WINDOWS else "15m"
     until, span = now(), WINDOWS[name]
-    asked = {
+    asked: dict[str, Any] = {
         "deployment": deployment.pk,
         "until": until,
         "since": until - span,

@@ -124,7 +124,7 @@ def _filters(actor: Any, row: Deployment, chosen: dict[str, str]) -> list[dict[s
         ("refused", _("Refused")),
         *facets["outcome"],
     ]
-    menus = [
+    menus: list[tuple[str, str, list[Any]]] = [
         ("outcome", _("Any outcome"), outcomes),
         ("revision", _("Any revision"), [(n, f"r{n}") for n in numbers[:REVISIONS_OFFERED]]),
         ("replica", _("Any replica"), facets["replica"]),
