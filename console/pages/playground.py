@@ -1,4 +1,4 @@
-"""The playground: one prompt to one or two deployments, streamed by the gateway to the page."""
+"""The playground: one prompt to one or two models, streamed by the gateway to the page."""
 
 from typing import Any
 
@@ -12,7 +12,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from console.access.browser_tokens import LIFETIME_S, browser_token
 from console.pages.navigation import url_or_none
+from models_app.core.errors import NotFound
 from models_app.deployments.models import Deployment
+from models_app.deployments.request_log import request_seen
 from models_app.deployments.selectors import deployment_list
 from models_app.routing.selectors import route_list
 
@@ -24,11 +26,12 @@ SHOWN = 200
 @login_required
 @require_GET
 def playground(request: HttpRequest) -> HttpResponse:
-    """The page; `?a=team/name&b=team/name` says which deployments answer."""
+    """The page; `?a=team/name&b=team/name` says which models answer, by any of their names."""
     actor: Any = request.user
     wanted = [request.GET.get(pane, "") for pane in PANES]
-    choices = [_choice(row) for row in _askable(actor, wanted)]
-    choices += _routes(actor, choices)
+    rows = _askable(actor, wanted)
+    choices = [_choice(row) for row in rows]
+    choices += [*_routes(actor, choices), *_adapters(rows, choices), *_versions(rows, choices)]
     names = {choice["name"] for choice in choices}
     panes = [
         {
@@ -42,6 +45,7 @@ def playground(request: HttpRequest) -> HttpResponse:
         panes[0]["chosen"] = _first(choices)
     context = {
         "choices": choices,
+        "groups": _grouped(choices),
         "panes": panes,
         "two": bool(wanted[1]),
         "base_url": request.build_absolute_uri("/v1"),
@@ -65,14 +69,45 @@ def playground_token(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"token": browser_token(user), "expires_in_s": LIFETIME_S})
 
 
+@login_required
+@require_GET
+@never_cache
+def playground_request(request: HttpRequest, request_id: str) -> JsonResponse:
+    """Who answered one of the caller's own requests, and where its page is; 202 until it is
+    written down, which takes a moment and is no failure.
+    """
+    actor: Any = request.user
+    try:
+        record = request_seen(actor=actor, request_id=request_id)
+    except NotFound as error:
+        return JsonResponse({"detail": str(error)}, status=202)
+    deployment: Any = record.deployment
+    names = [deployment.team.slug, deployment.name, record.request_id]
+    return JsonResponse(
+        {
+            "href": url_or_none("deployment_request", *names) or "",
+            "deployment": f"{deployment.team.slug}/{deployment.name}",
+            "revision": record.revision.number if record.revision else None,
+            "replica": record.replica_id,
+        }
+    )
+
+
 def _askable(actor: Any, wanted: list[str]) -> list[Deployment]:
     rows = deployment_list(actor=actor).filter(stopped_at=None, active_revision__isnull=False)
+    rows = rows.prefetch_related("active_revision__adapters__model_version__model")
     shown = list(rows[:SHOWN])
     known = {row.pk for row in shown}
     for name in wanted:
-        team, _slash, deployment = name.partition("/")
-        shown += [r for r in rows.filter(team__slug=team, name=deployment) if r.pk not in known]
+        team, _slash, deployment = name.partition(":")[0].partition("/")
+        found = rows.filter(team__slug=_plain(team), name=_plain(deployment))
+        shown += [row for row in found if row.pk not in known]
+        known.update(row.pk for row in shown)
     return shown
+
+
+def _plain(text: str) -> str:
+    return text.replace("\0", "")
 
 
 def _choice(row: Any) -> dict[str, Any]:
@@ -80,13 +115,52 @@ def _choice(row: Any) -> dict[str, Any]:
     version = revision.model_version
     return {
         "name": f"{row.team.slug}/{row.name}",
+        "group": "deployments",
         "version": f"{version.model.name} v{version.number}",
         "ready": row.ready_replicas,
         # Without a template of its own a model continues text rather than answers.
         "chat": "chat_template.jinja" in version.manifest,
         "context": _context(revision),
-        "href": url_or_none("deployment_requests", row.team.slug, row.name) or "",
     }
+
+
+def _adapters(rows: list[Any], choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`team/deployment:adapter`, with the abilities of its deployment."""
+    return [
+        {
+            **choice,
+            "name": f"{choice['name']}:{one.name}",
+            "group": "adapters",
+            "version": f"{one.model_version.model.name} v{one.model_version.number}",
+        }
+        for row, choice in zip(rows, choices, strict=False)
+        for one in row.active_revision.adapters.all()
+    ]
+
+
+def _versions(rows: list[Any], choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`team/model:v3`, which the first deployment that serves it answers."""
+    found: dict[str, dict[str, Any]] = {}
+    for row, choice in zip(rows, choices, strict=False):
+        version = row.active_revision.model_version
+        name = f"{row.team.slug}/{version.model.name}:v{version.number}"
+        found.setdefault(name, {**choice, "name": name, "group": "versions"})
+    return list(found.values())
+
+
+def _grouped(choices: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Names by what they are, for the menus."""
+    labels = {
+        "deployments": _("Deployments"),
+        "routes": _("Routes"),
+        "adapters": _("Adapters"),
+        "versions": _("Versions"),
+    }
+    groups = [
+        (label, [choice["name"] for choice in choices if choice["group"] == group])
+        for group, label in labels.items()
+    ]
+    return [(label, names) for label, names in groups if names]
 
 
 def _routes(actor: Any, deployments: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -101,9 +175,8 @@ def _routes(actor: Any, deployments: list[dict[str, Any]]) -> list[dict[str, Any
         known = [by_name[name] for name in targets if name in by_name]
         if known and spec.get("enabled", True):
             name = f"{row.team.slug}/{row.name}"
-            href = url_or_none("route_detail", row.team.slug, row.name) or ""
             ready = sum(choice["ready"] for choice in known)
-            found.append({**known[0], "name": name, "ready": ready, "href": href})
+            found.append({**known[0], "name": name, "group": "routes", "ready": ready})
     return found
 
 
@@ -143,10 +216,22 @@ def _strings() -> dict[str, str]:
         "badSeed": _("The seed is a whole number."),
         "ms": _("%s ms"),
         "s": _("%s s"),
+        "fromCache": _("From the cache of answers"),
+        "degraded": _("Degraded: %s"),
+        "servedBy": _("%(deployment)s r%(revision)s, replica %(replica)s"),
+        "servedByCache": _("%(deployment)s r%(revision)s"),
+        "token": _("%(token)s, %(percent)s"),
+        "tokens": _("Answer, token by token. Move with the arrow keys."),
+        "others": _("It could also have been"),
+        "noOthers": _("Nothing else was likely."),
+        "space": _("space"),
+        "newLine": _("new line"),
+        "partOfCharacter": _("part of a character"),
     }
 
 
 urlpatterns = [
     path("playground/", playground, name="playground"),
     path("playground/token/", playground_token, name="playground_token"),
+    path("playground/requests/<path:request_id>/", playground_request, name="playground_request"),
 ]

@@ -153,4 +153,4 @@ def request_list(*, actor: Actor, deployment: Deployment) -> QuerySet[RequestRec
     if not Deployment.objects.visible_to(actor).filter(pk=deployment.pk).exists():
         raise NotFound(_("There is no such deployment."))
     rows = RequestRecord.objects.filter(deployment=deployment)
-    return rows.select_related("user", "revision", "replica").order_by("-id")
+    return rows.select_related("user", "revision", "replica__job").order_by("-id")

@@ -5,6 +5,8 @@ window.PlaygroundCode = (() => {
   // JSON strings are Python strings, except for the characters that JSON leaves as they are.
   function python(value, indent = "    ") {
     if (value === true) return "True";
+    if (value === false) return "False";
+    if (value === null) return "None";
     if (Array.isArray(value)) {
       const inner = value.map((item) => `${indent}    ${python(item, `${indent}    `)},`).join("\n");
       return `[\n${inner}\n${indent}]`;

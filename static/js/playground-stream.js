@@ -63,13 +63,33 @@ window.PlaygroundStream = (() => {
     }
   }
 
-  // Calls `on.start(requestId)`, `on.text(piece)`, `on.usage(usage)` and `on.finish(reason)` as they come.
+  // A token's bytes by its name in an answer of /v1/completions.
+  function bytesOf(name) {
+    const spelled = name.startsWith("bytes:") ? [...name.matchAll(/\\x([0-9a-f]{2})/g)] : [];
+    return spelled.length ? spelled.map((match) => parseInt(match[1], 16)) : [...new TextEncoder().encode(name)];
+  }
+
+  // Scores of both kinds of answers in one form: [{bytes, logprob, top: [{bytes, logprob}]}].
+  function scoresOf(logprobs) {
+    const plain = (one) => ({ bytes: one.bytes ?? bytesOf(one.token), logprob: one.logprob });
+    if (logprobs?.content) return logprobs.content.map((one) => ({ ...plain(one), top: (one.top_logprobs ?? []).map(plain) }));
+    return (logprobs?.tokens ?? []).map((token, place) => ({
+      bytes: bytesOf(token),
+      logprob: logprobs.token_logprobs[place],
+      top: Object.entries(logprobs.top_logprobs?.[place] ?? {}).map(([name, logprob]) => ({ bytes: bytesOf(name), logprob })),
+    })).filter((one) => one.logprob !== null);
+  }
+
+  // Calls `on.start(requestId, headers)`, `on.scores(scores)`, `on.text(piece)`, `on.usage(usage)` and
+  // `on.finish(reason)` as they come.
   async function ask(path, body, signal, on) {
     const response = await post(path, body, signal);
-    on.start(response.headers.get("x-request-id") ?? "");
+    on.start(response.headers.get("x-request-id") ?? "", response.headers);
     if (!response.ok) throw await refusal(response);
     for await (const chunk of events(response)) {
       const choice = chunk.choices[0];
+      const scores = scoresOf(choice?.logprobs);
+      if (scores.length) on.scores(scores);
       const piece = choice?.delta?.content ?? choice?.text;
       if (piece) on.text(piece);
       if (choice?.finish_reason) on.finish(choice.finish_reason);
@@ -77,5 +97,16 @@ window.PlaygroundStream = (() => {
     }
   }
 
-  return { ask };
+  // Who answered a request: it is written down a moment after the answer, so it is asked for again.
+  async function servedBy(id, delays = [300, 700, 1500, 3000]) {
+    for (const delay of delays) {
+      await new Promise((done) => { setTimeout(done, delay); });
+      const path = id.split("/").map(encodeURIComponent).join("/");
+      const response = await fetch(`${$("#playground").dataset.requestsUrl}${path}/`, { credentials: "same-origin", redirect: "manual" });
+      if (response.status !== 202) return response.ok ? response.json() : null;
+    }
+    return null;
+  }
+
+  return { ask, servedBy };
 })();

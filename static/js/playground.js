@@ -9,6 +9,8 @@
   const two = new Intl.NumberFormat(lang, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
   const whole = new Intl.NumberFormat(lang, { maximumFractionDigits: 0 });
   const panes = $$("[data-pane]", form).map((root) => ({ root, key: root.dataset.pane, history: [], abort: null }));
+  // Other likely tokens that are shown beside each one.
+  const ALTERNATIVES = 5;
   let task = "chat";
   let taskChosen = false;
 
@@ -18,14 +20,36 @@
 
   // ---- what is sent
 
-  function settings() {
-    const stops = $("#p-stop").value.split("\n").filter(Boolean);
-    const seed = $("#p-seed").value.trim();
+  // Fields of the settings hold those of one answer or of both; the other's are kept here.
+  const fields = ["#system", "#p-temperature", "#p-max", "#p-top", "#p-seed", "#p-stop"].map((id) => $(id));
+  const kept = { a: null, b: null };
+  let editing = "both";
+  const read = () => fields.map((field) => field.value);
+  const valuesOf = (pane) => (editing === "both" || editing === pane.key ? read() : kept[pane.key]);
+
+  function write(values) {
+    fields.forEach((field, place) => {
+      field.value = values[place];
+      const output = $(`output[for=${field.id}]`);
+      if (output) output.value = field.value;
+    });
+  }
+
+  function edit(next) {
+    if (editing === "both") kept.a = kept.b = read(); else kept[editing] = read();
+    if (next !== "both") write(kept[next]);
+    editing = next;
+    $$("[data-settings-of] button").forEach((node) => node.setAttribute("aria-pressed", String(node.value === next)));
+  }
+
+  function settings(pane) {
+    const [, temperature, most, top, seed, stop] = valuesOf(pane);
+    const stops = stop.split("\n").filter(Boolean);
     return {
-      temperature: Number($("#p-temperature").value),
-      top_p: Number($("#p-top").value),
-      max_tokens: Number($("#p-max").value),
-      ...(seed && { seed: Number(seed) }),
+      temperature: Number(temperature),
+      top_p: Number(top),
+      max_tokens: Number(most),
+      ...(seed.trim() && { seed: Number(seed.trim()) }),
       ...(stops.length && { stop: stops }),
     };
   }
@@ -33,15 +57,16 @@
   function request(pane, text) {
     const choice = picked(pane);
     const common = { model: choice?.name ?? "team/name" };
-    const end = { ...settings(), stream: true, stream_options: { include_usage: true } };
-    if (task === "text") return ["/v1/completions", { ...common, prompt: text, ...end }];
-    const system = $("#system").value.trim();
+    const end = { ...settings(pane), stream: true, stream_options: { include_usage: true } };
+    const scored = $("#p-logprobs").checked;
+    if (task === "text") return ["/v1/completions", { ...common, prompt: text, ...end, ...(scored && { logprobs: ALTERNATIVES }) }];
+    const system = valuesOf(pane)[0].trim();
     const messages = [
       ...(system ? [{ role: "system", content: system }] : []),
       ...pane.history,
       { role: "user", content: text },
     ];
-    return ["/v1/chat/completions", { ...common, messages, ...end }];
+    return ["/v1/chat/completions", { ...common, messages, ...end, ...(scored && { logprobs: true, top_logprobs: ALTERNATIVES }) }];
   }
 
   // ---- what is shown
@@ -91,20 +116,20 @@
 
   // Text is gathered and shown once a frame: a fast model writes more often than a screen draws.
   function writer(pane, target) {
-    let waiting = "";
+    let waiting = [];
     let frame = 0;
     const thread = $(".thread", pane.root);
     function flush() {
       cancelAnimationFrame(frame);
       frame = 0;
       const follows = thread.scrollHeight - thread.scrollTop - thread.clientHeight < 80;
-      target.append(waiting);
-      waiting = "";
+      target.append(...waiting);
+      waiting = [];
       if (follows) thread.scrollTop = thread.scrollHeight;
     }
     return {
       add(piece) {
-        waiting += piece;
+        waiting.push(piece);
         frame ||= requestAnimationFrame(flush);
       },
       flush,
@@ -128,12 +153,26 @@
       button("refresh", strings.again, () => { if (!pane.abort) answer(pane, text, before); }),
     );
     if (run.id) {
-      const href = picked(pane)?.href;
-      const link = element(href ? "a" : "span", "t-xs faint ms-auto mono", strings.request.replace("%s", run.id));
-      if (href) link.href = `${href}?request=${encodeURIComponent(run.id)}`;
-      bar.append(link);
+      const label = element("span", "t-xs faint ms-auto mono", strings.request.replace("%s", run.id));
+      bar.append(label);
+      window.PlaygroundStream.servedBy(run.id).then((found) => { if (found) link(label, found); }).catch(() => {});
     }
     shown.node.append(bar);
+  }
+
+  // Leads to the request's own page, and says who answered.
+  function link(label, found) {
+    const node = Object.assign(element("a", label.className, label.textContent), { href: found.href });
+    label.replaceWith(node);
+    if (found.revision === null) return;
+    const text = found.replica === null ? strings.servedByCache : strings.servedBy;
+    node.after(element("span", "chip", text.replace("%(deployment)s", found.deployment).replace("%(revision)s", found.revision).replace("%(replica)s", found.replica)));
+  }
+
+  function badges(shown, headers) {
+    const degraded = headers.get("x-degraded");
+    if (headers.get("x-cache") === "hit") shown.head.append(element("span", "chip tone-blue", strings.fromCache));
+    if (degraded) shown.head.append(element("span", "chip tone-amber", strings.degraded.replace("%s", degraded)));
   }
 
   // ---- one answer
@@ -153,20 +192,25 @@
     shown.body.classList.add("caret");
     const run = { started: performance.now(), first: 0, last: null, pieces: 0, usage: null, text: "", id: "", finish: "" };
     for (const name of ["ttft", "speed", "cost", "total"]) figure(pane, name, "–");
+    $("[data-token]", pane.root).hidden = true;
     pane.abort = new AbortController();
     refresh();
     const out = writer(pane, shown.body);
+    let tokens = body.logprobs ? window.PlaygroundTokens.view(shown.body, $("[data-token]", pane.root), strings) : null;
     const clock = setInterval(showTimes, 200, pane, run);
     let problem = null;
     try {
       await window.PlaygroundStream.ask(path, body, pane.abort.signal, {
-        start: (id) => { run.id = id; },
+        start: (id, headers) => { run.id = id; badges(shown, headers); },
+        scores: (scores) => { if (tokens) out.add(tokens.nodes(scores)); },
         text: (piece) => {
           run.first ||= performance.now();
           run.last = performance.now();
           run.pieces += 1;
           run.text += piece;
-          out.add(piece);
+          // An engine that gives no scores still gives its text.
+          if (tokens && !tokens.count) tokens = null;
+          if (!tokens) out.add(piece);
         },
         usage: (usage) => { run.usage = usage; },
         finish: (reason) => { run.finish = reason; },
@@ -176,6 +220,7 @@
     }
     clearInterval(clock);
     out.flush();
+    tokens?.finish(run.text);
     showTimes(pane, run);
     finish(pane, shown, run, problem);
     live.remove();
@@ -209,8 +254,14 @@
     const text = task === "text" ? prompt.value : prompt.value.trim();
     if (!text) { prompt.focus(); return; }
     if (running()) { toast("info", strings.busy); return; }
-    if (!/^-?\d{0,18}$/.test($("#p-seed").value.trim())) { toast("error", strings.badSeed); $("#p-seed").focus(); return; }
     const asked = visible().filter(picked);
+    const wrong = asked.find((pane) => !/^(-?\d{1,15})?$/.test(valuesOf(pane)[4].trim()));
+    if (wrong) {
+      if (editing !== "both") edit(wrong.key);
+      toast("error", strings.badSeed);
+      $("#p-seed").focus();
+      return;
+    }
     if (!asked.length) { toast("error", strings.pickFirst); $("[data-pick]", panes[0].root).focus(); return; }
     if (task === "chat") prompt.value = "";
     asked.forEach((pane) => answer(pane, text));
@@ -222,6 +273,7 @@
     $("[data-stop-all]").hidden = !running();
     $("button[type=submit]", form).disabled = running();
     $("[data-instructions]").hidden = task === "text";
+    $("[data-settings-of]").hidden = $("[data-code-of]").hidden = panes[1].root.hidden;
     panes.forEach((pane) => {
       const choice = picked(pane);
       const version = $("[data-version]", pane.root);
@@ -276,7 +328,10 @@
     const second = panes[1];
     second.root.hidden = !pair;
     $(".panes", form).classList.toggle("is-single", !pair);
-    if (!pair) second.abort?.abort();
+    if (!pair) {
+      second.abort?.abort();
+      if (editing !== "both") { edit("a"); edit("both"); }
+    }
     const pick = $("[data-pick]", second.root);
     if (pair && !pick.value) pick.value = [...choices.keys()].find((name) => name !== picked(panes[0])?.name) ?? picked(panes[0])?.name ?? "";
     fit();
@@ -286,6 +341,7 @@
   panes.forEach((pane) => $("[data-pick]", pane.root).addEventListener("change", () => {
     pane.history = [];
     $(".thread", pane.root).replaceChildren();
+    $("[data-token]", pane.root).hidden = true;
     follow();
     remember();
   }));
@@ -295,15 +351,22 @@
       pane.abort?.abort();
       pane.history = [];
       $(".thread", pane.root).replaceChildren();
+      $("[data-token]", pane.root).hidden = true;
       for (const name of ["ttft", "speed", "cost", "total"]) figure(pane, name, "–");
     });
     prompt.focus();
   });
-  $("[data-code]").addEventListener("click", () => {
-    const [path, body] = request(panes[0], prompt.value.trim() || "…");
+  function showCode(key) {
+    const [path, body] = request(panes.find((pane) => pane.key === key), prompt.value.trim() || "…");
     window.PlaygroundCode.show(form.dataset.baseUrl, path, body);
+    $$("[data-code-of] button").forEach((node) => node.setAttribute("aria-pressed", String(node.value === key)));
+  }
+  $("[data-code]").addEventListener("click", () => {
+    showCode("a");
     $("#playground-code").showModal();
   });
+  $("[data-code-of]").addEventListener("ui:pick", (event) => showCode(event.detail));
+  $("[data-settings-of]").addEventListener("ui:pick", (event) => edit(event.detail));
   $$(".range-row input", form).forEach((input) => {
     input.addEventListener("input", () => { $(`output[for=${input.id}]`).value = input.value; });
   });

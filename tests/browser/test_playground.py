@@ -55,8 +55,9 @@ class TestPlayground:
         expect(as_ana.locator(".msg-tools .mono")).to_contain_text("req-")
         link = as_ana.locator(".msg-tools a")
         expect(link).to_have_attribute(
-            "href", re.compile(r"/deployments/research/chat/.*request=req-")
+            "href", re.compile(r"/deployments/research/chat/requests/req-")
         )
+        expect(as_ana.locator(".msg-tools .chip")).to_contain_text("research/chat r1, replica ")
         row = record_of(as_ana.locator(".msg-tools .mono").inner_text().split()[-1])
         assert row.token_prefix == "playground"
 
@@ -128,6 +129,98 @@ class TestPlayground:
         compile(code, "snippet", "exec")
         assert "stream=True" in code and "research/chat" in code
 
+    @pytest.mark.parametrize("task", ["Chat", "Complete text"])
+    def test_shows_how_likely_each_token_was(self, as_ana, pair, task):
+        as_ana.open("/playground/?a=research/chat")
+        as_ana.get_by_role("button", name=task, exact=True).click()
+        as_ana.get_by_text("Show how likely each token was").click()
+        as_ana.fill("#prompt", "Where?")
+        as_ana.press("#prompt", "Control+Enter")
+
+        expect(answer(as_ana)).to_have_text(TEXT)
+        tokens = answer(as_ana).locator(".tok")
+        expect(tokens).to_have_count(len(WORDS))
+        # 1, 1/2, 1/3, 1/4, 1/5
+        looks = [tokens.nth(n).get_attribute("class") for n in range(len(WORDS))]
+        assert looks == ["tok tok-0", "tok tok-2", "tok tok-2", "tok tok-3", "tok tok-3"]
+        assert tokens.nth(1).get_attribute("aria-label") == "cels, 50.0%"
+        body = pair["chat"].calls[0]
+        asked = (body["logprobs"], body.get("top_logprobs"))
+        assert asked == ((True, 5) if task == "Chat" else (5, None))
+
+        # One stop in the tab order, the arrows go on; the card says the rest.
+        assert answer(as_ana).locator("[tabindex='0']").count() == 1
+        tokens.first.focus()
+        as_ana.keyboard.press("ArrowRight")
+        expect(tokens.nth(1)).to_be_focused()
+        card = as_ana.locator("[data-pane=a] [data-token]")
+        expect(card).to_contain_text("50.0%")
+        expect(card).to_contain_text("␣else")
+        expect(card).to_contain_text("5.0%")
+        as_ana.keyboard.press("End")
+        expect(tokens.last).to_be_focused()
+        tokens.first.hover()
+        expect(card).to_contain_text("100.0%")
+
+    def test_without_scores_there_is_still_an_answer(self, as_ana, pair):
+        pair["chat"].scored = False
+        as_ana.open("/playground/?a=research/chat")
+        as_ana.get_by_text("Show how likely each token was").click()
+        ask(as_ana)
+
+        expect(answer(as_ana)).to_have_text(TEXT)
+        expect(answer(as_ana).locator(".tok")).to_have_count(0)
+
+    def test_each_answer_may_have_its_own_settings(self, as_ana, pair):
+        as_ana.open("/playground/?a=research/chat&b=research/other")
+        as_ana.get_by_role("button", name="Chat", exact=True).click()
+        as_ana.fill("#system", "Be brief.")
+        which = as_ana.locator("[data-settings-of]")
+        which.get_by_role("button", name="Second").click()
+        as_ana.fill("#p-seed", "5")
+        as_ana.fill("#p-stop", "end\nstop")
+        as_ana.fill("#system", "Be long.")
+        which.get_by_role("button", name="First").click()
+        expect(as_ana.locator("#system")).to_have_value("Be brief.")
+        ask(as_ana)
+
+        for pane in "ab":
+            expect(answer(as_ana, pane)).to_have_text(TEXT)
+        first, second = pair["chat"].calls[0], pair["other"].calls[0]
+        assert first["messages"][0]["content"] == "Be brief."
+        assert "stop" not in first
+        assert second["messages"][0]["content"] == "Be long."
+        assert (second["seed"], second["stop"]) == (5, ["end", "stop"])
+
+        as_ana.get_by_role("button", name="View code").click()
+        as_ana.locator("[data-code-of]").get_by_role("button", name="Second").click()
+        code = as_ana.locator("#code-python").inner_text()
+        compile(code, "snippet", "exec")
+        assert "research/other" in code and "seed=5" in code
+
+    def test_a_wrong_seed_is_shown_where_it_is(self, as_ana, pair):
+        as_ana.open("/playground/?a=research/chat&b=research/other")
+        which = as_ana.locator("[data-settings-of]")
+        which.get_by_role("button", name="Second").click()
+        as_ana.fill("#p-seed", "-")
+        which.get_by_role("button", name="First").click()
+        ask(as_ana)
+
+        expect(as_ana.get_by_text("The seed is a whole number.")).to_be_visible()
+        expect(as_ana.locator("#p-seed")).to_have_value("-")
+        assert not pair["chat"].calls and not pair["other"].calls
+
+    def test_says_that_an_answer_was_kept(self, team, fakes, page, sign_in, ana):
+        serve(team, "chat", fakes(), response_cache_s=60)
+        sign_in(page, ana).open("/playground/?a=research/chat")
+        page.fill("#p-seed", "1")
+        ask(page)
+        expect(page.locator(".msg-tools")).to_have_count(1)
+        page.get_by_role("button", name="Ask again").click()
+        expect(page.locator(".msg-tools")).to_have_count(2)
+
+        expect(page.locator(".msg-who .chip")).to_have_text("From the cache of answers")
+
     def test_the_address_follows_the_choice(self, as_ana):
         as_ana.open("/playground/?a=research/chat")
         as_ana.get_by_role("button", name="2", exact=True).click()
@@ -140,9 +233,24 @@ class TestPlayground:
     def test_fits_a_phone(self, new_page, sign_in, ana, pair, theme, screenshot, violations):
         phone = sign_in(new_page(phone=True, theme=theme), ana)
         phone.open("/playground/?a=research/chat&b=research/other")
+        phone.get_by_text("Show how likely each token was").click()
         ask(phone)
         expect(answer(phone, "b")).to_have_text(TEXT)
+        answer(phone).locator(".tok").nth(3).click()
+        expect(phone.locator(".msg-tools a")).to_have_count(2)
 
         screenshot(phone, f"playground-phone-{theme}")
         assert overflow(phone) == []
         assert violations(phone) == []
+
+    def test_looks_the_same_on_a_desk(self, as_ana, screenshot, violations):
+        as_ana.open("/playground/?a=research/chat&b=research/other")
+        as_ana.get_by_text("Show how likely each token was").click()
+        ask(as_ana)
+        expect(answer(as_ana, "b")).to_have_text(TEXT)
+        answer(as_ana).locator(".tok").nth(3).click()
+        expect(as_ana.locator(".msg-tools a")).to_have_count(2)
+
+        screenshot(as_ana, "playground-wide")
+        assert overflow(as_ana) == []
+        assert violations(as_ana) == []

@@ -9,7 +9,7 @@ from models_app.approvals.models import Environment
 from models_app.core.blobs import blob_put
 from models_app.core.clock import now
 from models_app.core.digests import tree_digest
-from models_app.deployments.models import Deployment, Replica
+from models_app.deployments.models import Deployment, Replica, RequestRecord
 from models_app.deployments.reconcile import reconcile_deployment
 from models_app.deployments.services import deployment_create, revision_create
 from models_app.deployments.states import ReplicaState
@@ -153,3 +153,23 @@ def part_with(deployment) -> None:
         attempts.job_stopped(job=replica.job, attempt={})
     reconcile_deployment(deployment.pk)
     deployment.refresh_from_db()
+
+
+def call_of(deployment, request_id="req-1", **fields) -> RequestRecord:
+    """A record of a call, answered well by the active revision unless `fields` say otherwise."""
+    return RequestRecord.objects.create(
+        **{
+            "request_id": request_id,
+            "at": now(),
+            "deployment": deployment,
+            "revision": deployment.active_revision,
+            "model": f"{deployment.team.slug}/{deployment.name}",
+            "endpoint": "chat/completions",
+            "status": 200,
+            "outcome": "stop",
+            "prompt_tokens": 10,
+            "completion_tokens": 5,
+            "total_ms": 100.0,
+            **fields,
+        }
+    )

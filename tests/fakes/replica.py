@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 import threading
 from collections.abc import Iterator
 
@@ -30,6 +31,8 @@ class FakeReplica:
         self.die_after = 2
         self.pause_s = 0.0
         self.slots = 16
+        #: Log-probabilities are given to whoever asks.
+        self.scored = True
         #: ok, or silent: it does not say how it is.
         self.health = "ok"
         self.headers: list[dict[str, str]] = []
@@ -166,6 +169,8 @@ class FakeReplica:
             last = number == len(self.words) and self.mode != "endless"
             choice = {"index": 0, "finish_reason": "stop" if last else None, "logprobs": None}
             choice.update({"delta": {"content": word}} if "chat" in path else {"text": word})
+            if body.get("logprobs") and self.scored:
+                choice["logprobs"] = scores(word, number, legacy="chat" not in path)
             chunk = {**frame, "choices": [choice]}
             usage = {"prompt_tokens": 7, "completion_tokens": number, "total_tokens": 7 + number}
             if options.get("continuous_usage_stats"):
@@ -223,6 +228,19 @@ class FakeReplica:
         head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{extra}"
         writer.write(f"{head}content-length: {len(raw)}\r\n\r\n".encode() + raw)
         await writer.drain()
+
+
+def scores(word: str, number: int, *, legacy: bool) -> dict:
+    """Log-probabilities of a token, less likely with each number, and of one alternative."""
+    own, other = math.log(1 / number), math.log(0.05)
+    if legacy:
+        top = [{word: own, " else": other}]
+        return {"tokens": [word], "token_logprobs": [own], "top_logprobs": top, "text_offset": [0]}
+    named = [
+        {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+        for text, logprob in ((word, own), (" else", other))
+    ]
+    return {"content": [{**named[0], "top_logprobs": named}], "refusal": None}
 
 
 def event(body: dict) -> bytes:

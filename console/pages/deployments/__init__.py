@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from console.pages.deployments import actions, editing, views
+from console.pages.deployments import actions, editing, requests, views
 
 ONE = "deployments/<str:team>/<str:name>/"
 
@@ -13,7 +13,12 @@ urlpatterns = [
     path(ONE, views.deployment_detail, name="deployment_detail"),
     path(f"{ONE}revisions/new/", editing.revision_new, name="revision_new"),
     path(f"{ONE}revisions/<int:number>/", views.revision_detail, name="revision_detail"),
-    path(f"{ONE}requests/", views.deployment_requests, name="deployment_requests"),
+    path(f"{ONE}requests/", requests.deployment_requests, name="deployment_requests"),
+    path(
+        f"{ONE}requests/<path:request_id>/",
+        requests.deployment_request,
+        name="deployment_request",
+    ),
     path(f"{ONE}revisions/<int:number>/roll-out/", actions.roll_out, name="revision_roll_out"),
     path(f"{ONE}roll-back/", actions.back, name="deployment_roll_back"),
     path(f"{ONE}roll-back/force/", actions.force, name="golden_force"),

@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from console.pages.deployments.course import course_context
 from console.pages.deployments.scaling import mark_replicas, scaling_context
@@ -21,17 +22,22 @@ from models_app.deployments.models import Deployment, Revision
 from models_app.deployments.services import back_targets
 from models_app.deployments.services.standing import lacks_approval
 from models_app.deployments.states import RevisionState
-from models_app.deployments.statistics import request_figures
 from models_app.deployments.wanted import wanted_replicas
+from models_app.deployments.windows import WINDOWS, window_figures
 from models_app.routing.selectors import routes_to
 
 REVISIONS_SHOWN = 12
 REQUESTS_SHOWN = 10
+WINDOW_NAMES = {
+    "15m": gettext_lazy("15 min"),
+    "1h": gettext_lazy("1 h"),
+    "24h": gettext_lazy("24 h"),
+}
 STARTABLE = (RevisionState.APPROVED, RevisionState.FAILED)
 
 
-def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
-    """The page of a deployment."""
+def detail_context(actor: Any, row: Deployment, *, window: str = "") -> dict[str, Any]:
+    """The page of a deployment, with figures of one of `WINDOW_NAMES`."""
     revisions = list(selectors.revision_list(actor=actor, deployment=row)[:REVISIONS_SHOWN])
     replicas = list(selectors.replica_list(actor=actor, deployment=row))
     mark_replicas(replicas)
@@ -48,7 +54,8 @@ def detail_context(actor: Any, row: Deployment) -> dict[str, Any]:
         "revisions": revisions,
         "more_revisions": row.revisions.count() - len(revisions),
         "replicas": replicas,
-        "figures": request_figures(row),
+        "window": window_figures(row, window=window),
+        "windows": [(name, WINDOW_NAMES[name]) for name in WINDOWS],
         "records": list(selectors.request_list(actor=actor, deployment=row)[:REQUESTS_SHOWN]),
         "model_name": f"{row.team.slug}/{row.name}",
         "may": may,

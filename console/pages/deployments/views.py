@@ -1,4 +1,4 @@
-"""Views of deployments that read: list, detail, one revision, calls."""
+"""Views of deployments that read: list, detail, one revision."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ def deployment_detail(request: HttpRequest, team: str, name: str) -> HttpRespons
     """What serves, what is coming, replicas, revisions, figures, and how to call it."""
     actor: Any = request.user
     row = selectors.deployment_by_name(actor=actor, team=team, name=name)
-    context = detail_context(actor, row)
+    context = detail_context(actor, row, window=request.GET.get("window", ""))
     return render(
         request, "deployments/detail.html", {**context, "public_url": settings.PUBLIC_URL}
     )
@@ -74,30 +74,3 @@ def revision_detail(request: HttpRequest, team: str, name: str, number: int) -> 
     row = selectors.deployment_by_name(actor=actor, team=team, name=name)
     revision = selectors.revision_by_number(actor=actor, deployment=row, number=number)
     return render(request, "deployments/revision.html", revision_context(actor, row, revision))
-
-
-@login_required
-def deployment_requests(request: HttpRequest, team: str, name: str) -> HttpResponse:
-    """Calls of a deployment, newest first."""
-    actor: Any = request.user
-    row = selectors.deployment_by_name(actor=actor, team=team, name=name)
-    rows = selectors.request_list(actor=actor, deployment=row)
-    failed = request.GET.get("outcome") == "failed"
-    if failed:
-        rows = rows.filter(status__gte=400)
-    if request.GET.get("request"):
-        rows = rows.filter(request_id=request.GET["request"].replace("\0", ""))
-    page = Paginator(rows, 50).get_page(request.GET.get("page"))
-    filters = [
-        {
-            "name": "outcome",
-            "label": _("Any outcome"),
-            "value": "failed" if failed else "",
-            "options": [("failed", _("Failed"))],
-        }
-    ]
-    return render(
-        request,
-        "deployments/requests.html",
-        {"deployment": row, "page": page, "records": page.object_list, "filters": filters},
-    )

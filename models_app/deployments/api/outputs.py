@@ -123,15 +123,20 @@ class DeploymentScalingOutput(serializers.ModelSerializer[ScalingEvent]):
 
 
 class DeploymentRequestOutput(serializers.ModelSerializer[RequestRecord]):
-    """One call; texts are not kept."""
+    """One call; texts are not kept. Times are milliseconds; `wake_ms` is part of `gateway_wait_ms`,
+    and `first_token_ms` and `total_ms` are counted from the arrival at the gateway.
+    """
 
     user = serializers.CharField(source="user.email", default=None)
     revision = serializers.IntegerField(source="revision.number", default=None)
+    node = serializers.CharField(source="replica.job.node_name", default=None)
 
     class Meta:
         model = RequestRecord
         fields = [
-            "request_id", "at", "endpoint", "stream", "status", "outcome", "user", "token_prefix",
-            "revision", "replica", "retries", "prompt_tokens", "completion_tokens",
+            "request_id", "at", "model", "rule", "adapter", "endpoint", "stream", "status",
+            "outcome", "detail", "user", "token_prefix", "revision", "replica", "node", "retries",
+            "resumes", "degraded", "mirrored", "cache", "prompt_tokens", "cached_tokens",
+            "completion_tokens", "gateway_wait_ms", "wake_ms", "queue_ms", "prefill_ms",
             "first_token_ms", "total_ms",
         ]  # fmt: skip

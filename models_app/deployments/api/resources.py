@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.generics import ListAPIView
 from rest_framework.request import Request
@@ -23,6 +24,7 @@ from models_app.deployments.api.outputs import (
 )
 from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision, ScalingEvent
 from models_app.deployments.preview import rollout_plan
+from models_app.deployments.request_log import RequestFilter, requests_found
 from models_app.deployments.services import (
     deployment_change,
     deployment_create,
@@ -31,6 +33,13 @@ from models_app.deployments.services import (
 from models_app.deployments.services.settings import chosen_settings
 
 FILTERS = ("team", "environment", "name")
+PAGING = ("cursor", "page_size", "format")
+FILTER_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("status", "revision", "replica"), int),
+    **dict.fromkeys(("reused", "degraded", "resumed", "mirrored"), bool),
+    **dict.fromkeys(("slower_ms",), float),
+    **dict.fromkeys(("since", "until"), OpenApiTypes.DATETIME),
+}
 
 
 def deployment_for(request: Request, pk: int) -> Deployment:
@@ -162,7 +171,7 @@ class ReplicaListApi(ListAPIView[Replica]):
 
 
 class RequestListApi(ListAPIView[RequestRecord]):
-    """Calls through the gateway, newest first."""
+    """Calls through the gateway, newest first; every filter given must apply."""
 
     serializer_class = DeploymentRequestOutput
     pagination_class = Page
@@ -171,7 +180,18 @@ class RequestListApi(ListAPIView[RequestRecord]):
     def get_queryset(self) -> Any:
         actor: Any = self.request.user
         row = deployment_for(self.request, self.kwargs["pk"])
-        return selectors.request_list(actor=actor, deployment=row)
+        query = self.request.query_params.dict()
+        asked = {name: text for name, text in query.items() if name not in PAGING}
+        return requests_found(actor=actor, deployment=row, wanted=parse(RequestFilter, asked))
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(name, FILTER_TYPES.get(name, str), description=field.description or "")
+            for name, field in RequestFilter.model_fields.items()
+        ]
+    )
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
 
 
 class ScalingListApi(ListAPIView[ScalingEvent]):

@@ -57,7 +57,10 @@ class RequestRecord(models.Model):
     class Meta:
         verbose_name = _("request")
         ordering = ["-id"]
-        indexes = [models.Index(fields=["deployment", "-id"], name="request_deployment")]
+        indexes = [
+            models.Index(fields=["deployment", "-id"], name="request_deployment"),
+            models.Index(fields=["deployment", "at"], name="request_deployment_at"),
+        ]
 
     def __str__(self) -> str:
         return self.request_id

@@ -6,8 +6,9 @@ from django.urls import reverse
 from console.access.browser_tokens import browser_claim
 from models_app.approvals.models import Environment
 from models_app.core.clock import now
-from models_app.deployments.models import Deployment, Replica, RequestRecord
+from models_app.deployments.models import Deployment, Replica, RequestRecord, RevisionAdapter
 from models_app.registry.models import ModelVersion
+from tests.factories.deployments import adapter_version, call_of
 from tests.fakes.gateway import revision_of
 
 
@@ -33,7 +34,10 @@ class TestPage:
 
         page = client_for(ana).get(reverse("playground"))
 
-        assert [choice["name"] for choice in page.context["choices"]] == ["research/chat"]
+        assert page.context["groups"] == [
+            ("Deployments", ["research/chat"]),
+            ("Versions", ["research/tiny:v1"]),
+        ]
         assert page.context["panes"][0]["chosen"] == "research/chat"
         assert b"js/playground.js" in page.content and b"style=" not in page.content
 
@@ -55,7 +59,7 @@ class TestPage:
         page = client_for(cai).get(reverse("playground"), {"a": "research/chat"})
 
         assert page.context["panes"][0] == {"key": "a", "chosen": "", "missing": "research/chat"}
-        assert [choice["name"] for choice in page.context["choices"]] == ["legal/contracts"]
+        assert page.context["groups"][0] == ("Deployments", ["legal/contracts"])
 
     def test_nothing_deployed_is_explained(self, client_for, ana):
         page = client_for(ana).get(reverse("playground"))
@@ -80,6 +84,34 @@ class TestPage:
 
         assert b"</script><b>" not in page.content
 
+    def test_an_adapter_and_a_version_are_asked_by_their_names(self, client_for, ana, chat):
+        base = chat.active_revision.model_version
+        version = adapter_version(chat.team, base)
+        RevisionAdapter.objects.create(
+            revision=chat.active_revision, name="polite", model_version=version
+        )
+
+        page = client_for(ana).get(reverse("playground"), {"a": "research/chat:polite"})
+
+        assert dict(page.context["groups"])["Adapters"] == ["research/chat:polite"]
+        assert page.context["panes"][0]["chosen"] == "research/chat:polite"
+        adapter = page.context["choices"][1]
+        assert (adapter["version"], adapter["ready"]) == ("tuned v1", 1)
+
+    def test_of_two_that_serve_a_version_one_answers_to_its_name(self, client_for, ana, chat, team):
+        deployed(team, "other")
+
+        page = client_for(ana).get(reverse("playground"))
+
+        assert dict(page.context["groups"])["Versions"] == ["research/tiny:v1"]
+
+    @pytest.mark.parametrize("name", ["\0/\0", "a/b:c:d", "///", "research/chat:"])
+    def test_a_name_that_nobody_bears_is_said_to_be_missing(self, client_for, ana, chat, name):
+        page = client_for(ana).get(reverse("playground"), {"a": name})
+
+        assert page.status_code == 200
+        assert page.context["panes"][0]["missing"] == name
+
     def test_a_call_is_found_by_its_id(self, client_for, ana, chat):
         for number in (1, 2):
             RequestRecord.objects.create(
@@ -91,6 +123,36 @@ class TestPage:
         )
 
         assert [record.request_id for record in page.context["records"]] == ["req-2"]
+
+
+class TestWhoAnswered:
+    def where(self, client, request_id="req-1"):
+        return client.get(reverse("playground_request", args=[request_id]))
+
+    def test_says_revision_and_replica_and_leads_to_the_request(self, client_for, ana, chat):
+        replica = Replica.objects.get()
+        call_of(chat, user=ana, replica=replica)
+
+        found = self.where(client_for(ana)).json()
+
+        assert found == {
+            "href": reverse("deployment_request", args=["research", "chat", "req-1"]),
+            "deployment": "research/chat",
+            "revision": 1,
+            "replica": replica.pk,
+        }
+
+    def test_is_not_there_before_it_is_written_down(self, client_for, ana, chat):
+        assert self.where(client_for(ana)).status_code == 202
+
+    def test_knows_ones_own_calls_only_and_no_copies(self, client_for, ana, ben, cai, chat):
+        call_of(chat, user=ben)
+        call_of(chat, "req-2", user=ana, mirrored=True)
+        call_of(chat, "req-3", user=cai)
+
+        assert self.where(client_for(ana)).status_code == 202
+        assert self.where(client_for(ana), "req-2").status_code == 202
+        assert self.where(client_for(cai), "req-3").status_code == 202
 
 
 class TestToken:

@@ -6,6 +6,7 @@ from models_app.core.clock import now
 from models_app.deployments.models import RequestRecord
 from models_app.jobs.models import Job
 from tests.factories.deployments import (
+    call_of,
     deployment_of,
     environment,
     live,
@@ -200,3 +201,49 @@ def test_outsiders_get_404(cai, deployment, api_for, method, path):
     answer = getattr(client, method)(f"/api/v1/deployments/{deployment.pk}{path}", {})
     assert answer.status_code == 404
     assert client.get("/api/v1/deployments").json()["results"] == []
+
+
+class TestRequestLog:
+    def log(self, client, deployment, **query):
+        return client.get(f"/api/v1/deployments/{deployment.pk}/requests", query)
+
+    def test_gives_every_part_of_a_call(self, ana, deployment, api_for):
+        call_of(
+            deployment, user=ana, replica=live(deployment)[0], rule="german", adapter="polite",
+            degraded="ngram", cache="miss", cached_tokens=4, gateway_wait_ms=9, wake_ms=2,
+            queue_ms=3, prefill_ms=4, resumes=1, detail="replica 7: 503",
+        )  # fmt: skip
+
+        row = self.log(api_for(ana), deployment).json()["results"][0]
+
+        assert (row["model"], row["rule"], row["adapter"]) == (
+            "research/writer",
+            "german",
+            "polite",
+        )
+        assert (row["degraded"], row["cache"], row["cached_tokens"]) == ("ngram", "miss", 4)
+        assert (row["gateway_wait_ms"], row["wake_ms"]) == (9, 2)
+        assert (row["queue_ms"], row["prefill_ms"]) == (3, 4)
+        assert (row["resumes"], row["mirrored"], row["detail"]) == (1, False, "replica 7: 503")
+        assert (row["revision"], row["node"], row["user"]) == (1, "node-1", ana.email)
+
+    def test_every_filter_given_applies(self, ana, deployment, api_for):
+        call_of(deployment, "req-a", status=502, outcome="replica_lost", total_ms=900)
+        call_of(deployment, "req-b", status=502, outcome="replica_lost", total_ms=10)
+
+        answer = self.log(api_for(ana), deployment, outcome="failed", slower_ms="500", page_size=5)
+
+        assert [row["request_id"] for row in answer.json()["results"]] == ["req-a"]
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("status", "abc"), ("revision", "0"), ("replica", "9" * 30), ("cache", "warm"),
+            ("since", "yesterday"), ("since", "2026-01-01T00:00:00"), ("user", "\0"),
+            ("slower_ms", "-1"), ("slower_ms", "nan"), ("degraded", "perhaps"), ("colour", "red"),
+        ],
+    )  # fmt: skip
+    def test_what_no_filter_is_gets_named(self, ana, deployment, api_for, name, value):
+        answer = self.log(api_for(ana), deployment, **{name: value})
+        assert answer.status_code == 422
+        assert name in answer.json()["errors"]
