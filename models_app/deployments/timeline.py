@@ -91,8 +91,9 @@ LINES = {
 #: The line next to these has the reason.
 TOLD_BEFORE = ("rolled_back", "golden_different")
 ROOM = {
-    "drain_first": gettext_noop("There is room for %(free)s of %(wanted)s beside the old ones, so old ones"
-                     " leave first."),
+    "drain_first": gettext_noop(
+        "There is room for %(free)s of %(wanted)s beside the old ones, so old ones leave first."
+    ),
     "short": gettext_noop("There is room for %(free)s of %(wanted)s: it waits for more."),
 }  # fmt: skip
 
