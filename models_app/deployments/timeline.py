@@ -135,7 +135,10 @@ def figures_text(data: dict[str, Any]) -> str:
         said = _("%(alike)s of %(pairs)s copies ended like their requests; %(copy_p95_ms)s ms"
                  " instead of %(original_p95_ms)s ms (p95).")  # fmt: skip
         text += " " + said % copies
-    return f"{text} {_('Old: %(old)s.') % {'old': _arm(old)}}" if old.get("requests") else text
+    if not old.get("requests"):
+        return text
+    beside = _("Old: %(old)s.") % {"old": _arm(old)}
+    return f"{text} {beside}"
 
 
 def _arm(arm: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ def revised(actor, team, *, kind="serving", name="small", reason="", **spec):
 def form_of(spec, **more):
     """The fields of the form view as a browser sends them, folded ones too."""
     if "replicas" in spec:
-        spec = {**FOLDED, **spec}
+        spec = FOLDED | {n: v for n, v in spec.items() if n not in ServingSpec.folded}
     fields = {f"s-{name}": "" if value is None else value for name, value in spec.items()}
     return {"view": "form", "go": "save", **fields, **more}
 

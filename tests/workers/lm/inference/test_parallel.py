@@ -23,6 +23,7 @@ from tests.workers.lm.inference.waiting import wait_until
 from workers.lm.inference.ask import Ask
 from workers.lm.inference.engine import Engine
 from workers.lm.inference.errors import ModelRefused
+from workers.lm.inference.linears import ServingLinear
 from workers.lm.inference.params import SamplingParams
 from workers.lm.inference.parts import PartReader
 from workers.lm.inference.preparing import prepare
@@ -103,7 +104,11 @@ def test_answers_are_those_of_one_process(
 def test_a_part_has_half_of_the_weights(prepared: Prepare, llama_dir: Path) -> None:
     engine: Any = prepared(llama_dir)
     model = engine.runner.part.loaded.model
-    held = sum(parameter.numel() for parameter in model.parameters())
+    fused = [
+        getattr(getattr(module, "_shared", None), "_fused", module) for module in model.modules()
+    ]
+    packed = {id(row): row.weight.numel() for row in fused if isinstance(row, ServingLinear)}
+    held = sum(parameter.numel() for parameter in model.parameters()) + sum(packed.values())
     whole = PartReader(llama_dir).total
     norms = sum(p.numel() for name, p in model.named_parameters() if "norm" in name)
     assert held - norms == (whole - norms) // 2
