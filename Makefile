@@ -69,7 +69,8 @@ recovery: env-dev
 proofs: env-dev
 	@CHAOS=full $(PY) manage.py services --temporary -- $(PY) -m pytest -q \
 		tests/workers/jobs/test_dataset_prepare_for_real.py tests/workers/importing/test_killed.py \
-		tests/flows/test_fuzz.py tests/console/hf/test_generations.py $(ARGS)
+		tests/flows/test_fuzz.py tests/console/hf/test_generations.py \
+		tests/workers/jobs/test_way_back_for_real.py tests/workers/lm/inference/test_parallel.py $(ARGS)
 
 looks: env-dev
 	@LOOKS=full $(PY) manage.py services --temporary -- $(PY) -m pytest -n 3 --dist loadfile \
