@@ -53,8 +53,9 @@ class BatchInfer(JobKind):
             raise FieldError("batch", _("There is no such batch that waits for a job."))
 
     def resources(self, params: BatchInferParams) -> dict[str, Any]:
-        batch = Batch.objects.select_related("revision__config_revision").get(pk=params.batch)
-        return {"cpus": _settings(batch).threads}
+        batch = _batch(params)
+        spec = _settings(batch)
+        return {"cpus": spec.threads * spec.tensor_parallel}
 
     def inputs(self, params: BatchInferParams) -> list[Input]:
         batch = _batch(params)
@@ -83,7 +84,8 @@ class BatchInfer(JobKind):
             "files": _requests(batch, folder / "requests"),
             "options": {
                 "threads": spec.threads, "max_slots": spec.max_slots, "dtype": spec.dtype,
-                "max_context": spec.max_context or None,
+                "max_context": spec.max_context or None, "backend": spec.backend,
+                "tensor_parallel": spec.tensor_parallel,
             },
         }  # fmt: skip
 
@@ -144,8 +146,12 @@ def _batch(params: BatchInferParams) -> Batch:
 
 
 def _settings(batch: Batch) -> ServingSpec:
-    """Those of the revision that was asked; of a version by itself, the usual ones."""
-    return batch.revision.serving if batch.revision is not None else ServingSpec()
+    """Those of the revision that was asked; of a version by itself, the usual ones for it."""
+    if batch.revision is not None:
+        return batch.revision.serving
+    version = batch.model_version
+    other = version is not None and version.format == "openvino"
+    return ServingSpec(backend="openvino" if other else "slipway")
 
 
 def _requests(batch: Batch, folder: Path) -> list[str]:
