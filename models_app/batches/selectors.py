@@ -74,8 +74,12 @@ def batch_counts(batch: Batch) -> dict[str, int]:
     """total, completed and failed requests so far."""
     if batch.collected_at is not None or batch.job is None:
         return {"total": batch.total, "completed": batch.completed, "failed": batch.failed}
-    done = min(batch.total, batch.job.step or 0)
-    return {"total": batch.total, "completed": done, "failed": 0}
+    newest = (
+        batch.job.checkpoints.order_by("-step", "-epoch").values_list("step", "metrics").first()
+    )
+    done, metrics = newest or (0, {})
+    failed = int(metrics.get("failed", 0))
+    return {"total": batch.total, "completed": done - failed, "failed": failed}
 
 
 def target_named(*, actor: Actor, name: Any) -> Target:

@@ -29,6 +29,9 @@ from models_app.registry.inputs import data_input, version_input
 
 #: More than fit the engine, so that it never waits for the next one.
 AHEAD = 2
+#: The batch itself bounds what is asked at once. A request may want many answers, and none of them
+#: may be refused for want of room.
+QUEUE = 1 << 20
 
 
 class BatchInferParams(Params):
@@ -103,7 +106,7 @@ class BatchInfer(JobKind):
         options = ServeOptions(
             model_dir=Path(inputs["model_dir"]), name=inputs["name"], secret="",
             device="cuda" if torch.cuda.is_available() else "cpu",
-            max_waiting=AHEAD * inputs["options"]["max_slots"], **inputs["options"],
+            max_waiting=QUEUE, **inputs["options"],
         )  # fmt: skip
         answers = Answers(ctx.checkpoint_dir, ctx, inputs["total"])
         if answers.done:

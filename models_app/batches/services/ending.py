@@ -45,7 +45,16 @@ def batches_collect() -> int:
     """
     ended = sorted(TERMINAL - {JobState.SUCCEEDED})
     rows = Batch.objects.filter(collected_at=None, job__state__in=ended).order_by("id")
-    return sum(_collect(pk) for pk in rows.values_list("pk", flat=True)[:20])
+    return sum(_guarded(pk) for pk in rows.values_list("pk", flat=True)[:20])
+
+
+def _guarded(pk: int) -> bool:
+    """One batch whose files are out of reach must not keep the others from theirs."""
+    try:
+        return _collect(pk)
+    except Exception:
+        logger.exception("the answers of batch %s could not be kept", pk)
+        return False
 
 
 @transaction.atomic

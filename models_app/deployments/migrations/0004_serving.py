@@ -21,11 +21,6 @@ class Migration(migrations.Migration):
             field=models.PositiveSmallIntegerField(blank=True, null=True),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='wake_asked_at',
-            field=models.DateTimeField(blank=True, null=True),
-        ),
-        migrations.AddField(
             model_name='requestrecord',
             name='adapter',
             field=models.CharField(blank=True, max_length=63),

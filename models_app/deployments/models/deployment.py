@@ -28,8 +28,6 @@ class Deployment(TeamOwned):
     stopped_at = models.DateTimeField(null=True, blank=True)
     #: How many replicas scaling wants now; null: as many as the active revision says.
     scaled_to = models.PositiveSmallIntegerField(null=True, blank=True)
-    #: When a request last asked a deployment that sleeps.
-    wake_asked_at = models.DateTimeField(null=True, blank=True)
     #: Since when there has been too much to do without a break, and since when fewer would do.
     over_since = models.DateTimeField(null=True, blank=True)
     calm_since = models.DateTimeField(null=True, blank=True)

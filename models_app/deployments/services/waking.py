@@ -4,7 +4,6 @@ from django.db import transaction
 
 from models_app.audit.services import audit_record
 from models_app.core.actor import SYSTEM
-from models_app.core.clock import now
 from models_app.deployments.models import Deployment, ScalingEvent
 from models_app.deployments.services.locking import announce, deployment_locked, reconcile_soon
 from models_app.deployments.wanted import scaling_of
@@ -22,9 +21,7 @@ def deployment_wake(*, deployment_id: int) -> bool:
     if row is None or row.scaled_to != 0 or row.stopped_at or row.active_revision is None:
         return False
     number = max(1, scaling_of(row.active_revision).min_replicas)
-    Deployment.objects.filter(pk=row.pk).update(
-        scaled_to=number, wake_asked_at=now(), calm_since=None, over_since=None
-    )
+    Deployment.objects.filter(pk=row.pk).update(scaled_to=number, calm_since=None, over_since=None)
     ScalingEvent.objects.create(deployment=row, before=0, after=number, cause="wake")
     audit_record(
         actor=SYSTEM,

@@ -206,7 +206,7 @@ class TestAsleep:
 
         key = key_of(ana)
         callers.call(key), callers.call(key)
-        eventually(lambda: Deployment.objects.get(pk=asleep.pk).wake_asked_at)
+        eventually(lambda: asleep.scaling_events.filter(cause="wake").exists())
         eventually(lambda: waiting(gateway) == 2)
 
         replica_row(asleep.active_revision, fakes())

@@ -50,6 +50,17 @@ class TestAnswers:
             row["response"]["body"]["usage"]["completion_tokens"] for row in good
         )
 
+    def test_many_answers_to_each_are_never_refused_for_want_of_room(self, ana, team, tmp_path):
+        answering_version(team, tmp_path / "m")
+        rows = [request_line(n, n=8, max_tokens=1, temperature=1) for n in range(40)]
+
+        run_job(batch_of(ana, team, rows).job, tmp_path)
+
+        batch = Batch.objects.get()
+        assert batch_counts(batch) == {"total": 40, "completed": 40, "failed": 0}
+        bodies = [row["response"]["body"] for row in lines_of(batch.output_file)]
+        assert {len(body["choices"]) for body in bodies} == {8}
+
     def test_the_rows_of_a_dataset_and_makes_a_dataset_of_the_answers(self, ana, team, tmp_path):
         answering_version(team, tmp_path / "m")
         data = ready_data(ana, team, tmp_path)
@@ -99,10 +110,11 @@ class TestDeaths:
 
     def test_what_is_answered_when_it_is_cancelled_is_kept(self, ana, team, tmp_path):
         answering_version(team, tmp_path / "m")
-        batch = batch_of(ana, team, [request_line(n, max_tokens=2) for n in range(2000)])
+        batch = batch_of(ana, team, [request_line(n, max_tokens=2) for n in range(20_000)])
         thread, _held = self.attempted(Job.objects.get())
         wait_for(lambda: (Job.objects.get().step or 0) >= 100, "it answers")
 
+        assert 100 <= batch_counts(Batch.objects.get())["completed"] <= 20_000
         batch_cancel(actor=ana, batch=Batch.objects.get())
         thread.join(60)
 
@@ -111,4 +123,4 @@ class TestDeaths:
         batch = Batch.objects.get()
         assert batch_status(batch) == "cancelled"
         kept = [row["custom_id"] for row in lines_of(batch.output_file)]
-        assert 100 <= len(kept) == len(set(kept)) == batch.completed < 2000
+        assert 100 <= len(kept) == len(set(kept)) == batch.completed < 20_000

@@ -33,7 +33,6 @@ def test_the_first_request_wakes_it_and_the_others_change_nothing(sleeper):
     assert not deployment_wake(deployment_id=sleeper.pk)
     sleeper.refresh_from_db()
     assert sleeper.scaled_to == 1
-    assert sleeper.wake_asked_at is not None
     assert not row(sleeper)["asleep"]
     event = sleeper.scaling_events.get(cause="wake")
     assert (event.before, event.after) == (0, 1)
