@@ -8,15 +8,18 @@ from django import forms
 from django.utils.translation import gettext as _
 from pydantic import BaseModel
 
+from console.pages.configs.hours import COMMAND, PARTS, HoursField, is_hours
 from models_app.configs.documents import ordered
 from models_app.configs.presets import preset_list
+from models_app.configs.specs.serving.scaling import known_timezones
 from models_app.configs.yaml_text import YamlError, yaml_dump, yaml_load
 from models_app.core.errors import InvalidInput
 from models_app.core.schema import json_schema
 
 #: Settings whose values come from a table that is registered at start.
 SUGGESTED: dict[str, Callable[[], list[str]]] = {
-    "preset": lambda: [preset.name for preset in preset_list()]
+    "preset": lambda: [preset.name for preset in preset_list()],
+    "timezone": lambda: sorted(known_timezones()),
 }
 LONG_TEXT = 200
 MOST_ROWS = 30
@@ -33,8 +36,14 @@ class SettingsForm(forms.Form):
         values: Mapping[str, Any] | None = None,
         folded: tuple[str, ...] = (),
         left_out: tuple[str, ...] = (),
+        go: str = "",
     ) -> None:
+        """`go` is the button that was pressed."""
         super().__init__(data, prefix="s")
+        self.go = go
+        self.values = dict(values or {})
+        #: Of settings made of rows: (setting, row, part) -> what is wrong there.
+        self.cell_errors: dict[tuple[str, int, str], list[str]] = {}
         schema = json_schema(model)
         needed = set(schema.get("required", ()))
         self.folded_names = folded
@@ -63,6 +72,10 @@ class SettingsForm(forms.Form):
         found: dict[str, Any] = {}
         errors: dict[str, str | list[str]] = {}
         for name, (kind, empty) in self.kinds.items():
+            if kind == "hours":
+                widget = self.fields[name].widget
+                found[name] = widget.value_from_datadict(self.data, {}, self.add_prefix(name))
+                continue
             text = self.data.get(self.add_prefix(name), "")
             try:
                 value = typed(text, kind)
@@ -82,10 +95,33 @@ class SettingsForm(forms.Form):
         for path, texts in error.errors.items():
             name = path.removeprefix(f"{prefix}.") if prefix else path
             top, _dot, rest = name.partition(".")
+            if self._placed_in_row(top, rest, texts):
+                continue
             for text in texts:
                 said = f"{rest}: {text}" if rest else text
                 self.add_error(top if top in self.fields else None,
                                said if top in self.fields else f"{name}: {text}")  # fmt: skip
+
+    def _placed_in_row(self, name: str, rest: str, texts: Any) -> bool:
+        """Beside the control of the row, where the setting has rows and the path names one."""
+        number, _dot, part = rest.partition(".")
+        part = part.partition(".")[0]
+        if self.kinds.get(name, ("",))[0] != "hours" or not number.isdigit() or part not in PARTS:
+            return False
+        self.cell_errors.setdefault((name, int(number), part), []).extend(texts)
+        said = _("Correct the marked rows.")
+        if said not in self.errors.get(name, []):
+            self.add_error(name, said)
+        return True
+
+    def values_now(self) -> dict[str, Any]:
+        """What is typed, or what fills it in; empty where that cannot be read."""
+        if not self.is_bound:
+            return self.values
+        try:
+            return self.raw()
+        except InvalidInput:
+            return {}
 
     def plain_fields(self) -> list[forms.BoundField]:
         """What is shown at once."""
@@ -96,7 +132,10 @@ class SettingsForm(forms.Form):
         return [self[name] for name in self.folded_names if name in self.fields]
 
     def folded_open(self) -> bool:
-        """Whether the folded part holds an error."""
+        """Whether the folded part holds an error, or rows that were just asked for."""
+        asked = COMMAND.fullmatch(self.go)
+        if asked and asked["name"] in self.folded_names:
+            return True
         return any(name in self.errors for name in self.folded_names)
 
 
@@ -132,6 +171,8 @@ def shown(value: Any, kind: str) -> Any:
         return bool(value)
     if value is None:
         return ""
+    if kind == "hours":
+        return value
     return block_text(value) if kind == "yaml" else str(value)
 
 
@@ -146,6 +187,8 @@ def block_text(value: Any) -> str:
 def kind_of_field(name: str, schema: Mapping[str, Any]) -> tuple[str, bool]:
     """How a setting is typed in, and whether it may be left empty."""
     choices = schema.get("anyOf") or [schema]
+    if is_hours(schema):
+        return "hours", False
     types = {choice.get("type", "object") for choice in choices}
     empty = "null" in types
     types.discard("null")
@@ -178,12 +221,14 @@ def setting_field(
     }
     if kind == "boolean":
         field: forms.Field = forms.BooleanField(**options)
+    elif kind == "hours":
+        field = HoursField(**options, template_name="configs/_hours.html")
     elif kind == "choice":
         field = _Choice(choices=_choices(name, plain, empty), **options)
     else:
         field = forms.CharField(widget=_widget(kind, plain), strip=False, **options)
     # Only what may be left empty is called optional.
-    field.required = needed or not (empty or kind in ("boolean", "yaml"))
+    field.required = needed or not (empty or kind in ("boolean", "yaml", "hours"))
     field.widget.is_required = False
     field.clean = lambda value: value  # type: ignore[method-assign]
     return field

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from console.pages.jobs.reasons import said
 from models_app.deployments import selectors
 from models_app.deployments.models import Deployment, Replica, Rollout
 from models_app.deployments.preview import step_text
@@ -118,7 +119,7 @@ def _step_name(step: Step) -> str:
 def _timeline(rollout: Rollout) -> list[dict[str, Any]]:
     """Newest first."""
     events = list(rollout.events.all())[-MOST_EVENTS:]
-    return [{"at": event.at, "line": event_line(event)} for event in reversed(events)]
+    return [{"at": event.at, "line": event_line(event, said)} for event in reversed(events)]
 
 
 def _refused(row: Deployment, newest: Rollout | None) -> Rollout | None:

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from models_app.audit.services import audit_record
 from models_app.batches.models import Batch
+from models_app.batches.repeats import Asked
 from models_app.batches.rows import ENDPOINTS, MOST_BYTES, rows_read
 from models_app.batches.selectors import Target, target_named
 from models_app.core.actor import Actor
@@ -41,20 +42,29 @@ def batch_start(
     metadata: Mapping[str, str] | None = None,
     pool: str = "",
     priority: int = 0,
+    idempotency_key: str | None = None,
 ) -> Batch:
     """Answer every request of a file, in the background.
 
-    A file that is not what it must be makes a batch that has failed and names its lines. Raises
-    FieldError for anything else.
+    A file that is not what it must be makes a batch that has failed and names its lines. The same
+    `idempotency_key` in the same team returns the batch that exists, and is a Conflict where
+    something else is asked. Raises FieldError for anything else.
     """
     require(actor, "jobs.submit_job", input_file.team)
+    wanted = {
+        "file": input_file.pk, "endpoint": endpoint, "metadata": dict(metadata or {}),
+        "pool": pool, "priority": priority,
+    }  # fmt: skip
+    asked = Asked(input_file.team_id, idempotency_key, wanted)
+    if (earlier := asked.earlier()) is not None:
+        return earlier
     if input_file.purpose != PURPOSE:
         said = _("Send the file with the purpose %(purpose)s.") % {"purpose": PURPOSE}
         raise FieldError("input_file_id", said)
     _check_endpoint(endpoint)
     batch = Batch(
         team=input_file.team, created_by_id=actor.pk, endpoint=endpoint, input_file=input_file,
-        metadata=_metadata(metadata or {}), expires_at=now() + WINDOW,
+        metadata=_metadata(metadata or {}), expires_at=now() + WINDOW, **asked.marks(),
     )  # fmt: skip
     if input_file.size > MOST_BYTES:
         said = _("At most %(most)s MiB. Split the file.") % {"most": MOST_BYTES >> 20}
@@ -79,13 +89,22 @@ def batch_of_rows(
     answers_dataset: str = "",
     pool: str = "",
     priority: int = 0,
+    idempotency_key: str | None = None,
 ) -> Batch:
     """One request for each row of a split, made by `template` (a body with {text} in it).
 
-    With `answers_dataset` the answers become that dataset's next version. Raises FieldError.
+    With `answers_dataset` the answers become that dataset's next version. `idempotency_key` as
+    for batch_start. Raises FieldError.
     """
     team = dataset_version.dataset.team
     require(actor, "jobs.submit_job", team)
+    wanted = {
+        "rows": dataset_version.pk, "split": split, "model": model, "template": dict(template),
+        "endpoint": endpoint, "answers": answers_dataset, "pool": pool, "priority": priority,
+    }  # fmt: skip
+    asked = Asked(team.pk, idempotency_key, wanted)
+    if (earlier := asked.earlier()) is not None:
+        return earlier
     _check_endpoint(endpoint)
     if dataset_version.state != DataState.READY:
         raise FieldError("dataset_version", _("Choose a dataset version that is ready."))
@@ -99,7 +118,7 @@ def batch_of_rows(
     batch = Batch(
         team=team, created_by_id=actor.pk, endpoint=endpoint, dataset_version=dataset_version,
         split=split, template=_template(template, endpoint), answers_dataset=answers_dataset,
-        total=total, model=model[:200], expires_at=now() + WINDOW,
+        total=total, model=model[:200], expires_at=now() + WINDOW, **asked.marks(),
     )  # fmt: skip
     return _begin(actor, batch, target_named(actor=actor, name=model), pool, priority)
 
