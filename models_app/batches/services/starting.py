@@ -11,7 +11,7 @@ from models_app.audit.services import audit_record
 from models_app.batches.models import Batch
 from models_app.batches.repeats import Asked
 from models_app.batches.rows import ENDPOINTS, MOST_BYTES, rows_read
-from models_app.batches.selectors import Target, target_named
+from models_app.batches.selectors import Target, batch_settings, target_named
 from models_app.core.actor import Actor
 from models_app.core.blobs import blob_open
 from models_app.core.clock import now
@@ -20,7 +20,9 @@ from models_app.core.names import clean_slug, one_of
 from models_app.core.permission import require
 from models_app.datasets.models import DatasetVersion
 from models_app.datasets.states import VersionState as DataState
+from models_app.deployments.services.backends import backend_check, nodes_without
 from models_app.finetuning.models import TuningFile
+from models_app.jobs.models import Job
 from models_app.jobs.services import job_cancel, job_submit
 from models_app.registry.adapters import adapter_check
 from models_app.registry.formats import format_check
@@ -139,6 +141,8 @@ def _begin(actor: Actor, batch: Batch, target: Target, pool: str, priority: int)
     _check_target(actor, batch, target)
     batch.model_version, batch.deployment = version, target.deployment
     batch.revision = target.revision
+    backend = batch_settings(batch).backend
+    _check_engine(batch)
     batch.save(force_insert=True)
     batch.job = job_submit(
         actor=actor, team=batch.team, kind="batch_infer", params={"batch": batch.pk},
@@ -146,9 +150,21 @@ def _begin(actor: Actor, batch: Batch, target: Target, pool: str, priority: int)
         timeout_s=int(WINDOW.total_seconds()),
     )  # fmt: skip
     batch.save(update_fields=["job"])
+    if lacking := nodes_without(backend):
+        # Before the commit that lets the job be placed.
+        Job.objects.filter(pk=batch.job.pk).update(excluded_nodes=lacking)
     changes = {"model": batch.model, "version": str(version), "requests": batch.total}
     audit_record(actor=actor, action="batch.started", obj=batch, changes=changes)
     return batch
+
+
+def _check_engine(batch: Batch) -> None:
+    """FieldError where no node has what computes the answers."""
+    assert batch.model_version is not None
+    try:
+        backend_check(batch.model_version, batch_settings(batch))
+    except FieldError as error:
+        raise FieldError("model", error.message) from None
 
 
 def _check_target(actor: Actor, batch: Batch, target: Target) -> None:
