@@ -85,7 +85,7 @@ def _steering(act: Callable[..., Any], said: Promise) -> Callable[..., HttpRespo
     def view(request: HttpRequest, team: str, name: str) -> HttpResponse:
         actor, row = _deployment(request, team, name)
         act(actor=actor, deployment=row, reason=_reason(request))
-        messages.success(request, said)
+        messages.success(request, str(said))
         return redirect("deployment_detail", team, name)
 
     return view

@@ -97,7 +97,8 @@ def test_openvino_answers_each_as_if_it_were_alone(ana, team, source, converted,
 
 @pytest.mark.slow
 @pytest.mark.django_db
-def test_two_processes_answer_as_one_does(ana, team, source, tmp_path):
+def test_two_processes_answer_as_one_does(ana, team, source, tmp_path, settings):
+    settings.JOB_LEASE_S = 600  # nobody renews it while the second process starts
     version = version_of(team, source)
     deployment = serving(ana, team, version=version)
     alone = answered(ana, team, "research/writer", tmp_path)
