@@ -227,9 +227,9 @@ def setting_field(
         field = _Choice(choices=_choices(name, plain, empty), **options)
     else:
         field = forms.CharField(widget=_widget(kind, plain), strip=False, **options)
-    # Only what may be left empty is called optional, and nothing else the browser asks for.
-    may_lack = empty or kind in ("boolean", "yaml", "hours") or schema.get("default") == ""
-    field.required = needed or not may_lack
+    # Only what may be left empty is called optional.
+    free = empty or kind in ("boolean", "yaml", "hours") or schema.get("default") == ""
+    field.required = needed or not free
     field.widget.is_required = False
     field.clean = lambda value: value  # type: ignore[method-assign]
     return field
