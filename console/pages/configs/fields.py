@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext as _
 from pydantic import BaseModel
 
-from console.pages.configs.hours import COMMAND, PARTS, HoursField, is_hours
+from console.pages.configs.hours import HoursField, RowsForm, is_hours
 from models_app.configs.documents import ordered
 from models_app.configs.presets import preset_list
 from models_app.configs.specs.serving.scaling import known_timezones
@@ -25,7 +25,7 @@ LONG_TEXT = 200
 MOST_ROWS = 30
 
 
-class SettingsForm(forms.Form):
+class SettingsForm(RowsForm):
     """`raw()` is what was typed, as values; whether they are right, the model says."""
 
     def __init__(
@@ -38,12 +38,8 @@ class SettingsForm(forms.Form):
         left_out: tuple[str, ...] = (),
         go: str = "",
     ) -> None:
-        """`go` is the button that was pressed."""
-        super().__init__(data, prefix="s")
-        self.go = go
+        super().__init__(data, prefix="s", go=go)
         self.values = dict(values or {})
-        #: Of settings made of rows: (setting, row, part) -> what is wrong there.
-        self.cell_errors: dict[tuple[str, int, str], list[str]] = {}
         schema = json_schema(model)
         needed = set(schema.get("required", ()))
         self.folded_names = folded
@@ -54,8 +50,6 @@ class SettingsForm(forms.Form):
             kind, empty = kind_of_field(name, field)
             self.kinds[name] = (kind, empty)
             self.fields[name] = setting_field(name, kind, field, name in needed, empty)
-            # A list of mappings needs room; a short list of words does not.
-            self.fields[name].wide = _has_mappings(field)  # type: ignore[attr-defined]
         self.initial = {
             name: shown(value, self.kinds[name][0])
             for name, value in ordered(dict(values or {}), [model]).items()
@@ -94,25 +88,13 @@ class SettingsForm(forms.Form):
         self.full_clean()
         for path, texts in error.errors.items():
             name = path.removeprefix(f"{prefix}.") if prefix else path
-            top, _dot, rest = name.partition(".")
-            if self._placed_in_row(top, rest, texts):
+            if self.place_in_row(name, texts):
                 continue
+            top, _dot, rest = name.partition(".")
             for text in texts:
                 said = f"{rest}: {text}" if rest else text
                 self.add_error(top if top in self.fields else None,
                                said if top in self.fields else f"{name}: {text}")  # fmt: skip
-
-    def _placed_in_row(self, name: str, rest: str, texts: Any) -> bool:
-        """Beside the control of the row, where the setting has rows and the path names one."""
-        number, _dot, part = rest.partition(".")
-        part = part.partition(".")[0]
-        if self.kinds.get(name, ("",))[0] != "hours" or not number.isdigit() or part not in PARTS:
-            return False
-        self.cell_errors.setdefault((name, int(number), part), []).extend(texts)
-        said = _("Correct the marked rows.")
-        if said not in self.errors.get(name, []):
-            self.add_error(name, said)
-        return True
 
     def values_now(self) -> dict[str, Any]:
         """What is typed, or what fills it in; empty where that cannot be read."""
@@ -133,10 +115,8 @@ class SettingsForm(forms.Form):
 
     def folded_open(self) -> bool:
         """Whether the folded part holds an error, or rows that were just asked for."""
-        asked = COMMAND.fullmatch(self.go)
-        if asked and asked["name"] in self.folded_names:
-            return True
-        return any(name in self.errors for name in self.folded_names)
+        wrong = any(name in self.errors for name in self.folded_names)
+        return wrong or self.rows_asked(self.folded_names)
 
 
 def typed(text: str, kind: str) -> Any:
@@ -231,6 +211,8 @@ def setting_field(
     free = empty or kind in ("boolean", "yaml", "hours") or schema.get("default") == ""
     field.required = needed or not free
     field.widget.is_required = False
+    # A list of mappings needs room; a short list of words does not.
+    field.wide = _has_mappings(schema)  # type: ignore[attr-defined]
     field.clean = lambda value: value  # type: ignore[method-assign]
     return field
 

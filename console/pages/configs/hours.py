@@ -5,17 +5,19 @@ works by keyboard and without scripts.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from django import forms
+from django.utils.translation import gettext as _
 
 from console.pages.week import DAYS, WeekPicture, week_picture
 from models_app.configs.specs.serving.scaling import ScalingSettings
 from models_app.core.errors import InvalidInput
 from models_app.core.validation import parse
 
+F = TypeVar("F", bound="RowsForm")
 PARTS = ("days", "start", "end", "replicas")
 #: More rows than the setting allows, so that it says so itself.
 MOST_ROWS = 60
@@ -66,6 +68,53 @@ class Row:
     def wrong(self) -> list[Cell]:
         """The controls in which something is wrong."""
         return [cell for cell in self.cells.values() if cell.errors]
+
+
+class RowsForm(forms.Form):
+    """A form with such rows. `go` is the button that was pressed."""
+
+    def __init__(self, *args: Any, go: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.go = go
+        #: (setting, row, part) -> what is wrong there.
+        self.cell_errors: dict[tuple[str, int, str], list[str]] = {}
+
+    def values_now(self) -> dict[str, Any]:
+        """What is typed, or what fills it in; empty where that cannot be read."""
+        raise NotImplementedError
+
+    def place_in_row(self, path: str, texts: Iterable[str]) -> bool:
+        """Put the messages beside the control that the path names; False where it names none."""
+        match = re.fullmatch(r"(\w+)\.(\d{1,4})\.(\w+)(?:\..*)?", path)
+        if match is None or match[3] not in PARTS:
+            return False
+        name, number, part = match[1], int(match[2]), match[3]
+        if not isinstance(self.fields.get(name), HoursField):
+            return False
+        self.cell_errors.setdefault((name, number, part), []).extend(texts)
+        said = _("Correct the marked rows.")
+        if said not in self.errors.get(name, []):
+            self.add_error(name, said)
+        return True
+
+    def rows_asked(self, names: Iterable[str]) -> bool:
+        """Whether a button of the rows of one of these settings was pressed."""
+        command = COMMAND.fullmatch(self.go)
+        return command is not None and command["name"] in names
+
+
+def typed_again(form_class: type[F], data: Any, **options: Any) -> F | None:
+    """After a button of rows: the form filled with what was typed, nothing checked. None: it was
+    another button.
+    """
+    command = COMMAND.fullmatch(data.get("go", ""))
+    if command is None:
+        return None
+    sent = form_class(data, **options)
+    values = {name: sent[name].value() for name in sent.fields}
+    if command["name"] in values:
+        values[command["name"]] = rearranged(values[command["name"]], command)
+    return form_class(None, **{**options, "initial": values}, go=data["go"])
 
 
 class HoursWidget(forms.Widget):

@@ -8,9 +8,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from console.pages.configs.fields import kind_of_field, setting_field, shown, typed
+from console.pages.configs.hours import RowsForm
 from models_app.approvals.selectors import environment_list
 from models_app.configs.models import ConfigRevision
 from models_app.configs.specs import ServingSpec
+from models_app.configs.specs.serving.scaling import ScalingSettings
 from models_app.core.actor import Actor
 from models_app.core.schema import json_schema
 from models_app.core.teams import teams_where
@@ -64,7 +66,7 @@ def configurations(
     return found
 
 
-class RevisionForm(forms.Form):
+class RevisionForm(RowsForm):
     """What a deployment shall run."""
 
     #: A configuration makes the fields of the settings needless (see `_asked`).
@@ -146,17 +148,29 @@ class RevisionForm(forms.Form):
         return [self[name] for name in self.kinds]
 
     def folded_open(self) -> bool:
-        """Whether the folded part holds an error."""
-        return any(name in self.errors for name in self.kinds)
+        """Whether the folded part holds an error, or rows that were just asked for."""
+        return any(name in self.errors for name in self.kinds) or self.rows_asked(self.kinds)
+
+    def values_now(self) -> dict[str, Any]:
+        """Of the settings of scaling."""
+        found = {}
+        for name in ScalingSettings.model_fields:
+            value = self[name].value()
+            if isinstance(value, str):
+                value = typed(value, self.kinds[name])
+            if value is not None:
+                found[name] = value
+        return found
 
     def _spec(self) -> dict[str, Any]:
         """As typed: the configuration itself checks it."""
         found = {}
         for name in ServingSpec.model_fields:
-            if name not in self.kinds:
+            kind = self.kinds.get(name)
+            if kind is None:
                 found[name] = self.cleaned_data[name]
                 continue
-            value = typed(self.data.get(name, ""), self.kinds[name])
+            value = self[name].value() if kind == "hours" else typed(self.data.get(name, ""), kind)
             if value is not None:
                 found[name] = value
         return found

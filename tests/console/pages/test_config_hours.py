@@ -5,10 +5,13 @@ import re
 
 import pytest
 
+from console.pages.deployments.forms import DeploymentForm
 from models_app.configs.models import ConfigRevision
 from models_app.configs.specs import ServingSpec
+from models_app.deployments.models import Deployment, Revision
 from models_app.deployments.week import week_ahead
 from tests.console.pages.test_configs import form_of, one, text  # noqa: F401
+from tests.factories.deployments import environment, ready_version
 
 NEW = "/configs/new/?kind=serving"
 BASE = {"replicas": "1", "threads": "1", "max_slots": "16", "max_context": "0", "dtype": "fp32",
@@ -138,3 +141,50 @@ class TestWeek:
         (night,) = [s for s in week.stretches if s.replicas == 3]
         # From one to four on the clock are two hours in that night.
         assert night.width == pytest.approx(2 / (7 * 24 - 1))
+
+
+@pytest.mark.django_db
+class TestDeployment:
+    """The same rows where a deployment takes its settings as typed."""
+
+    @pytest.fixture
+    def fields(self, team):
+        environment("development")
+        version = ready_version(team)
+        filled = DeploymentForm(versions=[version])
+        usual = {name: filled[name].value() for name in ServingSpec.model_fields}
+        return {
+            **{n: v for n, v in usual.items() if n not in ("hours",) and v not in (None, False)},
+            "model_version": version.pk, "name": "writer", "environment": "development",
+            "max_replicas": "4",
+        }  # fmt: skip
+
+    def rows(self, *rows):
+        found = {"hours-rows": str(len(rows))}
+        for number, row in enumerate(rows):
+            found |= {f"hours-{number}-{part}": value for part, value in row.items()}
+        return found
+
+    def test_they_are_typed_added_and_stored(self, ana, fields, client_for):
+        client, path = client_for(ana), "/deployments/new/"
+        assert 'value="rows:hours:add"' in text(client.get(path))
+
+        added = text(client.post(path, fields | self.rows(ROW) | {"go": "rows:hours:add"}))
+        assert added.count('class="hours-row"') == 2
+        assert 'value="writer"' in added
+        assert not Deployment.objects.exists()
+
+        answer = client.post(path, fields | self.rows(ROW))
+        assert answer.status_code == 302, text(answer)
+        assert Revision.objects.get().spec_in_effect["hours"] == [{**ROW, "replicas": 3}]
+        page = text(client.get("/deployments/research/writer/revisions/new/"))
+        assert page.count('class="hours-row"') == 1
+
+    def test_what_is_wrong_stands_in_its_row(self, ana, fields, client_for):
+        wrong = {**ROW, "start": "8 o'clock"}
+        answer = client_for(ana).post("/deployments/new/", fields | self.rows(ROW, wrong))
+
+        assert answer.status_code == 422
+        page = text(answer)
+        assert "Give a time of the day" in page.split('class="hours-row"')[2]
+        assert "Give a time of the day" not in page.split('class="hours-row"')[1]
