@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from console.pages.deployments.forms import DeploymentForm
 from models_app.configs.models import ConfigRevision
 from models_app.configs.specs import ServingSpec
 from models_app.deployments.models import Deployment, Revision
 from models_app.deployments.week import week_ahead
 from tests.console.pages.test_configs import form_of, one, text  # noqa: F401
+from tests.console.pages.test_deployments import SPEC
 from tests.factories.deployments import environment, ready_version
 
 NEW = "/configs/new/?kind=serving"
@@ -50,7 +50,7 @@ class TestRows:
 
         answer = client.post(NEW, sent([blank, ROW], **{"s-timezone": "Europe/Berlin"}))
 
-        assert answer.status_code == 302, text(answer)
+        assert answer.status_code == 302
         stored = ConfigRevision.objects.get().spec
         assert stored["hours"] == [{**ROW, "replicas": 3}]
         assert stored["timezone"] == "Europe/Berlin"
@@ -150,13 +150,9 @@ class TestDeployment:
     @pytest.fixture
     def fields(self, team):
         environment("development")
-        version = ready_version(team)
-        filled = DeploymentForm(versions=[version])
-        usual = {name: filled[name].value() for name in ServingSpec.model_fields}
         return {
-            **{n: v for n, v in usual.items() if n not in ("hours",) and v not in (None, False)},
-            "model_version": version.pk, "name": "writer", "environment": "development",
-            "max_replicas": "4",
+            **SPEC, "model_version": ready_version(team).pk, "name": "writer",
+            "environment": "development", "max_replicas": "4",
         }  # fmt: skip
 
     def rows(self, *rows):
@@ -175,7 +171,7 @@ class TestDeployment:
         assert not Deployment.objects.exists()
 
         answer = client.post(path, fields | self.rows(ROW))
-        assert answer.status_code == 302, text(answer)
+        assert answer.status_code == 302
         assert Revision.objects.get().spec_in_effect["hours"] == [{**ROW, "replicas": 3}]
         page = text(client.get("/deployments/research/writer/revisions/new/"))
         assert page.count('class="hours-row"') == 1
