@@ -39,7 +39,7 @@ def deployment_new(request: HttpRequest) -> HttpResponse:
     initial = {
         "model_version": request.GET.get("version", ""), "config": request.GET.get("config", ""),
     }  # fmt: skip
-    options = {
+    options: dict[str, Any] = {
         "versions": versions, "initial": initial,
         "configs": configurations(actor, ADD, chosen=_chosen(request)),
     }  # fmt: skip
@@ -77,7 +77,7 @@ def revision_new(request: HttpRequest, team: str, name: str) -> HttpResponse:
     actor: Any = request.user
     row = selectors.deployment_by_name(actor=actor, team=team, name=name)
     require(actor, CHANGE, row)
-    options = {
+    options: dict[str, Any] = {
         "versions": deployable(actor, CHANGE, row.team),
         "configs": configurations(actor, CHANGE, row.team, _chosen(request)),
         "initial": _initial(row, request.GET.get("version", ""))
