@@ -67,7 +67,9 @@ def rows_kept(model: type[models.Model]) -> Kept:
     return Kept(rows=rows, oldest=oldest, bytes=size)
 
 
-def _delete(statement: str, model: type[models.Model], limit: int | dt.datetime, until: float) -> int:
+def _delete(
+    statement: str, model: type[models.Model], limit: int | dt.datetime, until: float
+) -> int:
     sql = statement.format(table=connection.ops.quote_name(model._meta.db_table))
     count = 0
     while time.monotonic() < until:
