@@ -3,19 +3,22 @@
 import os
 
 import pytest
-from django.test import Client
+from django.test import Client, TransactionTestCase
 from django.utils import translation
 from rest_framework.test import APIClient
 
 from console.access.models import Team, User
 from console.access.roles import Role, Scope
 from tests.factories.access import ApiTokenFactory, MembershipFactory, TeamFactory, UserFactory
+from tests.flushing import flush
 from tests.s3.server import S3Server, use_bucket
 
 # Workers that tests start have better things to do than to measure the machine.
 os.environ.setdefault("SLIPWAY_MEASURE_SPEED", "0")
 # Nor to load a template each: tests that are about it ask for it.
 os.environ.setdefault("SLIPWAY_WARM_TEMPLATE", "0")
+# What a test has committed goes by our own way, many times cheaper than Django's.
+TransactionTestCase._fixture_teardown = lambda case: flush()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
