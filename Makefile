@@ -22,6 +22,10 @@ CODE := console models_app workers launcher
 NOWHERE := DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1 \
 	SECRET_KEY=no-stack-is-running
 
+# Images of Python often set it, and then each of the many processes of a stack and of the tests
+# compiles all that it imports: torch alone takes ten seconds more, a worker three.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := up
 .PHONY: up demo worker test chaos chaos-crashes chaos-mutants parallel-kills recovery proofs looks lint types contracts check formats migrate \
 	messages format lock browser env-run env-worker env-dev
@@ -88,7 +92,9 @@ contracts: env-dev
 	$(NOWHERE) $(PY) manage.py check --fail-level ERROR
 	$(PY) manage.py services --temporary -- $(PY) manage.py makemigrations --check --dry-run
 
-check: lint types contracts test
+# Two at a time: the types take one processor for minutes, and the tests have begun meanwhile.
+check: env-dev
+	@$(MAKE) --no-print-directory -j2 lint types contracts test
 
 migrate: env-run
 	@exec $(PY) manage.py services --reuse -- $(PY) manage.py migrate

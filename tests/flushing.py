@@ -55,9 +55,10 @@ def _others(*, end: bool) -> list[tuple]:
     try:
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT pid, application_name, state, left(query, 300) {what} FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                " AND backend_type = 'client backend' AND state <> 'idle'"
+                f"SELECT pid, application_name, state, left(query, 300) {what}"
+                " FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+                " AND state <> 'idle'"
             )
             return cursor.fetchall()
     except DatabaseError as error:

@@ -9,6 +9,7 @@ from models_app.jobs import logs
 from models_app.jobs.log_chunks import pack
 from models_app.jobs.models import Job, LogChunk
 from tests.factories.logs import AT, end, held_job, lines
+from tests.waiting import WAIT_S
 from workers.events import parts
 
 
@@ -37,7 +38,7 @@ def shown(page) -> list[int]:
 
 def view(page, word: str) -> None:
     """Wait until the pane says so of itself. (The page's policy forbids what polls inside it.)"""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WAIT_S
     while not page.evaluate(f"document.querySelector('[data-logview]').logView.{word}"):
         assert time.monotonic() < deadline, f"the pane is not {word}"
         page.wait_for_timeout(50)

@@ -16,6 +16,7 @@ from tests.browser.conftest import (
     sign_in,
 )
 from tests.factories.deployments import environment
+from tests.waiting import WAIT_S
 from tests.workers.conftest import WorkerProcess
 
 __all__ = ["browser", "console_url", "new_page", "screenshot", "sign_in"]
@@ -64,4 +65,4 @@ def clock(worker):
         )
         yield process
         process.terminate()
-        process.wait(20)
+        process.wait(WAIT_S)

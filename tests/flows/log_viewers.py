@@ -14,6 +14,8 @@ from urllib.request import HTTPCookieProcessor, Request, build_opener
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from tests.waiting import WAIT_S
+
 RETRY_S = 0.3
 
 
@@ -77,12 +79,12 @@ class Viewer:
         await asyncio.get_running_loop().sock_connect(plug, (host, int(port)))
         async with connect(
             f"ws{self.url[4:]}/ws/live/", sock=plug, additional_headers=self.headers,
-            max_size=None, max_queue=2, open_timeout=10, close_timeout=1,
+            max_size=None, max_queue=2, open_timeout=60, close_timeout=1,
         ) as page:  # fmt: skip
             await page.send(json.dumps({"sub": self.topic, "after": self.seen.last}))
             self.connections += 1
             while not self.closed:
-                message = json.loads(await asyncio.wait_for(page.recv(), 60))
+                message = json.loads(await asyncio.wait_for(page.recv(), WAIT_S))
                 assert message["type"] not in ("refused", "unsubscribed"), message
                 if message["type"] == "log.lines":
                     data = message["data"]

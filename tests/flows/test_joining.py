@@ -101,7 +101,7 @@ class Cluster:
         def state() -> str:
             return {row["name"]: row["state"] for row in self.admin.get("nodes")}.get(name, "")
 
-        until(lambda: state() == "ready", f"{name} is ready", 60)
+        until(lambda: state() == "ready", f"{name} is ready")
 
     def train(self, **changes: Any) -> dict[str, Any]:
         body = {
@@ -298,7 +298,7 @@ def test_serves_models_that_the_gateway_reaches(joined, expected):
         except OSError:
             return None
 
-    assert until(answered, "it answers", 90)["usage"]["completion_tokens"] == 4
+    assert until(answered, "it answers")["usage"]["completion_tokens"] == 4
 
 
 def test_a_removed_node_may_not_come_back_by_itself(joined):

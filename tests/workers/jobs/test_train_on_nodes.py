@@ -79,7 +79,7 @@ def start(ana, team, tmp_path):
 
 def ended(version):
     job = version.produced_by
-    wait_for(lambda: Job.objects.get(pk=job.pk).state in TERMINAL, "it ends", 120)
+    wait_for(lambda: Job.objects.get(pk=job.pk).state in TERMINAL, "it ends")
     job.refresh_from_db()
     version.refresh_from_db()
     assert job.state == "succeeded", (job.reason, job.attempts.last().tail)
