@@ -5,12 +5,14 @@ import os
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django.test import Client, TransactionTestCase
 from django.utils import translation
 from rest_framework.test import APIClient
 
 from console.access.models import Team, User
 from console.access.roles import Role, Scope
+from tests.databases import template
 from tests.factories.access import ApiTokenFactory, MembershipFactory, TeamFactory, UserFactory
 from tests.flushing import flush
 from tests.s3.server import S3Server, use_bucket
@@ -62,6 +64,17 @@ def pytest_collection_finish() -> None:
     """What was collected stays: no collection of garbage looks at it again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix, django_db_blocker, tmp_path_factory, worker_id
+):
+    """Processes side by side copy one migrated database."""
+    if worker_id != "master":
+        shared = tmp_path_factory.getbasetemp().parent
+        with django_db_blocker.unblock():
+            connection.settings_dict["TEST"]["TEMPLATE"] = template(shared)
 
 
 @pytest.fixture(autouse=True)
