@@ -43,7 +43,7 @@ def environments(transactional_db):
 def worker(transactional_db, tmp_path, settings):
     """A worker as the launcher starts it; the console of this process uses its data directory."""
     settings.DATA_DIR = tmp_path
-    process = WorkerProcess(tmp_path)
+    process = WorkerProcess(tmp_path, SLIPWAY_WARM_TEMPLATE="1")  # many jobs: it pays
     process.start()
     yield process
     process.stop()
