@@ -149,7 +149,7 @@ class RunningGateway:
 
     def open(self, key: str | None, body: Any = None, path: str = CHAT_PATH, **headers):
         """A connection on which the request has been sent."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
         raw = body if isinstance(body, bytes | type(None)) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:

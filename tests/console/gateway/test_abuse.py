@@ -104,7 +104,7 @@ class TestClientsThatLeave:
         connection = raw(gateway, key_of(ana), json.dumps(CHAT).encode(), "x-request-id: left")
         eventually(lambda: chat.calls)
         connection.close()
-        assert chat.hung_up.wait(5)
+        assert chat.hung_up.wait(WAIT_S)
         assert record_of("left").outcome == "client_closed"
         eventually(lambda: idle(gateway))
 
