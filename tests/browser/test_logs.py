@@ -171,7 +171,7 @@ class TestStrangeText:
         live(as_ana)
         count = write(job, "y" * 10_000_000, "end")
 
-        expect(as_ana.locator(f"#L{count} > span")).to_have_text("end", timeout=30_000)
+        expect(as_ana.locator(f"#L{count} > span")).to_have_text("end")
 
     def test_a_gap_stands_out_in_the_pane_and_the_download(self, as_ana, job) -> None:
         write(job, "before")

@@ -149,8 +149,8 @@ def test_a_training_of_two_processes_is_watched(
     thread, _held = attempted(job)
     try:
         for (phone, theme, language), page in zip(looks, pages, strict=True):
-            expect(page.locator("#job-ranks tbody tr")).to_have_count(2, timeout=60_000)
-            expect(page.locator("#sample-texts li")).to_have_count(2, timeout=60_000)
+            expect(page.locator("#job-ranks tbody tr")).to_have_count(2)
+            expect(page.locator("#sample-texts li")).to_have_count(2)
             expect(page.locator("#job-course canvas").first).to_be_visible()
             name = f"two-processes-{'phone' if phone else 'desktop'}-{theme}-{language}"
             screenshot(page, name)

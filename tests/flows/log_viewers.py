@@ -23,12 +23,12 @@ def sign_in(url: str, email: str, password: str) -> str:
     """The Cookie header of a browser in which this person is signed in."""
     jar = http.cookiejar.CookieJar()
     browser = build_opener(HTTPCookieProcessor(jar))
-    page = browser.open(f"{url}/login/", timeout=30).read().decode()
+    page = browser.open(f"{url}/login/", timeout=WAIT_S).read().decode()
     found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
     assert found, page[:2000]
     fields = {"username": email, "password": password, "csrfmiddlewaretoken": found[1]}
     request = Request(f"{url}/login/", urlencode(fields).encode(), {"Referer": f"{url}/login/"})
-    browser.open(request, timeout=30).read()
+    browser.open(request, timeout=WAIT_S).read()
     return "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)
 
 

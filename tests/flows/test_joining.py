@@ -17,6 +17,7 @@ import pytest
 
 from benchmarks.running_stack import ROOT, Stack
 from tests.flows.site import TEAM, Site, until
+from tests.waiting import WAIT_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.nodb]
 long = pytest.mark.skipif("CHAOS" not in os.environ, reason="takes minutes: run `make chaos`")
@@ -293,7 +294,7 @@ def test_serves_models_that_the_gateway_reaches(joined, expected):
             },
         )  # fmt: skip
         try:
-            with urllib.request.urlopen(asked, timeout=30) as answer:
+            with urllib.request.urlopen(asked, timeout=WAIT_S) as answer:
                 return json.load(answer)
         except OSError:
             return None
