@@ -35,6 +35,7 @@ FAST = {
     "SLIPWAY_WORKER_SLOTS": "5",
     "SLIPWAY_DB_POOL": "6",
     "SLIPWAY_LOG_LEVEL": "INFO",
+    "SLIPWAY_MEASURE_SPEED": "0",
 }
 HOME = "node-a"
 SCOPES = "read,infer,write,deploy,admin"

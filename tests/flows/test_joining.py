@@ -21,7 +21,8 @@ from tests.waiting import WAIT_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.nodb]
 long = pytest.mark.skipif("CHAOS" not in os.environ, reason="takes minutes: run `make chaos`")
-LEASE = {"SLIPWAY_JOB_LEASE_S": "8", "SLIPWAY_JOB_HEARTBEAT_S": "1", "SLIPWAY_JOB_GRACE_S": "10"}
+LEASE = {"SLIPWAY_JOB_LEASE_S": "8", "SLIPWAY_JOB_HEARTBEAT_S": "1", "SLIPWAY_JOB_GRACE_S": "10",
+         "SLIPWAY_MEASURE_SPEED": "0"}  # fmt: skip
 #: Long enough to be broken in the middle, where it is.
 STEPS = 60 if "CHAOS" in os.environ else 15
 CONFIG: dict[str, Any] = {
