@@ -2,7 +2,8 @@
 
 Django's way truncates all tables of the product at once. That locks every one of them against
 readers, so a process that a test has just ended, whose last statement the server still carries
-out, holds it up or meets it in a deadlock; and it makes each table and index anew, full or not.
+out, holds it up past the `lock_timeout` of our settings or meets it in a deadlock; and it makes
+each table and index anew, full or not.
 Here rows are deleted, where there are any: readers are no obstacle, and a writer that stays is
 cut off.
 """
