@@ -7,7 +7,7 @@ from models_app.events.publish import publish_now
 from models_app.jobs.models import Checkpoint, Job
 from models_app.registry.services import model_create
 from tests.browser.conftest import overflow
-from tests.browser.looks import FULL, in_looks
+from tests.browser.looks import FULL, in_phone_dark
 from tests.factories.alerts import evaluated, rule, watched
 from tests.factories.data import ready_version
 from tests.factories.trainings import ranks, told, training, wrote
@@ -54,7 +54,7 @@ def grown(ana, team, job):
     return job
 
 
-@in_looks
+@in_phone_dark
 def test_looks_right(
     new_page, sign_in, ana, grown, violations, screenshot, phone, theme, language
 ) -> None:
