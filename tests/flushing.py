@@ -14,8 +14,6 @@ from django.db import DatabaseError, IntegrityError, OperationalError, connectio
 
 #: Tables that the migrations fill for Django itself and that no test writes to.
 KEPT = {"django_migrations", "django_content_type", "auth_permission"}
-#: A trigger forbids to delete from these, and no other table refers to them.
-TRUNCATED = {"audit_auditevent"}
 #: The first tries wait for statements that are being carried out; then their sessions are ended.
 LOCK_TIMEOUT_MS = 4000
 TRIES = 4
@@ -37,17 +35,23 @@ def flush() -> None:
 def _delete() -> None:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
-        for table in _filled(cursor):
-            word = "TRUNCATE" if table in TRUNCATED else "DELETE FROM"
-            cursor.execute(f'{word} "{table}"')
+        for table, guarded in _filled(cursor):
+            if guarded:
+                cursor.execute(f'TRUNCATE "{table}" CASCADE')
+            else:
+                cursor.execute(f'DELETE FROM "{table}"')
 
 
-def _filled(cursor) -> list[str]:
-    """Tables with rows in them, by one question."""
+def _filled(cursor) -> list[tuple[str, bool]]:
+    """Tables with rows in them, by one question, and whether a trigger guards these."""
     tables = set(connection.introspection.django_table_names(include_views=False)) - KEPT
-    parts = (f"SELECT '{table}' WHERE EXISTS (SELECT FROM \"{table}\")" for table in sorted(tables))
+    parts = (
+        f"""SELECT '{table}', EXISTS (SELECT FROM pg_trigger WHERE NOT tgisinternal
+        AND tgrelid = '"{table}"'::regclass) WHERE EXISTS (SELECT FROM "{table}")"""
+        for table in sorted(tables)
+    )
     cursor.execute(" UNION ALL ".join(parts))
-    return [table for (table,) in cursor.fetchall()]
+    return cursor.fetchall()
 
 
 def _others(*, end: bool) -> list[tuple]:
