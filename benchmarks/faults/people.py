@@ -1,0 +1,199 @@
+"""People who ask through the stock openai client, so many times a second, and check each word.
+
+Open loop: who comes does not wait for those before. Half of the requests stream. Each question
+has a seed, or is greedy, so there is one right answer to it for each revision.
+"""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from openai import APIError, AsyncOpenAI, RateLimitError
+
+#: Longest a request may take before its client gives up.
+PATIENCE_S = 60.0
+
+
+class Unfinished(Exception):
+    """A stream ended as if it were whole, and was not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked."""
+
+    prompt: str
+    seed: int
+    temperature: float
+    tokens: int
+
+    def body(self) -> dict[str, Any]:
+        """As arguments of the client."""
+        return {
+            "prompt": self.prompt, "seed": self.seed, "temperature": self.temperature,
+            "max_tokens": self.tokens,
+        }  # fmt: skip
+
+
+@dataclass(slots=True)
+class Told:
+    """How one request went."""
+
+    phase: str
+    stream: bool
+    begun: float
+    #: ok, wrong, busy (429 to the end), failed
+    how: str = "failed"
+    #: Times that a stream broke off after its first event and was asked for again.
+    cut: int = 0
+    #: Times that the client itself asked again before there was an answer.
+    retries: int = 0
+    seconds: float = 0.0
+    first_s: float = 0.0
+    revision: str = ""
+    error: str = ""
+
+
+@dataclass
+class Answers:
+    """The right answers: by the revision's fingerprint and the question."""
+
+    by_revision: dict[str, dict[Question, str]] = field(default_factory=dict)
+
+    def right(self, fingerprint: str, question: Question, text: str) -> bool:
+        """Whether this revision says exactly that."""
+        return self.by_revision.get(fingerprint, {}).get(question) == text
+
+
+def questions(count: int, seed: int = 7) -> list[Question]:
+    """The same ones every time: half greedy, half drawn; 8 to 32 tokens."""
+    chance = random.Random(seed)
+    words = ["the ship", "a crane", "the harbour", "one captain", "the tide", "a sailor"]
+    return [
+        Question(
+            prompt=f"{chance.choice(words)} {chance.choice(words)} {number}",
+            seed=chance.randrange(1 << 30),
+            temperature=0.0 if number % 2 else 0.8,
+            tokens=chance.randint(8, 32),
+        )
+        for number in range(count)
+    ]
+
+
+class People:
+    """Ask all the time between `start` and `stop`, in a thread of their own."""
+
+    def __init__(
+        self, url: str, token: str, model: str, asked: list[Question], per_second: float
+    ) -> None:
+        self._where = {"base_url": f"{url}/v1", "api_key": token, "timeout": PATIENCE_S}
+        self._model, self._asked, self._gap_s = model, asked, 1 / per_second
+        self.answers = Answers()
+        self.phase = ""
+        self.told: list[Told] = []
+        #: Longest time that a request left later than it should have: the load is what it says.
+        self.late_s = 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._ask_all()))
+
+    def learn(self) -> str:
+        """Ask each question once and keep the answers; their fingerprint, "" if there were two."""
+        return asyncio.run(self._learn())
+
+    def start(self, phase: str) -> None:
+        """Begin."""
+        self.phase = phase
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Nobody comes any more; wait until everybody has been served."""
+        self._over.set()
+        self._thread.join()
+
+    def well(self, more: int) -> None:
+        """Wait until so many more requests have ended in this phase, however they did."""
+        wanted = len(self.told) + more
+        while len(self.told) < wanted:
+            time.sleep(0.05)
+
+    async def _learn(self) -> str:
+        async with AsyncOpenAI(**self._where) as client:
+            found: dict[Question, str] = {}
+            prints = set()
+            for question in self._asked:
+                answer = await client.completions.create(model=self._model, **question.body())
+                found[question] = answer.choices[0].text
+                prints.add(answer.system_fingerprint or "")
+        if len(prints) > 1:
+            return ""  # a roll-out has just switched
+        (fingerprint,) = prints
+        self.answers.by_revision[fingerprint] = found
+        return fingerprint
+
+    async def _ask_all(self) -> None:
+        chance, running = random.Random(1), set()
+        async with AsyncOpenAI(**self._where) as client:
+            due = time.monotonic()
+            while not self._over.is_set():
+                due += self._gap_s
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                self.late_s = max(self.late_s, time.monotonic() - due)
+                question = chance.choice(self._asked)
+                told = Told(self.phase, stream=chance.random() < 0.5, begun=time.monotonic())
+                task = asyncio.create_task(self._ask(client, question, told))
+                running.add(task)
+                task.add_done_callback(running.discard)
+            await asyncio.gather(*running)
+
+    async def _ask(self, client: AsyncOpenAI, question: Question, told: Told) -> None:
+        try:
+            while True:
+                try:
+                    text = await self._answer(client, question, told)
+                    break
+                except (Unfinished, APIError) as error:
+                    # A client that sees its stream break asks once more, and says so.
+                    if not told.first_s or told.cut:
+                        raise
+                    told.cut, told.error = 1, f"cut: {error!r}"
+            right = self.answers.right(told.revision, question, text)
+            told.how = "ok" if right else "wrong"
+            if not right:
+                told.error = f"{told.revision} said {text!r} to {question}"
+        except RateLimitError as error:
+            told.how, told.error = "busy", repr(error)
+        except Exception as error:
+            told.how, told.error = "failed", repr(error)
+        told.seconds = time.monotonic() - told.begun
+        self.told.append(told)
+
+    async def _answer(self, client: AsyncOpenAI, question: Question, told: Told) -> str:
+        create = client.completions.with_raw_response.create
+        asked = {"model": self._model, **question.body()}
+        if not told.stream:
+            raw = await create(**asked)
+            told.retries += raw.retries_taken
+            answer = raw.parse()
+            told.revision = answer.system_fingerprint or ""
+            return str(answer.choices[0].text)
+        raw = await create(**asked, stream=True)
+        told.retries += raw.retries_taken
+        parts, finished = [], False
+        async for chunk in raw.parse():
+            told.first_s = told.first_s or time.monotonic() - told.begun
+            told.revision = chunk.system_fingerprint or told.revision
+            parts += [choice.text for choice in chunk.choices]
+            finished = finished or any(choice.finish_reason for choice in chunk.choices)
+        if not finished:
+            raise Unfinished("the stream ended without a word")
+        return "".join(parts)
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The value below which `share` of them lie; 0 of none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
