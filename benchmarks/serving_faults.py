@@ -3,8 +3,9 @@
     python benchmarks/serving_faults.py [--rate 50] [--only replica gateway …] [--seconds 10]
 
 A fresh stack with servers of its own, a second machine, two gateways behind one port, and a small
-trained transformer on two replicas. People ask with the stock `openai` client and its own retries,
-open loop; every text is compared with what the same revision said in peace. Meanwhile, one after
+trained transformer on two replicas. People ask with the stock `openai` client and its own retries
+(a tenth of the requests, the rest by a lighter client with the same rules), open loop; every text
+is compared with what the same revision said in peace. Meanwhile, one after
 the other: kill -9 a replica, a node (its launcher, its worker and their children), one gateway of
 two; roll out another version, roll back; scale 1, 3, 1. One JSON line for each phase and a table;
 ends with 1 if a request failed, a text was wrong, or a stream broke that no gateway carried to its
@@ -13,6 +14,7 @@ death.
 
 import argparse
 import json
+import secrets
 import sys
 import time
 from collections import Counter
@@ -42,6 +44,7 @@ class Course:
             self.number = self.site.revision(version)
             row = self.site.serves(self.number, 2)
             until(lambda row=row: self._says(row["fingerprint"]), "it answers")
+        self.site.scaled(self.number, 2)  # held there, however little there is to do
 
     def _says(self, fingerprint: str) -> bool:
         found = self.people.learn()
@@ -114,9 +117,13 @@ class Course:
 def figures(phase: str, told: list[Told], more: dict[str, Any]) -> dict[str, Any]:
     """What a phase is judged by."""
     how = Counter(row.how for row in told)
+    begun = [row.begun for row in told]
+    lasted = max(begun, default=0) - min(begun, default=0)
     return {
         "phase": phase,
         "sent": len(told),
+        "per_s": round((len(told) - 1) / lasted, 1) if lasted else 0,
+        "by_stock_client": sum(row.stock for row in told),
         "ok": how["ok"],
         "429": how["busy"],
         "failed": how["failed"],
@@ -140,19 +147,19 @@ def good(row: dict[str, Any]) -> bool:
 def table(rows: list[dict[str, Any]]) -> str:
     """The figures that all phases have, as a table."""
     names = [
-        "phase", "sent", "ok", "429", "failed", "wrong", "cut", "retried", "p50_ms", "p95_ms",
-        "max_ms",
+        "phase", "sent", "per_s", "ok", "429", "failed", "wrong", "cut", "retried", "p50_ms",
+        "p95_ms", "max_ms",
     ]  # fmt: skip
     lines = [names, *([str(row[name]) for name in names] for row in rows)]
     return "\n".join("  ".join(word.rjust(8) for word in line) for line in lines)
 
 
-def run(site: Site, rate: float, chosen: list[str], seconds: float) -> list[dict[str, Any]]:
+def run(
+    site: Site, versions: list[int], rate: float, chosen: list[str], seconds: float
+) -> list[dict[str, Any]]:
     """All chosen phases under the load; their figures."""
-    versions = site.trained(sentences(), (1, 2))
-    site.deployment("teller")
-    url = f"http://127.0.0.1:{site.stack.port + 1}"
-    people = People(url, site.token, site.model, questions(32), rate)
+    site.deployment(f"teller-{secrets.token_hex(2)}")
+    people = People(site.stack.gateway_url, site.token, site.model, questions(32), rate)
     course = Course(site, people, versions)
     course.prepare()
     notes: dict[str, dict[str, Any]] = {}
@@ -185,7 +192,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10, help="least seconds of a phase")
     options = parser.parse_args()
     with running_site() as site:
-        rows = run(site, options.rate, options.only, options.seconds)
+        versions = site.trained(sentences(), (1, 2))
+        rows = run(site, versions, options.rate, options.only, options.seconds)
     for row in rows:
         print(json.dumps({**row, "met": good(row)}), flush=True)
     print(table(rows))

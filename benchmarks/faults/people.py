@@ -1,25 +1,26 @@
-"""People who ask through the stock openai client, so many times a second, and check each word.
+"""People who ask so many times a second, and check each word of what they are told.
 
 Open loop: who comes does not wait for those before. Half of the requests stream. Each question
-has a seed, or is greedy, so there is one right answer to it for each revision.
+has a seed, or is greedy, so there is one right answer to it for each revision. A share is asked by
+the stock `openai` client as it comes, the rest by a lighter one that asks again when that one does
+(`lean.py`): fifty a second of the former would be most of the load.
 """
 
 import asyncio
+import functools
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from openai import APIError, AsyncOpenAI, RateLimitError
 
+from benchmarks.faults.lean import Busy, Lean, Unfinished
+
 #: Longest a request may take before its client gives up.
 PATIENCE_S = 60.0
-
-
-class Unfinished(Exception):
-    """A stream ended as if it were whole, and was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Told:
     phase: str
     stream: bool
     begun: float
+    #: Asked by the stock client.
+    stock: bool = False
     #: ok, wrong, busy (429 to the end), failed
     how: str = "failed"
     #: Times that a stream broke off after its first event and was asked for again.
@@ -70,7 +73,7 @@ class Answers:
 
 
 def questions(count: int, seed: int = 7) -> list[Question]:
-    """The same ones every time: half greedy, half drawn; 8 to 32 tokens."""
+    """The same ones every time: half greedy, half drawn; 8 to 24 tokens."""
     chance = random.Random(seed)
     words = ["the ship", "a crane", "the harbour", "one captain", "the tide", "a sailor"]
     return [
@@ -78,7 +81,7 @@ def questions(count: int, seed: int = 7) -> list[Question]:
             prompt=f"{chance.choice(words)} {chance.choice(words)} {number}",
             seed=chance.randrange(1 << 30),
             temperature=0.0 if number % 2 else 0.8,
-            tokens=chance.randint(8, 32),
+            tokens=chance.randint(8, 24),
         )
         for number in range(count)
     ]
@@ -88,8 +91,15 @@ class People:
     """Ask all the time between `start` and `stop`, in a thread of their own."""
 
     def __init__(
-        self, url: str, token: str, model: str, asked: list[Question], per_second: float
+        self,
+        url: str,
+        token: str,
+        model: str,
+        asked: list[Question],
+        per_second: float,
+        stock_share: float = 0.1,
     ) -> None:
+        self._lean, self._stock_share = (f"{url}/v1/completions", token), stock_share
         self._where = {"base_url": f"{url}/v1", "api_key": token, "timeout": PATIENCE_S}
         self._model, self._asked, self._gap_s = model, asked, 1 / per_second
         self.answers = Answers()
@@ -136,7 +146,7 @@ class People:
 
     async def _ask_all(self) -> None:
         chance, running = random.Random(1), set()
-        async with AsyncOpenAI(**self._where) as client:
+        async with AsyncOpenAI(**self._where) as stock, Lean(*self._lean, PATIENCE_S) as lean:
             due = time.monotonic()
             while not self._over.is_set():
                 due += self._gap_s
@@ -144,16 +154,21 @@ class People:
                 self.late_s = max(self.late_s, time.monotonic() - due)
                 question = chance.choice(self._asked)
                 told = Told(self.phase, stream=chance.random() < 0.5, begun=time.monotonic())
-                task = asyncio.create_task(self._ask(client, question, told))
+                told.stock = chance.random() < self._stock_share
+                answer = self._stock if told.stock else self._light
+                part = functools.partial(answer, stock if told.stock else lean, question, told)
+                task = asyncio.create_task(self._ask(part, question, told))
                 running.add(task)
                 task.add_done_callback(running.discard)
             await asyncio.gather(*running)
 
-    async def _ask(self, client: AsyncOpenAI, question: Question, told: Told) -> None:
+    async def _ask(
+        self, answer: Callable[[], Awaitable[str]], question: Question, told: Told
+    ) -> None:
         try:
             while True:
                 try:
-                    text = await self._answer(client, question, told)
+                    text = await answer()
                     break
                 except (Unfinished, APIError) as error:
                     # A client that sees its stream break asks once more, and says so.
@@ -164,14 +179,26 @@ class People:
             told.how = "ok" if right else "wrong"
             if not right:
                 told.error = f"{told.revision} said {text!r} to {question}"
-        except RateLimitError as error:
+        except (RateLimitError, Busy) as error:
             told.how, told.error = "busy", repr(error)
         except Exception as error:
             told.how, told.error = "failed", repr(error)
         told.seconds = time.monotonic() - told.begun
         self.told.append(told)
 
-    async def _answer(self, client: AsyncOpenAI, question: Question, told: Told) -> str:
+    async def _light(self, client: Lean, question: Question, told: Told) -> str:
+        body = {"model": self._model, "stream": told.stream, **question.body()}
+        answer = await client.ask(body)
+        told.retries += answer.retries
+        parts = []
+        async for chunk in answer.chunks():
+            if told.stream:
+                told.first_s = told.first_s or time.monotonic() - told.begun
+            told.revision = chunk.get("system_fingerprint") or told.revision
+            parts += [choice["text"] for choice in chunk["choices"]]
+        return "".join(parts)
+
+    async def _stock(self, client: AsyncOpenAI, question: Question, told: Told) -> str:
         create = client.completions.with_raw_response.create
         asked = {"model": self._model, **question.body()}
         if not told.stream:
@@ -197,3 +224,47 @@ def percentile(values: Iterable[float], share: float) -> float:
     """The value below which `share` of them lie; 0 of none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
+class Crowd:
+    """So many people at once, each of whom asks again when he has his answer; `size` may change."""
+
+    def __init__(self, url: str, token: str, model: str, question: Question) -> None:
+        self._where = {"base_url": f"{url}/v1", "api_key": token, "timeout": PATIENCE_S}
+        self._model, self._question = model, question
+        self.size = 0
+        #: (when it ended, seconds until its first token, seconds) of each answer
+        self.answered: list[tuple[float, float, float]] = []
+        self.failed: list[str] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._ask_all()))
+
+    def __enter__(self) -> "Crowd":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    async def _ask_all(self) -> None:
+        people: set[asyncio.Task[None]] = set()
+        async with AsyncOpenAI(**self._where, max_retries=0) as client:
+            while not self._over.is_set():
+                people = {task for task in people if not task.done()}
+                for _ in range(self.size - len(people)):
+                    people.add(asyncio.create_task(self._ask(client)))
+                await asyncio.sleep(0.02)
+            await asyncio.gather(*people)
+
+    async def _ask(self, client: AsyncOpenAI) -> None:
+        begun, first = time.monotonic(), 0.0
+        asked = {"model": self._model, **self._question.body()}
+        try:
+            async for _ in await client.completions.create(**asked, stream=True):
+                first = first or time.monotonic() - begun
+        except Exception as error:
+            self.failed.append(repr(error))
+        else:
+            ended = time.monotonic()
+            self.answered.append((ended, first, ended - begun))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 from benchmarks.running_stack import Stack, running_stack
 from benchmarks.second_machine import Machine
@@ -21,14 +22,18 @@ _ROOT = ["--email", "root@example.com"]
 _OVER = {"succeeded", "failed", "canceled", "timed_out"}
 #: A real model, as small as one can be that has a text to tell.
 TRAINING: dict[str, Any] = {
-    "preset": "gpt2-1m", "tokenizer": "bpe", "vocab_size": 512, "sequence_length": 128,
+    "architecture": {
+        "model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 2,
+        "activation_function": "gelu", "tie_word_embeddings": True,
+    },
+    "tokenizer": "bpe", "vocab_size": 512, "sequence_length": 128,
     "batch_size": 8, "steps": 30, "warmup_steps": 5, "log_every": 10, "evaluate_every": 0,
     "threads": 1,
 }  # fmt: skip
 #: So many replicas as are asked for by hand, up to three; the load alone never changes that.
 SPEC: dict[str, Any] = {
     "replicas": 2, "threads": 1, "max_slots": 16, "max_replicas": 3, "min_replicas": 1,
-    "target_requests": 1000, "scale_down_after_s": 30, "queue_limit": 256, "keep_warm_s": 60,
+    "target_requests": 512, "scale_down_after_s": 30, "queue_limit": 256, "keep_warm_s": 60,
 }  # fmt: skip
 
 
@@ -45,7 +50,7 @@ def until(check: Callable[[], Any], what: str, timeout_s: float = GIVE_UP_S) -> 
 class Site:
     """A running stack and a second machine, through the public API and a hand that kills."""
 
-    def __init__(self, stack: Stack, there: Machine | None) -> None:
+    def __init__(self, stack: "Gateways", there: Machine | None) -> None:
         self.stack, self.there = stack, there
         scopes = ["--scope", "read,infer,write,deploy", "--name", "faults"]
         said = stack.manage(
@@ -124,6 +129,17 @@ class Site:
             f"{count} replicas",
         )
 
+    def asked(self) -> bool:
+        """Whether the gateway answers for the deployment."""
+        body = json.dumps({"model": self.model, "prompt": "the", "max_tokens": 1}).encode()
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        asked = Request(f"{self.stack.gateway_url}/v1/completions", data=body, headers=headers)
+        try:
+            with urlopen(asked, timeout=30) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
     # ---- processes ----
 
     def pids(self) -> dict[str, int]:
@@ -168,6 +184,11 @@ class Gateways(Stack):
     def gateway_port(self) -> int:
         """Where `/v1` is."""
         return self.port + 1
+
+    @property
+    def gateway_url(self) -> str:
+        """The same as an address."""
+        return f"http://127.0.0.1:{self.gateway_port}"
 
     def gateway_ready(self) -> bool:
         """Whether one of them answers."""
