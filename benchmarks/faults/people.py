@@ -73,7 +73,7 @@ class Answers:
 
 
 def questions(count: int, seed: int = 7) -> list[Question]:
-    """The same ones every time: half greedy, half drawn; 8 to 24 tokens."""
+    """The same ones every time: half greedy, half drawn; 8 to 16 tokens."""
     chance = random.Random(seed)
     words = ["the ship", "a crane", "the harbour", "one captain", "the tide", "a sailor"]
     return [
@@ -81,7 +81,7 @@ def questions(count: int, seed: int = 7) -> list[Question]:
             prompt=f"{chance.choice(words)} {chance.choice(words)} {number}",
             seed=chance.randrange(1 << 30),
             temperature=0.0 if number % 2 else 0.8,
-            tokens=chance.randint(8, 24),
+            tokens=chance.randint(8, 16),
         )
         for number in range(count)
     ]

@@ -43,7 +43,7 @@ def until(check: Callable[[], Any], what: str, timeout_s: float = GIVE_UP_S) -> 
     while time.monotonic() < deadline:
         if found := check():
             return found
-        time.sleep(0.1)
+        time.sleep(0.4)
     raise SystemExit(f"{what}: not within {timeout_s:.0f} s")
 
 
