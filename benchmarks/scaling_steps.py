@@ -25,12 +25,12 @@ from benchmarks.faults.words import sentences
 
 MOST = 4
 WAYS: dict[str, dict[str, Any]] = {
-    # Ten at once and three for each: four replicas.
-    "depth": {"target_requests": 3},
+    # Ten at once and two and a half for each: four replicas.
+    "depth": {"target_requests": 2.5},
     # Ten are more than two slots; who waits for one has his first token late.
     "latency": {"target_requests": 512, "target_first_token_ms": 150, "max_slots": 2},
 }
-QUESTION = Question(prompt="the ship meets the tide", seed=1, temperature=0.8, tokens=48)
+QUESTION = Question(prompt="the ship meets the tide", seed=1, temperature=0.8, tokens=96)
 #: A minute in which a second turn would be one too many.
 TURN_S = 60.0
 

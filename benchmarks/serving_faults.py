@@ -13,8 +13,11 @@ death.
 """
 
 import argparse
+import datetime as dt
 import json
+import os
 import secrets
+import signal
 import sys
 import time
 from collections import Counter
@@ -28,6 +31,8 @@ from benchmarks.faults.people import People, Told, percentile, questions
 from benchmarks.faults.site import Site, running_site, until
 from benchmarks.faults.words import sentences
 
+#: Long streams that are under way at each kill.
+HELD = 8
 PHASES = ("replica", "node", "gateway", "forward", "back", "scale")
 
 
@@ -56,9 +61,11 @@ class Course:
 
     def replica(self) -> dict[str, Any]:
         """Kill -9 one of two replicas."""
+        lost, pid = self.site.replica_process(self.number)
+        self.people.hold(HELD)
+        os.kill(pid, signal.SIGKILL)
         begun = time.monotonic()
-        lost = self.site.kill_replica(self.number)
-        until(lambda: lost["id"] not in self._ready(), "the loss is noticed")
+        until(lambda: lost not in self._ready(), "the loss is noticed")
         self.site.serves(self.number, 2)
         return {"two_again_s": round(time.monotonic() - begun, 1)}
 
@@ -66,9 +73,11 @@ class Course:
         """Kill -9 a machine with all that runs there; it comes back afterwards."""
         there = self.site.there
         assert there is not None
-        lost = {row["id"] for row in self.site.replicas() if row["node"] == there.name}
+        rows = self.site.replicas(self.number)
+        lost = {row["id"] for row in rows if row["node"] == there.name}
         if not lost:
             raise SystemExit("no replica was on the second machine")
+        self.people.hold(HELD)
         begun = time.monotonic()
         there.kill()
         until(lambda: len(self._ready() - lost) == 2, "substitutes serve")
@@ -80,6 +89,7 @@ class Course:
 
     def gateway(self) -> dict[str, Any]:
         """Kill -9 the busier gateway of two."""
+        self.people.hold(HELD)
         name, pid = self.site.kill_gateway()
         begun = time.monotonic()
         self.site.started_again(name, pid)
@@ -147,8 +157,8 @@ def good(row: dict[str, Any]) -> bool:
 def table(rows: list[dict[str, Any]]) -> str:
     """The figures that all phases have, as a table."""
     names = [
-        "phase", "sent", "per_s", "ok", "429", "failed", "wrong", "cut", "retried", "p50_ms",
-        "p95_ms", "max_ms",
+        "phase", "sent", "per_s", "ok", "429", "failed", "wrong", "cut", "retried", "moved",
+        "resumed", "p50_ms", "p95_ms", "max_ms",
     ]  # fmt: skip
     lines = [names, *([str(row[name]) for name in names] for row in rows)]
     return "\n".join("  ".join(word.rjust(8) for word in line) for line in lines)
@@ -166,12 +176,13 @@ def run(
     people.start("calm")
     try:
         for phase in ["calm", *chosen]:
-            people.phase, begun = phase, time.monotonic()
+            people.phase, begun, since = phase, time.monotonic(), dt.datetime.now(dt.UTC)
             step: Callable[[], dict[str, Any]] = getattr(course, phase)
             people.well(int(rate))
             notes[phase] = step()
             # What a fault leads to may come later than what was waited for.
             time.sleep(max(2.0, seconds - (time.monotonic() - begun)))
+            notes[phase] |= site.records(since, dt.datetime.now(dt.UTC))
             print(f"{phase}: {notes[phase]}", file=sys.stderr, flush=True)
     finally:
         people.stop()

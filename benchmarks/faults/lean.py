@@ -61,8 +61,9 @@ class Answer:
 class Lean:
     """`async with Lean(url, token, seconds)`: a pool of connections."""
 
-    def __init__(self, url: str, token: str, patience_s: float) -> None:
+    def __init__(self, url: str, token: str, patience_s: float, *, retries: int = RETRIES) -> None:
         self._url, self._token, self._patience_s = url, token, patience_s
+        self._retries = retries
 
     async def __aenter__(self) -> "Lean":
         self._session = aiohttp.ClientSession(
@@ -78,7 +79,7 @@ class Lean:
     async def ask(self, body: dict[str, Any]) -> Answer:
         """Raises Busy or Failed."""
         failure: Exception = Failed()
-        for tried in range(RETRIES + 1):
+        for tried in range(self._retries + 1):
             wait_s = min(0.5 * 2**tried, 8.0) * (1 - 0.25 * random.random())
             try:
                 response = await self._session.post(self._url, json=body)
@@ -98,6 +99,6 @@ class Lean:
                     raise failure
                 with contextlib.suppress(ValueError):
                     wait_s = float(response.headers.get("retry-after", "")) or wait_s
-            if tried < RETRIES:
+            if tried < self._retries:
                 await asyncio.sleep(wait_s)
         raise failure

@@ -40,6 +40,10 @@ class Question:
         }  # fmt: skip
 
 
+#: Long enough to be under way when something is killed.
+LONG = Question(prompt="the ship", seed=11, temperature=0.8, tokens=96)
+
+
 @dataclass(slots=True)
 class Told:
     """How one request went."""
@@ -107,6 +111,7 @@ class People:
         self.told: list[Told] = []
         #: Longest time that a request left later than it should have: the load is what it says.
         self.late_s = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._ask_all()))
 
@@ -124,6 +129,16 @@ class People:
         self._over.set()
         self._thread.join()
 
+    def hold(self, count: int) -> None:
+        """Have so many long streams begin besides, and wait until each has its first words."""
+        assert self._loop is not None
+        held = [Told(self.phase, stream=True, begun=time.monotonic()) for _ in range(count)]
+        for told in held:
+            part = functools.partial(self._light, self._client, LONG, told)
+            asyncio.run_coroutine_threadsafe(self._ask(part, LONG, told), self._loop)
+        while not all(told.first_s or (told.how == "failed" and told.error) for told in held):
+            time.sleep(0.005)
+
     def well(self, more: int) -> None:
         """Wait until so many more requests have ended in this phase, however they did."""
         wanted = len(self.told) + more
@@ -134,7 +149,7 @@ class People:
         async with AsyncOpenAI(**self._where) as client:
             found: dict[Question, str] = {}
             prints = set()
-            for question in self._asked:
+            for question in [*self._asked, LONG]:
                 answer = await client.completions.create(model=self._model, **question.body())
                 found[question] = answer.choices[0].text
                 prints.add(answer.system_fingerprint or "")
@@ -147,6 +162,7 @@ class People:
     async def _ask_all(self) -> None:
         chance, running = random.Random(1), set()
         async with AsyncOpenAI(**self._where) as stock, Lean(*self._lean, PATIENCE_S) as lean:
+            self._client, self._loop = lean, asyncio.get_running_loop()
             due = time.monotonic()
             while not self._over.is_set():
                 due += self._gap_s
@@ -230,8 +246,8 @@ class Crowd:
     """So many people at once, each of whom asks again when he has his answer; `size` may change."""
 
     def __init__(self, url: str, token: str, model: str, question: Question) -> None:
-        self._where = {"base_url": f"{url}/v1", "api_key": token, "timeout": PATIENCE_S}
-        self._model, self._question = model, question
+        self._lean = (f"{url}/v1/completions", token)
+        self._body = {"model": model, "stream": True, **question.body()}
         self.size = 0
         #: (when it ended, seconds until its first token, seconds) of each answer
         self.answered: list[tuple[float, float, float]] = []
@@ -249,19 +265,19 @@ class Crowd:
 
     async def _ask_all(self) -> None:
         people: set[asyncio.Task[None]] = set()
-        async with AsyncOpenAI(**self._where, max_retries=0) as client:
+        async with Lean(*self._lean, PATIENCE_S, retries=0) as client:
             while not self._over.is_set():
                 people = {task for task in people if not task.done()}
                 for _ in range(self.size - len(people)):
                     people.add(asyncio.create_task(self._ask(client)))
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.01)
             await asyncio.gather(*people)
 
-    async def _ask(self, client: AsyncOpenAI) -> None:
+    async def _ask(self, client: Lean) -> None:
         begun, first = time.monotonic(), 0.0
-        asked = {"model": self._model, **self._question.body()}
         try:
-            async for _ in await client.completions.create(**asked, stream=True):
+            answer = await client.ask(self._body)
+            async for _ in answer.chunks():
                 first = first or time.monotonic() - begun
         except Exception as error:
             self.failed.append(repr(error))

@@ -1,6 +1,7 @@
 """Two machines, two gateways, one deployment with two revisions that answer differently."""
 
 import contextlib
+import datetime as dt
 import http.client
 import json
 import os
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
+
+import psycopg
 
 from benchmarks.running_stack import Stack, running_stack
 from benchmarks.second_machine import Machine
@@ -140,6 +143,19 @@ class Site:
         except OSError:
             return False
 
+    def records(self, since: dt.datetime, before: dt.datetime) -> dict[str, int]:
+        """Of the calls that ended in this time: streams that another replica went on with, and
+        calls that were asked of another replica before their first byte.
+        """
+        with psycopg.connect(self.stack.addresses()["DATABASE_URL"]) as database:
+            row = database.execute(
+                "SELECT count(*) FILTER (WHERE resumes > 0), count(*) FILTER (WHERE retries > 0)"
+                " FROM deployments_requestrecord WHERE at >= %s AND at < %s",
+                [since, before],
+            ).fetchone()
+        assert row is not None
+        return {"resumed": row[0], "moved": row[1]}
+
     # ---- processes ----
 
     def pids(self) -> dict[str, int]:
@@ -147,12 +163,10 @@ class Site:
         text = (self.stack.data_dir / "run" / "children.json").read_text()
         return {name: int(child[0]) for name, child in json.loads(text).items()}
 
-    def kill_replica(self, number: int) -> dict[str, Any]:
-        """Kill -9 the process of a ready replica; its row."""
+    def replica_process(self, number: int) -> tuple[int, int]:
+        """(id of a ready replica, id of its process)."""
         row = self.replicas(number)[0]
-        attempts = self.api.get(f"jobs/{row['job']}/attempts")
-        os.kill(attempts[-1]["pid"], signal.SIGKILL)
-        return row
+        return row["id"], self.api.get(f"jobs/{row['job']}/attempts")[-1]["pid"]
 
     def kill_gateway(self) -> tuple[str, int]:
         """Kill -9 the gateway that has more connections; its name and its process id."""

@@ -37,7 +37,7 @@ class Traffic:
     def answered(self, more: int) -> None:
         """Wait until so many more requests have come to a good end."""
         wanted = self.whole + self.streams + more
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while self.whole + self.streams < wanted:
             assert time.monotonic() < deadline, f"no answers: {self.failed}"
             time.sleep(0.05)
