@@ -186,6 +186,7 @@ def run(
             print(f"{phase}: {notes[phase]}", file=sys.stderr, flush=True)
     finally:
         people.stop()
+    people.judge()
     for row in people.told:
         if row.error:
             print(json.dumps([row.phase, row.how, row.error[:400]]), file=sys.stderr)

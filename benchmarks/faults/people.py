@@ -51,6 +51,8 @@ class Told:
     phase: str
     stream: bool
     begun: float
+    question: Question | None = None
+    text: str = ""
     #: Asked by the stock client.
     stock: bool = False
     #: ok, wrong, busy (429 to the end), failed
@@ -129,6 +131,16 @@ class People:
         self._over.set()
         self._thread.join()
 
+    def judge(self) -> None:
+        """Compare every text with what its revision says in peace."""
+        for told in self.told:
+            question = told.question
+            if told.how != "ok" or question is None:
+                continue
+            if not self.answers.right(told.revision, question, told.text):
+                told.how = "wrong"
+                told.error = f"{told.revision} said {told.text!r} to {question}"
+
     def hold(self, count: int) -> None:
         """Have so many long streams begin besides, and wait until each has its first words."""
         assert self._loop is not None
@@ -184,17 +196,14 @@ class People:
         try:
             while True:
                 try:
-                    text = await answer()
+                    told.question, told.text = question, await answer()
                     break
                 except (Unfinished, APIError) as error:
                     # A client that sees its stream break asks once more, and says so.
                     if not told.first_s or told.cut:
                         raise
                     told.cut, told.error = 1, f"cut: {error!r}"
-            right = self.answers.right(told.revision, question, text)
-            told.how = "ok" if right else "wrong"
-            if not right:
-                told.error = f"{told.revision} said {text!r} to {question}"
+            told.how = "ok"
         except (RateLimitError, Busy) as error:
             told.how, told.error = "busy", repr(error)
         except Exception as error:
