@@ -3,7 +3,7 @@
 Both run here: nothing but HTTP, the database and Redis joins them.
 """
 
-import json
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,6 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.running_stack import ROOT, Stack
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all below it."""
+    found = [pid]
+    for parent in found:
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += map(int, children.read_text().split())
+    return found
 
 
 class Machine:
@@ -48,13 +58,13 @@ class Machine:
         return self.process.wait(60)
 
     def kill(self) -> None:
-        """As a power cut would: the launcher, the worker, and with it its children."""
+        """As a power cut would: the launcher, the worker, and all that they have started."""
         assert self.process is not None
-        children = json.loads((self.data_dir / "run" / "children.json").read_text())
-        self.process.kill()
+        for pid in tree(self.process.pid):
+            # One may have ended by itself when its parent did.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
-        for pid, *_ in children.values():
-            os.kill(pid, signal.SIGKILL)
 
     def said(self) -> str:
         """What it wrote so far."""
