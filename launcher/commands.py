@@ -80,9 +80,7 @@ def _manage(
     )
 
 
-def _server(
-    name: str, module: str, environment: Mapping[str, str], *where: str
-) -> ChildSpec:
+def _server(name: str, module: str, environment: Mapping[str, str], *where: str) -> ChildSpec:
     return ChildSpec(
         name=name,
         command=[

@@ -90,8 +90,8 @@ def replicas_by_node(replica_id: int) -> dict[str, int]:
     whoever avoided it would stand together where it was not.
     """
     mine = Replica.objects.filter(pk=replica_id).values("revision_id")
-    rows = Replica.objects.filter(
-        revision__in=mine, job__state__in=sorted(PLACED)
-    ).exclude(Q(state__in=(ReplicaState.STOPPED, ReplicaState.DRAINING)) | Q(pk=replica_id))
+    rows = Replica.objects.filter(revision__in=mine, job__state__in=sorted(PLACED)).exclude(
+        Q(state__in=(ReplicaState.STOPPED, ReplicaState.DRAINING)) | Q(pk=replica_id)
+    )
     names = rows.order_by().values_list("job__node_name").annotate(n=Count("pk"))
     return dict(names.values_list("job__node_name", "n"))
