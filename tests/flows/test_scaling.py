@@ -16,6 +16,7 @@ from benchmarks.second_machine import Machine
 from tests.flows.site import TEAM, until
 from tests.flows.test_joining import LEASE, Cluster, OpenStack
 from tests.flows.traffic import Traffic
+from tests.waiting import WAIT_S
 
 pytestmark = [
     pytest.mark.slow,
@@ -79,7 +80,7 @@ class Deployment:
         rows = rows["results"] if isinstance(rows, dict) else rows
         return [row for row in rows if not state or row["state"] == state]
 
-    def ready(self, count: int, timeout_s: float = 240) -> float:
+    def ready(self, count: int, timeout_s: float = WAIT_S) -> float:
         begun = time.monotonic()
         until(
             lambda: len(self.replicas()) == count and len(self.replicas("")) == count,
@@ -149,7 +150,7 @@ def test_a_lost_node_is_replaced_and_nobody_waits(cluster, deployment, capsys):
             rows = [row for row in deployment.replicas() if row["id"] not in lost]
             return len(rows) == 2 and all(row["node"] == cluster.here for row in rows)
 
-        until(replaced, "a substitute serves", 180)
+        until(replaced, "a substitute serves")
         took = time.monotonic() - begun
         traffic.answered(20)
     assert traffic.failed == []
@@ -160,7 +161,7 @@ def test_a_lost_node_is_replaced_and_nobody_waits(cluster, deployment, capsys):
 
 def test_it_sleeps_and_the_next_call_wakes_it(cluster, deployment, capsys):
     deployment.scale(1, for_s=0)
-    until(lambda: not deployment.replicas(""), "it sleeps", 240)
+    until(lambda: not deployment.replicas(""), "it sleeps")
     assert deployment.api.get(deployment.path)["status"] == "asleep"
     assert deployment.events()[0][1:] == (0, "idle")
 

@@ -24,7 +24,6 @@ from tests.workers.lm.inference import tiny
 
 pytestmark = [pytest.mark.slow]
 PER_SECOND = 10
-PATIENCE_S = 240
 
 
 def tiny_version(team, folder, seed):
@@ -45,7 +44,7 @@ def served(revision) -> set[int]:
         wanted = revision.config_revision.spec["replicas"]
         return found if revision.state == "active" and len(found) == wanted else None
 
-    return until(there, f"revision {revision.number} serves", PATIENCE_S)
+    return until(there, f"revision {revision.number} serves")
 
 
 def learn(people, revision) -> None:
@@ -93,6 +92,6 @@ def test_nobody_fails_and_no_word_is_wrong(ana, team, console_url, tmp_path):
     assert [told for told in people.told if told.how != "ok" or told.cut] == []
     assert {told.stream for told in people.told if told.phase == "killed"} == {True, False}
     deployment_stop(actor=ana, deployment=deployment)
-    until(lambda: not live(deployment), "it is stopped", PATIENCE_S)
+    until(lambda: not live(deployment), "it is stopped")
     assert set(Job.objects.filter(kind="serve").values_list("state", flat=True)) == {"canceled"}
     assert route_table() == []
