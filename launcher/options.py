@@ -42,6 +42,8 @@ class Options:
     environment: Mapping[str, str] = field(repr=False)
     #: address of this machine on which embedded servers listen, too, for nodes on others
     cluster_host: str = ""
+    #: processes that share the gateway's port
+    gateways: int = 1
     #: from where those may come, as pg_hba.conf names networks
     cluster_networks: tuple[str, ...] = ("samenet",)
 
@@ -62,7 +64,8 @@ def read(
     """Options from variables (or the files they name) and switches, which win; raises BadOption."""
     values = {name: read_value(environment, name) for name in _FILE_NAMES}
     chosen = data_dir or values["SLIPWAY_DATA_DIR"]
-    split = split_gateway or _flag(environment, "SLIPWAY_SPLIT_GATEWAY")
+    gateways = _number(environment.get("SLIPWAY_GATEWAYS") or "1", "SLIPWAY_GATEWAYS", 16)
+    split = split_gateway or gateways > 1 or _flag(environment, "SLIPWAY_SPLIT_GATEWAY")
     web_port = port or _number(values["SLIPWAY_PORT"] or "8000", "SLIPWAY_PORT", 65535)
     slots = _number(environment.get("SLIPWAY_WORKER_SLOTS") or "8", "SLIPWAY_WORKER_SLOTS", 512)
     gateway = environment.get("SLIPWAY_GATEWAY_PORT") or str(web_port + 1)
@@ -71,6 +74,7 @@ def read(
         host=values["SLIPWAY_HOST"] or "127.0.0.1",
         port=web_port,
         gateway_port=_number(gateway, "SLIPWAY_GATEWAY_PORT", 65535) if split else None,
+        gateways=gateways,
         slots=slots,
         database_url=values["DATABASE_URL"],
         redis_url=values["REDIS_URL"],

@@ -37,6 +37,11 @@ class TestRead:
 
         assert found.gateway_port == 9001
 
+    def test_several_gateways_run_apart(self):
+        found = options.read({"SLIPWAY_GATEWAYS": "2"})
+
+        assert (found.gateways, found.gateway_port) == (2, 8001)
+
     @pytest.mark.parametrize("port", ["0", "65536", "-1", "80 80", "²"])
     def test_refuses_what_is_no_port(self, port):
         with pytest.raises(BadOption, match="SLIPWAY_PORT"):
