@@ -6,11 +6,11 @@ from django.utils.translation import gettext as _
 
 from models_app.approvals.subject import Change, Description, Evidence, Link
 from models_app.configs.specs import ServingSpec
+from models_app.configs.specs.base import value_words
 from models_app.deployments.adapters import adapters_of
 from models_app.deployments.digest import differs_in_adapters
 from models_app.deployments.footprint import replica_bytes
 from models_app.deployments.models import Deployment, Revision
-from models_app.deployments.services.rollouts import warm_replicas
 from models_app.deployments.wanted import wanted_replicas
 from models_app.registry.models import Evaluation, ModelVersion
 
@@ -36,8 +36,8 @@ def revision_changes(old: Revision | None, new: Revision) -> list[Change]:
         rows.append(
             Change(
                 name=_(str(field.title or name)),
-                old=str(before.get(name, "–")),
-                new=str(after.get(name, "–")),
+                old=value_words(ServingSpec, name, before.get(name)),
+                new=value_words(ServingSpec, name, after.get(name)),
                 effect=_replica_effect(old, new) if name == "replicas" else "",
             )
         )
@@ -176,17 +176,20 @@ def describe_revision(revision: Revision) -> Description:
     )
 
 
-def rollback_plan(revision: Revision, *, needs_approval: bool) -> str:
-    """What a roll-back to this revision would do now, in one sentence."""
+def rollback_plan(revision: Revision, *, needs_approval: bool, ready: int, proved: bool) -> str:
+    """What a roll-back to this revision would do now, in one sentence or two.
+
+    `ready` replicas of it would answer now; `proved`: it has golden answers.
+    """
     if needs_approval:
         return _("Its approval does not stand any more, so a new one is asked for first.")
     active = revision.deployment.active_revision
     if active is not None and differs_in_adapters(active, revision):
         text = _("The replicas that serve load its adapters; none is replaced.")
-    elif warm_replicas(revision) >= wanted_replicas(revision.deployment, revision):
+    elif ready >= wanted_replicas(revision.deployment, revision):
         text = _("Its replicas are still loaded: all requests go to it at once.")
     else:
         text = _("Its replicas are started first; requests move over when they are ready.")
-    if revision.golden_answers.exists():
+    if proved:
         text += " " + _("Before that its stored answers are asked again and have to be the same.")
     return text

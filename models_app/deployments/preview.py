@@ -93,6 +93,8 @@ def step_text(step: Step, *, wanted: int, old: int) -> str:
                  " for %(s)s seconds; old ones that answer the rest: %(old)s.")  # fmt: skip
     elif step.kind == "replace":
         text = _("Old replicas: %(old)s, new ones: %(new)s. Each gets its part of the requests.")
+    elif step.old is None and not old:
+        text = _("The replicas start: %(new)s. Requests go to them as soon as they are ready.")
     elif not kept:
         text = _("The old replicas leave and give their places to new ones: %(new)s. All requests"
                  " go to those as soon as they are ready.")  # fmt: skip
@@ -124,9 +126,17 @@ def _room_text(planned: Planned) -> str:
         "old": planned.old,
     }  # fmt: skip
     if not planned.old:
-        text = _("The pool %(pool)s has room for %(free)s of %(wanted)s replicas now.")
+        text = (
+            _("The pool %(pool)s has room for it now.")
+            if planned.free >= planned.wanted
+            else _("The pool %(pool)s has room for %(free)s of %(wanted)s replicas now.")
+        )
     elif planned.room == "surge":
-        text = _("The pool %(pool)s has room for all %(wanted)s new replicas beside the old ones.")
+        text = ngettext(
+            "The pool %(pool)s has room for the new replica beside the old ones.",
+            "The pool %(pool)s has room for all %(wanted)s new replicas beside the old ones.",
+            planned.wanted,
+        )
     elif planned.room == "drain_first":
         text = _("The pool %(pool)s has room for %(free)s of %(wanted)s new replicas, so old ones"
                  " leave first and give their places to new ones.")  # fmt: skip

@@ -183,7 +183,8 @@ def setting_field(
     else:
         field = forms.CharField(widget=_widget(kind, plain), strip=False, **options)
     # Only what may be left empty is called optional.
-    field.required = needed or not (empty or kind in ("boolean", "yaml"))
+    free = empty or kind in ("boolean", "yaml") or (kind == "text" and schema.get("default") == "")
+    field.required = needed or not free
     field.widget.is_required = False
     field.clean = lambda value: value  # type: ignore[method-assign]
     return field
@@ -203,7 +204,8 @@ class _Choice(forms.ChoiceField):
 
 def _choices(name: str, schema: Mapping[str, Any], empty: bool) -> list[tuple[str, str]]:
     known = SUGGESTED[name]() if name in SUGGESTED else schema.get("enum", [schema.get("const")])
-    rows = [(str(value), _(str(value))) for value in known if value is not None]
+    words = schema.get("x-words", {})
+    rows = [(str(v), _(words.get(str(v), str(v)))) for v in known if v is not None]
     return [("", _("none")), *rows] if empty else rows
 
 

@@ -4,6 +4,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from models_app.configs.specs import ServingSpec
+from models_app.configs.specs.base import value_words
 from models_app.deployments import selectors
 from models_app.deployments.models import Deployment, Replica, Rollout
 from models_app.deployments.preview import step_text
@@ -32,9 +34,15 @@ def course_context(actor: Any, row: Deployment, replicas: list[Replica]) -> dict
         "rolling": _rolling(row, live, replicas) if live else None,
         "newest_rollout": newest,
         "timeline": _timeline(newest) if newest else [],
-        "earlier_rollouts": rollouts[1:],
+        "earlier_rollouts": [(past, _strategy(past)) for past in rollouts[1:]],
         "refused": _refused(row, newest),
     }
+
+
+def _strategy(rollout: Rollout) -> str:
+    if rollout.strategy == "in_place":
+        return _("in place")
+    return value_words(ServingSpec, "strategy", rollout.strategy)
 
 
 def _rolling(row: Deployment, rollout: Rollout, replicas: list[Replica]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from console.pages.deployments.forms import (
     RevisionForm,
     configurations,
     deployable,
+    pool_names,
 )
 from console.pages.forms import add_errors
 from models_app.core.errors import InvalidInput
@@ -42,6 +43,7 @@ def deployment_new(request: HttpRequest) -> HttpResponse:
         request.POST or None,
         versions=versions,
         configs=configurations(actor, ADD, chosen=_chosen(request)),
+        pools=pool_names(actor),
         initial=initial,
     )
     if request.method == "POST" and form.is_valid():
@@ -80,6 +82,7 @@ def revision_new(request: HttpRequest, team: str, name: str) -> HttpResponse:
         request.POST or None,
         versions=deployable(actor, CHANGE, row.team),
         configs=configurations(actor, CHANGE, row.team, _chosen(request)),
+        pools=pool_names(actor),
         initial=_initial(row, request.GET.get("version", ""))
         | {"config": request.GET.get("config", "")},
     )
@@ -139,6 +142,8 @@ def deployment_plan(request: HttpRequest) -> HttpResponse:
             request.POST,
             versions=deployable(actor, CHANGE, row.team),
             configs=configurations(actor, CHANGE, row.team, _chosen(request)),
+            pools=pool_names(actor),
+            initial=_initial(row, ""),
         )
         fields = set(form.fields)
     else:
@@ -146,6 +151,7 @@ def deployment_plan(request: HttpRequest) -> HttpResponse:
             request.POST,
             versions=deployable(actor, ADD),
             configs=configurations(actor, ADD, chosen=_chosen(request)),
+            pools=pool_names(actor),
         )
         fields = set(form.fields) - {"name"}
     if set(form.errors) & fields:

@@ -11,9 +11,18 @@ from console.pages.configs.fields import kind_of_field, setting_field, shown, ty
 from models_app.approvals.selectors import environment_list
 from models_app.configs.models import ConfigRevision
 from models_app.configs.specs import ServingSpec
+from models_app.configs.specs.serving.engine import EngineSettings
+from models_app.configs.specs.serving.rollout import RolloutSettings
+from models_app.configs.specs.serving.scaling import ScalingSettings
+from models_app.configs.specs.serving.traffic import TrafficSettings
+from models_app.configs.yaml_text import YamlError
 from models_app.core.actor import Actor
+from models_app.core.errors import InvalidInput
+from models_app.core.names import clean_slug
 from models_app.core.schema import json_schema
 from models_app.core.teams import teams_where
+from models_app.core.validation import parse
+from models_app.pools.selectors import pool_list
 from models_app.registry.formats import formats_for
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import Family, VersionState
@@ -47,6 +56,11 @@ def deployable(actor: Actor, perm: str, team: Any = None) -> list[ModelVersion]:
     return list(ordered.select_related("model__team")[:MOST_VERSIONS])
 
 
+def pool_names(actor: Actor) -> list[str]:
+    """The pools whose nodes the actor may use."""
+    return [row.name for row in pool_list(actor=actor)]
+
+
 def configurations(
     actor: Actor, perm: str, team: Any = None, chosen: str = ""
 ) -> list[ConfigRevision]:
@@ -62,6 +76,22 @@ def configurations(
         known = {row.pk for row in found}
         found += rows.filter(pk=int(chosen)).exclude(pk__in=known).select_related("config__team")
     return found
+
+
+#: How the folded settings are grouped, in the order of the page.
+SECTIONS = (
+    (_("Engine"), EngineSettings),
+    (_("Traffic"), TrafficSettings),
+    (_("Scaling"), ScalingSettings),
+    (_("Roll-out"), RolloutSettings),
+)
+#: Settings that only some choices have a use for: `data-when` of the page.
+NEEDED_WHEN = {
+    "canary_percent": "strategy:canary|shadow",
+    "step_percent": "strategy:linear",
+    "bake_s": "strategy:canary|linear|shadow",
+    "draft_tokens": "draft:!",
+}
 
 
 class RevisionForm(forms.Form):
@@ -99,9 +129,13 @@ class RevisionForm(forms.Form):
         *args: Any,
         versions: list[ModelVersion],
         configs: list[ConfigRevision] | None = None,
+        pools: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.pools = pools or []
+        #: The settings as typed, once they are checked; the service checks them again.
+        self.typed_spec: dict[str, Any] = {}
         self.configs = {str(row.pk): row for row in configs or []}
         rows = [(key, f"{row.config.team.slug}/{row}") for key, row in self.configs.items()]
         self.fields["config"].choices = [("", gettext("As given here")), *rows]  # type: ignore[attr-defined]
@@ -114,6 +148,10 @@ class RevisionForm(forms.Form):
         for name, (label, help_text) in LABELS.items():
             self._bound(name, label, help_text)
         self.kinds = self._folded()
+        self.initial = {
+            name: shown(value, self.kinds[name]) if name in self.kinds else value
+            for name, value in (self.initial or {}).items()
+        }
         if self.is_bound and self.data.get("config"):
             for name in ServingSpec.model_fields:
                 self.fields[name].required = False
@@ -139,27 +177,60 @@ class RevisionForm(forms.Form):
             self.fields[name] = setting_field(name, kind, schema[name], False, empty)
             default = ServingSpec.model_fields[name].get_default(call_default_factory=True)
             self.fields[name].initial = shown(default, kind)
+        self._offer("pool", [("", gettext("The default pool")), *((p, p) for p in self.pools)])
         return kinds
 
-    def folded_fields(self) -> list[forms.BoundField]:
-        """What the page folds away."""
-        return [self[name] for name in self.kinds]
+    def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
+        """A select in place of a text; a value that is offered no longer stays in it."""
+        before = self.fields[name]
+        value = str((self.data if self.is_bound else self.initial).get(name, ""))
+        if value not in dict(choices):
+            choices = [*choices, (value, value)]
+        self.fields[name] = forms.ChoiceField(
+            label=before.label, help_text=before.help_text, required=False, choices=choices
+        )
+        self.fields[name].widget.is_required = False
+
+    def sections(self) -> list[tuple[Any, list[tuple[forms.BoundField, str]]]]:
+        """What the page folds away: fields under headings, each with its `data-when` or ""."""
+        return [
+            (title, [(self[name], NEEDED_WHEN.get(name, "")) for name in part.model_fields])
+            for title, part in SECTIONS
+        ]
 
     def folded_open(self) -> bool:
         """Whether the folded part holds an error."""
         return any(name in self.errors for name in self.kinds)
 
-    def _spec(self) -> dict[str, Any]:
-        """As typed: the configuration itself checks it."""
-        found = {}
-        for name in ServingSpec.model_fields:
-            if name not in self.kinds:
-                found[name] = self.cleaned_data[name]
+    def clean(self) -> dict[str, Any]:
+        """Every setting that is wrong is said beside its field, all at the same time."""
+        cleaned = super().clean() or {}
+        if cleaned.get("config"):
+            return cleaned
+        spec = {name: cleaned[name] for name in ServingSpec.model_fields if name in cleaned}
+        for name, kind in self.kinds.items():
+            spec.pop(name, None)
+            try:
+                value = self._typed(name, kind)
+            except YamlError as error:
+                self.add_error(name, [text for said in error.errors.values() for text in said])
                 continue
-            value = typed(self.data.get(name, ""), self.kinds[name])
             if value is not None:
-                found[name] = value
-        return found
+                spec[name] = value
+        try:
+            parse(ServingSpec, spec)
+        except InvalidInput as error:
+            for path, texts in error.errors.items():
+                name, _dot, rest = path.partition(".")
+                self.add_error(name, [f"{rest}: {text}" if rest else text for text in texts])
+        self.typed_spec = spec
+        return cleaned
+
+    def _typed(self, name: str, kind: str) -> Any:
+        """As typed; a field that the page hides keeps what it was filled in with."""
+        if name in NEEDED_WHEN and name not in self.data:
+            return self.initial.get(name)
+        return typed(self.data.get(name, ""), kind)
 
     def version(self) -> ModelVersion:
         """The chosen version."""
@@ -170,7 +241,7 @@ class RevisionForm(forms.Form):
         chosen = self.configs.get(self.cleaned_data["config"])
         if chosen is not None:
             return {"config_revision": chosen}
-        return {"spec": self._spec()}
+        return {"spec": self.typed_spec}
 
 
 class DeploymentForm(RevisionForm):
@@ -197,3 +268,10 @@ class DeploymentForm(RevisionForm):
             for row in self.environments.values()
         ]
         self.fields["environment"].choices = choices  # type: ignore[attr-defined]
+
+    def clean_name(self) -> str:
+        """As the service wants it, so that it is said together with everything else."""
+        try:
+            return clean_slug(self.cleaned_data["name"])
+        except InvalidInput as error:
+            raise forms.ValidationError(list(error.errors["name"])) from error

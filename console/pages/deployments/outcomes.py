@@ -1,6 +1,7 @@
 """How a call ended, in words, and what to do about it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -125,6 +126,20 @@ class Outcome:
     tone: str
     title: str
     text: str
+
+
+def title_of(name: str) -> str:
+    """A way to end in words; what has none stands as it is."""
+    words = GOOD.get(name) or LEFT.get(name) or BAD.get(name)
+    return str(words[0]) if words else name
+
+
+def say_outcomes(records: list[RequestRecord]) -> list[RequestRecord]:
+    """The same rows, each with `said`: how it ended, in a few words."""
+    rows: list[Any] = list(records)
+    for row in rows:
+        row.said = outcome_of(row).title
+    return rows
 
 
 def outcome_of(record: RequestRecord) -> Outcome:
