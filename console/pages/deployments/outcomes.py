@@ -13,7 +13,7 @@ Words = tuple[Promise, Promise]
 GOOD: dict[str, Words] = {
     "stop": (_("Answered"), _("The model ended its answer, or a stop word did.")),
     "length": (
-        _("Cut at the longest answer"),
+        _("Cut at the limit"),
         _(
             "The answer reached max_tokens, or prompt and answer fill the context. If it was cut"
             " too early, ask for more tokens or send a shorter prompt."
