@@ -8,7 +8,7 @@ from models_app.approvals.subject import Change, Description, Evidence, Link
 from models_app.configs.specs import ServingSpec
 from models_app.configs.specs.base import value_words
 from models_app.deployments.adapters import adapters_of
-from models_app.deployments.digest import differs_in_adapters
+from models_app.deployments.digest import differs_in_adapters, differs_in_replicas
 from models_app.deployments.footprint import replica_bytes
 from models_app.deployments.models import Deployment, Revision
 from models_app.deployments.wanted import wanted_replicas
@@ -77,8 +77,6 @@ def _replica_effect(old: Revision | None, new: Revision) -> str:
 
 def revision_evidence(old: Revision | None, new: Revision) -> list[Evidence]:
     """Figures of both versions on the same data; blank where only one side was measured."""
-    if old is not None and old.model_version_id == new.model_version_id:
-        old = None
     rows = [_metric(old, new, "validation_loss", _("Validation loss of the training"))]
     theirs = _newest(new.model_version)
     ours = _newest(old.model_version) if old else {}
@@ -131,8 +129,19 @@ def way_back(deployment: Deployment) -> str:
     ) % {"n": active.number, "s": seconds}
 
 
-def on_approve(revision: Revision) -> str:
-    """What an approval sets off, by the strategy of the revision."""
+def _way_back(deployment: Deployment, active: Revision | None, revision: Revision) -> str:
+    if active is not None and differs_in_adapters(active, revision):
+        said = _("A roll-back to r%(n)s unloads and loads adapters again; no replica is replaced.")
+        return said % {"n": active.number}
+    return way_back(deployment)
+
+
+def on_approve(revision: Revision, active: Revision | None = None) -> str:
+    """What an approval sets off, by the strategy of the revision and what serves now."""
+    if active is not None and differs_in_adapters(active, revision):
+        return _("The replicas that serve load and unload adapters at once; none is replaced.")
+    if active is not None and differs_in_replicas(active, revision):
+        return _("The new number of replicas starts at once; requests move when all are ready.")
     texts = {
         "rolling": _("The roll-out starts at once; replicas are replaced one after another."),
         "all_at_once": _("The old replicas are stopped at once, then the new ones start."),
@@ -170,8 +179,8 @@ def describe_revision(revision: Revision) -> Description:
         new_label=f"r{revision.number}",
         changes=revision_changes(active, revision),
         evidence=revision_evidence(active, revision),
-        way_back=way_back(deployment),
-        on_approve=on_approve(revision),
+        way_back=_way_back(deployment, active, revision),
+        on_approve=on_approve(revision, active),
         on_reject=_("Nothing changes: what serves now goes on serving."),
     )
 

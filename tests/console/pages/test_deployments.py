@@ -284,7 +284,7 @@ class TestRights:
         assert client.get(at("deployment_requests")).status_code == 200
         assert client.get(at("revision_new")).status_code == 403
         assert client.get("/deployments/new/").status_code == 403
-        for name in ("stop", "scale", "roll_back"):
+        for name in ("stop", "scale", "roll_back", "adapter_add"):
             assert client.post(at(f"deployment_{name}"), {"replicas": 1}).status_code == 403
 
     def test_signed_out_people_sign_in(self, client, deployment):

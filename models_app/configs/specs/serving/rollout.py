@@ -16,7 +16,7 @@ class RolloutSettings(Spec):
 
     strategy: Literal["blue_green", "rolling", "all_at_once", "canary", "linear", "shadow"] = Field(
         "blue_green",
-        title=gettext_noop("Roll-out"),
+        title=gettext_noop("Strategy"),
         description=gettext_noop(
             "Blue/green switches when all are ready; rolling replaces one after another; canary"
             " and linear send a share first; shadow sends copies first; all at once stops the old"
