@@ -94,6 +94,11 @@ NEEDED_WHEN = {
 }
 
 
+def _filled_in(value: Any, kind: str) -> Any:
+    """A stored value as its field shows it; an empty list is an empty field."""
+    return "" if value in ([], {}) else shown(value, kind)
+
+
 class RevisionForm(forms.Form):
     """What a deployment shall run."""
 
@@ -149,7 +154,7 @@ class RevisionForm(forms.Form):
             self._bound(name, label, help_text)
         self.kinds = self._folded()
         self.initial = {
-            name: shown(value, self.kinds[name]) if name in self.kinds else value
+            name: _filled_in(value, self.kinds[name]) if name in self.kinds else value
             for name, value in (self.initial or {}).items()
         }
         if self.is_bound and self.data.get("config"):
@@ -176,7 +181,7 @@ class RevisionForm(forms.Form):
             kinds[name] = kind
             self.fields[name] = setting_field(name, kind, schema[name], False, empty)
             default = ServingSpec.model_fields[name].get_default(call_default_factory=True)
-            self.fields[name].initial = shown(default, kind)
+            self.fields[name].initial = _filled_in(default, kind)
         self._offer("pool", [("", gettext("The default pool")), *((p, p) for p in self.pools)])
         return kinds
 
