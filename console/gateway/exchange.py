@@ -115,6 +115,7 @@ class Exchange:
                 record.gateway_wait_ms += _ms(wanted.waited - waited)
                 record.wake_ms += _ms(wanted.waking - waking)
             record.replica_id, record.revision_id = seat.replica.id, seat.arm.revision_id
+            record.node = seat.replica.node
             tokens = None
             try:
                 await self._ask_replica(seat.replica, headers)

@@ -129,7 +129,7 @@ class Mirrors:
         copy = Record(record.request_id, record.user_id, record.token_prefix, record.endpoint)
         copy.deployment_id, copy.revision_id = target.route.deployment_id, arm.revision_id
         copy.replica_id, copy.model, copy.rule = seat.replica.id, record.model, record.rule
-        copy.mirrored, copy.adapter = True, target.adapter
+        copy.mirrored, copy.adapter, copy.node = True, target.adapter, seat.replica.node
         task = asyncio.create_task(self._copy(seat, plan, path, body, pair, copy))
         self._copies.add(task)
         task.add_done_callback(self._copies.discard)

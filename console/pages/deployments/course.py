@@ -4,6 +4,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from console.pages.jobs.reasons import said
 from models_app.configs.specs import ServingSpec
 from models_app.configs.specs.base import value_words
 from models_app.deployments import selectors
@@ -126,7 +127,7 @@ def _step_name(step: Step) -> str:
 def _timeline(rollout: Rollout) -> list[dict[str, Any]]:
     """Newest first."""
     events = list(rollout.events.all())[-MOST_EVENTS:]
-    return [{"at": event.at, "line": event_line(event)} for event in reversed(events)]
+    return [{"at": event.at, "line": event_line(event, said)} for event in reversed(events)]
 
 
 def _refused(row: Deployment, newest: Rollout | None) -> Rollout | None:

@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from console.pages.configs.hours import typed_again
 from console.pages.deployments.forms import (
     DeploymentForm,
     RevisionForm,
@@ -39,13 +40,12 @@ def deployment_new(request: HttpRequest) -> HttpResponse:
     initial = {
         "model_version": request.GET.get("version", ""), "config": request.GET.get("config", ""),
     }  # fmt: skip
-    form = DeploymentForm(
-        request.POST or None,
-        versions=versions,
-        configs=configurations(actor, ADD, chosen=_chosen(request)),
-        pools=pool_names(actor),
-        initial=initial,
-    )
+    options = {
+        "versions": versions, "initial": initial, "pools": pool_names(actor),
+        "configs": configurations(actor, ADD, chosen=_chosen(request)),
+    }  # fmt: skip
+    asked = typed_again(DeploymentForm, request.POST, **options)
+    form = asked or DeploymentForm(request.POST or None, **options)
     if request.method == "POST" and form.is_valid():
         version = form.version()
         try:
@@ -78,14 +78,15 @@ def revision_new(request: HttpRequest, team: str, name: str) -> HttpResponse:
     actor: Any = request.user
     row = selectors.deployment_by_name(actor=actor, team=team, name=name)
     require(actor, CHANGE, row)
-    form = RevisionForm(
-        request.POST or None,
-        versions=deployable(actor, CHANGE, row.team),
-        configs=configurations(actor, CHANGE, row.team, _chosen(request)),
-        pools=pool_names(actor),
-        initial=_initial(row, request.GET.get("version", ""))
+    options = {
+        "versions": deployable(actor, CHANGE, row.team),
+        "configs": configurations(actor, CHANGE, row.team, _chosen(request)),
+        "pools": pool_names(actor),
+        "initial": _initial(row, request.GET.get("version", ""))
         | {"config": request.GET.get("config", "")},
-    )
+    }
+    asked = typed_again(RevisionForm, request.POST, **options)
+    form = asked or RevisionForm(request.POST or None, **options)
     if request.method == "POST" and form.is_valid():
         try:
             made = revision_create(
@@ -177,6 +178,8 @@ def _chosen(request: HttpRequest) -> str:
 
 def _refuse(form: RevisionForm, error: InvalidInput) -> None:
     texts = {
-        "config" if path == "config_revision" else path: said for path, said in error.errors.items()
+        "config" if path == "config_revision" else path: said
+        for path, said in error.errors.items()
+        if not form.place_in_row(path.removeprefix("spec."), said)
     }
     add_errors(form, InvalidInput(texts), prefix="spec.")

@@ -8,6 +8,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from console.pages.configs.fields import kind_of_field, setting_field, shown, typed
+from console.pages.configs.hours import RowsForm
 from models_app.approvals.selectors import environment_list
 from models_app.configs.models import ConfigRevision
 from models_app.configs.specs import ServingSpec
@@ -96,10 +97,12 @@ NEEDED_WHEN = {
 
 def _filled_in(value: Any, kind: str) -> Any:
     """A stored value as its field shows it; an empty list is an empty field."""
+    if isinstance(value, str) or kind == "hours":
+        return value
     return "" if value in ([], {}) else shown(value, kind)
 
 
-class RevisionForm(forms.Form):
+class RevisionForm(RowsForm):
     """What a deployment shall run."""
 
     #: A configuration makes the fields of the settings needless (see `_asked`).
@@ -204,8 +207,19 @@ class RevisionForm(forms.Form):
         ]
 
     def folded_open(self) -> bool:
-        """Whether the folded part holds an error."""
-        return any(name in self.errors for name in self.kinds)
+        """Whether the folded part holds an error, or rows that were just asked for."""
+        return any(name in self.errors for name in self.kinds) or self.rows_asked(self.kinds)
+
+    def values_now(self) -> dict[str, Any]:
+        """Of the settings of scaling."""
+        found = {}
+        for name in ScalingSettings.model_fields:
+            value = self[name].value()
+            if isinstance(value, str):
+                value = typed(value, self.kinds[name])
+            if value is not None:
+                found[name] = value
+        return found
 
     def clean(self) -> dict[str, Any]:
         """Every setting that is wrong is said beside its field, all at the same time."""
@@ -226,6 +240,8 @@ class RevisionForm(forms.Form):
             parse(ServingSpec, spec)
         except InvalidInput as error:
             for path, texts in error.errors.items():
+                if self.place_in_row(path, texts):
+                    continue
                 name, _dot, rest = path.partition(".")
                 self.add_error(name, [f"{rest}: {text}" if rest else text for text in texts])
         self.typed_spec = spec
@@ -233,6 +249,8 @@ class RevisionForm(forms.Form):
 
     def _typed(self, name: str, kind: str) -> Any:
         """As typed; a field that the page hides keeps what it was filled in with."""
+        if kind == "hours":
+            return self[name].value()
         if name in NEEDED_WHEN and name not in self.data:
             return self.initial.get(name)
         return typed(self.data.get(name, ""), kind)

@@ -1,5 +1,6 @@
 """How a call ended, in words, and what to do about it."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +118,32 @@ BAD: dict[str, Words] = {
     ),
     "empty_prompt": (_("Nothing was asked"), _("Send a prompt that is not empty.")),
 }
+
+
+#: What the gateway notes on the way, and how it is told; the first that fits.
+ON_THE_WAY = (
+    (r"replica (?P<n>\d+): lost after (?P<tokens>\d+) tokens",
+     _("Replica %(n)s was lost after %(tokens)s tokens.")),
+    (r"replica (?P<n>\d+): (?P<status>429|503)",
+     _("Replica %(n)s had no room (%(status)s).")),
+    (r"replica (?P<n>\d+): (?P<why>.+)", _("Replica %(n)s did not answer: %(why)s.")),
+    (r"not resumed: (?P<code>\w+)", _("No other replica could go on with it: %(code)s.")),
+    (r"param (?P<name>.+)", _("It was about the parameter %(name)s.")),
+    (r"(?P<name>[^\s:]+/[^\s:]+): (?P<code>\w+)",
+     _("%(name)s could not answer: %(code)s.")),
+)  # fmt: skip
+
+
+def way_words(detail: str) -> list[str]:
+    """What happened before the end of a call, a sentence each; what is not known stays as it is."""
+    return [_way(text) for text in detail.split("; ") if text]
+
+
+def _way(text: str) -> str:
+    for pattern, words in ON_THE_WAY:
+        if match := re.fullmatch(pattern, text):
+            return str(words) % match.groupdict()
+    return text
 
 
 @dataclass(frozen=True)

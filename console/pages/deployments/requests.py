@@ -3,12 +3,13 @@
 import datetime as dt
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
-from console.pages.deployments.outcomes import outcome_of, say_outcomes, title_of
+from console.pages.deployments.outcomes import outcome_of, say_outcomes, title_of, way_words
 from console.pages.deployments.waterfall import speed, waterfall
 from models_app.core.clock import now
 from models_app.core.errors import InvalidInput, NotFound
@@ -57,6 +58,7 @@ def deployment_requests(request: HttpRequest, team: str, name: str) -> HttpRespo
         "next_cursor": records[ROWS - 1].pk if more else None,
         "filters": _filters(actor, row, chosen),
         "filtered": any(chosen.values()),
+        "days": settings.REQUEST_KEEP_DAYS,
         "problems": [f"{name}: {text}" for name, said in problems.items() for text in said],
         "search": {
             "name": "request",
@@ -90,7 +92,7 @@ def deployment_request(request: HttpRequest, team: str, name: str, request_id: s
         "parts": waterfall(record),
         "speed": speed(record),
         "route": _route(actor, row, record),
-        "on_the_way": [text for text in record.detail.split("; ") if text],
+        "on_the_way": way_words(record.detail),
     }
     return render(request, "deployments/request.html", context)
 
