@@ -231,7 +231,8 @@ class _Choice(forms.ChoiceField):
 
 def _choices(name: str, schema: Mapping[str, Any], empty: bool) -> list[tuple[str, str]]:
     known = SUGGESTED[name]() if name in SUGGESTED else schema.get("enum", [schema.get("const")])
-    rows = [(str(value), _(str(value))) for value in known if value is not None]
+    words = schema.get("x-words", {})
+    rows = [(str(v), _(words.get(str(v), str(v)))) for v in known if v is not None]
     return [("", _("none")), *rows] if empty else rows
 
 

@@ -111,7 +111,9 @@ def typed_again(form_class: type[F], data: Any, **options: Any) -> F | None:
     if command is None:
         return None
     sent = form_class(data, **options)
-    values = {name: sent[name].value() for name in sent.fields}
+    # What the page did not send, for no choice has a use for it now, stays as it was.
+    values = dict(options.get("initial") or {})
+    values |= {n: v for n in sent.fields if (v := sent[n].value()) is not None}
     if command["name"] in values:
         values[command["name"]] = rearranged(values[command["name"]], command)
     return form_class(None, **{**options, "initial": values}, go=data["go"])

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 
 from console.pages.forms import whole_number
 from models_app.core.errors import FieldError, WrongState
+from models_app.core.permission import require
 from models_app.deployments import selectors, services
 from models_app.deployments.beside import adapters_offered
 from models_app.deployments.models import Deployment, Revision
@@ -135,6 +136,7 @@ def scale(request: HttpRequest, team: str, name: str) -> HttpResponse:
 def adapter_add(request: HttpRequest, team: str, name: str) -> HttpResponse:
     """One adapter more, loaded by the replicas that run."""
     actor, row = _deployment(request, team, name)
+    require(actor, "deployments.change_deployment", row)
     offered = {
         str(version.pk): version for version in adapters_offered(actor=actor, deployment=row)
     }

@@ -3,9 +3,10 @@
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from console.pages.jobs.reasons import said
+from models_app.configs.specs import ServingSpec
+from models_app.configs.specs.base import value_words
 from models_app.deployments import selectors
 from models_app.deployments.models import Deployment, Replica, Rollout
 from models_app.deployments.preview import step_text
@@ -21,34 +22,28 @@ from models_app.deployments.wanted import wanted_replicas
 MOST_STEPS = 6
 #: Of a long roll-out the newest lines.
 MOST_EVENTS = 40
-#: What each way of taking over is called.
-STRATEGIES = {
-    "blue_green": gettext_lazy("Blue/green"),
-    "rolling": gettext_lazy("Rolling"),
-    "all_at_once": gettext_lazy("All at once"),
-    "canary": gettext_lazy("Canary"),
-    "linear": gettext_lazy("Linear"),
-    "shadow": gettext_lazy("Shadow"),
-    "in_place": gettext_lazy("In place"),
-}
 #: Roll-outs of the past that the page of a deployment names.
 PAST = 8
 
 
 def course_context(actor: Any, row: Deployment, replicas: list[Replica]) -> dict[str, Any]:
     """The roll-out under way, the timeline of the newest one, and those before it."""
-    rollouts: list[Any] = list(selectors.rollout_list(actor=actor, deployment=row)[: PAST + 1])
-    for rollout in rollouts:
-        rollout.strategy_word = STRATEGIES.get(rollout.strategy, rollout.strategy)
+    rollouts = list(selectors.rollout_list(actor=actor, deployment=row)[: PAST + 1])
     newest = rollouts[0] if rollouts else None
     live = newest if newest is not None and newest.ended_at is None else None
     return {
         "rolling": _rolling(row, live, replicas) if live else None,
         "newest_rollout": newest,
         "timeline": _timeline(newest) if newest else [],
-        "earlier_rollouts": rollouts[1:],
+        "earlier_rollouts": [(past, _strategy(past)) for past in rollouts[1:]],
         "refused": _refused(row, newest),
     }
+
+
+def _strategy(rollout: Rollout) -> str:
+    if rollout.strategy == "in_place":
+        return _("in place")
+    return value_words(ServingSpec, "strategy", rollout.strategy)
 
 
 def _rolling(row: Deployment, rollout: Rollout, replicas: list[Replica]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from console.pages.deployments.forms import (
     RevisionForm,
     configurations,
     deployable,
+    pool_names,
 )
 from console.pages.forms import add_errors
 from models_app.core.errors import InvalidInput
@@ -40,7 +41,7 @@ def deployment_new(request: HttpRequest) -> HttpResponse:
         "model_version": request.GET.get("version", ""), "config": request.GET.get("config", ""),
     }  # fmt: skip
     options: dict[str, Any] = {
-        "versions": versions, "initial": initial,
+        "versions": versions, "initial": initial, "pools": pool_names(actor),
         "configs": configurations(actor, ADD, chosen=_chosen(request)),
     }  # fmt: skip
     asked = typed_again(DeploymentForm, request.POST, **options)
@@ -80,6 +81,7 @@ def revision_new(request: HttpRequest, team: str, name: str) -> HttpResponse:
     options: dict[str, Any] = {
         "versions": deployable(actor, CHANGE, row.team),
         "configs": configurations(actor, CHANGE, row.team, _chosen(request)),
+        "pools": pool_names(actor),
         "initial": _initial(row, request.GET.get("version", ""))
         | {"config": request.GET.get("config", "")},
     }
@@ -141,6 +143,8 @@ def deployment_plan(request: HttpRequest) -> HttpResponse:
             request.POST,
             versions=deployable(actor, CHANGE, row.team),
             configs=configurations(actor, CHANGE, row.team, _chosen(request)),
+            pools=pool_names(actor),
+            initial=_initial(row, ""),
         )
         fields = set(form.fields)
     else:
@@ -148,6 +152,7 @@ def deployment_plan(request: HttpRequest) -> HttpResponse:
             request.POST,
             versions=deployable(actor, ADD),
             configs=configurations(actor, ADD, chosen=_chosen(request)),
+            pools=pool_names(actor),
         )
         fields = set(form.fields) - {"name"}
     if set(form.errors) & fields:

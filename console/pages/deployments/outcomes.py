@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -13,7 +14,7 @@ Words = tuple[Promise, Promise]
 GOOD: dict[str, Words] = {
     "stop": (_("Answered"), _("The model ended its answer, or a stop word did.")),
     "length": (
-        _("Cut at the longest answer"),
+        _("Cut at the limit"),
         _(
             "The answer reached max_tokens, or prompt and answer fill the context. If it was cut"
             " too early, ask for more tokens or send a shorter prompt."
@@ -152,6 +153,20 @@ class Outcome:
     tone: str
     title: str
     text: str
+
+
+def title_of(name: str) -> str:
+    """A way to end in words; what has none stands as it is."""
+    words = GOOD.get(name) or LEFT.get(name) or BAD.get(name)
+    return str(words[0]) if words else name
+
+
+def say_outcomes(records: list[RequestRecord]) -> list[RequestRecord]:
+    """The same rows, each with `said`: how it ended, in a few words."""
+    rows: list[Any] = list(records)
+    for row in rows:
+        row.said = outcome_of(row).title
+    return rows
 
 
 def outcome_of(record: RequestRecord) -> Outcome:

@@ -211,7 +211,7 @@ class TestWaterfall:
     ("outcome", "status", "tone", "title"),
     [
         ("stop", 200, "green", "Answered"),
-        ("length", 200, "green", "Cut at the longest answer"),
+        ("length", 200, "green", "Cut at the limit"),
         ("client_closed", 499, "amber", "The caller hung up"),
         ("replica_lost", 502, "red", "The answer broke off"),
         ("queue_full", 429, "amber", "Every replica was full"),
