@@ -54,7 +54,7 @@ class Gateway:
         self.reporter = Reporter(self.tables.routes)
         self.answers = Answers()
         self.seats = Seats(self.tables.routes, self.reporter.wake)
-        self.mirrors = Mirrors(self.seats, self.upstream, self.recorder)
+        self.mirrors = Mirrors(self.tables.routes, self.seats, self.upstream, self.recorder)
         await self.tables.start()
         self.recorder.start()
         self.metrics = Metrics(self.tables.routes, self.seats)

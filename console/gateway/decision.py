@@ -8,7 +8,7 @@ from console.gateway import errors
 from console.gateway.http import HttpCall
 from console.gateway.keys import Key
 from console.gateway.openai import Ask
-from console.gateway.routes import Arm, Route
+from console.gateway.routes import Arm, Judge, Route
 
 if TYPE_CHECKING:
     from console.gateway.tables import Tables
@@ -33,6 +33,8 @@ class Target:
     patience_s: float = PATIENCE_S
     #: This arm and no other one, even when it is gone.
     exact: bool = False
+    #: Who compares the answer of a copy that goes here.
+    judge: Judge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,4 +74,4 @@ def mirrors(route: Route, adapter: str) -> tuple[Target, ...]:
     if len(route.arms) == 1:
         return ()
     chosen = [arm for arm in route.arms[1:] if random.random() * 100 < arm.mirror_percent]
-    return tuple(Target(route, arm, adapter) for arm in chosen)
+    return tuple(Target(route, arm, adapter, judge=arm.judge) for arm in chosen)

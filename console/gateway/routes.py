@@ -32,6 +32,16 @@ DEFAULTS = Traffic()
 _TRAFFIC = tuple(item.name for item in fields(Traffic))
 
 
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A deployment, by its public name, that says of a copy whether it is better, and by what:
+    `likelihood` or `question`.
+    """
+
+    name: str
+    by: str
+
+
 @dataclass(slots=True)
 class Arm:
     """A revision that gets requests. `percent` of all arms of a route together is 100."""
@@ -47,6 +57,8 @@ class Arm:
     settings: Traffic
     adapters: frozenset[str]
     replicas: list[Replica]
+    #: Of the copies that this arm gets.
+    judge: Judge | None = None
     #: Whose turn it is among equally busy replicas.
     turn: int = field(default=0, compare=False)
 
@@ -61,6 +73,7 @@ class Arm:
             settings=Traffic.read(row["settings"]),
             adapters=frozenset(row["adapters"]),
             replicas=replicas,
+            judge=Judge(**row["judge"]) if row.get("judge") else None,
         )
 
 

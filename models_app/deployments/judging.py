@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from models_app.configs.specs.serving.rollout import RolloutSettings
 from models_app.core.clock import now
 from models_app.deployments.models import Replica
+from models_app.deployments.verdicts import Verdicts, verdicts_on
 
 ARMS = """
 SELECT revision_id, mirrored, count(*),
@@ -85,6 +86,8 @@ class Figures:
     new: ArmFigures
     old: ArmFigures
     copies: Pairs | None = None
+    #: What the judge said of the copies; None where none is asked.
+    judge: Verdicts | None = None
 
     @property
     def enough(self) -> bool:
@@ -95,6 +98,8 @@ class Figures:
         row: dict[str, Any] = {"new": _plain(self.new), "old": _plain(self.old)}
         if self.copies is not None:
             row["copies"] = {name: round(value, 1) for name, value in asdict(self.copies).items()}
+        if self.judge is not None:
+            row["judge"] = self.judge.plain()
         return row
 
 
@@ -105,9 +110,16 @@ def _plain(arm: ArmFigures) -> dict[str, Any]:
 
 
 def arm_figures(
-    deployment_id: int, *, new: int, old: int | None, since: dt.datetime, mirrored: bool = False
+    deployment_id: int,
+    *,
+    new: int,
+    old: int | None,
+    since: dt.datetime,
+    mirrored: bool = False,
+    judged: bool = False,
 ) -> Figures:
-    """Of the revisions `new` and `old`; of the new one its copies only, where `mirrored`.
+    """Of the revisions `new` and `old`; of the new one its copies only, where `mirrored`, and then
+    what a judge said of them, where they are `judged`.
 
     Of a long watch the last half hour counts: what went well for a day hides nothing.
     """
@@ -120,6 +132,7 @@ def arm_figures(
         new=_with_hidden(rows.get((new, mirrored), nothing), deployment_id, new, since, mirrored),
         old=nothing if old is None else rows.get((old, False), nothing),
         copies=_pairs(deployment_id, new, old, since) if mirrored and old else None,
+        judge=verdicts_on(new, old, since) if mirrored and judged and old else None,
     )
 
 
@@ -171,12 +184,34 @@ def why_bad(figures: Figures, limits: RolloutSettings) -> str:
             "percent": f"{new.error_percent:.1f}",
             "limit": f"{limits.max_error_percent:g}",
         }
+    if (worse := _loses(figures.judge, limits)) or not limits.max_slowdown:
+        return worse
     copies = figures.copies
-    if limits.max_slowdown and copies is not None and copies.pairs >= LEAST:
+    if copies is not None and copies.pairs >= LEAST:
         return _slow_copies(copies, limits.max_slowdown)
-    if limits.max_slowdown and new.timed >= LEAST and old.timed >= LEAST:
+    if new.timed >= LEAST and old.timed >= LEAST:
         return _slow(new.first_token_p95_ms, old.first_token_p95_ms, limits.max_slowdown)
     return ""
+
+
+def _loses(judge: Verdicts | None, limits: RolloutSettings) -> str:
+    """Only where the win rate lies below the limit whatever chance has done."""
+    if judge is None or not limits.min_win_percent or judge.decided < LEAST:
+        return ""
+    said, interval = judge.plain(), judge.interval
+    if interval is None or interval[1] >= limits.min_win_percent:
+        return ""
+    return _(
+        "The judge %(judge)s prefers %(wins)s of %(decided)s copies (%(percent)s %%, with 95 %%"
+        " confidence at most %(high)s %%); the limit is %(limit)s %%."
+    ) % {
+        "judge": limits.judge,
+        "wins": judge.wins,
+        "decided": judge.decided,
+        "percent": f"{said['win_percent']:g}",
+        "high": f"{said['high_percent']:g}",
+        "limit": f"{limits.min_win_percent:g}",
+    }
 
 
 def _slow_copies(copies: Pairs, limit: float) -> str:

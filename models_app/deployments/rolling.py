@@ -141,6 +141,7 @@ def rollout_figures(rollout: Rollout) -> Figures | None:
         old=rollout.previous_id,
         since=since,
         mirrored=bool(rollout.mirror_percent),
+        judged=bool(rollout.revision.serving.judge),
     )
 
 

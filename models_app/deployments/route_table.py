@@ -74,6 +74,7 @@ def _arms(table: dict[int, Any], shares: dict[int, Rollout]) -> dict[int, dict[s
             "family": version.model.family,
             "percent": share.percent if share else 0,
             "mirror_percent": share.mirror_percent if share else 0,
+            "judge": _judge(revision, table[revision.deployment_id]["team"]) if share else None,
             "settings": _traffic(revision.spec_in_effect),
             "adapters": [],
             "replicas": [],
@@ -84,6 +85,14 @@ def _arms(table: dict[int, Any], shares: dict[int, Rollout]) -> dict[int, dict[s
         serves = revision.pk == revision.deployment.active_revision_id
         place.insert(0, arm) if serves else place.append(arm)
     return found
+
+
+def _judge(revision: Revision, team: str) -> dict[str, str] | None:
+    """Who says of the copies whether they are better, by its public name, and by what."""
+    spec = revision.spec_in_effect
+    if not spec.get("judge"):
+        return None
+    return {"name": f"{team}/{spec['judge']}", "by": spec.get("judge_by", "likelihood")}
 
 
 def _traffic(spec: dict[str, Any]) -> dict[str, Any]:

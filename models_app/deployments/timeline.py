@@ -138,10 +138,24 @@ def figures_text(data: dict[str, Any]) -> str:
         said = _("%(alike)s of %(pairs)s copies ended like their requests; %(copy_p95_ms)s ms"
                  " instead of %(original_p95_ms)s ms (p95).")  # fmt: skip
         text += " " + said % copies
+    if judged := _judged(data.get("judge")):
+        text += " " + judged
     if not old.get("requests"):
         return text
     beside = _("Old: %(old)s.") % {"old": _arm(old)}
     return f"{text} {beside}"
+
+
+def _judged(judge: Any) -> str:
+    """What the judge said of the copies; empty where it was not asked or has said nothing yet."""
+    if not isinstance(judge, dict) or not judge.get("judged"):
+        return ""
+    if judge.get("win_percent") is None:
+        return _("The judge could not tell any of %(judged)s copies apart.") % judge
+    said = _("The judge prefers the copy in %(win_percent)s %% of those that it tells apart (95 %%:"
+             " %(low_percent)s to %(high_percent)s %%): %(wins)s won, %(losses)s lost, %(ties)s"
+             " ties.")  # fmt: skip
+    return said % judge
 
 
 def _arm(arm: dict[str, Any]) -> str:

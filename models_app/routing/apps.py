@@ -10,3 +10,5 @@ class RoutingConfig(AppConfig):
     def ready(self) -> None:
         # A deployment cannot take the name of a route; what rules name stays loaded.
         import_module("models_app.routing.claims")
+        # Roll-outs count what judges said of their copies.
+        import_module("models_app.routing.verdicts")

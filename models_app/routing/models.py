@@ -101,6 +101,9 @@ class MirrorPair(models.Model):
     #: `compared`, `dropped` (no room for a copy) or `failed` (the copy got no answer).
     outcome = models.CharField(max_length=12)
     same = models.BooleanField(null=True)
+    #: Of the judge, about the copy: `win`, `loss` or `tie`; null where it was not asked or did not
+    #: say.
+    verdict = models.CharField(max_length=4, null=True)
     #: How many characters both answers begin with alike, and the longer one has.
     alike = models.PositiveIntegerField(default=0)
     length = models.PositiveIntegerField(default=0)

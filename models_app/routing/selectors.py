@@ -51,7 +51,7 @@ def route_by_name(*, actor: Actor, team: str, name: str) -> Route:
 
 
 def routes_to(*, actor: Actor, deployment: Deployment) -> list[Route]:
-    """Routes that send requests or copies to a deployment, or let it step in."""
+    """Routes that send requests or copies to a deployment, let it step in, or let it judge."""
     rows = _rows(actor).filter(team_id=deployment.team_id).order_by("name")
     return [row for row in rows if deployment.name in _named(row)]
 
@@ -61,7 +61,8 @@ def _named(row: Route) -> set[str]:
     ways = [spec, *spec.get("rules", ())]
     names = {t["deployment"] for way in ways for t in way.get("targets", ())}
     names |= {t["deployment"] for way in ways for t in way.get("fallback", ())}
-    return names | ({spec["mirror"]["deployment"]} if spec.get("mirror") else set())
+    mirror = spec.get("mirror") or {}
+    return names | {mirror[part] for part in ("deployment", "judge") if part in mirror}
 
 
 def route_revision_list(*, actor: Actor, route: Route) -> QuerySet[RouteRevision]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from django.utils.translation import gettext as _
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from models_app.core.digests import canonical_json
 from models_app.core.errors import InvalidInput
@@ -32,6 +32,7 @@ _RULE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,58}[A-Za-z0-9])?")
 _STICKY = ("token", "user", "request")
 
 Priority = Literal["low", "normal", "high"]
+JudgedBy = Literal["likelihood", "question"]
 Name = Annotated[str, Field(min_length=1, max_length=63)]
 
 
@@ -139,6 +140,19 @@ class Mirror(Part):
     deployment: Name
     revision: int | None = Field(None, ge=1, le=1 << 30)
     percent: float = Field(100, gt=0, le=100)
+    judge: Name | None = Field(
+        None, description="Another deployment, which says who answers better"
+    )
+    judge_by: JudgedBy | None = Field(
+        None, description="By how likely it finds each answer, or by asking it; without: likelihood"
+    )
+
+    @field_validator("judge_by")
+    @classmethod
+    def _judged(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("judge") is None:
+            raise ValueError(_("Name the judge, too."))
+        return value
 
     @property
     def cells(self) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from models_app.core.clock import now
+from models_app.deployments.verdicts import Verdicts
 from models_app.routing.models import Route
 
 HOUR = dt.timedelta(hours=1)
@@ -32,7 +33,10 @@ SELECT count(*),
        percentile_cont(0.5) WITHIN GROUP (ORDER BY total_ms) FILTER (WHERE outcome = 'compared'),
        percentile_cont(0.95) WITHIN GROUP (ORDER BY total_ms) FILTER (WHERE outcome = 'compared'),
        percentile_cont(0.5) WITHIN GROUP (ORDER BY mirror_total_ms),
-       percentile_cont(0.95) WITHIN GROUP (ORDER BY mirror_total_ms)
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY mirror_total_ms),
+       count(*) FILTER (WHERE verdict = 'win'),
+       count(*) FILTER (WHERE verdict = 'loss'),
+       count(*) FILTER (WHERE verdict = 'tie')
   FROM routing_mirrorpair
  WHERE route_id = %s AND at > %s
    AND mirror_deployment_id = (
@@ -75,6 +79,8 @@ class MirrorReport:
     p95_ms: float | None
     mirror_p50_ms: float | None
     mirror_p95_ms: float | None
+    #: What the judge said of the copies.
+    judge: Verdicts
 
     @property
     def same_percent(self) -> float | None:
@@ -120,4 +126,5 @@ def mirror_report(route: Route, deployment: str, *, span: dt.timedelta = HOUR) -
         p95_ms=row[7],
         mirror_p50_ms=row[8],
         mirror_p95_ms=row[9],
+        judge=Verdicts(wins=row[10], losses=row[11], ties=row[12]),
     )

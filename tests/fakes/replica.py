@@ -5,7 +5,7 @@ import contextlib
 import json
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 WORDS = ["Par", "cels", " are", " late", "."]
 USAGE = {"prompt_tokens": 7, "completion_tokens": len(WORDS), "total_tokens": 7 + len(WORDS)}
@@ -38,6 +38,10 @@ class FakeReplica:
         self.headers: list[dict[str, str]] = []
         self.secret = ""
         self.words = WORDS
+        #: The answer to a body, in place of the words.
+        self.says: Callable[[dict], str] | None = None
+        #: A text that is echoed has a log-probability of -1 for each of its words, of these -5.
+        self.unlikely: set[str] = set()
         self.port = 0
         self.calls: list[dict] = []
         self.request_ids: list[str] = []
@@ -111,7 +115,7 @@ class FakeReplica:
             mode = "stranger"
         if mode in REFUSALS:
             return await self._error(writer, *REFUSALS[mode])
-        if body.get("max_tokens") == 0:
+        if body.get("max_tokens") == 0 and not (body.get("echo") and self.scored):
             return await self._error(writer, 400, "invalid_value", "x-should-retry: false\r\n")
         if mode == "drop":
             writer.transport.abort()
@@ -141,7 +145,12 @@ class FakeReplica:
 
     def _answer(self, path: str, body: dict) -> dict:
         choice = {"index": 0, "finish_reason": "stop", "logprobs": None}
-        text = "".join(self.words)
+        text = "".join(self.words) if self.says is None else self.says(body)
+        if body.get("echo"):
+            text = body["prompt"]
+            words = text.split()
+            own = [-5.0 if word in self.unlikely else -1.0 for word in words]
+            choice["logprobs"] = {"tokens": words, "token_logprobs": [None, *own[1:]]}
         if "chat" in path:
             choice["message"] = {"role": "assistant", "content": text, "refusal": None}
             kind = "chat.completion"

@@ -9,7 +9,7 @@ from console.gateway.decision import decide as decide_unrouted
 from console.gateway.http import HttpCall
 from console.gateway.keys import Key
 from console.gateway.openai import ENDPOINTS, Ask
-from console.gateway.routes import Arm, Route, Routes
+from console.gateway.routes import Arm, Judge, Route, Routes
 from console.gateway.routing.table import Routed
 from models_app.core.clock import now
 from models_app.routing.evaluation import Choice
@@ -130,10 +130,14 @@ def _label(named: Named, family: str) -> str:
 def _mirrors(routed: Routed, routes: Routes, choice: Choice, first: Target) -> tuple[Target, ...]:
     """The route's own mirror, and the candidates of a roll-out where the request goes."""
     found = mirrors(first.route, first.adapter) if first.arm is None else ()
-    known = _find(routed, routes, choice.mirror) if choice.mirror is not None else None
-    if known is None:
+    mirror = choice.mirror
+    known = _find(routed, routes, mirror) if mirror is not None else None
+    if known is None or mirror is None:
         return found
-    return (Target(known[0], known[1], exact=known[1] is not None), *found)
+    judge = None
+    if mirror.judge:
+        judge = Judge(f"{routed.team}/{mirror.judge}", mirror.judge_by or "likelihood")
+    return (Target(known[0], known[1], exact=known[1] is not None, judge=judge), *found)
 
 
 def _cap(ask: Ask, most: int) -> None:

@@ -2,7 +2,8 @@
 
 A copy is sent when the caller has its answer, never before: it takes nothing from the request that
 it copies. It asks with low priority, waits for nobody, and is dropped where the target is busy or
-enough copies are under way. Whether both said the same is recorded, what they said is not.
+enough copies are under way. Whether both said the same is recorded, what they said is not. Where a
+judge is named it is asked after that, in the same manner.
 """
 
 import asyncio
@@ -23,7 +24,9 @@ from console.gateway.keys import Key
 from console.gateway.openai import Ask
 from console.gateway.records import Record, Recorder
 from console.gateway.replicas import Replica
+from console.gateway.routes import Judge, Routes
 from console.gateway.routing.answers import alike, text_of
+from console.gateway.routing.judging import Case, Judges
 from console.gateway.seats import Seat, Seats
 from console.gateway.streams import usage_tokens
 from console.gateway.upstream import ReplicaFailed, Upstream, whole
@@ -33,6 +36,8 @@ from models_app.routing.services import mirror_pairs_store
 logger = logging.getLogger(__name__)
 #: Copies under way at the same time in this process; more are dropped.
 AT_ONCE = 8
+#: Pairs before a judge at the same time; more stay without a verdict.
+JUDGED_AT_ONCE = 4
 #: Bytes of an answer that are kept for the comparison.
 KEPT_BYTES = 1 << 20
 DEADLINE_S = 120
@@ -63,6 +68,7 @@ class Pair:
     at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
     outcome: str = "dropped"
     same: bool | None = None
+    verdict: str | None = None
     alike: int = 0
     length: int = 0
     mirror_total_ms: float | None = None
@@ -71,12 +77,16 @@ class Pair:
 class Mirrors:
     """All copies of this process."""
 
-    def __init__(self, seats: Seats, upstream: Upstream, recorder: Recorder) -> None:
+    def __init__(
+        self, routes: Routes, seats: Seats, upstream: Upstream, recorder: Recorder
+    ) -> None:
+        self._judges = Judges(routes, seats, upstream, recorder)
         self._seats = seats
         self._upstream = upstream
         self._recorder = recorder
         self._plans: dict[int, Plan] = {}
         self._copies: set[asyncio.Task[None]] = set()
+        self._judging: set[asyncio.Task[None]] = set()
         self._pairs: deque[Pair] = deque(maxlen=BOUND)
         self._writer: asyncio.Task[None] | None = None
 
@@ -86,9 +96,10 @@ class Mirrors:
 
     async def stop(self) -> None:
         """Break off what runs and write what is known."""
-        for task in [*self._copies, *([self._writer] if self._writer else [])]:
+        under_way = [*self._copies, *self._judging]
+        for task in [*under_way, *([self._writer] if self._writer else [])]:
             task.cancel()
-        await asyncio.gather(*self._copies, return_exceptions=True)
+        await asyncio.gather(*under_way, return_exceptions=True)
         await self._flush()
 
     def plan(self, decision: Decision, call: HttpCall, ask: Ask, key: Key) -> None:
@@ -130,21 +141,32 @@ class Mirrors:
         copy.deployment_id, copy.revision_id = target.route.deployment_id, arm.revision_id
         copy.replica_id, copy.model, copy.rule = seat.replica.id, record.model, record.rule
         copy.mirrored, copy.adapter, copy.node = True, target.adapter, seat.replica.node
-        task = asyncio.create_task(self._copy(seat, plan, path, body, pair, copy))
+        task = asyncio.create_task(self._copy(seat, plan, path, body, pair, copy, target.judge))
         self._copies.add(task)
         task.add_done_callback(self._copies.discard)
 
     async def _copy(
-        self, seat: Seat, plan: Plan, path: str, body: bytes, pair: Pair, copy: Record
+        self,
+        seat: Seat,
+        plan: Plan,
+        path: str,
+        body: bytes,
+        pair: Pair,
+        copy: Record,
+        judge: Judge | None,
     ) -> None:
         started = time.monotonic()
+        case: Case | None = None
         pair.outcome, copy.status, copy.outcome = "failed", 503, "mirror_failed"
         try:
             async with asyncio.timeout(DEADLINE_S):
                 answer = await self._ask(seat.replica, plan, path, pair, copy)
             copy.total_ms = pair.mirror_total_ms = round((time.monotonic() - started) * 1000, 3)
             if copy.status == 200:
-                _compare(pair, text_of(body, stream=plan.ask.stream), text_of(answer, stream=False))
+                one, other = text_of(body, stream=plan.ask.stream), text_of(answer, stream=False)
+                _compare(pair, one, other)
+                if one is not None and other is not None:
+                    case = Case(pair.request_id, plan.key, path, plan.ask.fields, one, other)
         except (ReplicaFailed, TimeoutError) as error:
             copy.total_ms = round((time.monotonic() - started) * 1000, 3)
             copy.detail = str(error)[:300]
@@ -153,8 +175,27 @@ class Mirrors:
         finally:
             tokens = (copy.prompt_tokens, copy.completion_tokens)
             seat.leave(tokens if copy.status == 200 else None)
-            self._pairs.append(pair)
             self._recorder.add(copy)
+            self._conclude(pair, judge, case)
+
+    def _conclude(self, pair: Pair, judge: Judge | None, case: Case | None) -> None:
+        """The pair is to be written: at once, or when the judge has spoken."""
+        if judge is not None and pair.same:
+            pair.verdict = "tie"
+        elif judge is not None and case is not None and len(self._judging) < JUDGED_AT_ONCE:
+            task = asyncio.create_task(self._judge(pair, judge, case))
+            self._judging.add(task)
+            task.add_done_callback(self._judging.discard)
+            return
+        self._pairs.append(pair)
+
+    async def _judge(self, pair: Pair, judge: Judge, case: Case) -> None:
+        try:
+            pair.verdict = await self._judges.verdict(judge, case)
+        except Exception:
+            logger.exception("the copy of request %s could not be judged", pair.request_id)
+        finally:
+            self._pairs.append(pair)
 
     async def _ask(
         self, replica: Replica, plan: Plan, path: str, pair: Pair, copy: Record

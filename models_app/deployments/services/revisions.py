@@ -25,6 +25,7 @@ from models_app.deployments.adapters import adapters_check, adapters_of
 from models_app.deployments.digest import revision_digest
 from models_app.deployments.drafts import draft_check
 from models_app.deployments.footprint import check_pool
+from models_app.deployments.judges import judge_check
 from models_app.deployments.models import Deployment, Revision, RevisionAdapter
 from models_app.deployments.services.backends import backend_check
 from models_app.deployments.services.deployments import deployment_create
@@ -84,6 +85,7 @@ def revision_make(
     _check_version(actor, row, model_version, checked)
     adapters_check(actor, row, model_version, checked, adapters)
     draft_check(actor, row, model_version, checked)
+    judge_check(actor, row, checked)
     split_check(row.team, model_version, checked, adapters)
     check_pool(row.team, model_version, checked)
     revision = Revision(

@@ -96,7 +96,11 @@ class RouteFiguresApi(APIView):
         report = None
         if mirror:
             found = mirror_report(row, mirror["deployment"])
-            report = {**asdict(found), "same_percent": found.same_percent}
+            report = {
+                **asdict(found),
+                "same_percent": found.same_percent,
+                "judge": found.judge.plain() if mirror.get("judge") else None,
+            }
         return Response(
             {"shares": [asdict(share) for share in route_shares(row)], "mirror": report}
         )

@@ -9,11 +9,12 @@ from models_app.core.actor import Actor
 from models_app.core.errors import InvalidInput
 from models_app.core.permission import require
 from models_app.core.teams import team_rows
+from models_app.deployments.judges import judge_problem
 from models_app.deployments.models import Deployment, Replica, Revision
 from models_app.deployments.services.standing import why_not_run
 from models_app.deployments.states import ReplicaState, RevisionState
 from models_app.routing.models import Route
-from models_app.routing.spec import RouteSpec, Target
+from models_app.routing.spec import Mirror, RouteSpec, Target
 
 ROLL_OUT = "deployments.roll_out_deployment"
 
@@ -38,6 +39,7 @@ def check_targets(
     if spec.mirror is not None:
         mirror = Target(deployment=spec.mirror.deployment, revision=spec.mirror.revision)
         errors |= dict(_target(route, "mirror", mirror, found, answers=False))
+        errors |= dict(_judge(actor, route, spec.mirror, before))
     errors |= dict(_callers(actor, route, spec, before))
     if errors:
         raise InvalidInput({f"{prefix}{path}": text for path, text in errors.items()})
@@ -96,6 +98,20 @@ def _revision(deployment: Deployment, number: int) -> str:
         )
         return said % {"n": number}
     return why_not_run(row)
+
+
+def _judge(
+    actor: Actor, route: Route, mirror: Mirror, before: RouteSpec | None
+) -> Iterator[tuple[str, str]]:
+    if mirror.judge is None:
+        return
+    was = before.mirror.judge if before and before.mirror else None
+    why = judge_problem(
+        actor, route.team_id, mirror.judge, mirror.judge_by or "likelihood",
+        candidate=mirror.deployment, known=was == mirror.judge,
+    )  # fmt: skip
+    if why:
+        yield "mirror.judge", why
 
 
 def _callers(

@@ -73,6 +73,37 @@ class RolloutSettings(Spec):
             "How many times as slow as the old revision (p95 of the first token); 0 does not look."
         ),
     )
+    judge: str = Field(
+        "",
+        max_length=63,
+        title=gettext_noop("Judge"),
+        description=gettext_noop(
+            "Another deployment of the team, which says of each copy in a shadow roll-out whether"
+            " its answer is better. None: nobody is asked."
+        ),
+    )
+    judge_by: Literal["likelihood", "question"] = Field(
+        "likelihood",
+        title=gettext_noop("Judges by"),
+        description=gettext_noop(
+            "How likely the judge finds each answer, for any language model; or a question to it in"
+            " both orders, for a model that follows instructions."
+        ),
+        json_schema_extra=called(
+            likelihood=gettext_noop("Likelihood"),
+            question=gettext_noop("Question"),
+        ),
+    )
+    min_win_percent: float = Field(
+        0,
+        ge=0,
+        le=100,
+        title=gettext_noop("Fewest wins (%)"),
+        description=gettext_noop(
+            "Of the copies that the judge tells apart; surely fewer, and it goes back. 0 does not"
+            " look."
+        ),
+    )
     capacity: Literal["auto", "surge", "drain_first"] = Field(
         "auto",
         title=gettext_noop("Room"),
