@@ -41,6 +41,18 @@ class Verdicts:
         found = wilson(self.wins, self.decided)
         return 100.0 * found.low, 100.0 * found.high
 
+    @property
+    def bar(self) -> dict[str, str]:
+        """Widths and places of a drawn bar, percent."""
+        whole = max(1, self.judged)
+        parts = {
+            "wins": self.wins,
+            "ties": self.ties,
+            "losses": self.losses,
+            "before_losses": self.wins + self.ties,
+        }
+        return {name: f"{100 * part / whole:.3f}" for name, part in parts.items()}
+
     def plain(self) -> dict[str, Any]:
         """Plain JSON; percents to one digit."""
         low, high = self.interval or (None, None)

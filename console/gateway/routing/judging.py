@@ -229,9 +229,8 @@ def _said(message: Any) -> str:
     content = message.get("content")
     if isinstance(content, list):
         parts = [part.get("text") if isinstance(part, Mapping) else None for part in content]
-        if not all(isinstance(part, str) for part in parts):
-            return ""
-        content = "\n".join(parts)
+        texts = [text for text in parts if isinstance(text, str)]
+        content = "\n".join(texts) if len(texts) == len(parts) else None
     return f"{message.get('role')}:\n{content}" if isinstance(content, str) else ""
 
 

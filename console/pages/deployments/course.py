@@ -8,6 +8,7 @@ from console.pages.jobs.reasons import said
 from models_app.configs.specs import ServingSpec
 from models_app.configs.specs.base import value_words
 from models_app.deployments import selectors
+from models_app.deployments.judging import Figures
 from models_app.deployments.models import Deployment, Replica, Rollout
 from models_app.deployments.preview import step_text
 from models_app.deployments.rolling import rollout_figures
@@ -58,6 +59,7 @@ def _rolling(row: Deployment, rollout: Rollout, replicas: list[Replica]) -> dict
     step = current_step(rollout)
     steps = parsed(rollout.plan)
     goal = wanted if step.new is None else min(step.new, wanted)
+    found = rollout_figures(rollout)
     number = min(rollout.step, len(steps) - 1)
     return {
         "rollout": rollout,
@@ -75,15 +77,13 @@ def _rolling(row: Deployment, rollout: Rollout, replicas: list[Replica]) -> dict
         "promotable": number < len(steps) - 1 and ready >= goal,
         "paused": rollout.state == RolloutState.PAUSED,
         "proving": rollout.golden == Golden.DUE,
-        "figures": _figures(row, rollout),
+        "figures": _figures(found, rollout) if found else [],
+        "verdicts": found.judge if found else None,
     }
 
 
-def _figures(row: Deployment, rollout: Rollout) -> list[dict[str, Any]]:
-    """Both sides as the next round will judge them; empty while the new one gets nothing."""
-    found = rollout_figures(rollout)
-    if found is None:
-        return []
+def _figures(found: Figures, rollout: Rollout) -> list[dict[str, Any]]:
+    """Both sides as the next round will judge them."""
     limits = rollout.revision.serving
     sides = [(found.old, rollout.previous), (found.new, rollout.revision)]
     return [

@@ -92,6 +92,9 @@ NEEDED_WHEN = {
     "step_percent": "strategy:linear",
     "bake_s": "strategy:canary|linear|shadow",
     "draft_tokens": "draft:!",
+    "judge": "strategy:shadow",
+    "judge_by": "strategy:shadow",
+    "min_win_percent": "strategy:shadow",
 }
 
 

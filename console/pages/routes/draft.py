@@ -102,7 +102,7 @@ def spec_of(draft: Draft) -> dict[str, Any]:
     }
     draft.places |= {"targets": "to-0-weight", "fallback": "back-0-deployment"}
     if get("mirror-deployment"):
-        spec["mirror"] = _target(draft, "mirror-", "mirror", "percent")
+        spec["mirror"] = _target(draft, "mirror-", "mirror", "percent") | _judge(draft)
     return spec
 
 
@@ -132,6 +132,14 @@ def _target(draft: Draft, row: str, path: str, share: str) -> dict[str, Any]:
         text = draft.fields.get(f"{row}{share}", "").strip().rstrip("% ").replace(",", ".")
         target[share] = _number(draft, f"{row}{share}", text or "100")
     return target
+
+
+def _judge(draft: Draft) -> dict[str, str]:
+    """Who judges the copies; likelihood goes without saying."""
+    names = ("judge", "judge_by")
+    draft.places |= {f"mirror.{name}": f"mirror-{name}" for name in names}
+    found = {name: draft.fields.get(f"mirror-{name}", "") for name in names}
+    return {name: value for name, value in found.items() if value and found["judge"]}
 
 
 def _number(draft: Draft, name: str, text: str) -> float | int:
@@ -225,6 +233,7 @@ def draft_of(spec: Mapping[str, Any]) -> Draft:
     if spec.get("mirror"):
         fields |= _one("mirror-", spec["mirror"])
         fields["mirror-percent"] = f"{spec['mirror'].get('percent', 100):g}"
+        fields |= {f"mirror-{n}": spec["mirror"].get(n, "") for n in ("judge", "judge_by")}
     for number, rule in enumerate(spec.get("rules", ())):
         fields |= {f"rule-{number}-{name}": value for name, value in _rule_fields(rule).items()}
     return Draft(fields)

@@ -148,7 +148,8 @@ class RouteEditor:
     def cells(self) -> dict[str, Cell]:
         """The fields that stand alone."""
         names = ("description", "enabled", "sticky", "sticky_header", "callers")
-        mirror = {n: self.cell(f"mirror-{n}") for n in ("deployment", "revision", "percent")}
+        parts = ("deployment", "revision", "percent", "judge", "judge_by")
+        mirror = {n: self.cell(f"mirror-{n}") for n in parts}
         return {**{n: self.cell(n) for n in names}, **{f"mirror_{n}": c for n, c in mirror.items()}}
 
     @property

@@ -72,6 +72,10 @@ def _rollout_warnings(spec: Any) -> dict[str, str]:
     watched = spec.strategy in ("canary", "linear", "shadow")
     if watched and not spec.bake_s and not spec.wait_for_promotion:
         found["bake_s"] = _("Nothing is watched: all requests follow at once.")
+    if spec.judge and spec.strategy != "shadow":
+        found["judge"] = _("Only a shadow roll-out makes copies, so there is nothing to judge.")
+    if spec.min_win_percent and not spec.judge:
+        found["min_win_percent"] = _("Without a judge nothing wins or loses.")
     if spec.strategy == "linear" and spec.step_percent == 100:
         found["step_percent"] = _("There is only one step, which gets all requests.")
     if spec.strategy == "all_at_once" and spec.capacity == "surge":

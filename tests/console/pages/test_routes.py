@@ -60,7 +60,7 @@ RICH = {
     ],
     "targets": [to("chat", 60), to("next", 40)],
     "fallback": [to("tiny")],
-    "mirror": {"deployment": "next", "percent": 12.5},
+    "mirror": {"deployment": "next", "percent": 12.5, "judge": "tiny", "judge_by": "question"},
 }
 
 

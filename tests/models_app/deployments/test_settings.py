@@ -127,6 +127,8 @@ def test_api_takes_and_tells_both(ben, team, base, api_for):
         ({"strategy": "canary", "bake_s": 0}, "bake_s"),
         ({"strategy": "linear", "step_percent": 100}, "step_percent"),
         ({"strategy": "all_at_once", "capacity": "surge"}, "capacity"),
+        ({"strategy": "canary", "judge": "other"}, "judge"),
+        ({"strategy": "shadow", "min_win_percent": 40}, "min_win_percent"),
     ],
 )
 def test_a_way_into_service_that_is_probably_not_meant_is_warned_of(settings, field):

@@ -6,7 +6,8 @@ from django.db.models.functions import Concat
 
 from models_app.audit.models import AuditEvent
 from models_app.configs.specs import ServingSpec
-from models_app.core.errors import PermissionDenied, WrongState
+from models_app.core.clock import now
+from models_app.core.errors import FieldError, PermissionDenied, WrongState
 from models_app.deployments.models import RequestRecord, Rollout
 from models_app.deployments.preview import rollout_plan
 from models_app.deployments.reconcile import reconcile_deployment
@@ -20,6 +21,8 @@ from models_app.deployments.services import (
 )
 from models_app.deployments.services.course import live_rollout
 from models_app.deployments.states import ReplicaState
+from models_app.deployments.timeline import event_line
+from models_app.routing.models import MirrorPair
 from tests.factories.deployments import live, revision_of, serving, settle
 from tests.factories.rollouts import arms, calls, drain, later, start
 
@@ -281,6 +284,47 @@ class TestShadow:
         assert "Copies take 500 ms (p95) where the requests themselves take 50 ms" in row.verdict
         copies = row.events.get(kind="bad_figures").data["copies"]
         assert (copies["pairs"], copies["alike"]) == (20, 15)
+
+    @pytest.mark.parametrize(
+        ("wins", "limit", "state"),
+        [
+            (2, 50, "rolled_back"),  # at most 30 % with confidence
+            (8, 50, "running"),  # fewer than half, but by chance perhaps
+            (0, 0, "running"),  # nobody looks
+        ],
+    )
+    def test_what_the_judge_says_may_turn_it_back(self, ana, team, wins, limit, state):
+        serving(ana, team, name="judge")
+        spec = {"judge": "judge", "min_win_percent": limit, "bake_s": 600}
+        deployment = coming(ana, team, "shadow", **spec)
+        start(deployment)
+        calls(deployment, 1, 20)
+        calls(deployment, 2, 20, mirrored=True)
+        old, new = deployment.revisions.order_by("number")
+        verdicts = ["win"] * wins + ["loss"] * (20 - wins) + ["tie"] * 5 + [None]
+        MirrorPair.objects.bulk_create(
+            MirrorPair(
+                request_id="r", at=now(), revision=old, mirror_deployment=deployment,
+                mirror_revision=new, outcome="compared", verdict=verdict,
+            )
+            for verdict in verdicts
+        )  # fmt: skip
+
+        reconcile_deployment(deployment.pk)
+
+        row = Rollout.objects.get(revision__number=2)
+        assert row.state == state
+        if state == "rolled_back":
+            assert "The judge judge prefers 2 of 20 copies (10 %" in row.verdict
+            event = row.events.get(kind="bad_figures")
+            assert event.data["judge"]["ties"] == 5
+            assert "2 won, 18 lost, 5 ties" in event_line(event).text
+
+    def test_a_deployment_does_not_judge_itself(self, ana, team):
+        serving(ana, team, name="judge")
+        with pytest.raises(FieldError) as caught:
+            coming(ana, team, "shadow", judge="writer")
+        assert caught.value.field == "spec.judge"
 
     def test_copies_that_fail_hurt_nobody(self, ana, team):
         deployment = coming(ana, team, "shadow")

@@ -16,7 +16,8 @@ from models_app.deployments.route_table import route_table
 from models_app.deployments.services import deployment_create
 from models_app.deployments.statistics import request_figures
 from models_app.deployments.traffic import traffic
-from models_app.routing.models import Route, RouteRevision
+from models_app.routing.models import MirrorPair, Route, RouteRevision
+from models_app.routing.selectors import routes_to
 from models_app.routing.statistics import route_shares
 from models_app.routing.table import routing_table
 from tests.factories.deployments import (
@@ -143,6 +144,13 @@ rules:
             ({"targets": [to("nowhere")]}, "spec.targets.0.deployment"),
             ({"fallback": [to("nowhere")]}, "spec.fallback.0.deployment"),
             ({"mirror": {"deployment": "nowhere"}}, "spec.mirror.deployment"),
+            ({"mirror": {"deployment": "chat", "judge": "nowhere"}}, "spec.mirror.judge"),
+            ({"mirror": {"deployment": "chat", "judge": "chat"}}, "spec.mirror.judge"),
+            ({"mirror": {"deployment": "chat", "judge_by": "question"}}, "spec.mirror.judge_by"),
+            (
+                {"mirror": {"deployment": "chat", "judge": "x", "judge_by": "dice"}},
+                "spec.mirror.judge_by",
+            ),
             ({"targets": [to("chat", revision=9)]}, "spec.targets.0.revision"),
             ({"callers": ["unheard-of"]}, "spec.callers.0"),
             ({"callers": ["legal"]}, "spec.callers.0"),
@@ -386,6 +394,24 @@ class TestFigures:
         ]
         assert sum(share.percent for share in route_shares(route)) == pytest.approx(100)
 
+    def test_what_the_judge_said_of_copies(self, ana, team, chat, api_for):
+        for name in ("next", "judge"):
+            serving(ana, team, name=name)
+        mirror = {"deployment": "next", "judge": "judge", "judge_by": "question"}
+        route = route_of(ana, team, env="development", mirror=mirror)
+        copied = Deployment.objects.get(name="next")
+        for verdict in ["win", "win", "win", "loss", "tie", None]:
+            MirrorPair.objects.create(
+                request_id="r", at=now(), route=route, mirror_deployment=copied,
+                outcome="compared", same=False, verdict=verdict,
+            )  # fmt: skip
+        found = api_for(ana).get(f"{ROUTES}/{route.pk}/figures").json()["mirror"]["judge"]
+        assert (found["judged"], found["wins"], found["losses"], found["ties"]) == (5, 3, 1, 1)
+        assert (found["win_percent"], found["low_percent"], found["high_percent"]) == (
+            75.0, 30.1, 95.4,
+        )  # fmt: skip
+        assert routes_to(actor=ana, deployment=Deployment.objects.get(name="judge")) == [route]
+
 
 def test_the_gateways_table_knows_the_callers(ana, team, chat, other_team, root):
     route_of(root, team, env="development", callers=["legal"])
@@ -407,6 +433,13 @@ class TestRoles:
         spec = {"spec": {"targets": [to("chat")], "enabled": False}, "reason": "x"}
         assert client.put(url, spec).status_code == 403
         assert client.post(f"{url}/rollback", {}).status_code == 403
+
+    def test_a_token_needs_the_scope_to_ask_a_judge(self, ana, team, ben, chat, api_for):
+        serving(ana, team, name="judge")
+        asked = body(mirror={"deployment": "chat", "judge": "judge"})
+        answer = api_for(ben, "read", "deploy").post(ROUTES, asked)
+        assert (answer.status_code, [*answer.json()["errors"]]) == (422, ["spec.mirror.judge"])
+        assert api_for(ben, "read", "deploy", "infer").post(ROUTES, asked).status_code == 201
 
     def test_a_token_needs_the_scope_deploy(self, ben, chat, api_for):
         assert api_for(ben, "read", "write").post(ROUTES, body()).status_code == 403
