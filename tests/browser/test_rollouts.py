@@ -2,12 +2,14 @@
 
 import pytest
 
+from models_app.core.clock import now
 from models_app.deployments.models import GoldenAnswer, Rollout
 from models_app.deployments.reconcile import reconcile_deployment
 from models_app.deployments.services import roll_back
 from models_app.deployments.services.golden import golden_compared, golden_store
+from models_app.routing.models import MirrorPair
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_wide_light
+from tests.browser.looks import in_phone_dark, in_wide_light
 from tests.factories.deployments import ready_version, revision_of, serving, settle
 from tests.factories.nodes import ready_node
 from tests.factories.rollouts import arms, calls, later, start
@@ -41,6 +43,41 @@ def test_the_page_shows_share_steps_and_timeline(
     assert page.locator("#deployment-timeline .track li").count() == 3
     assert not overflow(page)
     screenshot(page, f"rollout-{'phone' if phone else 'wide'}-{theme}-{language}")
+
+
+@in_phone_dark
+def test_a_shadow_shows_what_the_judge_says(
+    ana, team, new_page, sign_in, screenshot, phone, theme, language
+):
+    ready_node("node-1", slots=8)
+    serving(ana, team, name="judge")
+    deployment = serving(ana, team)
+    revision_of(ana, deployment, strategy="shadow", bake_s=600, judge="judge")
+    reconcile_deployment(deployment.pk)
+    start(deployment)
+    calls(deployment, 1, 30)
+    calls(deployment, 2, 30, mirrored=True)
+    page = new_page(phone=phone, theme=theme, language=language)
+    sign_in(page, ana).open(HERE)
+    news = page.locator("#deployment-news")
+    if language == "en":
+        news.get_by_text("judge has judged no copy yet.").wait_for()
+    old, new = deployment.revisions.order_by("number")
+    MirrorPair.objects.bulk_create(
+        MirrorPair(
+            request_id="r", at=now(), revision=old, mirror_deployment=deployment,
+            mirror_revision=new, outcome="compared", verdict=verdict,
+        )
+        for verdict in ["win"] * 14 + ["tie"] * 8 + ["loss"] * 6
+    )  # fmt: skip
+    page.open(HERE)
+    bar = news.locator("svg:has(.split-win)")
+    bar.wait_for()
+    if language == "en":
+        assert bar.get_attribute("aria-label") == "Copies: 14 won, 8 ties, 6 lost"
+        news.get_by_text("95 %: 48.1").wait_for()
+    assert not overflow(page)
+    screenshot(page, f"rollout-judged-{'phone' if phone else 'wide'}-{theme}-{language}")
 
 
 def test_is_paused_resumed_and_promoted(page, sign_in, canary, ana):

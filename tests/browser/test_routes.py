@@ -101,7 +101,7 @@ def test_pages_fit_in_every_look(
         ],
         targets=[to("chat", 80), to("next", 15), to("tiny", 5)],
         fallback=[to("tiny")],
-        mirror={"deployment": "next", "percent": 25},
+        mirror={"deployment": "next", "percent": 25, "judge": "chat", "judge_by": "question"},
     )
     spec = {**route.current.spec, "targets": [to("chat", 70), to("next", 25), to("tiny", 5)]}
     route_revise(actor=ana, route=route, spec=spec, reason="next has held for a week")
@@ -120,6 +120,7 @@ def test_pages_fit_in_every_look(
             request_id=f"m{n}", at=now(), route=route, mirror_deployment=next_,
             outcome="compared" if n else "dropped", same=n % 5 > 0 if n else None, alike=40,
             length=50, total_ms=90 + n, mirror_total_ms=120 + n if n else None,
+            verdict=["tie", "win", "win", "loss", None][n % 5] if n else None,
         )
         for n in range(25)
     )  # fmt: skip

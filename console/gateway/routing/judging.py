@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 Verdict = Literal["win", "loss", "tie"]
 DEADLINE_S = 60
 #: Longer prompts and answers, all together, are not judged.
-MOST_CHARACTERS = 60_000
+MOST_CHARACTERS = 24_000
 #: Nats a token: answers that lie closer together are equally likely.
 MARGIN = 0.01
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
