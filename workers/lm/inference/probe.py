@@ -46,6 +46,7 @@ def choose_runner(
             probe.check(packed)
         pack(model, called)
         probe.check(packed)
+        packed.repeat_steps()
         _bound(packed.cache)
         return packed, "packed batching"
     except (MemoryError, torch.OutOfMemoryError):
