@@ -59,6 +59,8 @@ class Recorder(TorchDispatchMode):
         if name in _SAME and id(args[0]) in self._values:
             self._values[id(out)] = self._values[id(args[0])]
             self._alive.append(out)
+        elif args and out is args[0] and not func._schema.is_mutable:
+            pass
         elif name == "aten.slice.Tensor" and not kwargs and (len(args) < 5 or args[4] == 1):
             self._narrow(args[0], args[1] if len(args) > 1 else 0, out)
         else:
