@@ -17,7 +17,7 @@ from transformers import AttentionInterface
 from .errors import UnsupportedAttention
 from .kv_cache import SlotCache
 from .plan import PrefillChunk, StepPlan
-from .recording import Recorder
+from .recording import opaque
 
 PACKED = "slipway_packed"
 
@@ -49,8 +49,6 @@ class PackedStep:
     plan: StepPlan
     slots: torch.Tensor
     positions: torch.Tensor
-    #: Notes what this step computes, where that is to be done again.
-    recorder: Recorder | None = None
     _decode_masks: dict[int, torch.Tensor | None] = field(default_factory=dict)
     _chunk_masks: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
 
@@ -162,9 +160,7 @@ def packed_attention(
     window = sliding_window or 0
     if window >= step.cache.length:
         window = 0
-    if step.recorder is None:
-        return attend(step, layer, window, scaling, query, key, value), None
-    return step.recorder.note(attend, step, layer, window, scaling, query, key, value), None
+    return opaque(attend, step, layer, window, scaling, query, key, value), None
 
 
 def attend(

@@ -8,6 +8,7 @@ again without them. Whatever depends on more than the shapes is refused: then th
 from __future__ import annotations
 
 import operator
+import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -29,6 +30,22 @@ _SAME = frozenset({"aten.detach.default", "aten.alias.default", "aten.lift_fresh
 
 class NotRepeatable(Exception):
     """The pass does something that the same shapes may not lead to again."""
+
+
+class _Here(threading.local):
+    recorder: Recorder | None = None
+
+
+_here = _Here()
+
+
+def opaque(function: Callable[..., torch.Tensor], *args: Any) -> torch.Tensor:
+    """Compute something that does not come down to operations of torch, one step of any recording.
+
+    It must depend on nothing but its arguments and what never changes.
+    """
+    recorder = _here.recorder
+    return function(*args) if recorder is None else recorder.note(function, *args)
 
 
 class Recorder(TorchDispatchMode):
@@ -78,6 +95,15 @@ class Recorder(TorchDispatchMode):
         start = (out.storage_offset() - whole.storage_offset()) // max(1, whole.stride(dim))
         name = "rest" if start + length == whole.shape[dim] else "narrow"
         self._note(name, torch.narrow, (whole, dim, start, length), {}, out)
+
+    def __enter__(self) -> Recorder:
+        super().__enter__()
+        _here.recorder = self
+        return self
+
+    def __exit__(self, *told: Any) -> None:
+        _here.recorder = None
+        super().__exit__(*told)
 
     def note(self, function: Callable[..., torch.Tensor], *args: Any) -> torch.Tensor:
         """Do this and count it as one operation, whatever it does inside."""

@@ -46,7 +46,7 @@ class Repeated:
         ids, positions, step = inputs
         if self.why_not:
             return self._forward(ids, positions, step)
-        recorder = step.recorder = Recorder(inputs)
+        recorder = Recorder(inputs)
         try:
             with recorder:
                 logits = self._forward(ids, positions, step)
@@ -54,8 +54,6 @@ class Repeated:
             return logits
         except NotRepeatable as error:
             self.why_not = str(error)
-        finally:
-            step.recorder = None
         return self._forward(ids, positions, step)
 
     def _second(self, inputs: tuple[Any, ...]) -> torch.Tensor:
