@@ -222,7 +222,9 @@ def _decode(
     """One query token a slot; the heads of a group are the rows of one small attention."""
     count, length, groups = len(step.plan.decode), step.decode_length, keys.shape[2]
     heads, size = query.shape[1], query.shape[3]
-    rows = query[0, :, :count].transpose(0, 1).reshape(count, groups, heads // groups, size)
+    if count > 1 or query.shape[2] > 1:
+        query = query[0, :, :count].transpose(0, 1)
+    rows = query.reshape(count, groups, heads // groups, size)
     out = functional.scaled_dot_product_attention(
         rows,
         keys[:count, :length].transpose(1, 2),

@@ -103,8 +103,8 @@ class SlotCache:
             self.keys[layer] = self._zeros(key.shape[1], key.shape[2])
             self.values[layer] = self._zeros(value.shape[1], value.shape[2])
         keys, values = self.keys[layer], self.values[layer]
-        keys.view(-1, *keys.shape[2:]).index_copy_(0, places, key.to(keys.dtype))
-        values.view(-1, *values.shape[2:]).index_copy_(0, places, value.to(values.dtype))
+        keys.flatten(0, 1).index_copy_(0, places, key.to(keys.dtype))
+        values.flatten(0, 1).index_copy_(0, places, value.to(values.dtype))
         return keys, values
 
     def move(self, move: Move) -> None:

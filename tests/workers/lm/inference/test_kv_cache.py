@@ -99,5 +99,5 @@ def test_a_request_that_fits_by_itself_is_never_refused_for_room() -> None:
 def test_memory_on_the_cpu_is_taken_where_it_is_written(slots: int) -> None:
     cache = SlotCache(slots=slots, length=64, dtype=torch.float32, device=torch.device("cpu"))
     assert cache.has_room(slots, 64)
-    cache.write(0, *(torch.zeros(1, dtype=torch.long),) * 2, *(torch.ones(1, 2, 4),) * 2)
+    cache.write(0, torch.zeros(1, dtype=torch.long), *(torch.ones(1, 2, 4),) * 2)
     assert cache.bytes == slots * 64 * cache.position_bytes
