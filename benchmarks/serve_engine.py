@@ -116,8 +116,7 @@ def _context(options: argparse.Namespace) -> int:
 
 def _arguments(options: argparse.Namespace, name: str) -> list[str]:
     told = ["--child", name]
-    for key in ("folder", "size", "concurrency", "prompt", "tokens", "poisson", "rate",
-                "longest"):
+    for key in ("folder", "size", "concurrency", "prompt", "tokens", "poisson", "rate", "longest"):
         told += [f"--{key}", str(getattr(options, key))]
     return told
 

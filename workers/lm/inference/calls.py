@@ -10,7 +10,9 @@ import torch
 
 #: They only look at what is there: done twice, they see the same. A "rest" is a "narrow" that
 #: reaches the end.
-_VIEWS = frozenset({"aten.unsqueeze.default", "aten.view.default", "aten.transpose.int", "narrow", "rest"})
+_VIEWS = frozenset(
+    {"aten.unsqueeze.default", "aten.view.default", "aten.transpose.int", "narrow", "rest"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,11 @@ class ServingLinear(nn.Module):
         product: Product,
         dtype: torch.dtype,
         slices: dict[str, tuple[int, int]] | None = None,
+        *,
+        own_kernels: bool = False,
     ) -> None:
         super().__init__()
+        self.own_kernels = own_kernels
         self.out_features, self.in_features = shape
         self.weight = torch.zeros(1, dtype=dtype).expand(*shape)
         self.slices = slices or {}
@@ -154,6 +157,11 @@ def _library(model: PreTrainedModel, called: set[nn.Module]) -> Any:
     return kernels()
 
 
+def has_own_kernels(model: PreTrainedModel) -> bool:
+    """Whether any of its layers computes few rows with kernels of our own."""
+    return any(isinstance(one, ServingLinear) and one.own_kernels for one in model.modules())
+
+
 def _is_plain(module: Any) -> bool:
     if type(module) not in (nn.Linear, Conv1D, Int8Linear):
         return False
@@ -194,15 +202,17 @@ def _packed(
         weight = torch.cat([row.weight for row in rows])
         scale = torch.cat([row.scale for row in rows])
         product = _int8(weight, scale, bias)
-        if library is not None and weight.device.type == "cpu":
+        own = library is not None and weight.device.type == "cpu"
+        if own:
             few = int8_product(library, weight, scale, bias)
             product = _by_rows(few, INT8_ROWS, product)
-        return ServingLinear(shape, product, torch.float32, slices)
+        return ServingLinear(shape, product, torch.float32, slices, own_kernels=own)
     weight = torch.cat([_weight(row) for row in rows]) if len(rows) > 1 else _weight(rows[0])
     product = _plain(weight, bias)
-    if library is not None and weight.dtype == torch.float32 and weight.device.type == "cpu":
+    own = library is not None and weight.dtype == torch.float32 and weight.device.type == "cpu"
+    if own:
         product = _by_rows(plain_product(library, weight, bias), PLAIN_ROWS, product)
-    return ServingLinear(shape, product, weight.dtype, slices)
+    return ServingLinear(shape, product, weight.dtype, slices, own_kernels=own)
 
 
 def _by_rows(few: Product, most: int, many: Product) -> Product:
