@@ -105,6 +105,8 @@ class Recorder(TorchDispatchMode):
 
     def note(self, function: Callable[..., torch.Tensor], *args: Any) -> torch.Tensor:
         """Do this and count it as one operation, whatever it does inside."""
+        if self._resting:
+            return function(*args)
         self._resting = True
         try:
             out = function(*args)

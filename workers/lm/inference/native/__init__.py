@@ -29,8 +29,8 @@ def kernels() -> ctypes.CDLL | None:
     if not fits(Path("/proc/cpuinfo")):
         return None
     try:
-        library = ctypes.CDLL(str(_found()))
-    except (OSError, subprocess.SubprocessError):
+        library = _loaded()
+    except (OSError, RuntimeError, subprocess.SubprocessError):
         return None
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     for name in ("int8_linear", "plain_linear"):
@@ -76,18 +76,19 @@ def _name() -> str:
     return f"kernels-{hashlib.sha256(told).hexdigest()[:16]}.so"
 
 
-def _found() -> Path:
-    """The compiled file; compiled now where there is none yet."""
+def _loaded() -> ctypes.CDLL:
+    """What was compiled before, or is now."""
     for place in (beside_source(), _cache() / _name()):
         if _is_ours(place):
-            return place
-    place = _cache() / _name()
+            return ctypes.CDLL(str(place))
     try:
-        build(place)
-    except PermissionError:
-        place = Path(tempfile.mkdtemp(prefix="slipway-kernels-")) / _name()
-        build(place)
-    return place
+        build(_cache() / _name())
+        return ctypes.CDLL(str(_cache() / _name()))
+    except OSError:
+        # Nothing may be kept: a file that is loaded may go.
+        with tempfile.TemporaryDirectory() as folder:
+            build(Path(folder) / _name())
+            return ctypes.CDLL(str(Path(folder) / _name()))
 
 
 def _cache() -> Path:
