@@ -166,9 +166,9 @@ def _memory() -> None:
     import torch
 
     torch.set_num_threads(1)
-    numbers = torch.ones(256 * 2**20)
+    numbers = torch.ones(128 * 2**20)
     best = 0.0
-    for _ in range(5):
+    for _ in range(4):
         cpu = time.process_time()
         numbers.sum()
         best = max(best, 4 * numbers.numel() / (time.process_time() - cpu))
