@@ -12,6 +12,7 @@ import pytest
 from console.gateway import http as gateway_http
 from console.gateway import interrupt
 from tests.fakes.gateway import CHAT, CHAT_PATH, eventually, key_of, record_of
+from tests.waiting import WAIT_S
 
 
 def error_of(response) -> dict:
@@ -103,7 +104,7 @@ class TestClientsThatLeave:
         connection = raw(gateway, key_of(ana), json.dumps(CHAT).encode(), "x-request-id: left")
         eventually(lambda: chat.calls)
         connection.close()
-        assert chat.hung_up.wait(5)
+        assert chat.hung_up.wait(WAIT_S)
         assert record_of("left").outcome == "client_closed"
         eventually(lambda: idle(gateway))
 
@@ -114,7 +115,7 @@ class TestClientsThatLeave:
         body = json.dumps({**CHAT, "stream": True}).encode()
         connection = raw(gateway, key_of(ana), body, "x-request-id: deaf")
         with connection:
-            assert chat.hung_up.wait(15)
+            assert chat.hung_up.wait(WAIT_S)
             record = record_of("deaf")
             assert (record.status, record.outcome) == (499, "client_slow")
             eventually(lambda: idle(gateway))
