@@ -126,8 +126,8 @@ def replace_norms(model: PreTrainedModel, library: Any) -> int:
 def _norm_like(module: Any, library: Any) -> Norm | None:
     if not type(module).__name__.endswith("RMSNorm") or module._forward_hooks:
         return None
-    weight = getattr(module, "weight", None)
-    eps = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+    weight: Any = getattr(module, "weight", None)
+    eps: Any = getattr(module, "variance_epsilon", getattr(module, "eps", None))
     plain = isinstance(weight, torch.Tensor) and weight.dim() == 1 and isinstance(eps, float)
     if not plain or weight.dtype != torch.float32 or weight.device.type != "cpu":
         return None

@@ -150,7 +150,7 @@ def _library(model: PreTrainedModel, called: set[nn.Module]) -> Any:
 
     They work on one thread, and on a layout of their own beside the one for many rows.
     """
-    weights = [module.weight for module in called]
+    weights: list[Any] = [module.weight for module in called]
     total = sum(weight.numel() * weight.element_size() for weight in weights)
     if model.device.type != "cpu" or torch.get_num_threads() > 1 or total > MOST_BYTES:
         return None
