@@ -48,11 +48,11 @@ def opaque(function: Callable[..., torch.Tensor], *args: Any) -> torch.Tensor:
     return function(*args) if recorder is None else recorder.note(function, *args)
 
 
-class Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes the operations while it is entered; `note` for what counts as one."""
 
     def __init__(self, inputs: tuple[Any, ...]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._kinds = (torch.Tensor, *map(type, inputs))
         self.calls: list[Call] = []
         self._resting = False
@@ -95,13 +95,13 @@ class Recorder(TorchDispatchMode):
         self._note(name, torch.narrow, (whole, dim, start, length), {}, out)
 
     def __enter__(self) -> Recorder:
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         _here.recorder = self
         return self
 
     def __exit__(self, *told: Any) -> None:
         _here.recorder = None
-        super().__exit__(*told)
+        super().__exit__(*told)  # type: ignore[no-untyped-call]
 
     def note(self, function: Callable[..., torch.Tensor], *args: Any) -> torch.Tensor:
         """Do this and count it as one operation, whatever it does inside."""
