@@ -49,7 +49,7 @@ GOALS = (
 )  # fmt: skip
 #: Bytes of a weight, for the share of the memory's speed.
 WIDTHS = {"fp32": 4, "bf16": 2, "int8": 1, "generate": 4, "batches": 4, "batching": 4}
-SHORT = {"size": "30m", "prompt": 64, "tokens": 48, "poisson": 10, "rate": 3.0, "longest": 96}
+SHORT = {"size": "30m", "prompt": 64, "tokens": 24, "poisson": 6, "rate": 4.0, "longest": 64}
 
 
 def main() -> int:
