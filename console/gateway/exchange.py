@@ -19,6 +19,7 @@ from console.gateway.seats import Seat, Seats
 from console.gateway.streams import EventStream
 from console.gateway.upstream import Lost, Refused, ReplicaFailed, Upstream
 from console.gateway.wanted import Wanted
+from models_app.deployments import replica_headers
 
 MAX_RETRIES = 2
 
@@ -155,7 +156,8 @@ class Exchange:
 
     async def _ask_replica(self, replica: Replica, headers: dict[str, str]) -> None:
         call = self._call
-        headers["x-slipway-deadline-ms"] = str(int((self._deadline - time.monotonic()) * 1000))
+        left_s = self._deadline - time.monotonic()
+        headers[replica_headers.DEADLINE_MS] = str(int(left_s * 1000))
         async with self._upstream.ask(replica, call.path, self._body, headers) as response:
             await self._answering.take(replica, response)
 
@@ -163,13 +165,13 @@ class Exchange:
         """What the replica is told beside the body."""
         headers = {
             "x-request-id": self._call.request_id,
-            "x-slipway-tenant": self._key.tenant,
-            "x-slipway-priority": decision.priority,
+            replica_headers.TENANT: self._key.tenant,
+            replica_headers.PRIORITY: decision.priority,
         }
         if target.adapter:
-            headers["x-slipway-adapter"] = target.adapter
+            headers[replica_headers.ADAPTER] = target.adapter
         if self._ask.stream:
-            headers["x-slipway-tokens"] = "1"
+            headers[replica_headers.TOKENS] = "1"
         return headers
 
     def _again(
