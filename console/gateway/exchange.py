@@ -1,5 +1,6 @@
 """One generation: a seat at a replica and its answer; another one while nothing was sent."""
 
+import asyncio
 import time
 
 from django.conf import settings
@@ -17,11 +18,14 @@ from console.gateway.replicas import Replica
 from console.gateway.resuming import MOST_RESUMES
 from console.gateway.seats import Seat, Seats
 from console.gateway.streams import EventStream
-from console.gateway.upstream import Lost, Refused, ReplicaFailed, Upstream
+from console.gateway.upstream import AdapterMissing, Lost, Refused, ReplicaFailed, Upstream
 from console.gateway.wanted import Wanted
 from models_app.deployments import replica_headers
 
 MAX_RETRIES = 2
+#: How long an adapter that no replica has in memory is waited for, and how often it is asked for.
+ADAPTER_WAIT_S = 15.0
+ADAPTER_LOOK_S = 0.2
 
 
 class Exchange:
@@ -106,6 +110,7 @@ class Exchange:
         wanted = Wanted(self._ask, self._key, decision, target, self._deadline)
         headers = self._headers(target, decision)
         failures = 0
+        loaded_by = 0.0
         while True:
             record.deployment_id = target.route.deployment_id
             record.revision_id = wanted.arm(target.route).revision_id
@@ -116,11 +121,15 @@ class Exchange:
                 record.gateway_wait_ms += _ms(wanted.waited - waited)
                 record.wake_ms += _ms(wanted.waking - waking)
             record.replica_id, record.revision_id = seat.replica.id, seat.arm.revision_id
-            tokens = None
+            tokens, missing = None, False
             try:
                 await self._ask_replica(seat.replica, headers)
                 tokens = self._answering.tokens()
                 return
+            except AdapterMissing:
+                missing = True
+                patience = ADAPTER_WAIT_S if wanted.patience_s is None else wanted.patience_s
+                loaded_by = loaded_by or time.monotonic() + patience
             except ReplicaFailed as failure:
                 failures += 1
                 self._again(wanted, seat.replica, failure, failures)
@@ -129,6 +138,27 @@ class Exchange:
                 self._resume(wanted, seat)
             finally:
                 seat.leave(tokens)
+            if missing:
+                await self._find_adapter(wanted, seat, loaded_by)
+
+    async def _find_adapter(self, wanted: Wanted, seat: Seat, until: float) -> None:
+        """Go on to a replica that may have the adapter; wait a little where none has it yet.
+
+        Raises GatewayError or Lost where it is not served any more, or was not loaded in time.
+        """
+        self._note(f"replica {seat.replica.id}: without adapter {wanted.adapter}")
+        self._record.retries += 1
+        seat.replica.adapters -= {wanted.adapter}
+        wanted.tried.add(seat.replica)
+        if self._seats.others(wanted):
+            return
+        if time.monotonic() >= until:
+            if wanted.pinned is not None:
+                raise Lost
+            raise errors.adapter_not_loaded(self._ask.model)
+        await asyncio.sleep(ADAPTER_LOOK_S)
+        if not self._seats.serves(wanted):
+            raise errors.model_not_found(self._ask.model)
 
     async def _take(self, wanted: Wanted) -> Seat:
         """A seat; for the rest of an answer at a replica of the same revision, or Lost."""
