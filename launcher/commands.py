@@ -12,6 +12,8 @@ from launcher.options import Options
 #: Beside the slots for jobs: threads for the short tasks that keep the rest moving.
 CONTROL_THREADS = 4
 _WORKER_GRACE_S = 30
+#: What runs of pages when their process stops and /v1 is not in it.
+_PAGES_DRAIN_S = 5
 _JOINED_GRACE_S = 150
 #: The checks load every page and take half of the time; `make contracts` runs them.
 _FAST = ("--skip-checks",)
@@ -43,13 +45,19 @@ def build(options: Options, environment: Mapping[str, str]) -> Application:
     if options.gateway_port:
         web["SLIPWAY_GATEWAY_PORT"] = str(options.gateway_port)
         web["SLIPWAY_SPLIT_GATEWAY"] = "1"  # the console's process then leaves /v1 alone
-        gateway = _server("gateway", "console.gateway.asgi", options.gateway_port, options, web)
+        gateway = _server(
+            "gateway", "console.gateway.asgi", options.gateway_port, options, web,
+            options.gateway_drain_s,
+        )
     return Application(
         migrate=_manage("migrate", "migrate", "--noinput", "-v", "0", *_FAST, environment=web),
         admin=_manage(
             "admin", "admin_ensure", *_FAST, environment={**web, **options.admin}, keep_log=False
         ),
-        web=_server("web", "console.asgi", options.port, options, web),
+        web=_server(
+            "web", "console.asgi", options.port, options, web,
+            _PAGES_DRAIN_S if gateway else options.gateway_drain_s,
+        ),
         gateway=gateway,
         background=(
             _worker(options.slots, "control", worker),
@@ -77,15 +85,21 @@ def _manage(
 
 
 def _server(
-    name: str, module: str, port: int, options: Options, environment: Mapping[str, str]
+    name: str,
+    module: str,
+    port: int,
+    options: Options,
+    environment: Mapping[str, str],
+    drain_s: int,
 ) -> ChildSpec:
     return ChildSpec(
         name=name,
         command=[
             sys.executable, "-m", "uvicorn", f"{module}:application",
             "--host", options.host, "--port", str(port), "--log-level", "warning",
-            # Open sockets and streams would hold up the end for ever.
-            "--timeout-graceful-shutdown", "5", "--ws-max-size", "65536",
+            # The port is closed first; what runs has so long. Streams without end would hold up
+            # the end for ever.
+            "--timeout-graceful-shutdown", str(drain_s), "--ws-max-size", "65536",
             # Longer than clients keep theirs: a connection closed just as a request comes is lost.
             "--timeout-keep-alive", "75",
             # A log's frame goes to many sockets: compressing it for each costs more than sending.
@@ -95,7 +109,7 @@ def _server(
         # Without a launcher the database is gone, too: requests that wait for it would hold the
         # port against the next launcher for as long as they have patience.
         orphan_signal=signal.SIGKILL,
-        grace_s=10,
+        grace_s=drain_s + 5,
     )  # fmt: skip
 
 

@@ -176,9 +176,11 @@ class Gateway:
         except Lost:
             await self._break_off(call, exchange, record, errors.replica_lost())
         except asyncio.CancelledError:
-            # This process is told to stop: no stream ends without a word, here neither.
+            # This process is told to stop: nobody is left without a word, here neither.
             if exchange.stream is not None:
                 await call.write(stream_error(errors.gateway_stopped(), exchange.stream), last=True)
+            elif not call.status:
+                await call.refuse(errors.gateway_stopped())
             raise
         finally:
             if exchange.stream is not None:
