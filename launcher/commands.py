@@ -46,7 +46,11 @@ def build(options: Options, environment: Mapping[str, str]) -> Application:
         web["SLIPWAY_GATEWAY_PORT"] = str(options.gateway_port)
         web["SLIPWAY_SPLIT_GATEWAY"] = "1"  # the console's process then leaves /v1 alone
         gateway = _server(
-            "gateway", "console.gateway.asgi", options.gateway_port, options, web,
+            "gateway",
+            "console.gateway.asgi",
+            options.gateway_port,
+            options,
+            web,
             options.gateway_drain_s,
         )
     return Application(
@@ -97,6 +101,7 @@ def _server(
         command=[
             sys.executable, "-m", "uvicorn", f"{module}:application",
             "--host", options.host, "--port", str(port), "--log-level", "warning",
+            "--http", "console.http_guard:GuardedHttp",
             # The port is closed first; what runs has so long. Streams without end would hold up
             # the end for ever.
             "--timeout-graceful-shutdown", str(drain_s), "--ws-max-size", "65536",
