@@ -110,15 +110,9 @@ class FakeReplica:
         self.request_ids.append(headers.get("x-request-id", ""))
         self.calls.append(body)
         mode = self.mode
-        if headers.get("authorization") != f"Bearer {self.secret}":
-            mode = "stranger"
-        if mode in REFUSALS:
-            return await self._error(writer, *REFUSALS[mode])
-        adapter = headers.get("x-slipway-adapter")
-        if adapter and self.adapters is not None and adapter not in self.adapters:
-            return await self._error(writer, 404, "adapter_not_loaded")
-        if body.get("max_tokens") == 0:
-            return await self._error(writer, 400, "invalid_value", "x-should-retry: false\r\n")
+        refusal = self._refusal(headers, body)
+        if refusal is not None:
+            return await self._error(writer, *refusal)
         if mode == "drop":
             writer.transport.abort()
             return False
@@ -135,6 +129,19 @@ class FakeReplica:
             return False
         await self._whole(writer, 200, self._answer(path, body))
         return True
+
+    def _refusal(self, headers, body) -> tuple | None:
+        mode = self.mode
+        if headers.get("authorization") != f"Bearer {self.secret}":
+            mode = "stranger"
+        if mode in REFUSALS:
+            return REFUSALS[mode]
+        adapter = headers.get("x-slipway-adapter")
+        if adapter and self.adapters is not None and adapter not in self.adapters:
+            return 404, "adapter_not_loaded"
+        if body.get("max_tokens") == 0:
+            return 400, "invalid_value", "x-should-retry: false\r\n"
+        return None
 
     async def _health(self, writer, headers) -> bool:
         """How it is, for whoever knows its secret."""

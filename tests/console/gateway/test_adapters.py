@@ -122,7 +122,7 @@ class TestReplicasWithoutIt:
 class TestRoutes:
     @pytest.fixture
     def assistant(self, ana, team, fakes, gateway, chat):
-        """research/assistant: chat, which has the adapter legal; tiny, which has none, helps out."""
+        """research/assistant: chat, which has the adapter legal; tiny has none and helps out."""
         fake = fakes()
         fake.deployment = serve(team, "tiny", fake)
         wait_for_route(gateway, "research/tiny", 1)

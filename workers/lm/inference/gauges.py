@@ -18,7 +18,8 @@ class EngineStats:
     """A snapshot; times in milliseconds over the most recent steps and answers.
 
     `preemptions` counts who gave way because the cache ran out. Blocks are those of kept prefixes;
-    both are 0 where none are kept. `prefix_hit_tokens` were not computed because they were kept; of `drafted_tokens` guesses `accepted_tokens` were right.
+    both are 0 where none are kept. `prefix_hit_tokens` were not computed because they were kept; of
+    `drafted_tokens` guesses `accepted_tokens` were right.
     """
 
     state: str
