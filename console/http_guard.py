@@ -78,7 +78,9 @@ class GuardedHttp(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._head_timer = None
-        if self._in_head and (self.cycle is None or self.cycle.response_complete):
+        if self.scope is None:
+            self.transport.close()  # opened beforehand, and never used: nobody waits for an answer
+        elif self._in_head and (self.cycle is None or self.cycle.response_complete):
             self._refuse(408, "head_timeout", f"No request came within {HEAD_SECONDS:g} s.")
 
     def _refuse(self, status: int, code: str, message: str) -> None:
