@@ -139,26 +139,32 @@ class Exchange:
             finally:
                 seat.leave(tokens)
             if missing:
-                await self._find_adapter(wanted, seat, loaded_by)
+                await self._find_adapter(wanted, seat.replica, loaded_by)
 
-    async def _find_adapter(self, wanted: Wanted, seat: Seat, until: float) -> None:
+    async def _find_adapter(self, wanted: Wanted, replica: Replica, until: float) -> None:
         """Go on to a replica that may have the adapter; wait a little where none has it yet.
 
-        Raises GatewayError or Lost where it is not served any more, or was not loaded in time.
+        Raises GatewayError, or Lost in a stream that runs, where it is not served any more or was
+        not loaded in time.
         """
-        self._note(f"replica {seat.replica.id}: without adapter {wanted.adapter}")
-        self._record.retries += 1
-        seat.replica.adapters -= {wanted.adapter}
-        wanted.tried.add(seat.replica)
-        if self._seats.others(wanted):
-            return
-        if time.monotonic() >= until:
+        said = f"replica {replica.id}: without adapter {wanted.adapter}"
+        if said not in self._record.detail:
+            self._note(said)
+        replica.adapters -= {wanted.adapter}
+        wanted.tried.add(replica)
+        try:
+            if self._seats.others(wanted):
+                self._record.retries += 1
+                return
+            if time.monotonic() >= until:
+                raise errors.adapter_not_loaded(self._ask.model)
+            await asyncio.sleep(ADAPTER_LOOK_S)
+            if not self._seats.serves(wanted):
+                raise errors.model_not_found(self._ask.model)
+        except GatewayError:
             if wanted.pinned is not None:
-                raise Lost
-            raise errors.adapter_not_loaded(self._ask.model)
-        await asyncio.sleep(ADAPTER_LOOK_S)
-        if not self._seats.serves(wanted):
-            raise errors.model_not_found(self._ask.model)
+                raise Lost from None
+            raise
 
     async def _take(self, wanted: Wanted) -> Seat:
         """A seat; for the rest of an answer at a replica of the same revision, or Lost."""
