@@ -129,7 +129,8 @@ def test_pages_fit_in_every_look(
     )  # fmt: skip
     page = sign_in(new_page(phone=phone, theme=theme, language=language), ana)
     name = f"{'phone' if phone else 'wide'}-{theme}-{language}"
-    asked = "ask=1&tenant=research&prompt=Wie+ist+das+Wetter%3F&headers=x-slipway-task%3A+fun&adapter=sql"
+    asked = "ask=1&tenant=research&prompt=Wie+ist+das+Wetter%3F&headers=x-slipway-task%3A+fun"
+    asked += "&adapter=sql"
     pages = {
         "list": "/routes/",
         "detail": f"/routes/research/assistant/?{asked}",
