@@ -22,8 +22,12 @@ CODE := console models_app workers launcher
 NOWHERE := DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1 \
 	SECRET_KEY=no-stack-is-running
 
+# Images of Python often set it, and then each of the many processes of a stack and of the tests
+# compiles all that it imports: torch alone takes ten seconds more, a worker three.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := up
-.PHONY: up demo worker test chaos chaos-crashes chaos-mutants parallel-kills recovery proofs looks lint types contracts check formats migrate \
+.PHONY: up demo worker test chaos chaos-crashes chaos-mutants parallel-kills recovery proofs looks lint types compiled contracts check formats migrate \
 	messages format lock browser env-run env-worker env-dev
 
 up: env-run
@@ -88,7 +92,13 @@ contracts: env-dev
 	$(NOWHERE) $(PY) manage.py check --fail-level ERROR
 	$(PY) manage.py services --temporary -- $(PY) manage.py makemigrations --check --dry-run
 
-check: lint types contracts test
+# Two at a time: the types take one processor for minutes, and the tests have begun meanwhile.
+check: env-dev
+	@CONTRACTS=beside $(MAKE) --no-print-directory -j2 lint types compiled contracts test
+
+# By one process, before several would each compile the same: all modules that tests import.
+compiled: env-dev
+	@$(NOWHERE) $(PY) -m pytest --collect-only -qq >/dev/null 2>&1 || true  # `test` says why
 
 migrate: env-run
 	@exec $(PY) manage.py services --reuse -- $(PY) manage.py migrate

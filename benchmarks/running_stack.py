@@ -21,7 +21,7 @@ class Stack:
     """`manage.py up`, started and stopped by the benchmark."""
 
     #: So long a start may take, on a machine that has much else to do.
-    patience_s = 120.0
+    patience_s = 300.0
 
     def __init__(self, data_dir: Path, more: Mapping[str, str] | None = None) -> None:
         self.data_dir, self._more = data_dir, more or {}
@@ -67,7 +67,7 @@ class Stack:
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
+            self.process.wait(180)
 
     def manage(self, *commands: list[str]) -> list[str]:
         """What management commands say, all run by one process: starting it is most of the work."""

@@ -1,27 +1,80 @@
 """The cast of the tests: Ana owns, Ben is on her team, Dan approves, Cai is outside, Root rules."""
 
+import gc
 import os
+from pathlib import Path
 
 import pytest
-from django.test import Client
+from django.db import connection
+from django.test import Client, TransactionTestCase
 from django.utils import translation
 from rest_framework.test import APIClient
 
 from console.access.models import Team, User
 from console.access.roles import Role, Scope
+from tests.databases import template
 from tests.factories.access import ApiTokenFactory, MembershipFactory, TeamFactory, UserFactory
+from tests.flushing import flush
 from tests.s3.server import S3Server, use_bucket
 
 # Workers that tests start have better things to do than to measure the machine.
 os.environ.setdefault("SLIPWAY_MEASURE_SPEED", "0")
 # Nor to load a template each: tests that are about it ask for it.
 os.environ.setdefault("SLIPWAY_WARM_TEMPLATE", "0")
+# One thread each: processes enough share the processors, and threads of OpenMP wait by spinning.
+# And what has never had a second thread can be forked without fear.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What a test has committed goes by our own way, many times cheaper than Django's.
+TransactionTestCase._fixture_teardown = lambda case: flush()
+
+
+#: Files that take longest, the longest first: begun last, they would be waited for alone.
+LONGEST = (
+    "flows/test_demo.py",
+    "flows/test_journey.py",
+    "chaos/test_chaos.py",
+    "workers/jobs/test_train_on_nodes.py",
+    "flows/test_joining.py",
+    "workers/test_worker.py",
+    "workers/lm/training/test_resume.py",
+    "console/hf/test_generations.py",
+    "console/hf/test_push.py",
+    "workers/lm/training/distributed/test_going_on.py",
+    "flows/test_bad_input.py",
+    "flows/test_log_flood.py",
+    "workers/test_leaving.py",
+    "launcher/test_bootstrap.py",
+    "flows/test_fuzz.py",
+    "browser/test_scripts.py",
+    "browser/test_logs.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with long tests first, so that at the end no process works alone."""
-    long = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in long)
+    here = Path(__file__).parent
+    ranks = {here / name: rank for rank, name in enumerate(LONGEST)}
+    for item in items:
+        if item.get_closest_marker("slow"):
+            ranks.setdefault(item.path, len(LONGEST))
+    items.sort(key=lambda item: ranks.get(item.path, len(LONGEST) + 1))
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays: no collection of garbage looks at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix, django_db_blocker, tmp_path_factory, worker_id
+):
+    """Processes side by side copy one migrated database."""
+    if worker_id != "master":
+        shared = tmp_path_factory.getbasetemp().parent
+        with django_db_blocker.unblock():
+            connection.settings_dict["TEST"]["TEMPLATE"] = template(shared)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """Settings that every process shares: database, Redis, Celery, Channels, storage, limits."""
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from console.settings import cluster, env, imports, storage
@@ -70,7 +71,7 @@ LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 LOCALE_PATHS = [BASE_DIR / "locale"]
 
 
-def database(url: str) -> dict[str, object]:
+def database(url: str) -> dict[str, Any]:
     """Django's database settings from a `postgresql://` URL."""
     parts = urlsplit(url)
     return {

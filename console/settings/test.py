@@ -23,6 +23,9 @@ from console.settings.web import *  # noqa: F403
 from console.settings.web import DATA_DIR, DATABASES, STORAGES
 
 DATABASES["default"]["TEST"] = {"NAME": f"test_slipway_{os.environ.get('SLIPWAY_TEST_DB', 'main')}"}
+# A crowded machine is no defect.
+DATABASES["default"]["OPTIONS"]["connect_timeout"] = 60
+DATABASES["default"]["OPTIONS"]["pool"]["timeout"] = 60
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
 WHITENOISE_USE_FINDERS = True

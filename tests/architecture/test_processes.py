@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.waiting import WAIT_S
+
 HEAVY = ("torch", "transformers", "safetensors", "tokenizers", "numpy.core._multiarray")
 
 
@@ -17,7 +19,7 @@ def modules_after(statement: str, settings: str) -> set[str]:
         env={**os.environ, "DJANGO_SETTINGS_MODULE": settings},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=WAIT_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -21,6 +21,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.db import connections
 
 from tests.browser.looks import FULL
+from tests.waiting import WAIT_S
 
 CHROMIUM = Path(os.environ.get("SLIPWAY_CHROMIUM", "/usr/bin/chromium"))
 SWITCHES = [
@@ -53,7 +54,7 @@ def browser() -> Iterator[Any]:
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=WAIT_S * 1000)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=SWITCHES)
         yield chromium
@@ -82,10 +83,10 @@ class Console:
 
     def start(self) -> None:
         self.thread.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + WAIT_S
         while not self.server.started and time.monotonic() < deadline:
             time.sleep(0.02)
-        with urlopen(f"{self.url}/static/favicon.svg", timeout=10) as answer:
+        with urlopen(f"{self.url}/static/favicon.svg", timeout=WAIT_S) as answer:
             assert answer.status == 200
 
     def stop(self) -> None:
@@ -129,7 +130,7 @@ class Page:
     def open(self, path: str) -> Any:
         return self.page.goto(self.url + path)
 
-    def until(self, expression: str, seconds: float = 90) -> None:
+    def until(self, expression: str, seconds: float = WAIT_S) -> None:
         """Waits until an expression of JavaScript is true.
 
         Not Playwright's `wait_for_function`, which the policy of the pages forbids to look again.
@@ -168,7 +169,7 @@ def new_page(browser: Any, console_url: str) -> Iterator[NewPage]:
             color_scheme=theme,
             locale="zh-CN" if language.startswith("zh") else "en-GB",
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(WAIT_S * 1000)
         page = Page(context.new_page(), console_url)
         contexts.append(context)
         pages.append(page)

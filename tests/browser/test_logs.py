@@ -9,6 +9,7 @@ from models_app.jobs import logs
 from models_app.jobs.log_chunks import pack
 from models_app.jobs.models import Job, LogChunk
 from tests.factories.logs import AT, end, held_job, lines
+from tests.waiting import WAIT_S
 from workers.events import parts
 
 
@@ -37,7 +38,7 @@ def shown(page) -> list[int]:
 
 def view(page, word: str) -> None:
     """Wait until the pane says so of itself. (The page's policy forbids what polls inside it.)"""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WAIT_S
     while not page.evaluate(f"document.querySelector('[data-logview]').logView.{word}"):
         assert time.monotonic() < deadline, f"the pane is not {word}"
         page.wait_for_timeout(50)
@@ -170,7 +171,7 @@ class TestStrangeText:
         live(as_ana)
         count = write(job, "y" * 10_000_000, "end")
 
-        expect(as_ana.locator(f"#L{count} > span")).to_have_text("end", timeout=30_000)
+        expect(as_ana.locator(f"#L{count} > span")).to_have_text("end")
 
     def test_a_gap_stands_out_in_the_pane_and_the_download(self, as_ana, job) -> None:
         write(job, "before")

@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import overflow
 from tests.fakes.gateway import fakes, record_of, serve
 from tests.fakes.replica import WORDS
+from tests.waiting import WAIT_S
 
 __all__ = ["fakes"]
 TEXT = "".join(WORDS)
@@ -87,7 +88,7 @@ class TestPlayground:
 
         as_ana.locator("[data-stop-all]").click()
 
-        assert pair["chat"].hung_up.wait(2)
+        assert pair["chat"].hung_up.wait(WAIT_S)
         expect(as_ana.get_by_text("Stopped")).to_be_visible()
 
     def test_continues_text(self, as_ana, pair):

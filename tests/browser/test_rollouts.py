@@ -7,7 +7,7 @@ from models_app.deployments.reconcile import reconcile_deployment
 from models_app.deployments.services import roll_back
 from models_app.deployments.services.golden import golden_compared, golden_store
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_wide_light
 from tests.factories.deployments import ready_version, revision_of, serving, settle
 from tests.factories.nodes import ready_node
 from tests.factories.rollouts import arms, calls, later, start
@@ -28,7 +28,7 @@ def canary(ana, team):
     return deployment
 
 
-@in_looks
+@in_wide_light
 def test_the_page_shows_share_steps_and_timeline(
     canary, ana, new_page, sign_in, screenshot, phone, theme, language
 ):

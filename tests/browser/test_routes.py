@@ -7,7 +7,7 @@ from models_app.deployments.models import RequestRecord
 from models_app.routing.models import MirrorPair, Route
 from models_app.routing.services import route_revise
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_phone_dark
 from tests.factories.deployments import deployment_of, environment, serving
 from tests.factories.routing import route_of, to
 
@@ -75,7 +75,7 @@ def test_a_rule_is_made_tested_changed_and_taken_back(page, sign_in, ana, deploy
     assert (route.current.number, route.current.back_to, route.current.reason) == (3, 1, "it is")
 
 
-@in_looks
+@in_phone_dark
 def test_pages_fit_in_every_look(
     new_page, sign_in, ana, team, deployments, violations, screenshot, phone, theme, language
 ):

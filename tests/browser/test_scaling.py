@@ -9,7 +9,7 @@ from models_app.deployments.models import Deployment, ScalingEvent
 from models_app.jobs import attempts
 from models_app.jobs.models import Job
 from tests.browser.conftest import overflow
-from tests.browser.looks import in_looks
+from tests.browser.looks import in_wide_light
 from tests.factories.deployments import live, make_ready, serving, settle
 from tests.factories.nodes import ready_node
 
@@ -54,7 +54,7 @@ def crash(replica):
             make_ready(replica)
 
 
-@in_looks
+@in_wide_light
 def test_the_course_and_the_replicas_fit_every_look(
     sign_in, new_page, ana, team, phone, theme, language, screenshot, monkeypatch
 ):

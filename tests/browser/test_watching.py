@@ -7,7 +7,7 @@ from models_app.events.publish import publish_now
 from models_app.jobs.models import Checkpoint, Job
 from models_app.registry.services import model_create
 from tests.browser.conftest import overflow
-from tests.browser.looks import FULL, in_looks
+from tests.browser.looks import FULL, in_phone_dark
 from tests.factories.alerts import evaluated, rule, watched
 from tests.factories.data import ready_version
 from tests.factories.trainings import ranks, told, training, wrote
@@ -54,7 +54,7 @@ def grown(ana, team, job):
     return job
 
 
-@in_looks
+@in_phone_dark
 def test_looks_right(
     new_page, sign_in, ana, grown, violations, screenshot, phone, theme, language
 ) -> None:
@@ -149,8 +149,8 @@ def test_a_training_of_two_processes_is_watched(
     thread, _held = attempted(job)
     try:
         for (phone, theme, language), page in zip(looks, pages, strict=True):
-            expect(page.locator("#job-ranks tbody tr")).to_have_count(2, timeout=60_000)
-            expect(page.locator("#sample-texts li")).to_have_count(2, timeout=60_000)
+            expect(page.locator("#job-ranks tbody tr")).to_have_count(2)
+            expect(page.locator("#sample-texts li")).to_have_count(2)
             expect(page.locator("#job-course canvas").first).to_be_visible()
             name = f"two-processes-{'phone' if phone else 'desktop'}-{theme}-{language}"
             screenshot(page, name)

@@ -24,6 +24,7 @@ from tests.chaos.node import COMMAND, SERVERS, Server, WorkerNode, kill_tree
 from tests.chaos.proxy import Mode
 from tests.chaos.truth import Truth
 from tests.flows.site import TEAM, Site, until
+from tests.waiting import WAIT_S
 
 LEASE_S = 6
 FAST = {
@@ -34,6 +35,7 @@ FAST = {
     "SLIPWAY_WORKER_SLOTS": "5",
     "SLIPWAY_DB_POOL": "6",
     "SLIPWAY_LOG_LEVEL": "INFO",
+    "SLIPWAY_MEASURE_SPEED": "0",
 }
 HOME = "node-a"
 SCOPES = "read,infer,write,deploy,admin"
@@ -134,7 +136,7 @@ class ChaosSite(Site):
         self.stack.process.kill()
         self.stack.process.wait()
 
-    def pid_of(self, name: str, timeout_s: float = 60) -> int:
+    def pid_of(self, name: str, timeout_s: float = WAIT_S) -> int:
         """Process id of a living child of the launcher, which may be starting it just now."""
 
         def alive() -> int:

@@ -37,7 +37,7 @@ def server(gateway, team, model_dir, tmp_path):
     for name, value in options.items():
         command += [f"--{name}", str(value)]
     child = subprocess.Popen(command)
-    eventually(ready.exists, seconds=60)
+    eventually(ready.exists)
     told = json.loads(ready.read_text())
     Replica.objects.update(state="ready", host=told["host"], port=told["port"])
     publish_now("routes.changed", {}, "gateway")

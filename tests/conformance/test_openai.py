@@ -5,6 +5,7 @@ import pytest
 
 from tests.fakes.gateway import key_of, record_of
 from tests.fakes.replica import WORDS
+from tests.waiting import WAIT_S
 
 TEXT = "".join(WORDS)
 MESSAGES = [{"role": "user", "content": "Where is it?"}]
@@ -74,7 +75,7 @@ class TestChat:
         ) as stream:
             next(iter(stream))
 
-        assert chat.hung_up.wait(2)
+        assert chat.hung_up.wait(WAIT_S)
         assert record_of("stopped").outcome == "client_closed"
 
 

@@ -245,7 +245,7 @@ def test_a_killed_process_is_survived(gateway, team, model_dir, tmp_path, ana, c
         children.append((row, subprocess.Popen(command), ready))
     try:
         for row, _, ready in children:
-            eventually(ready.exists, seconds=90)
+            eventually(ready.exists)
             told = json.loads(ready.read_text())
             Replica.objects.filter(pk=row.pk).update(
                 state="ready", host=told["host"], port=told["port"]

@@ -21,12 +21,13 @@ from models_app.events.publish import publish_now
 from models_app.registry.models import Model, ModelVersion
 from tests.factories.access import ApiTokenFactory
 from tests.fakes.replica import FakeReplica
+from tests.waiting import WAIT_S
 
 CHAT_PATH = "/v1/chat/completions"
 CHAT = {"model": "research/chat", "messages": [{"role": "user", "content": "Where is it?"}]}
 
 
-def eventually(check: Callable[[], Any], seconds: float = 10.0) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = WAIT_S) -> Any:
     """What `check` returns once it is true; fails after the deadline."""
     until = time.monotonic() + seconds
     while not (found := check()):
@@ -153,7 +154,7 @@ class RunningGateway:
 
     def open(self, key: str | None, body: Any = None, path: str = CHAT_PATH, **headers):
         """A connection on which the request has been sent."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
         raw = body if isinstance(body, bytes | type(None)) else json.dumps(body).encode()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if key is not None:

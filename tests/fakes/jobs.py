@@ -16,6 +16,7 @@ from models_app.jobs.models import Job
 from models_app.jobs.samples import samples_append
 from models_app.jobs.states import TERMINAL
 from tests.factories.jobs import placed
+from tests.waiting import WAIT_S
 
 
 class RecordingContext:
@@ -67,7 +68,7 @@ class RecordingContext:
 
 def _ended_elsewhere(job: Job) -> Job:
     """A real worker of the same test was faster: its end will do as well."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + WAIT_S
     while job.state not in TERMINAL:
         assert time.monotonic() < deadline, f"job {job.pk} is {job.state}"
         time.sleep(0.05)

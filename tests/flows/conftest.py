@@ -16,6 +16,7 @@ from tests.browser.conftest import (
     sign_in,
 )
 from tests.factories.deployments import environment
+from tests.waiting import WAIT_S
 from tests.workers.conftest import WorkerProcess
 
 __all__ = ["browser", "console_url", "new_page", "screenshot", "sign_in"]
@@ -42,7 +43,7 @@ def environments(transactional_db):
 def worker(transactional_db, tmp_path, settings):
     """A worker as the launcher starts it; the console of this process uses its data directory."""
     settings.DATA_DIR = tmp_path
-    process = WorkerProcess(tmp_path)
+    process = WorkerProcess(tmp_path, SLIPWAY_WARM_TEMPLATE="1")  # many jobs: it pays
     process.start()
     yield process
     process.stop()
@@ -64,4 +65,4 @@ def clock(worker):
         )
         yield process
         process.terminate()
-        process.wait(20)
+        process.wait(WAIT_S)

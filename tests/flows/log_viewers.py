@@ -14,6 +14,8 @@ from urllib.request import HTTPCookieProcessor, Request, build_opener
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from tests.waiting import WAIT_S
+
 RETRY_S = 0.3
 
 
@@ -21,12 +23,12 @@ def sign_in(url: str, email: str, password: str) -> str:
     """The Cookie header of a browser in which this person is signed in."""
     jar = http.cookiejar.CookieJar()
     browser = build_opener(HTTPCookieProcessor(jar))
-    page = browser.open(f"{url}/login/", timeout=30).read().decode()
+    page = browser.open(f"{url}/login/", timeout=WAIT_S).read().decode()
     found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
     assert found, page[:2000]
     fields = {"username": email, "password": password, "csrfmiddlewaretoken": found[1]}
     request = Request(f"{url}/login/", urlencode(fields).encode(), {"Referer": f"{url}/login/"})
-    browser.open(request, timeout=30).read()
+    browser.open(request, timeout=WAIT_S).read()
     return "; ".join(f"{cookie.name}={cookie.value}" for cookie in jar)
 
 
@@ -77,12 +79,12 @@ class Viewer:
         await asyncio.get_running_loop().sock_connect(plug, (host, int(port)))
         async with connect(
             f"ws{self.url[4:]}/ws/live/", sock=plug, additional_headers=self.headers,
-            max_size=None, max_queue=2, open_timeout=10, close_timeout=1,
+            max_size=None, max_queue=2, open_timeout=60, close_timeout=1,
         ) as page:  # fmt: skip
             await page.send(json.dumps({"sub": self.topic, "after": self.seen.last}))
             self.connections += 1
             while not self.closed:
-                message = json.loads(await asyncio.wait_for(page.recv(), 60))
+                message = json.loads(await asyncio.wait_for(page.recv(), WAIT_S))
                 assert message["type"] not in ("refused", "unsubscribed"), message
                 if message["type"] == "log.lines":
                     data = message["data"]

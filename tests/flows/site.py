@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.running_stack import Stack
 from console.demo.client import Client
+from tests.waiting import WAIT_S, wait_for
 
 TEAM = "flows"
 OVER = {"succeeded", "failed", "canceled", "timed_out"}
@@ -17,15 +16,7 @@ SCOPES = "read,infer,write,deploy"
 ANA = ["--email", "ana@example.com"]
 
 
-def until(check: Callable[[], Any], what: str, timeout_s: float = 120) -> Any:
-    """Poll until `check` gives something true."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {timeout_s} s")
+until = wait_for
 
 
 class Site:
@@ -49,7 +40,7 @@ class Site:
         self.ended(made["job"])
         return dict(self.api.get(f"dataset-versions/{made['id']}"))
 
-    def ended(self, job_id: int, timeout_s: float = 300) -> dict[str, Any]:
+    def ended(self, job_id: int, timeout_s: float = 2 * WAIT_S) -> dict[str, Any]:
         """The job after its end, which must be a good one."""
         job = until(
             lambda: (row := self.api.get(f"jobs/{job_id}"))["state"] in OVER and row,

@@ -365,7 +365,7 @@ def test_a_diverging_training_fails_and_leaves_no_version(worker, ana, team, dat
         job.refresh_from_db()
         return job.state in ("failed", "succeeded", "canceled")
 
-    wait_for(over, "the training ends", 90)
+    wait_for(over, "the training ends")
     version.refresh_from_db()
 
     assert (job.state, job.reason_code) == ("failed", "diverged"), job.reason

@@ -17,12 +17,13 @@ from models_app.audit.models import AuditEvent
 from tests.browser.conftest import overflow
 from tests.browser.looks import FULL
 from tests.factories.access import PASSWORD
+from tests.waiting import WAIT_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 OWN_PASSWORD = "a long walk by the sea"
 STEPS = 40
-LIVE = 60_000
+LIVE = WAIT_S * 1000
 
 
 def poems() -> bytes:

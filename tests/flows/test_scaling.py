@@ -15,6 +15,7 @@ from openai import OpenAI
 from tests.flows.site import TEAM, until
 from tests.flows.test_joining import Cluster, Machine, OpenStack
 from tests.flows.traffic import Traffic
+from tests.waiting import WAIT_S
 
 pytestmark = [
     pytest.mark.slow,
@@ -78,7 +79,7 @@ class Deployment:
         rows = rows["results"] if isinstance(rows, dict) else rows
         return [row for row in rows if not state or row["state"] == state]
 
-    def ready(self, count: int, timeout_s: float = 90) -> float:
+    def ready(self, count: int, timeout_s: float = WAIT_S) -> float:
         begun = time.monotonic()
         until(
             lambda: len(self.replicas()) == count and len(self.replicas("")) == count,
@@ -148,7 +149,7 @@ def test_a_lost_node_is_replaced_and_nobody_waits(cluster, deployment, capsys):
             rows = [row for row in deployment.replicas() if row["id"] not in lost]
             return len(rows) == 2 and all(row["node"] == cluster.here for row in rows)
 
-        until(replaced, "a substitute serves", 60)
+        until(replaced, "a substitute serves")
         took = time.monotonic() - begun
         traffic.answered(20)
     assert traffic.failed == []
@@ -159,7 +160,7 @@ def test_a_lost_node_is_replaced_and_nobody_waits(cluster, deployment, capsys):
 
 def test_it_sleeps_and_the_next_call_wakes_it(cluster, deployment, capsys):
     deployment.scale(1, for_s=0)
-    until(lambda: not deployment.replicas(""), "it sleeps", 120)
+    until(lambda: not deployment.replicas(""), "it sleeps")
     assert deployment.api.get(deployment.path)["status"] == "asleep"
     assert deployment.events()[0][1:] == (0, "idle")
 

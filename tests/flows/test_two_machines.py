@@ -21,6 +21,7 @@ from console.demo.client import Client
 from tests.browser.conftest import CHROMIUM, SHOTS, SWITCHES
 from tests.flows.namespaces import HOST, heal, inside, network, partition, why_not
 from tests.flows.site import TEAM, Site, until
+from tests.waiting import WAIT_S
 
 FULL = os.environ.get("CHAOS") == "full"
 pytestmark = [
@@ -96,7 +97,7 @@ class Cluster:
     def states(self) -> dict[str, str]:
         return {row["name"]: row["state"] for row in self.admin.get("nodes")}
 
-    def becomes(self, name: str, *states: str, timeout_s: float = 90) -> float:
+    def becomes(self, name: str, *states: str, timeout_s: float = WAIT_S) -> float:
         begun = time.monotonic()
         until(lambda: self.states().get(name) in states, f"{name} is {states}", timeout_s)
         return time.monotonic() - begun

@@ -7,6 +7,8 @@ from typing import Any
 
 from openai import APIError, OpenAI
 
+from tests.waiting import WAIT_S
+
 PER_SECOND = 5
 
 
@@ -37,7 +39,7 @@ class Traffic:
     def answered(self, more: int) -> None:
         """Wait until so many more requests have come to a good end."""
         wanted = self.whole + self.streams + more
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + WAIT_S
         while self.whole + self.streams < wanted:
             assert time.monotonic() < deadline, f"no answers: {self.failed}"
             time.sleep(0.05)
@@ -47,7 +49,7 @@ class Traffic:
         begun = [threading.Event() for _ in range(count)]
         futures = [self._pool.submit(self._stream, 110, event) for event in begun]
         for event in begun:
-            assert event.wait(30), "a stream did not begin"
+            assert event.wait(WAIT_S), "a stream did not begin"
         return futures
 
     def _tick(self) -> None:

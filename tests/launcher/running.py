@@ -10,11 +10,13 @@ import threading
 import time
 from pathlib import Path
 
+from tests.waiting import WAIT_S
+
 PROJECT = Path(__file__).resolve().parent.parent.parent
 FAKE = [sys.executable, "-m", "tests.launcher.fake_application"]
 MANAGE = [sys.executable, str(PROJECT / "manage.py")]
 _OURS = ("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "SLIPWAY_")
-DEADLINE_S = 60
+DEADLINE_S = WAIT_S
 
 
 def clean_environment(**more):

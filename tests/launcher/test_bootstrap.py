@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from launcher import bootstrap, installer, virtualenv
+from tests.waiting import WAIT_S
 
 from .running import PROJECT
 
@@ -49,7 +50,7 @@ def start(place, *roles):
 
 def run(place, *roles):
     process = start(place, *roles)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, err
     return out.strip()
 
@@ -85,7 +86,7 @@ class TestEnsure:
     def test_two_at_once_wait_for_each_other(self, place):
         both = [start(place, "web") for _ in range(2)]
 
-        outputs = [process.communicate(timeout=120) for process in both]
+        outputs = [process.communicate(timeout=WAIT_S) for process in both]
 
         assert [process.returncode for process in both] == [0, 0], outputs
         assert sorted(out.strip() for out, _ in outputs) == ["", "installs web"]
@@ -100,7 +101,7 @@ class TestEnsure:
 
     def test_refuses_a_role_that_does_not_exist(self, place):
         process = start(place, "wep")
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=WAIT_S)
 
         assert process.returncode == 2
         assert "wep" in err

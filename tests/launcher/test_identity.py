@@ -13,6 +13,7 @@ import pytest
 from launcher import identity
 from launcher.errors import LauncherError
 from launcher.postgres import find_binaries
+from tests.waiting import WAIT_S
 
 from .running import MANAGE, PROJECT, clean_environment, processes_of
 
@@ -38,7 +39,7 @@ def services(data_dir, kind):
     return subprocess.run(
         [sys.executable, "-c", ONE_WAY, kind, "--data-dir", str(data_dir), "--",
          sys.executable, "-c", QUERY],
-        cwd=PROJECT, env=clean_environment(), capture_output=True, text=True, timeout=90,
+        cwd=PROJECT, env=clean_environment(), capture_output=True, text=True, timeout=WAIT_S,
         check=False,
     )  # fmt: skip
 
@@ -108,7 +109,7 @@ class TestAsAnOrdinaryUser:
             [*as_nobody, python, *MANAGE[1:], "services", "--data-dir", str(data_dir), "--",
              python, "-c", QUERY],
             cwd="/", env=clean_environment(PYTHONPATH=f"{PROJECT}:{site_packages()}"),
-            capture_output=True, text=True, timeout=90, check=False,
+            capture_output=True, text=True, timeout=WAIT_S, check=False,
         )  # fmt: skip
 
         assert done.stdout.strip() == "1", done.stderr

@@ -11,6 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.waiting import WAIT_S
+
 from .running import MANAGE, clean_environment, launched, processes_of, stack_of, until
 
 CONNECT = (
@@ -25,7 +27,7 @@ def services(*words, **environment):
         env=clean_environment(**environment),
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=WAIT_S,
         check=False,
     )
 

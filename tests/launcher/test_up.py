@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from launcher import ports
+from tests.waiting import WAIT_S
 
 from .running import (
     FAKE,
@@ -224,7 +225,7 @@ class TestOtherTerminals:
             env=clean_environment(**environment),
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=WAIT_S,
             check=False,
         )
 

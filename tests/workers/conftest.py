@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -13,17 +11,9 @@ from django.conf import settings
 from django.db import connection
 
 from models_app.pools.selectors import node_list
+from tests.waiting import wait_for
 
-
-def wait_for(check: Callable[[], object], what: str, timeout_s: float = 60) -> object:
-    """Poll until `check` gives something true."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{what}: not within {timeout_s} s")
+__all__ = ["WorkerProcess", "wait_for", "worker"]
 
 
 class WorkerProcess:
@@ -76,7 +66,7 @@ class WorkerProcess:
             return
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(30)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.kill()
 

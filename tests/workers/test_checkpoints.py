@@ -12,6 +12,7 @@ from models_app.jobs.checkpoints import checkpoint_folder
 from models_app.jobs.models import Checkpoint
 from tests.console.internal.conftest import console, console_process, node
 from tests.factories.jobs import claimed, expire
+from tests.waiting import WAIT_S
 from tests.workers.conftest import wait_for
 from workers import checkpoints
 from workers.checkpoints import CheckpointSender, restore
@@ -64,13 +65,13 @@ class TestSender:
 
         def slowly(place):
             sent.append(next(place.iterdir()).name)
-            assert going.wait(20)
+            assert going.wait(WAIT_S)
             return {"a": {"sha256": "0" * 64, "size": 1}}
 
         monkeypatch.setattr(checkpoints, "tree_send", slowly)
         for step in (1, 2, 3, 4):
             sender.offer(step, recorded(job, step).path)
-            wait_for(lambda: sent, "the first is on its way", 20)
+            wait_for(lambda: sent, "the first is on its way")
         going.set()
 
         assert sender.settle(20)

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from tests.waiting import WAIT_S
 from workers.devices import Devices
 
 pytestmark = pytest.mark.nodb
@@ -24,11 +25,11 @@ def test_waits_for_an_attempt_that_is_just_leaving():
     def hold():
         with devices.reserved(1):
             got.set()
-            leave.wait(10)
+            leave.wait(WAIT_S)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert got.wait(10)
+    assert got.wait(WAIT_S)
     threading.Timer(0.05, leave.set).start()
     with devices.reserved(1) as mine:
         assert mine == [0]

@@ -9,6 +9,7 @@ from django.conf import settings as product
 from models_app.core.actor import SYSTEM
 from models_app.pools.joining import join_token_create, node_join
 from models_app.pools.models import Node
+from tests.waiting import WAIT_S
 from tests.workers.conftest import WorkerProcess
 from workers.node import REFUSED
 
@@ -25,7 +26,7 @@ def test_a_wrong_secret_ends_the_worker_with_a_clear_line(tmp_path, settings, gi
         "-Q", "node.test-node",
     ]  # fmt: skip
     done = subprocess.run(
-        command, cwd=product.BASE_DIR, capture_output=True, text=True, timeout=90, check=False,
+        command, cwd=product.BASE_DIR, capture_output=True, text=True, timeout=WAIT_S, check=False,
         env={**WorkerProcess(tmp_path).environment(), "SLIPWAY_NODE_SECRET": given},
     )  # fmt: skip
 

@@ -64,7 +64,7 @@ class TestWorker:
         assert (job.percent, job.checkpoints.count()) == (100, 1)
 
     def test_runs_inline_jobs_while_every_slot_is_taken(self, worker, team):
-        taken = [submit(team, steps=10_000, step_ms=10) for _ in range(settings.WORKER_SLOTS)]
+        taken = [submit(team, steps=100_000, step_ms=10) for _ in range(settings.WORKER_SLOTS)]
         for job in taken:
             until(job, lambda j: j.step, "the slots are taken")
         pings = [
@@ -111,7 +111,7 @@ class TestRecovery:
         job = submit(team, **self.STEPS)
         until(job, lambda j: (j.step or 0) >= 10, "it is under way")
         worker.kill()
-        wait_for(lambda: not children(worker), "no child outlives its worker", 10)
+        wait_for(lambda: not children(worker), "no child outlives its worker", 20)
         worker.start()
 
         self.check(ended(job), attempts=2)

@@ -45,7 +45,7 @@ class Paused(Fault):
             state = self.site.api.get(f"jobs/{job}")["state"]
             return state != "pausing" and (state != "paused" or self.load.wish(job, "resume"))
 
-        until(resumed, f"job {job} is resumed", 60)
+        until(resumed, f"job {job} is resumed")
 
 
 class Cancelled(Fault):

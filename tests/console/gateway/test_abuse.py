@@ -14,6 +14,7 @@ from console import http_guard
 from console.gateway import http as gateway_http
 from console.gateway import interrupt
 from tests.fakes.gateway import CHAT, CHAT_PATH, eventually, key_of, record_of
+from tests.waiting import WAIT_S
 
 
 def error_of(response) -> dict:
@@ -39,7 +40,7 @@ def raw(
     found = socket.socket()
     if buffer:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-    found.settimeout(20)
+    found.settimeout(WAIT_S)
     found.connect(("127.0.0.1", gateway.port))
     lines = [
         f"POST {path} HTTP/1.1",
@@ -86,7 +87,7 @@ class TestLargeRequests:
         assert gateway.call(key, CHAT).status == 200
 
     def test_a_head_without_end_is_not_kept_in_memory(self, gateway, chat, ana):
-        with socket.create_connection(("127.0.0.1", gateway.port), 20) as connection:
+        with socket.create_connection(("127.0.0.1", gateway.port), WAIT_S) as connection:
             connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\n")
             sent = 0
             with pytest.raises(OSError):
@@ -97,16 +98,16 @@ class TestLargeRequests:
 
     def test_a_head_that_does_not_come_is_not_waited_for(self, gateway, chat, ana, monkeypatch):
         monkeypatch.setattr(http_guard, "HEAD_SECONDS", 0.2)
-        with socket.create_connection(("127.0.0.1", gateway.port), 20) as connection:
+        with socket.create_connection(("127.0.0.1", gateway.port), WAIT_S) as connection:
             connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n")
             response = http.client.HTTPResponse(connection)
             response.begin()
             assert (response.status, error_of(response)["code"]) == (408, "head_timeout")
-        with socket.create_connection(("127.0.0.1", gateway.port), 20) as unused:
+        with socket.create_connection(("127.0.0.1", gateway.port), WAIT_S) as unused:
             assert unused.recv(1) == b""
 
     def test_what_is_no_http_is_told_so(self, gateway, chat):
-        with socket.create_connection(("127.0.0.1", gateway.port), 20) as connection:
+        with socket.create_connection(("127.0.0.1", gateway.port), WAIT_S) as connection:
             connection.sendall(b"\x16\x03\x01\x00 hello\r\n\r\n")
             response = http.client.HTTPResponse(connection)
             response.begin()
@@ -159,7 +160,7 @@ class TestClientsThatLeave:
         connection = raw(gateway, key_of(ana), json.dumps(CHAT).encode(), "x-request-id: left")
         eventually(lambda: chat.calls)
         connection.close()
-        assert chat.hung_up.wait(5)
+        assert chat.hung_up.wait(WAIT_S)
         assert record_of("left").outcome == "client_closed"
         eventually(lambda: idle(gateway))
 
@@ -170,7 +171,7 @@ class TestClientsThatLeave:
         body = json.dumps({**CHAT, "stream": True}).encode()
         connection = raw(gateway, key_of(ana), body, "x-request-id: deaf")
         with connection:
-            assert chat.hung_up.wait(15)
+            assert chat.hung_up.wait(WAIT_S)
             record = record_of("deaf")
             assert (record.status, record.outcome) == (499, "client_slow")
             eventually(lambda: idle(gateway))

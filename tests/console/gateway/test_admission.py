@@ -157,7 +157,7 @@ class TestLine:
         gone.close()
         gone.sock = None
 
-        eventually(lambda: waiting(gateway) == 0, 1.0)
+        eventually(lambda: waiting(gateway) == 0, 8)
         assert record_of("gone").outcome == "client_closed"
         for connection in held:
             connection.close()

@@ -15,6 +15,7 @@ from models_app.core.clock import now
 from models_app.events.publish import publish_now
 from tests.factories.access import ApiTokenFactory
 from tests.fakes.gateway import CHAT, eventually, key_of
+from tests.waiting import WAIT_S
 
 
 def works(gateway, key: str) -> bool:
@@ -72,7 +73,7 @@ class TestToken:
         ApiToken.objects.update(revoked_at=now())
         publish_now("keys.changed", {}, "gateway")
 
-        eventually(lambda: not works(gateway, key), seconds=2)
+        eventually(lambda: not works(gateway, key), seconds=30)
 
     def test_an_expired_one_is_refused(self, gateway, chat, ana):
         soon = ApiTokenFactory(
@@ -145,7 +146,7 @@ class TestToken:
         monkeypatch.setattr("console.gateway.keys.LOOK_UP_S", 0.2)
 
         def hang(_):
-            goes_on.wait(20)
+            goes_on.wait(WAIT_S)
             return {}
 
         monkeypatch.setattr("console.gateway.loading.load_keys", hang)

@@ -54,11 +54,11 @@ def test_what_differs_is_told_without_its_text(gateway, mirrored, tiny, ana):
 
 
 def test_a_slow_mirror_slows_nobody(gateway, mirrored, chat, tiny, ana):
-    tiny.pause_s = 0.6
+    tiny.pause_s = 2
     key = key_of(ana)
     began = time.monotonic()
     assert all(gateway.call(key, ASK).status == 200 for _ in range(12))
-    assert time.monotonic() - began < 0.6  # not even one of them has waited for its copy
+    assert time.monotonic() - began < 2  # not even one of them has waited for its copy
     rows = pairs(12)
 
     # Eight at once, the others are dropped and counted.

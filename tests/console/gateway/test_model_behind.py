@@ -14,6 +14,7 @@ from console.gateway import http as gateway_http
 from console.gateway import interrupt, replicas
 from tests.console.gateway.test_abuse import raw
 from tests.fakes.gateway import eventually, key_of, serve, wait_for_route
+from tests.waiting import WAIT_S
 from tests.workers.lm.inference import tiny
 from tests.workers.lm.inference.conftest import SECRET, start
 from workers.lm.inference.packed import PackedRunner
@@ -35,7 +36,7 @@ def end(*servers) -> None:
     for server in servers:
         server.stop.set()
         server.hurry.set()
-        server.thread.join(20)
+        server.thread.join(WAIT_S)
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +194,7 @@ class TestClientsThatVanish:
             raw(gateway, key, body, **path).close()
             slow.clear()
             with raw(gateway, key, body, **path):
-                assert slow.wait(10)
+                assert slow.wait(WAIT_S)
             with raw(gateway, key, body, **path) as connection:
                 if stream:
                     assert connection.recv(300)
@@ -215,7 +216,7 @@ class TestClientsThatVanish:
         deaf = raw(gateway, key_of(ana), raw_body, path="/v1/completions", buffer=4096)
         with deaf:
             eventually(lambda: not idle(gateway, server))
-            eventually(lambda: idle(gateway, server), 30)
+            eventually(lambda: idle(gateway, server))
 
 
 class TestReplicasThatStop:
@@ -250,7 +251,7 @@ class TestReplicasThatStop:
         busy = eventually(lambda: next((s for s in pair if health(s)["running"]), None))
         busy.hurry.set()
         busy.stop.set()
-        caller.join(30)
+        caller.join(WAIT_S)
 
         assert "".join(told) == wanted
         assert any("unfinished" in line for line in busy.log)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes.gateway import CHAT, eventually, key_of, record_of
 from tests.fakes.replica import WORDS
+from tests.waiting import WAIT_S
 
 STREAM = {**CHAT, "stream": True}
 
@@ -17,7 +18,7 @@ def stopping(gateway):
     """Begins to stop the gateway; joined at the end."""
     thread = threading.Thread(target=gateway.stop)
     yield thread.start
-    thread.join(15)
+    thread.join(WAIT_S)
 
 
 def closed(port: int) -> bool:
@@ -60,6 +61,6 @@ def test_what_lasts_too_long_is_told_to_come_again(gateway, chat, ana):
     error = json.loads(response.read())["error"]
     assert (response.status, error["code"]) == (503, "gateway_stopped")
     assert response.headers["retry-after"] == "1"
-    assert chat.hung_up.wait(5)
+    assert chat.hung_up.wait(WAIT_S)
     row = record_of("slow")
     assert (row.status, row.outcome) == (503, "gateway_stopped")

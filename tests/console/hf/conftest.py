@@ -17,6 +17,7 @@ from models_app.datasets.models import Dataset, DatasetVersion
 from models_app.registry.models import Model, ModelVersion
 from tests.console.internal.conftest import console_process
 from tests.factories.access import ApiTokenFactory
+from tests.waiting import WAIT_S
 from tests.workers.conftest import WorkerProcess
 
 __all__ = ["console_process"]
@@ -50,7 +51,7 @@ class HubClient:
     def run(self, code: str, *arguments: str) -> object:
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(code), *arguments],
-            env=self.environment(), capture_output=True, text=True, timeout=120, check=False,
+            env=self.environment(), capture_output=True, text=True, timeout=WAIT_S, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout.splitlines()[-1])

@@ -292,8 +292,8 @@ class TestConsole:
             )
             link.sendall(head.encode() + BIG[: 1 << 21])
             folder = console.data_dir / "blobs"
-            wait_for(lambda: list(folder.glob(".put-*")), "the upload begins", 20)
-        wait_for(lambda: not list(folder.glob(".put-*")), "it is cleared away", 20)
+            wait_for(lambda: list(folder.glob(".put-*")), "the upload begins")
+        wait_for(lambda: not list(folder.glob(".put-*")), "it is cleared away")
 
     @pytest.mark.parametrize(
         ("header", "status", "expected"),

@@ -14,6 +14,7 @@ from console.access.models import Membership, Team
 from console.live import consumers
 from console.live.routing import websocket_application
 from models_app.events.publish import publish_now
+from tests.waiting import WAIT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ORIGIN = (b"origin", b"http://localhost")
@@ -62,11 +63,11 @@ class Page(ApplicationCommunicator):
 
     async def connect(self) -> dict:
         await self.send_input({"type": "websocket.connect"})
-        return await self.receive_output(5)
+        return await self.receive_output(WAIT_S)
 
     async def disconnect(self) -> None:
         await self.send_input({"type": "websocket.disconnect", "code": 1001})
-        await self.wait(5)
+        await self.wait(WAIT_S)
 
     async def send_text(self, text: str) -> None:
         await self.send_input({"type": "websocket.receive", "text": text})
@@ -76,14 +77,14 @@ class Page(ApplicationCommunicator):
 
     async def hear(self, *, heartbeats: bool = False) -> dict:
         while True:
-            message = json.loads((await self.receive_output(5))["text"])
+            message = json.loads((await self.receive_output(WAIT_S))["text"])
             if heartbeats or message["type"] != "heartbeat":
                 return message
 
     async def close_code(self) -> int:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT_S):
             while True:
-                message = await self.receive_output(5)
+                message = await self.receive_output(WAIT_S)
                 if message["type"] == "websocket.close":
                     return message["code"]
 

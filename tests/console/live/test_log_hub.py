@@ -14,6 +14,7 @@ from models_app.jobs.log_compaction import log_compact
 from models_app.jobs.models import Job, LogChunk
 from tests.console.live.test_live_consumer import fresh_layer, page_of, person
 from tests.factories.logs import end, held_job, lines
+from tests.waiting import WAIT_S
 
 __all__ = ["fresh_layer"]
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -58,7 +59,7 @@ class Reader:
         self.texts += [line[5] for line in data["lines"]]
 
     async def until(self, page, last: int, *, closed: bool = False) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT_S):
             while self.last < last or (closed and not self.closed):
                 self.take(await page.hear())
 
@@ -243,17 +244,17 @@ class TestSlowSocket:
         for start in range(0, 3000, 100):
             await append(job, *(str(n) for n in range(start, start + 100)))
             most = max(most, len(slow._queue))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT_S):
             while fast.last < 3000:
                 await asyncio.sleep(0.01)
         assert reader.last == 0
         assert most <= hub.IN_FLIGHT
         gate.set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT_S):
             while reader.last < 3000:
                 await asyncio.sleep(0.01)
         await append(job, "after")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT_S):
             while reader.last < 3001:
                 await asyncio.sleep(0.01)
 

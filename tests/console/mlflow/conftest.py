@@ -15,6 +15,7 @@ from rest_framework.test import APIClient
 from tests.clients import client_path
 from tests.console.internal.conftest import console_process
 from tests.factories.access import ApiTokenFactory
+from tests.waiting import WAIT_S
 
 __all__ = ["console_process"]
 API = "/mlflow/api/2.0/mlflow"
@@ -47,7 +48,7 @@ class Program:
                 "HF_HUB_OFFLINE": "1",
                 **environment,
             },
-            cwd=home, capture_output=True, text=True, timeout=120, check=False,
+            cwd=home, capture_output=True, text=True, timeout=WAIT_S, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout.splitlines()[-1])

@@ -23,6 +23,7 @@ from tests.factories.deployments import (
     revision_of,
     settle,
 )
+from tests.waiting import WAIT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,7 +34,7 @@ def at_once(*actions):
 
     def run(action):
         try:
-            start.wait(10)
+            start.wait(WAIT_S)
             action()
         except Exception as error:
             errors.append(error)

@@ -41,6 +41,7 @@ from tests.factories.deployments import (
     serving,
     settle,
 )
+from tests.waiting import WAIT_S
 
 pytestmark = pytest.mark.django_db
 
@@ -505,7 +506,7 @@ class TestReconcileAtOnce:
 
         def work():
             try:
-                start.wait(10)
+                start.wait(WAIT_S)
                 for _ in range(5):
                     reconcile_deployment(deployment.pk)
             except BaseException as error:
@@ -533,7 +534,7 @@ class TestReconcileAtOnce:
 
         def run(action):
             try:
-                start.wait(10)
+                start.wait(WAIT_S)
                 action()
             except BaseException as error:
                 errors.append(error)

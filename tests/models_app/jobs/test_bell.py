@@ -6,6 +6,7 @@ import pytest
 
 from models_app.jobs import bell
 from models_app.jobs.bell import Bell
+from tests.waiting import WAIT_S
 
 
 class Rung:
@@ -20,7 +21,7 @@ class Rung:
 
     def until(self, total):
         with self.changed:
-            assert self.changed.wait_for(lambda: sum(c for _n, c in self.heard) >= total, 20)
+            assert self.changed.wait_for(lambda: sum(c for _n, c in self.heard) >= total, WAIT_S)
         return self.heard
 
 

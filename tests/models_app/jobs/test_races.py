@@ -14,6 +14,7 @@ from models_app.jobs.recovery import return_unclaimed
 from models_app.jobs.states import JobState
 from tests.factories.jobs import NODE, placed, submitted
 from tests.factories.nodes import ready_node
+from tests.waiting import WAIT_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,7 +24,7 @@ def at_once(*actions):
     start, found = threading.Barrier(len(actions)), [None] * len(actions)
 
     def run(number):
-        start.wait(10)
+        start.wait(WAIT_S)
         found[number] = actions[number]()
         connection.close()
 

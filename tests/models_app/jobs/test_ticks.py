@@ -7,6 +7,7 @@ from django.db import connection
 
 from models_app.jobs.models import Tick
 from models_app.jobs.ticks import tick_claim
+from tests.waiting import WAIT_S
 
 
 @pytest.mark.django_db
@@ -24,7 +25,7 @@ def test_goes_to_one_of_many_that_ask_at_once():
     won, start = [], threading.Barrier(6)
 
     def ask():
-        start.wait(10)
+        start.wait(WAIT_S)
         won.append(tick_claim("sweep", 5))
         connection.close()
 

@@ -11,6 +11,7 @@ from models_app.registry.models import Alias, ModelVersion
 from models_app.registry.naming import version_named
 from models_app.registry.services import alias_delete, alias_set
 from tests.factories.deployments import ready_version
+from tests.waiting import WAIT_S
 
 V1 = "/api/v1"
 
@@ -92,7 +93,7 @@ def test_of_two_who_move_it_at_once_one_is_told(ana, ben, team):
     start, said = threading.Barrier(2), []
 
     def move(version):
-        start.wait(10)
+        start.wait(WAIT_S)
         try:
             alias_set(actor=ben, model=model, name="champion", version=version, expected=1)
             said.append("moved")

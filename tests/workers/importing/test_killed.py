@@ -15,6 +15,7 @@ from tests.factories.bundles import bundle_bytes
 from tests.factories.imports import change_json, model_folder, read_tensors, safetensors_bytes
 from tests.fakes.hub import FakeHub
 from tests.fakes.jobs import run_job
+from tests.waiting import WAIT_S
 from tests.workers.conftest import WorkerProcess, wait_for
 from workers.spool import job_folder
 
@@ -47,7 +48,7 @@ def hub(tmp_path):
     def pause(name, at):
         if name == "model.safetensors" and at >= 300_000 and not hub.go.is_set():
             hub.half.set()
-            hub.go.wait(60)
+            hub.go.wait(WAIT_S)
 
     hub.before_chunk = pause
     yield hub
@@ -63,7 +64,7 @@ def test_it_goes_on_where_it_was(ana, team, tmp_path, settings, hub):
         model = model_create(actor=ana, team=team, name="poet")
         source = HubSource(url=hub.url, repo="team/model", token="hf_SecretSecretSecret12345")
         version = version_import(actor=ana, model=model, source=source)
-        assert hub.half.wait(60)
+        assert hub.half.wait(WAIT_S)
         parts = job_folder(version.produced_by_id) / "work" / "import" / "parts"
         wait_for_bytes(parts, 200_000)
         worker.kill()
@@ -74,7 +75,7 @@ def test_it_goes_on_where_it_was(ana, team, tmp_path, settings, hub):
             version.refresh_from_db()
             return version.state != "pending"
 
-        wait_for(ended, "the import ends", timeout_s=180)
+        wait_for(ended, "the import ends", timeout_s=2 * WAIT_S)
     finally:
         worker.stop()
 
@@ -115,7 +116,7 @@ def test_a_bundle_goes_on_with_the_file_in_which_it_was(
             version.refresh_from_db()
             return version.state != "pending"
 
-        wait_for(ended, "the import ends", timeout_s=180)
+        wait_for(ended, "the import ends", timeout_s=2 * WAIT_S)
     finally:
         worker.stop()
 
@@ -129,7 +130,7 @@ def test_a_bundle_goes_on_with_the_file_in_which_it_was(
 
 def wait_for_bytes(parts, least):
     """More than so many bytes lie in files that are not whole yet."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + WAIT_S
     while time.monotonic() < deadline:
         found = 0
         for path in parts.glob("*"):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from models_app.jobs.models import Job
+from tests.waiting import WAIT_S
 from tests.workers.conftest import wait_for
 from workers.isolation import probe
 from workers.isolation.cage import Cage
@@ -98,7 +99,7 @@ class Stage:
     def said(self) -> str:
         return (self.folder / "events.jsonl").read_text()[-2000:]
 
-    def watch(self, timeout_s: float = 60):
+    def watch(self, timeout_s: float = WAIT_S):
         """As a supervisor does: look, until there is a breach or the child has ended."""
         deadline = time.monotonic() + timeout_s
         while self.child.running(0.05):

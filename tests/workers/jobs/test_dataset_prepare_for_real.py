@@ -27,7 +27,7 @@ def ended(version: DatasetVersion) -> DatasetVersion:
         version.produced_by.refresh_from_db()
         return version.produced_by.state in TERMINAL
 
-    wait_for(over, "the job ends", 120)
+    wait_for(over, "the job ends")
     version.refresh_from_db()
     return version
 
@@ -63,4 +63,4 @@ def test_imported_checked_stopped_killed_and_prepared(worker, ben, team):
 
     again = ended(dataset_prepare(actor=ben, parent=parent, spec={}))
     assert (again.produced_by.epoch, again.digest) == (1, killed.digest)
-    wait_for(lambda: quality_of(again).state == "passed", "the check has run", 120)
+    wait_for(lambda: quality_of(again).state == "passed", "the check has run")

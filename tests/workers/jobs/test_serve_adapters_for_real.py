@@ -28,6 +28,7 @@ from tests.factories.deployments import (
     ready_version,
     revision_of,
 )
+from tests.waiting import WAIT_S
 from tests.workers.lm.inference import lora, tiny
 from workers.attempt import Attempt
 
@@ -42,7 +43,7 @@ def stored(version, folder):
     return version
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=WAIT_S):
     begun = time.monotonic()
     while not condition():
         assert time.monotonic() < begun + seconds, "it took too long"

@@ -19,6 +19,7 @@ from models_app.deployments.states import ReplicaState
 from models_app.jobs.models import Job
 from models_app.jobs.states import JobState
 from tests.factories.deployments import claim, deployment_of, live, ready_version, revision_of
+from tests.waiting import WAIT_S
 from tests.workers.lm.inference import tiny
 from workers.attempt import Attempt
 
@@ -33,7 +34,7 @@ def tiny_version(team, folder):
     return version
 
 
-def until(condition, seconds=90):
+def until(condition, seconds=WAIT_S):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it took too long"

@@ -39,7 +39,7 @@ class Machine(WorkerProcess):
     """One of two workers of this machine, as two nodes with one disk."""
 
     def __init__(self, name: str, data_dir) -> None:
-        super().__init__(data_dir, SLIPWAY_NODE=name)
+        super().__init__(data_dir, SLIPWAY_NODE=name, SLIPWAY_WARM_TEMPLATE="1")
         self.name = name
 
     def wait_ready(self) -> None:
@@ -79,7 +79,7 @@ def start(ana, team, tmp_path):
 
 def ended(version):
     job = version.produced_by
-    wait_for(lambda: Job.objects.get(pk=job.pk).state in TERMINAL, "it ends", 120)
+    wait_for(lambda: Job.objects.get(pk=job.pk).state in TERMINAL, "it ends")
     job.refresh_from_db()
     version.refresh_from_db()
     assert job.state == "succeeded", (job.reason, job.attempts.last().tail)
@@ -151,7 +151,7 @@ def test_two_nodes_train_as_one_and_survive_the_loss_of_a_rank_and_of_a_node(
     lost = machines[parts_of(job)[1].node_name]
     lost.kill()
     wait_for(lambda: "1 is there" in why_waiting(job=Job.objects.get(pk=job.pk)),
-             "it waits for the node", 90)  # fmt: skip
+             "it waits for the node")  # fmt: skip
     lost.spawn()
     lost.wait_ready()
     job = ended(broken)

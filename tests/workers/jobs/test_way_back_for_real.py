@@ -17,6 +17,7 @@ from models_app.deployments.reconcile import reconcile_deployment
 from models_app.deployments.services import deployment_stop, roll_back
 from models_app.deployments.states import ReplicaState
 from tests.factories.deployments import claim, deployment_of, live, ready_version, revision_of
+from tests.waiting import WAIT_S
 from tests.workers.lm.inference import tiny
 from workers.attempt import Attempt
 
@@ -32,7 +33,7 @@ class Workers:
         self.deployment = deployment
         self._threads: list[threading.Thread] = []
 
-    def until(self, condition, seconds=120) -> None:
+    def until(self, condition, seconds=WAIT_S) -> None:
         """Rounds until it holds; whatever waits for a worker gets one."""
         deadline = time.monotonic() + seconds
         while not condition():

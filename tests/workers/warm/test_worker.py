@@ -41,7 +41,7 @@ def test_a_killed_job_goes_on_in_a_fork_and_both_die_with_the_worker(worker, tea
     assert job.attempts.get(epoch=1).exit_signal == "SIGKILL"
     assert [template_of(one) for one in job.attempts.all()] == [template] * 2
 
-    last = submit(team, steps=10_000, step_ms=20)
+    last = submit(team, steps=100_000, step_ms=20)
     until(last, lambda j: j.step, "it is under way")
     worker.kill()
-    wait_for(lambda: not children(worker) and not lives(template), "both end", 10)
+    wait_for(lambda: not children(worker) and not lives(template), "both end")

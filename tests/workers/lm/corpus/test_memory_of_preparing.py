@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.factories.corpora import lines_of, nearly, shard, texts
+from tests.waiting import WAIT_S
 
 pytestmark = pytest.mark.nodb
 
@@ -48,7 +49,7 @@ def test_it_stays_the_same_for_twelve_times_the_text(tmp_path):
 
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path), small.sha256, large.sha256],
-        capture_output=True, text=True, check=True, timeout=120,
+        capture_output=True, text=True, check=True, timeout=WAIT_S,
     )  # fmt: skip
 
     prepared, checked, grown_kib = json.loads(done.stdout)

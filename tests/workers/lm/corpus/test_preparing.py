@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.factories.corpora import Silent, lines_of, nearly, shard, texts
+from tests.waiting import WAIT_S
 from workers.lm.corpus.preparing import NothingLeft, prepare
 from workers.lm.corpus.steps import PrepareOptions
 from workers.lm.corpus.stored import CorruptShard, Shard, document_of, read_rows
@@ -148,7 +149,7 @@ class TestAgain:
             subprocess.run(
                 [sys.executable, "-c", AGAIN, str(tmp_path / "in"), str(tmp_path / seed)],
                 env={**os.environ, "PYTHONHASHSEED": seed, "OPENBLAS_NUM_THREADS": seed},
-                capture_output=True, text=True, check=True, timeout=120,
+                capture_output=True, text=True, check=True, timeout=WAIT_S,
             ).stdout
             for seed in ("1", "2", "3")
         }  # fmt: skip

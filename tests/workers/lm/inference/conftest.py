@@ -11,6 +11,7 @@ import pytest
 import torch
 from openai import OpenAI
 
+from tests.waiting import WAIT_S
 from tests.workers.lm.inference import tiny
 from tests.workers.lm.inference.waiting import wait_until
 from workers.lm.inference.exchange import RequestEnd
@@ -35,7 +36,7 @@ class Served:
 
     def client(self, **options: object) -> OpenAI:
         return OpenAI(
-            base_url=f"{self.url}/v1", api_key=SECRET, max_retries=0, timeout=30, **options
+            base_url=f"{self.url}/v1", api_key=SECRET, max_retries=0, timeout=WAIT_S, **options
         )
 
 
@@ -57,7 +58,7 @@ def start(options: ServeOptions) -> Served:
 
     served.thread = threading.Thread(target=run, daemon=True)
     served.thread.start()
-    wait_until(lambda: ready.is_set() or not served.thread.is_alive(), seconds=30)
+    wait_until(lambda: ready.is_set() or not served.thread.is_alive())
     if served.error is not None:
         raise served.error
     return served

@@ -19,6 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.waiting import WAIT_S
 from tests.workers.lm.inference import tiny
 from tests.workers.lm.inference.conftest import SECRET, Served
 from tests.workers.lm.inference.waiting import wait_until
@@ -128,7 +129,7 @@ def test_overload_is_answered_with_429(
     real, go_on = PackedRunner.forward, threading.Event()
 
     def forward(self: PackedRunner, plan: Any) -> torch.Tensor:
-        go_on.wait(timeout=30)
+        go_on.wait(timeout=WAIT_S)
         return real(self, plan)
 
     monkeypatch.setattr(PackedRunner, "forward", forward)
@@ -334,7 +335,7 @@ def test_the_command_line_serves_until_sigterm(tmp_path: Path, llama_dir: Path) 
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     ) as process:
         try:
-            wait_until(lambda: ready.exists() or process.poll() is not None, seconds=60)
+            wait_until(lambda: ready.exists() or process.poll() is not None)
             where = json.loads(ready.read_text())
             url = f"http://{where['host']}:{where['port']}"
             answer = httpx.post(
@@ -343,7 +344,7 @@ def test_the_command_line_serves_until_sigterm(tmp_path: Path, llama_dir: Path) 
             assert answer.json()["usage"]["completion_tokens"] == 5
             assert httpx.get(f"{url}/health", headers=AUTH).json()["context_length"] == 64
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=20)
+            _, errors = process.communicate(timeout=WAIT_S)
         finally:
             process.kill()
     assert process.returncode == 0

@@ -18,6 +18,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from tests.waiting import WAIT_S
 from tests.workers.lm.inference import lora, tiny
 from tests.workers.lm.inference.waiting import wait_until
 from workers.lm.inference.adapters import AdapterNotLoaded, WantedAdapter
@@ -177,7 +178,7 @@ def test_a_process_that_dies_ends_the_replica_with_its_name(llama_dir: Path) -> 
         serve(options_of(llama_dir), kill, lambda: False, lambda line: None)
 
     assert ready
-    wait_until(lambda: not children(), seconds=10)
+    wait_until(lambda: not children())
 
 
 def test_a_polite_stop_ends_all(llama_dir: Path) -> None:
@@ -242,13 +243,13 @@ class _Command:
             env={**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"},
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        wait_until(lambda: self.ready.exists() or self.process.poll() is not None, seconds=120)
+        wait_until(lambda: self.ready.exists() or self.process.poll() is not None)
 
     def text(self) -> str:
         port = json.loads(self.ready.read_text())["port"]
         body = {"model": "m", "prompt": [5, 6, 7, 8], "max_tokens": 16, "temperature": 0}
         answer = httpx.post(
-            f"http://127.0.0.1:{port}/v1/completions", json=body, timeout=60,
+            f"http://127.0.0.1:{port}/v1/completions", json=body, timeout=WAIT_S,
             headers={"Authorization": "Bearer s"},
         )  # fmt: skip
         return answer.json()["choices"][0]["text"]
@@ -263,7 +264,7 @@ class _Command:
 
     def stop(self) -> int:
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(WAIT_S)
 
 
 @pytest.mark.slow
@@ -288,7 +289,7 @@ def test_two_processes_serve_what_neither_has_the_memory_for(tmp_path: Path) -> 
     assert len(pids) == 2
     assert all(_peak(pid) <= limit for pid in pids)
     assert both.stop() == 0
-    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids), seconds=10)
+    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
 
     starved = _Command(folder, tmp_path, 1, limit)
-    assert starved.process.wait(60) == 2
+    assert starved.process.wait(WAIT_S) == 2

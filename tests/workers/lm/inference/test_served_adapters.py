@@ -77,7 +77,7 @@ def test_it_is_there_before_the_server_is_ready_and_goes_while_it_serves(
     assert plain["system_fingerprint"] == "fp-1"
 
     want(wanted, "fp-2")
-    wait_until(lambda: health(served)["adapter_bytes"] == 0, seconds=10)
+    wait_until(lambda: health(served)["adapter_bytes"] == 0)
     refused = call(served, "/v1/completions", BODY, "sql")
     assert refused.status_code == 404
     assert refused.json()["error"]["code"] == "adapter_not_loaded"
@@ -118,5 +118,5 @@ def test_nonsense_in_the_file_changes_nothing(
     wanted = want(tmp_path / "wanted.json", sql=folder)
     served = serving(options(llama_dir, wanted))
     wanted.write_text('{"adapters": 7}')
-    wait_until(lambda: any("cannot be read" in line for line in served.log), seconds=10)
+    wait_until(lambda: any("cannot be read" in line for line in served.log))
     assert health(served)["adapters"] == ["sql"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from tests.waiting import WAIT_S
 
-def wait_until(true: Callable[[], object], *, seconds: float = 10) -> None:
+
+def wait_until(true: Callable[[], object], *, seconds: float = WAIT_S) -> None:
     """Return as soon as `true()` holds; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while not true():

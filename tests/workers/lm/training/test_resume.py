@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import WAIT_S
 from tests.workers.lm.recording import Recorder
 from tests.workers.lm.training.settings import run_training, tiny_spec
 from workers.lm.errors import CorruptCheckpoint, InvalidTraining, Stopped
@@ -42,7 +43,7 @@ def test_killed_it_goes_on_bit_for_bit(
     name = "tests.workers.lm.training.killed"
     child = subprocess.run(
         [sys.executable, "-m", name, tmp_path, how, str(number), background],
-        cwd=ROOT, capture_output=True, check=False, timeout=120,
+        cwd=ROOT, capture_output=True, check=False, timeout=WAIT_S,
     )  # fmt: skip
     assert child.returncode == -9, child.stderr.decode()
     folder = tmp_path / "checkpoints"

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from tests.waiting import WAIT_S
 from tests.workers.lm.recording import Recorder
 from tests.workers.lm.training.conversations import adapter_spec, answering_spec, run_on
 from tests.workers.lm.training.distributed.settings import LLAMA, run, spec_of
@@ -57,7 +58,7 @@ def test_the_training_goes_on_while_one_is_written(tmp_path, monkeypatch):
 
     def waiting(*args):
         if threading.current_thread() is not threading.main_thread():
-            assert reached.wait(30)
+            assert reached.wait(WAIT_S)
         write(*args)
 
     def counting(*args):
@@ -137,7 +138,7 @@ def test_one_that_is_being_written_is_finished_when_the_training_fails(tmp_path,
     write, count, failed = saving.save_file, trainer.count_look, threading.Event()
 
     def waiting(*args):
-        assert failed.wait(30)
+        assert failed.wait(WAIT_S)
         write(*args)
 
     def failing(spec, progress, loss):

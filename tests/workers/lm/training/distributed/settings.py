@@ -6,6 +6,8 @@ from typing import Any
 from tests.workers.lm.recording import Recorder, sentences, write_documents
 from tests.workers.lm.training.distributed.filed import FiledEvents, recorded
 from tests.workers.lm.training.settings import tiny_spec
+from workers.lm.errors import RankLost
+from workers.lm.training.checkpoints import newest_valid_checkpoint
 from workers.lm.training.distributed.training import train_together
 from workers.lm.training.run import train
 from workers.lm.training.spec import TrainSpec
@@ -36,3 +38,22 @@ def run(root: Path, spec: TrainSpec, **options: Any) -> tuple[Any, Recorder]:
         with train_together(spec, *inputs, events=FiledEvents(file), **options) as ranks:
             result = ranks.result()
     return result, recorded(file)
+
+
+def run_to_the_end(root: Path, spec: TrainSpec, attempt: int = 1) -> tuple[Any, Recorder]:
+    """Train as a job does: where a process has crashed, it goes on from the newest checkpoint.
+
+    Here processes are forked from one in which other tests have left threads and connections,
+    which no worker does; on a crowded machine the allocator of such a process has ended it.
+    """
+    for number in range(attempt, attempt + 3):
+        newest = newest_valid_checkpoint(root / "checkpoints")
+        options = {"resume_from": root / "checkpoints"} if newest else {}
+        try:
+            return run(root, spec, attempt=number, **options)
+        except RankLost as error:
+            print(f"attempt {number}: {error}")
+            lost = error
+            if "SIGABRT" not in str(error) and "SIGSEGV" not in str(error):
+                raise
+    raise lost

@@ -13,7 +13,7 @@ import pytest
 from tests.workers.conftest import wait_for
 from tests.workers.isolation.stage import lives
 from tests.workers.lm.training.distributed.filed import FiledEvents
-from tests.workers.lm.training.distributed.settings import places, run, spec_of
+from tests.workers.lm.training.distributed.settings import places, run, run_to_the_end, spec_of
 from workers.lm.data.batches import Batches
 from workers.lm.errors import InvalidTraining, RankLost, Stopped
 from workers.lm.training.checkpoints import newest_valid_checkpoint
@@ -47,7 +47,7 @@ def undisturbed(tmp_path_factory):
 
     def of(way):
         if way not in found:
-            result, _ = run(tmp_path_factory.mktemp(way), spec_of(2, way, **CHANGES))
+            result, _ = run_to_the_end(tmp_path_factory.mktemp(way), spec_of(2, way, **CHANGES))
             found[way] = result.files["model.safetensors"]["sha256"]
         return found[way]
 
@@ -87,10 +87,7 @@ def test_killed_again_and_again_it_ends_with_the_same_weights(tmp_path, undistur
         if FULL:  # so that twenty kills find something to do
             step = min(step, done + 1 + draw.randrange(4))
         killed(tmp_path, way, attempt, draw.randrange(2), step)
-    result, heard = run(
-        tmp_path, spec_of(2, way, **CHANGES), resume_from=tmp_path / "checkpoints",
-        attempt=attempt + 1,
-    )  # fmt: skip
+    result, heard = run_to_the_end(tmp_path, spec_of(2, way, **CHANGES), attempt + 1)
 
     if FULL:
         print(f"{way}: {kills} kills and the way to the end in {time.monotonic() - begun:.0f} s")
