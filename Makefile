@@ -9,6 +9,7 @@
 #   make chaos-crashes   kill -9 every kind of process, and move jobs between machines
 #   make parallel-kills   kill -9 ranks of trainings, twenty times for each way (WAYS="ddp fsdp")
 #   make recovery   the same through the whole stack, one process too; seconds until it works again
+#   make serving-faults   50 requests a second while replicas, a node and a gateway are killed (RATE=50)
 #   make formats   a trained model in every format, with sizes, perplexity and agreement
 #   make chaos-mutants   take safeguards out and see that chaos notices
 #   make proofs  slow proofs: killed imports and preparations, all nonsense in every parameter
@@ -27,7 +28,7 @@ NOWHERE := DATABASE_URL=postgresql://nobody@127.0.0.1:1/none REDIS_URL=redis://1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := up
-.PHONY: up demo worker test chaos chaos-crashes chaos-mutants parallel-kills recovery proofs looks lint types compiled contracts check formats migrate \
+.PHONY: up demo worker test chaos chaos-crashes chaos-mutants parallel-kills recovery serving-faults proofs looks lint types compiled contracts check formats migrate \
 	messages format lock browser env-run env-worker env-dev
 
 up: env-run
@@ -50,7 +51,8 @@ chaos: env-dev
 		$(if $(FAULTS),--faults $(FAULTS)) $(ARGS)
 
 chaos-crashes: env-dev
-	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/flows/test_crashes.py tests/flows/test_joining.py tests/flows/test_two_machines.py -q -s $(ARGS)
+	@$(NOWHERE) CHAOS=full $(PY) -m pytest tests/flows/test_crashes.py tests/flows/test_joining.py \
+		tests/flows/test_two_machines.py tests/flows/test_scaling.py -q -s $(ARGS)
 
 # Every format of a trained model, GGUF in stock llama.cpp too (compiled once, some minutes).
 formats: env-dev
@@ -69,6 +71,9 @@ parallel-kills: env-dev
 
 recovery: env-dev
 	@$(PY) benchmarks/recovery.py $(if $(WAYS),--forms $(WAYS)) $(ARGS)
+
+serving-faults: env-dev
+	@$(PY) benchmarks/serving_faults.py --rate $(or $(RATE),50) $(ARGS)
 
 proofs: env-dev
 	@CHAOS=full $(PY) manage.py services --temporary -- $(PY) -m pytest -q \

@@ -101,11 +101,14 @@ class Stack:
 
 @contextlib.contextmanager
 def running_stack(
-    *, started: bool = True, environment: Mapping[str, str] | None = None
+    *,
+    started: bool = True,
+    environment: Mapping[str, str] | None = None,
+    kind: type[Stack] = Stack,
 ) -> Iterator[Stack]:
     """A stack on an empty data directory, with some settings more."""
     folder = Path(tempfile.mkdtemp(prefix="slipway-bench-"))
-    stack = Stack(folder, environment)
+    stack = kind(folder, environment)
     try:
         if started:
             stack.start()

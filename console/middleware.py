@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import BadRequest
+from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -46,6 +48,9 @@ class ErrorPageMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, DataError) and "NUL (0x00)" in str(error):
+            # PostgreSQL knows no such text; programs get theirs checked field by field.
+            raise BadRequest("A text with a NUL character.") from error
         if not isinstance(error, SlipwayError):
             return None
         if request.path.startswith("/api/") or "application/json" in request.headers.get(

@@ -47,6 +47,8 @@ class ChildSpec:
     orphan_signal: signal.Signals = signal.SIGTERM
     force_signal: signal.Signals = signal.SIGKILL
     grace_s: float = 15
+    #: open files of the launcher that it gets, under the same numbers
+    files: Sequence[int] = ()
     #: False for output that must not be kept in a file (a one-time password)
     keep_log: bool = True
     #: True for a command that owns the terminal: its output is not relayed, Ctrl-C reaches it
@@ -111,6 +113,7 @@ class Child:
                 env=dict(spec.environment),
                 cwd=spec.directory,
                 preexec_fn=enter,
+                pass_fds=spec.files,
                 process_group=group,
             )
         except (OSError, subprocess.SubprocessError) as error:

@@ -12,6 +12,8 @@ from launcher.options import Options
 #: Beside the slots for jobs: threads for the short tasks that keep the rest moving.
 CONTROL_THREADS = 4
 _WORKER_GRACE_S = 30
+#: What runs of pages when their process stops and /v1 is not in it.
+_PAGES_DRAIN_S = 5
 _JOINED_GRACE_S = 150
 #: The checks load every page and take half of the time; `make contracts` runs them.
 _FAST = ("--skip-checks",)
@@ -27,7 +29,8 @@ class Application:
     migrate: ChildSpec
     admin: ChildSpec
     web: ChildSpec
-    gateway: ChildSpec | None
+    #: each serves the socket whose number is appended to its command
+    gateways: tuple[ChildSpec, ...]
     background: tuple[ChildSpec, ...]
     demo: ChildSpec
 
@@ -39,18 +42,26 @@ def build(options: Options, environment: Mapping[str, str]) -> Application:
     for each in (web, worker):
         each.setdefault("PYTHONWARNINGS", _QUIET)
     run_dir = options.data_dir / "run"
-    gateway = None
+    gateways: tuple[ChildSpec, ...] = ()
     if options.gateway_port:
         web["SLIPWAY_GATEWAY_PORT"] = str(options.gateway_port)
         web["SLIPWAY_SPLIT_GATEWAY"] = "1"  # the console's process then leaves /v1 alone
-        gateway = _server("gateway", "console.gateway.asgi", options.gateway_port, options, web)
+        names = ["gateway", *(f"gateway-{n}" for n in range(2, options.gateways + 1))]
+        drain_s = options.gateway_drain_s
+        gateways = tuple(
+            _server(name, "console.gateway.asgi", web, drain_s, "--fd") for name in names
+        )
     return Application(
         migrate=_manage("migrate", "migrate", "--noinput", "-v", "0", *_FAST, environment=web),
         admin=_manage(
             "admin", "admin_ensure", *_FAST, environment={**web, **options.admin}, keep_log=False
         ),
-        web=_server("web", "console.asgi", options.port, options, web),
-        gateway=gateway,
+        web=_server(
+            "web", "console.asgi", web,
+            _PAGES_DRAIN_S if gateways else options.gateway_drain_s,
+            "--host", options.host, "--port", str(options.port),
+        ),
+        gateways=gateways,
         background=(
             _worker(options.slots, "control", worker),
             ChildSpec(
@@ -77,25 +88,26 @@ def _manage(
 
 
 def _server(
-    name: str, module: str, port: int, options: Options, environment: Mapping[str, str]
+    name: str, module: str, environment: Mapping[str, str], drain_s: int, *where: str
 ) -> ChildSpec:
+    """The port is closed first; what runs has `drain_s` seconds to end."""
     return ChildSpec(
         name=name,
         command=[
             sys.executable, "-m", "uvicorn", f"{module}:application",
-            "--host", options.host, "--port", str(port), "--log-level", "warning",
-            # Open sockets and streams would hold up the end for ever.
-            "--timeout-graceful-shutdown", "5", "--ws-max-size", "65536",
+            "--log-level", "warning", "--http", "console.http_guard:GuardedHttp",
+            # Streams without end would hold up the end for ever.
+            "--timeout-graceful-shutdown", str(drain_s), "--ws-max-size", "65536",
             # Longer than clients keep theirs: a connection closed just as a request comes is lost.
             "--timeout-keep-alive", "75",
             # A log's frame goes to many sockets: compressing it for each costs more than sending.
-            "--ws-per-message-deflate", "false",
+            "--ws-per-message-deflate", "false", *where,
         ],
         environment=environment,
         # Without a launcher the database is gone, too: requests that wait for it would hold the
         # port against the next launcher for as long as they have patience.
         orphan_signal=signal.SIGKILL,
-        grace_s=10,
+        grace_s=drain_s + 5,
     )  # fmt: skip
 
 

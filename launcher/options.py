@@ -20,6 +20,7 @@ _FILE_NAMES = (
     "SLIPWAY_HOST",
     "SLIPWAY_PORT",
 )
+DRAIN = "SLIPWAY_GATEWAY_DRAIN_S"
 _ADMIN = ("SLIPWAY_ADMIN_EMAIL", "SLIPWAY_ADMIN_PASSWORD")
 
 
@@ -32,6 +33,8 @@ class Options:
     port: int
     #: None when the console's own process serves /v1, too
     gateway_port: int | None
+    #: seconds that whoever serves /v1 has for running answers when it is told to stop
+    gateway_drain_s: int
     slots: int
     database_url: str
     redis_url: str
@@ -42,6 +45,8 @@ class Options:
     environment: Mapping[str, str] = field(repr=False)
     #: address of this machine on which embedded servers listen, too, for nodes on others
     cluster_host: str = ""
+    #: processes that share the gateway's port
+    gateways: int = 1
     #: from where those may come, as pg_hba.conf names networks
     cluster_networks: tuple[str, ...] = ("samenet",)
 
@@ -62,15 +67,19 @@ def read(
     """Options from variables (or the files they name) and switches, which win; raises BadOption."""
     values = {name: read_value(environment, name) for name in _FILE_NAMES}
     chosen = data_dir or values["SLIPWAY_DATA_DIR"]
-    split = split_gateway or _flag(environment, "SLIPWAY_SPLIT_GATEWAY")
+    gateways = _number(environment.get("SLIPWAY_GATEWAYS") or "1", "SLIPWAY_GATEWAYS", 16)
+    split = split_gateway or gateways > 1 or _flag(environment, "SLIPWAY_SPLIT_GATEWAY")
     web_port = port or _number(values["SLIPWAY_PORT"] or "8000", "SLIPWAY_PORT", 65535)
     slots = _number(environment.get("SLIPWAY_WORKER_SLOTS") or "8", "SLIPWAY_WORKER_SLOTS", 512)
     gateway = environment.get("SLIPWAY_GATEWAY_PORT") or str(web_port + 1)
+    drain = environment.get(DRAIN) or "30"
     return Options(
         data_dir=Path(chosen).expanduser().absolute() if chosen else PROJECT / "var",
         host=values["SLIPWAY_HOST"] or "127.0.0.1",
         port=web_port,
         gateway_port=_number(gateway, "SLIPWAY_GATEWAY_PORT", 65535) if split else None,
+        gateways=gateways,
+        gateway_drain_s=_number(drain, DRAIN, 600),
         slots=slots,
         database_url=values["DATABASE_URL"],
         redis_url=values["REDIS_URL"],

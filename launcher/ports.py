@@ -8,6 +8,8 @@ from launcher.errors import BadOption, PortTaken
 
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LOWEST, _HIGHEST = 15000, 30000
+#: Connections that wait until somebody takes them; the kernel has a limit of its own.
+_BACKLOG = 2048
 
 
 def is_free(host: str, port: int) -> bool:
@@ -31,6 +33,22 @@ def require_free(host: str, port: int, variable: str) -> None:
             f"Port {port} on {host} is taken by another program (or may not be used). "
             f"Stop that program, or choose another port: {variable}={port + 1}"
         )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens, to be served by processes that get its number (`uvicorn --fd`).
+
+    It is the launcher's: who connects while one of them is being restarted waits or gets another
+    one, and is not refused. Raises PortTaken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        server = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError:
+        raise PortTaken(f"Port {port} on {host} was taken by another program just now.") from None
+    # Handed on to every connection: events of a stream must not wait for acknowledgements.
+    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return server
 
 
 def require_address(host: str, variable: str) -> None:

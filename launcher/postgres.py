@@ -96,7 +96,8 @@ class Postgres:
         """How the server runs: in the foreground, under the launcher."""
         chosen = list(_FAST if self._fast else ())
         if self._cluster_host:
-            chosen.append(f"listen_addresses=127.0.0.1,{self._cluster_host}")
+            addresses = dict.fromkeys(("127.0.0.1", self._cluster_host))
+            chosen.append(f"listen_addresses={','.join(addresses)}")
         options = [word for option in chosen for word in ("-c", option)]
         return ChildSpec(
             name=self.name,

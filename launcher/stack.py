@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ class Stack:
         self.database_url = options.database_url
         self.redis_url = options.redis_url
         self.secret_key = options.secret_key or data.secret("secret_key")[0]
+        self._listening: list[socket.socket] = []
 
     def start_servers(self, *, fast: bool = False) -> None:
         """Start those servers whose address was not given, and wait until they answer."""
@@ -57,6 +59,20 @@ class Stack:
             supervisor.wait_until(valkey.is_ready, "Redis", READY_S)
         if postgres or valkey:
             supervisor.say(f"servers ready after {time.monotonic() - begun:.1f} s")
+
+    def listen(self, port: int) -> int:
+        """Number of a socket that listens there until the stack stops, for children that serve it.
+
+        Raises PortTaken.
+        """
+        server = ports.listen(self.options.host, port)
+        self._listening.append(server)
+        return server.fileno()
+
+    def stop_listening(self) -> None:
+        """With the last child that serves them the sockets are closed, and callers are refused."""
+        for server in self._listening:
+            server.close()
 
     def environment(self) -> dict[str, str]:
         """What children and other terminals need to know."""
@@ -104,14 +120,16 @@ def opened(options: Options, *, quiet: bool = False) -> Iterator[Stack]:
     for name in strays.end_all(children_file, grace_s=_LEFT_OVER_GRACE_S):
         journal.say("stack", f"{name} of a launcher that was killed had to be killed, too")
     supervisor = Supervisor(journal, lambda now: strays.remember(children_file, now))
+    stack = Stack(options, data, supervisor)
     try:
-        yield Stack(options, data, supervisor)
+        yield stack
     except StopRequested:
         pass
     finally:
         begun = time.monotonic()
         supervisor.say("stopping")
         data.withdraw()
+        stack.stop_listening()
         supervisor.stop_all()
         Path(children_file).unlink(missing_ok=True)
         supervisor.say(f"stopped in {time.monotonic() - begun:.1f} s")

@@ -1,6 +1,7 @@
 """`manage.py up`: the whole stack in one terminal, until Ctrl-C."""
 
 import argparse
+import dataclasses
 import os
 import subprocess
 import sys
@@ -63,8 +64,8 @@ def _start(stack: Stack, build: Build) -> Application:
     _serve(stack, application.web, options.port, "The console")
     supervisor.say(f"first page after {time.monotonic() - begun:.1f} s")
     _complete(stack, application.admin)
-    if application.gateway and options.gateway_port:
-        _serve(stack, application.gateway, options.gateway_port, "The gateway")
+    if application.gateways and options.gateway_port:
+        _serve_gateways(stack, application.gateways, options.gateway_port)
     for spec in application.background:
         supervisor.start(spec)
     return application
@@ -75,6 +76,16 @@ def _serve(stack: Stack, spec: ChildSpec, port: int, what: str) -> None:
     host, name = stack.options.host, _host_name(stack.options)
     stack.supervisor.start(spec)
     stack.supervisor.wait_until(lambda: health.answers(host, port, name), what, READY_S)
+
+
+def _serve_gateways(stack: Stack, specs: Sequence[ChildSpec], port: int) -> None:
+    """Start the gateways on one socket, and wait until one of them answers."""
+    number = stack.listen(port)
+    for spec in specs:
+        on_socket = dataclasses.replace(spec, command=[*spec.command, str(number)], files=[number])
+        stack.supervisor.start(on_socket)
+    host, name = stack.options.host, _host_name(stack.options)
+    stack.supervisor.wait_until(lambda: health.answers(host, port, name), "The gateway", READY_S)
 
 
 def _complete(stack: Stack, spec: ChildSpec) -> None:

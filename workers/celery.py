@@ -19,5 +19,6 @@ app.conf.beat_schedule = {
     "finetuning": {"task": "workers.finetuning", "schedule": 3.0, "options": {"expires": 6}},
     "batches": {"task": "workers.batches", "schedule": 3.0, "options": {"expires": 6}},
     "search": {"task": "workers.search", "schedule": 5.0, "options": {"expires": 10}},
+    "requests": {"task": "workers.requests", "schedule": 60.0, "options": {"expires": 60}},
     "drill": {"task": "workers.drill", "schedule": 600.0, "options": {"expires": 600}},
 }

@@ -38,6 +38,7 @@ from models_app.pools import caches
 from models_app.pools.joining import NodeRefused, node_may_register
 from models_app.pools.services.registration import node_gone, node_heartbeat, node_register
 from models_app.registry.services.drilling import drills_due
+from models_app.routing.retention import requests_expire
 from models_app.storage.runs import runs_advance
 from models_app.sweeps.services import sweeps_advance
 from workers.attempt import Attempt
@@ -72,6 +73,7 @@ TICKS: dict[str, tuple[float, Callable[[], object]]] = {
     "finetuning": (3.0, tunings_advance),
     "batches": (3.0, batches_collect),
     "drill": (600.0, drills_due),
+    "requests": (60.0, requests_expire),
     "search": (5.0, sweeps_advance),
 }
 #: What only a node can do that sees the store of files.

@@ -79,6 +79,12 @@ def batches(**_: object) -> None:
     current_node().tick("batches")
 
 
+@shared_task(name="workers.requests")
+def requests(**_: object) -> None:
+    """Let records of calls go that are old, or too many."""
+    current_node().tick("requests")
+
+
 @shared_task(name="workers.drill")
 def drill(**_: object) -> None:
     """Begin the reproduction drills whose time has come."""

@@ -14,8 +14,9 @@ from console.gateway.errors import GatewayError
 from models_app.batches.models import Batch
 from models_app.batches.selectors import batch_counts, batch_get, batch_list, batch_status
 from models_app.batches.services import batch_cancel, batch_start
-from models_app.core.errors import NotFound
+from models_app.core.errors import Conflict, NotFound
 from models_app.core.permission import require
+from models_app.jobs.idempotency import KEY
 
 
 class Asked(BaseModel):
@@ -37,7 +38,9 @@ def list_batches(request: HttpRequest) -> HttpResponseBase:
 
 
 def create_batch(request: HttpRequest) -> HttpResponseBase:
-    """It begins at once; a file with errors makes one that has failed."""
+    """It begins at once; a file with errors makes one that has failed. A repeated key
+    (Idempotency-Key) gives the batch that it made.
+    """
     actor: Any = request.user
     asked = body_of(request, Asked)
     try:
@@ -45,9 +48,13 @@ def create_batch(request: HttpRequest) -> HttpResponseBase:
     except GatewayError as error:
         error.param = "input_file_id"
         raise
-    batch = batch_start(
-        actor=actor, input_file=file, endpoint=asked.endpoint, metadata=asked.metadata
-    )
+    try:
+        batch = batch_start(
+            actor=actor, input_file=file, endpoint=asked.endpoint, metadata=asked.metadata,
+            idempotency_key=request.headers.get(KEY),
+        )  # fmt: skip
+    except Conflict as error:
+        raise GatewayError(409, "idempotency_key_reused", error.message, param=KEY) from None
     return answered(batch_shape(batch))
 
 

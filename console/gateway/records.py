@@ -34,6 +34,7 @@ class Record:
     deployment_id: int | None = None
     revision_id: int | None = None
     replica_id: int | None = None
+    node: str = ""
     stream: bool = False
     status: int = 0
     outcome: str = ""

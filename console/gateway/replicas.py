@@ -33,6 +33,7 @@ class Replica:
         "headers",
         "id",
         "missed",
+        "node",
         "outstanding",
         "probed_at",
         "rests_until",
@@ -43,6 +44,7 @@ class Replica:
     def __init__(self, row: dict[str, Any], slots: int) -> None:
         self.id: int = row["id"]
         self.epoch: int = row["epoch"]
+        self.node: str = row["node"]
         host = row["host"]
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{row['port']}"
         self.headers = {

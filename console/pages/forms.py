@@ -1,8 +1,9 @@
 """What forms of all pages share."""
 
 from django import forms
+from django.utils.translation import gettext as _
 
-from models_app.core.errors import InvalidInput
+from models_app.core.errors import FieldError, InvalidInput
 
 
 def add_errors(form: forms.BaseForm, error: InvalidInput, prefix: str = "") -> None:
@@ -12,3 +13,10 @@ def add_errors(form: forms.BaseForm, error: InvalidInput, prefix: str = "") -> N
         field = name if name in form.fields else None
         for message in messages:
             form.add_error(field, message if field else f"{name}: {message}")
+
+
+def whole_number(text: str, field: str) -> int:
+    """What a form sent for a number that its page had filled in; FieldError for anything else."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise FieldError(field, _("Use a whole number."))
+    return int(text)

@@ -17,7 +17,7 @@ from models_app.alerts import selectors as alerts
 from models_app.approvals.selectors import approval_list
 from models_app.audit.selectors import event_list
 from models_app.core.clock import now
-from models_app.core.teams import team_rows
+from models_app.core.teams import team_rows, teams_where
 from models_app.datasets.models import Dataset
 from models_app.deployments.models import Deployment
 from models_app.deployments.selectors import deployment_list, deployment_status
@@ -59,6 +59,8 @@ def overview(request: HttpRequest) -> HttpResponse:
             "num_serving": _num_serving(actor),
             "events": event_list(actor=actor)[:10],
             "nodes": node_list() if actor.has_perm("pools.view_node") else [],
+            "may_deploy": bool(teams_where(actor, "deployments.add_deployment")),
+            "may_train": bool(teams_where(actor, "jobs.submit_job")),
             "is_new": not Dataset.objects.visible_to(actor).exists(),
             "topics": " ".join(f"team.{team.pk}" for team in teams),
         },

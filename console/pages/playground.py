@@ -16,6 +16,7 @@ from models_app.core.errors import NotFound
 from models_app.deployments.models import Deployment
 from models_app.deployments.request_log import request_seen
 from models_app.deployments.selectors import deployment_list
+from models_app.registry.states import Family
 from models_app.routing.selectors import route_list
 
 PANES = ("a", "b")
@@ -181,9 +182,14 @@ def _routes(actor: Any, deployments: list[dict[str, Any]]) -> list[dict[str, Any
 
 
 def _context(revision: Any) -> int:
-    """Tokens that prompt and answer may have together; 0 where it is not known."""
+    """Tokens that prompt and answer may have together; 0 where it is not known.
+
+    An n-gram's context is how far it looks back, which limits no answer.
+    """
+    version = revision.model_version
+    looks_back = version.model.family in (Family.NGRAM, Family.HMM)
     limits = (
-        revision.model_version.facts.get("context"),
+        None if looks_back else version.facts.get("context"),
         revision.spec_in_effect.get("max_context"),
     )
     return min((int(limit) for limit in limits if limit), default=0)

@@ -218,6 +218,12 @@ LOG_KEEP_DAYS = env.read_int(
 LOG_MAX_MIB = env.read_int(
     "SLIPWAY_LOG_MAX_MIB", 4096, "Most MiB of text kept for one job's log; 0: no limit"
 )
+REQUEST_KEEP_DAYS = env.read_int(
+    "SLIPWAY_REQUEST_KEEP_DAYS", 30, "Days that records of calls are kept; 0: for ever", most=36500
+)
+REQUEST_MOST = env.read_int(
+    "SLIPWAY_REQUEST_MOST", 10_000_000, "Most records of calls that are kept; 0: no limit"
+)
 DRILL_DAYS = env.read_int(
     "SLIPWAY_DRILL_DAYS",
     30,

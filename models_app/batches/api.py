@@ -19,6 +19,7 @@ from models_app.core.responses import created
 from models_app.core.schema import request_schema
 from models_app.core.validation import parse
 from models_app.datasets.selectors import version_get
+from models_app.jobs.idempotency import KEY
 
 
 class BatchInput(BaseModel):
@@ -84,14 +85,23 @@ class BatchListApi(ListAPIView[Batch]):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().get(request, *args, **kwargs)
 
-    @extend_schema(request=request_schema(BatchInput), responses={201: BatchOutput})
+    @extend_schema(
+        request=request_schema(BatchInput),
+        responses={201: BatchOutput},
+        parameters=[
+            OpenApiParameter(
+                KEY, str, OpenApiParameter.HEADER, description="Repeats answer the same batch"
+            )
+        ],
+    )
     def post(self, request: Request) -> Response:
         """Begin a batch."""
         actor: Any = request.user
         given = parse(BatchInput, request.data)
         fields = given.model_dump(exclude={"dataset_version"})
         version = version_get(actor=actor, version_id=given.dataset_version)
-        batch = batch_of_rows(actor=actor, dataset_version=version, **fields)
+        key = request.headers.get(KEY)
+        batch = batch_of_rows(actor=actor, dataset_version=version, idempotency_key=key, **fields)
         return created(BatchOutput(batch_get(actor=actor, key=batch.key)).data)
 
 

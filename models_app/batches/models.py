@@ -68,10 +68,16 @@ class Batch(TeamOwned):
     expires_at = models.DateTimeField()
     #: The answers there are have become files: at the end, or after it was stopped.
     collected_at = models.DateTimeField(null=True, blank=True)
+    #: The key it came with, and the digest of what was asked with it.
+    idempotency_key = models.CharField(max_length=200, null=True, blank=True)
+    asked_digest = models.CharField(max_length=64, blank=True)
 
     class Meta:
         verbose_name = _("batch")
         ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["team", "idempotency_key"], name="batch_key"),
+        ]
         indexes = [
             models.Index(
                 fields=["id"], name="batch_uncollected", condition=models.Q(collected_at=None)

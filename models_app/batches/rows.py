@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
@@ -29,7 +30,15 @@ class Rows:
 
 
 def rows_read(lines: Iterable[bytes], endpoint: str) -> Rows:
-    """Look at every line. Empty lines are passed over."""
+    """Look at every line. Empty lines are passed over.
+
+    Problems are told in English, whoever asks: they are stored, and pages translate them.
+    """
+    with translation.override("en"):
+        return _read(lines, endpoint)
+
+
+def _read(lines: Iterable[bytes], endpoint: str) -> Rows:
     rows, seen = Rows(), set[str]()
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -59,7 +68,7 @@ def _look(rows: Rows, number: int, line: bytes, endpoint: str, seen: set[str]) -
         said = _("Give it a custom_id of 1 to %(most)s characters.") % {"most": LONGEST_ID}
         rows.wrong(number, "invalid_custom_id", said, "custom_id")
     elif custom in seen:
-        said = _("The custom_id %(name)r stands in an earlier line.") % {"name": custom[:80]}
+        said = _("The custom_id %(name)s stands in an earlier line.") % {"name": repr(custom[:80])}
         rows.wrong(number, "duplicate_custom_id", said, "custom_id")
     else:
         seen.add(custom)

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from models_app.batches.models import Batch
+from models_app.configs.specs import ServingSpec
 from models_app.core.actor import Actor
 from models_app.core.errors import FieldError, NotFound
 from models_app.deployments.models import Deployment, Revision
@@ -80,6 +81,15 @@ def batch_counts(batch: Batch) -> dict[str, int]:
     done, metrics = newest or (0, {})
     failed = int(metrics.get("failed", 0))
     return {"total": batch.total, "completed": done - failed, "failed": failed}
+
+
+def batch_settings(batch: Batch) -> ServingSpec:
+    """Those of the revision that was asked; of a version by itself, the usual ones for it."""
+    if batch.revision is not None:
+        return batch.revision.serving
+    version = batch.model_version
+    other = version is not None and version.format == "openvino"
+    return ServingSpec(backend="openvino" if other else "slipway")
 
 
 def target_named(*, actor: Actor, name: Any) -> Target:

@@ -28,8 +28,11 @@ def adapters_of(revision: Revision) -> dict[str, ModelVersion]:
     """By name; of a revision that is not stored yet there are none."""
     if revision.pk is None:
         return {}
-    rows = revision.adapters.select_related("model_version__model__team")
-    return {row.name: row.model_version for row in rows.order_by("name")}
+    if "adapters" in getattr(revision, "_prefetched_objects_cache", {}):
+        rows = sorted(revision.adapters.all(), key=lambda row: row.name)
+    else:
+        rows = list(revision.adapters.select_related("model_version__model__team").order_by("name"))
+    return {row.name: row.model_version for row in rows}
 
 
 def adapters_wanted(revision: Revision) -> dict[str, ModelVersion]:

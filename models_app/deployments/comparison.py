@@ -6,11 +6,11 @@ from django.utils.translation import gettext as _
 
 from models_app.approvals.subject import Change, Description, Evidence, Link
 from models_app.configs.specs import ServingSpec
+from models_app.configs.specs.base import value_words
 from models_app.deployments.adapters import adapters_of
-from models_app.deployments.digest import differs_in_adapters
+from models_app.deployments.digest import differs_in_adapters, differs_in_replicas
 from models_app.deployments.footprint import replica_bytes
 from models_app.deployments.models import Deployment, Revision
-from models_app.deployments.services.rollouts import warm_replicas
 from models_app.deployments.wanted import wanted_replicas
 from models_app.registry.models import Evaluation, ModelVersion
 
@@ -36,8 +36,8 @@ def revision_changes(old: Revision | None, new: Revision) -> list[Change]:
         rows.append(
             Change(
                 name=_(str(field.title or name)),
-                old=str(before.get(name, "–")),
-                new=str(after.get(name, "–")),
+                old=value_words(ServingSpec, name, before.get(name)),
+                new=value_words(ServingSpec, name, after.get(name)),
                 effect=_replica_effect(old, new) if name == "replicas" else "",
             )
         )
@@ -77,8 +77,6 @@ def _replica_effect(old: Revision | None, new: Revision) -> str:
 
 def revision_evidence(old: Revision | None, new: Revision) -> list[Evidence]:
     """Figures of both versions on the same data; blank where only one side was measured."""
-    if old is not None and old.model_version_id == new.model_version_id:
-        old = None
     rows = [_metric(old, new, "validation_loss", _("Validation loss of the training"))]
     theirs = _newest(new.model_version)
     ours = _newest(old.model_version) if old else {}
@@ -131,8 +129,19 @@ def way_back(deployment: Deployment) -> str:
     ) % {"n": active.number, "s": seconds}
 
 
-def on_approve(revision: Revision) -> str:
-    """What an approval sets off, by the strategy of the revision."""
+def _way_back(deployment: Deployment, active: Revision | None, revision: Revision) -> str:
+    if active is not None and differs_in_adapters(active, revision):
+        said = _("A roll-back to r%(n)s unloads and loads adapters again; no replica is replaced.")
+        return said % {"n": active.number}
+    return way_back(deployment)
+
+
+def on_approve(revision: Revision, active: Revision | None = None) -> str:
+    """What an approval sets off, by the strategy of the revision and what serves now."""
+    if active is not None and differs_in_adapters(active, revision):
+        return _("The replicas that serve load and unload adapters at once; none is replaced.")
+    if active is not None and differs_in_replicas(active, revision):
+        return _("The new number of replicas starts at once; requests move when all are ready.")
     texts = {
         "rolling": _("The roll-out starts at once; replicas are replaced one after another."),
         "all_at_once": _("The old replicas are stopped at once, then the new ones start."),
@@ -170,23 +179,26 @@ def describe_revision(revision: Revision) -> Description:
         new_label=f"r{revision.number}",
         changes=revision_changes(active, revision),
         evidence=revision_evidence(active, revision),
-        way_back=way_back(deployment),
-        on_approve=on_approve(revision),
+        way_back=_way_back(deployment, active, revision),
+        on_approve=on_approve(revision, active),
         on_reject=_("Nothing changes: what serves now goes on serving."),
     )
 
 
-def rollback_plan(revision: Revision, *, needs_approval: bool) -> str:
-    """What a roll-back to this revision would do now, in one sentence."""
+def rollback_plan(revision: Revision, *, needs_approval: bool, ready: int, proved: bool) -> str:
+    """What a roll-back to this revision would do now, in one sentence or two.
+
+    `ready` replicas of it would answer now; `proved`: it has golden answers.
+    """
     if needs_approval:
         return _("Its approval does not stand any more, so a new one is asked for first.")
     active = revision.deployment.active_revision
     if active is not None and differs_in_adapters(active, revision):
         text = _("The replicas that serve load its adapters; none is replaced.")
-    elif warm_replicas(revision) >= wanted_replicas(revision.deployment, revision):
+    elif ready >= wanted_replicas(revision.deployment, revision):
         text = _("Its replicas are still loaded: all requests go to it at once.")
     else:
         text = _("Its replicas are started first; requests move over when they are ready.")
-    if revision.golden_answers.exists():
+    if proved:
         text += " " + _("Before that its stored answers are asked again and have to be the same.")
     return text

@@ -54,6 +54,19 @@ def differs_in_adapters(one: Revision, other: Revision) -> bool:
     return one.pk != other.pk and revision_digest(one, {}) == revision_digest(other, {})
 
 
+def differs_in_replicas(one: Revision, other: Revision) -> bool:
+    """Whether two revisions of a deployment are the same but for how many replicas they have."""
+    if one.pk == other.pk or one.model_version_id != other.model_version_id:
+        return False
+    beside = [{name: row.pk for name, row in adapters_of(r).items()} for r in (one, other)]
+    return beside[0] == beside[1] and same_but_replicas(one.spec_in_effect, other.spec_in_effect)
+
+
+def same_but_replicas(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """The same for settings alone."""
+    return {**one, "replicas": 0} == {**other, "replicas": 0}
+
+
 def fingerprint(revision: Revision) -> str:
     """The short form of the digest."""
     return revision.digest[:SHORT]

@@ -83,10 +83,15 @@ def by_place(replicas: list[Replica]) -> tuple[list[Replica], list[Replica]]:
     return staying, [r for r in replicas if r not in staying]
 
 
-def replicas_by_node(deployment_id: int, *, besides: int) -> dict[str, int]:
-    """Node -> replicas of the deployment that are placed there and are to stay."""
-    rows = Replica.objects.filter(
-        revision__deployment=deployment_id, job__state__in=sorted(PLACED)
-    ).exclude(Q(state__in=(ReplicaState.STOPPED, ReplicaState.DRAINING)) | Q(pk=besides))
+def replicas_by_node(replica_id: int) -> dict[str, int]:
+    """Node -> other replicas of the same revision that are placed there and are to stay.
+
+    Those of other revisions do not count: what a roll-out replaces is gone when it is over, and
+    whoever avoided it would stand together where it was not.
+    """
+    mine = Replica.objects.filter(pk=replica_id).values("revision_id")
+    rows = Replica.objects.filter(revision__in=mine, job__state__in=sorted(PLACED)).exclude(
+        Q(state__in=(ReplicaState.STOPPED, ReplicaState.DRAINING)) | Q(pk=replica_id)
+    )
     names = rows.order_by().values_list("job__node_name").annotate(n=Count("pk"))
     return dict(names.values_list("job__node_name", "n"))

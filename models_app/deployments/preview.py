@@ -7,11 +7,12 @@ from django.utils.translation import ngettext
 
 from models_app.configs.specs import ServingSpec
 from models_app.deployments.comparison import MIB, way_back
+from models_app.deployments.digest import same_but_replicas
 from models_app.deployments.footprint import replica_bytes
 from models_app.deployments.loading_time import loading_time
 from models_app.deployments.models import Deployment
 from models_app.deployments.planning import Planned, plan_rollout
-from models_app.deployments.steps import WATCHED, Step
+from models_app.deployments.steps import WATCHED, Step, unasked
 from models_app.registry.models import ModelVersion
 
 #: From the order to leave until a drained replica's place is free, with nothing running there.
@@ -24,9 +25,14 @@ def rollout_plan(
     """The plan as plain values, with sentences for people. Nothing is stored or reserved."""
     each = replica_bytes(version, spec.plain())
     environment = deployment.environment
+    alike = _alike(deployment, version, spec)
     planned = plan_rollout(
-        deployment, spec, strategy=spec.strategy, wanted=_wanted(deployment, spec)
+        deployment,
+        spec,
+        strategy="blue_green" if alike and spec.strategy in WATCHED else spec.strategy,
+        wanted=_wanted(deployment, spec),
     )
+    steps = unasked(planned.steps) if alike else planned.steps
     load = loading_time(version)
     down = _downtime(planned, load.seconds)
     return {
@@ -45,7 +51,7 @@ def rollout_plan(
         "downtime_seconds": down,
         "steps": [
             {**step.plain(), "text": step_text(step, wanted=planned.wanted, old=planned.old)}
-            for step in planned.steps
+            for step in steps
         ],
         "summary": _summary(planned.wanted, each, environment),
         "room_text": _room_text(planned),
@@ -54,6 +60,14 @@ def rollout_plan(
         "warnings": _warnings(planned, down, spec),
         "way_back": _way_back(deployment, planned) if deployment.pk else "",
     }
+
+
+def _alike(deployment: Deployment, version: ModelVersion, spec: ServingSpec) -> bool:
+    """Whether it is what serves now in another number of replicas: there is nothing to compare."""
+    active = deployment.active_revision
+    if active is None or active.model_version_id != version.pk:
+        return False
+    return same_but_replicas(active.serving.plain(), spec.plain())
 
 
 def _way_back(deployment: Deployment, planned: Planned) -> str:
@@ -93,6 +107,8 @@ def step_text(step: Step, *, wanted: int, old: int) -> str:
                  " for %(s)s seconds; old ones that answer the rest: %(old)s.")  # fmt: skip
     elif step.kind == "replace":
         text = _("Old replicas: %(old)s, new ones: %(new)s. Each gets its part of the requests.")
+    elif step.old is None and not old:
+        text = _("The replicas start: %(new)s. Requests go to them as soon as they are ready.")
     elif not kept:
         text = _("The old replicas leave and give their places to new ones: %(new)s. All requests"
                  " go to those as soon as they are ready.")  # fmt: skip
@@ -124,9 +140,17 @@ def _room_text(planned: Planned) -> str:
         "old": planned.old,
     }  # fmt: skip
     if not planned.old:
-        text = _("The pool %(pool)s has room for %(free)s of %(wanted)s replicas now.")
+        text = (
+            _("The pool %(pool)s has room for it now.")
+            if planned.free >= planned.wanted
+            else _("The pool %(pool)s has room for %(free)s of %(wanted)s replicas now.")
+        )
     elif planned.room == "surge":
-        text = _("The pool %(pool)s has room for all %(wanted)s new replicas beside the old ones.")
+        text = ngettext(
+            "The pool %(pool)s has room for the new replica beside the old ones.",
+            "The pool %(pool)s has room for all %(wanted)s new replicas beside the old ones.",
+            planned.wanted,
+        )
     elif planned.room == "drain_first":
         text = _("The pool %(pool)s has room for %(free)s of %(wanted)s new replicas, so old ones"
                  " leave first and give their places to new ones.")  # fmt: skip

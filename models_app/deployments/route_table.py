@@ -95,10 +95,10 @@ def _add_replicas(arms: dict[int, dict[str, Any]]) -> None:
     ready = Replica.objects.filter(state=ReplicaState.READY, revision_id__in=arms).exclude(
         revision__model_version__state=VersionState.QUARANTINED
     )
-    for pk, revision_id, epoch, host, port in ready.order_by("pk").values_list(
-        "pk", "revision_id", "epoch", "host", "port"
+    for pk, revision_id, epoch, host, port, node in ready.order_by("pk").values_list(
+        "pk", "revision_id", "epoch", "host", "port", "job__node_name"
     ):
-        row = {"id": pk, "epoch": epoch, "host": host, "port": port}
+        row = {"id": pk, "epoch": epoch, "host": host, "port": port, "node": node or ""}
         arms[revision_id]["replicas"].append(row)
 
 

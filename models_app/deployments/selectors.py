@@ -7,7 +7,14 @@ from django.utils.translation import gettext as _
 
 from models_app.core.actor import Actor
 from models_app.core.errors import NotFound
-from models_app.deployments.models import Deployment, Replica, RequestRecord, Revision, Rollout
+from models_app.deployments.models import (
+    Deployment,
+    GoldenAnswer,
+    Replica,
+    RequestRecord,
+    Revision,
+    Rollout,
+)
 from models_app.deployments.states import ReplicaState, RevisionState
 
 RELATED = (
@@ -102,11 +109,17 @@ def revision_list(*, actor: Actor, deployment: Deployment | None = None) -> Quer
             "approval",
             "created_by",
         )
-        .prefetch_related("adapters")
+        .prefetch_related("adapters__model_version__model__team")
     )
     if deployment is not None:
         rows = rows.filter(deployment=deployment)
     return rows.order_by("-id")
+
+
+def revisions_with_golden(revisions: list[Revision]) -> set[int]:
+    """Which of them have stored answers, by primary key."""
+    rows = GoldenAnswer.objects.filter(revision__in=revisions)
+    return set(rows.values_list("revision_id", flat=True))
 
 
 def revision_get(*, actor: Actor, revision_id: int) -> Revision:

@@ -45,6 +45,11 @@ def parsed(plan: list[dict[str, Any]]) -> list[Step]:
     return [Step(**row) for row in plan] or [Step(kind="finish")]
 
 
+def unasked(steps: list[Step]) -> list[Step]:
+    """The same steps without anybody who has to let them go on."""
+    return [dataclasses.replace(s, person=False) for s in steps if s.kind != "start"]
+
+
 def steps_for(
     settings: RolloutSettings, *, strategy: str, wanted: int, old: int, free: int
 ) -> list[Step]:

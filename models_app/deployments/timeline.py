@@ -1,5 +1,6 @@
 """The events of a roll-out in words, with the tone and the icon that pages give them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,8 +99,10 @@ ROOM = {
 }  # fmt: skip
 
 
-def event_line(event: RolloutEvent) -> Line:
-    """Tone, icon, and sentences with the figures that there were."""
+def event_line(event: RolloutEvent, said: Callable[[str], str] = str) -> Line:
+    """Tone, icon, and sentences with the figures that there were. `said` translates what was
+    stored as a sentence.
+    """
     data: dict[str, Any] = dict(event.data)
     kind = "mirror" if event.kind == "share" and data.get("mirror") else event.kind
     line = LINES.get(kind)
@@ -110,7 +113,7 @@ def event_line(event: RolloutEvent) -> Line:
         told.append(_filled(room, data))
     if kind not in TOLD_BEFORE:
         # Of a long reason, such as the end of a log, the page of the revision has the rest.
-        told.append(str(data.get("why") or "").split("\n\n")[0])
+        told.append(said(str(data.get("why") or "").split("\n\n")[0]))
     told.append(figures_text(data))
     if data.get("reason"):
         told.append(f"“{data['reason']}”")

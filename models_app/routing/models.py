@@ -110,7 +110,10 @@ class MirrorPair(models.Model):
     class Meta:
         verbose_name = _("mirrored request")
         ordering = ["-id"]
-        indexes = [models.Index(fields=["route", "-at"], name="mirror_pair_route")]
+        indexes = [
+            models.Index(fields=["route", "-at"], name="mirror_pair_route"),
+            models.Index(fields=["at"], name="mirror_pair_at"),
+        ]
 
     def __str__(self) -> str:
         return self.request_id

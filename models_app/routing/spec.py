@@ -65,7 +65,8 @@ class Target(Part):
         return self.deployment if self.revision is None else f"{self.deployment} r{self.revision}"
 
 
-Targets = Annotated[list[Target], Field(min_length=1, max_length=20)]
+#: That there is one, `whole` says in words of its own.
+Targets = Annotated[list[Target], Field(max_length=20, json_schema_extra={"minItems": 1})]
 
 
 def _sticky(value: str) -> str:
@@ -212,6 +213,8 @@ class RouteSpec(Part):
 
 def whole(targets: list[Target]) -> list[Target]:
     """Targets whose shares make up the whole and that differ, or ValueError."""
+    if not targets:
+        raise ValueError(_("Choose the deployment that answers."))
     cells = sum(target.cells for target in targets)
     if cells != CELLS:
         said = _("The weights make up %(sum)g, not 100.") % {"sum": cells * 100 / CELLS}

@@ -24,7 +24,7 @@ window.PlaygroundCode = (() => {
     const said = call === "completions" ? "chunk.choices[0].text" : 'chunk.choices[0].delta.content or ""';
     document.querySelector("#code-curl").textContent = [
       `curl -N ${shell(`${baseUrl}${path.slice(3)}`)} \\`,
-      '  -H "Authorization: Bearer $SLIPWAY_KEY" \\',
+      '  -H "Authorization: Bearer $SLIPWAY_TOKEN" \\',
       "  -H 'Content-Type: application/json' \\",
       `  -d ${shell(JSON.stringify({ ...rest, stream: true }, null, 2))}`,
     ].join("\n");
@@ -33,7 +33,7 @@ window.PlaygroundCode = (() => {
       "",
       "from openai import OpenAI",
       "",
-      `client = OpenAI(base_url=${JSON.stringify(baseUrl)}, api_key=os.environ["SLIPWAY_KEY"])`,
+      `client = OpenAI(base_url=${JSON.stringify(baseUrl)}, api_key=os.environ["SLIPWAY_TOKEN"])`,
       `stream = client.${call}.create(`,
       fields,
       "    stream=True,",

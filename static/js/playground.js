@@ -8,7 +8,7 @@
   const one = new Intl.NumberFormat(lang, { maximumFractionDigits: 1 });
   const two = new Intl.NumberFormat(lang, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
   const whole = new Intl.NumberFormat(lang, { maximumFractionDigits: 0 });
-  const panes = $$("[data-pane]", form).map((root) => ({ root, key: root.dataset.pane, history: [], abort: null }));
+  const panes = $$("[data-pane]", form).map((root) => ({ root, key: root.dataset.pane, history: [], last: null, abort: null }));
   // Other likely tokens that are shown beside each one.
   const ALTERNATIVES = 5;
   let task = "chat";
@@ -183,6 +183,7 @@
     if (!choice) return;
     if (from) pane.history = [...from];
     const before = [...pane.history];
+    pane.last = { text, before };
     const [path, body] = request(pane, text);
     if (!from) message(pane, strings.you, "user", true).body.textContent = text;
     const shown = message(pane, choice.version, "robot", false);
@@ -340,6 +341,7 @@
   });
   panes.forEach((pane) => $("[data-pick]", pane.root).addEventListener("change", () => {
     pane.history = [];
+    pane.last = null;
     $(".thread", pane.root).replaceChildren();
     $("[data-token]", pane.root).hidden = true;
     follow();
@@ -350,6 +352,7 @@
     panes.forEach((pane) => {
       pane.abort?.abort();
       pane.history = [];
+      pane.last = null;
       $(".thread", pane.root).replaceChildren();
       $("[data-token]", pane.root).hidden = true;
       for (const name of ["ttft", "speed", "cost", "total"]) figure(pane, name, "–");
@@ -357,7 +360,11 @@
     prompt.focus();
   });
   function showCode(key) {
-    const [path, body] = request(panes.find((pane) => pane.key === key), prompt.value.trim() || "…");
+    const pane = panes.find((one) => one.key === key);
+    // What is typed, else what was asked last.
+    const asked = prompt.value.trim();
+    const last = asked ? null : pane.last;
+    const [path, body] = request(last ? { ...pane, history: last.before } : pane, asked || last?.text || "…");
     window.PlaygroundCode.show(form.dataset.baseUrl, path, body);
     $$("[data-code-of] button").forEach((node) => node.setAttribute("aria-pressed", String(node.value === key)));
   }

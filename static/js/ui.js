@@ -90,6 +90,18 @@
     if (event.target instanceof HTMLDialogElement && event.target.classList.contains("sheet") && event.target.id !== "confirm") event.target.close();
   });
 
+  // data-presses="#id": a choice that presses a button; the button is for pages without scripts.
+  // data-examples: the options have data-example, which the next field of the row shows while empty.
+  document.addEventListener("change", (event) => {
+    const { presses } = event.target.dataset ?? {};
+    if (presses) $(presses)?.click();
+    if ("examples" in (event.target.dataset ?? {})) {
+      const field = event.target.parentElement.querySelector("input");
+      if (field) field.placeholder = event.target.selectedOptions[0]?.dataset.example ?? "";
+    }
+  });
+  $$("[data-presses]").forEach((choice) => { const button = $(choice.dataset.presses); if (button) button.hidden = true; });
+
   // Filters send themselves; empty fields stay out of the address.
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-filter]");

@@ -160,7 +160,9 @@ def new_page(browser: Any, console_url: str) -> Iterator[NewPage]:
     pages: list[Page] = []
     contexts: list[Any] = []
 
-    def make(*, phone: bool = False, theme: str = "light", language: str = "en") -> Page:
+    def make(
+        *, phone: bool = False, theme: str = "light", language: str = "en", scripts: bool = True
+    ) -> Page:
         size = {"width": 390, "height": 844} if phone else {"width": 1440, "height": 900}
         context = browser.new_context(
             viewport=size,
@@ -168,6 +170,7 @@ def new_page(browser: Any, console_url: str) -> Iterator[NewPage]:
             has_touch=phone,
             color_scheme=theme,
             locale="zh-CN" if language.startswith("zh") else "en-GB",
+            java_script_enabled=scripts,
         )
         context.set_default_timeout(WAIT_S * 1000)
         page = Page(context.new_page(), console_url)

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from benchmarks.faults.words import sentences
 from benchmarks.running_stack import Stack
 from console.demo.client import Client
 from tests.waiting import WAIT_S, wait_for
@@ -100,18 +101,3 @@ class Site:
             if words and (named or place.startswith(folder)):
                 found.append(f"{process.name} {words}")
         return found
-
-
-def sentences() -> bytes:
-    """Made-up text in which there is something to learn; the same every time."""
-    subjects = ["the ship", "a crane", "the harbour", "one captain", "the tide", "a sailor"]
-    verbs = ["lifts", "meets", "carries", "waits for", "signals", "follows"]
-    rows = []
-    for number in range(400):
-        text = " ".join(
-            f"{subjects[(number * k + k) % 6]} {verbs[(number + k * k) % 6]} "
-            f"{subjects[(number // 6 + k) % 6]} number {number * k % 97}."
-            for k in range(1, 12)
-        )
-        rows.append(json.dumps({"text": text}))
-    return "\n".join(rows).encode()

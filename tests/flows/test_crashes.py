@@ -5,6 +5,7 @@ kind of process and sends requests to a deployment while its replicas are killed
 brought back; CHAOS=short kills only a training's process and the database.
 """
 
+import json
 import os
 import signal
 import time
@@ -12,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import openai
 import pytest
 
 from benchmarks.running_stack import running_stack
@@ -197,3 +199,40 @@ def test_a_deployment_answers_while_its_replicas_change(site, undisturbed, capsy
             f"{len(ends)} held open at the kill (each ended with an error); two replicas again "
             f"after {healed:.1f} s, rolled back in {back:.1f} s"
         )
+
+
+def test_a_batch_answers_each_line_once_though_the_worker_is_killed_twice(
+    site, undisturbed, capsys
+):
+    """With OpenAI's own client: a thousand lines, and `kill -9` of the worker service."""
+    model = f"{TEAM}/sailor:v{undisturbed['number']}"
+    body = {"model": model, "prompt": "the ", "max_tokens": 24, "temperature": 0}
+    row = {"method": "POST", "url": "/v1/completions", "body": body}
+    lines = [json.dumps({"custom_id": f"q-{n}", **row}).encode() for n in range(1000)]
+
+    with openai.OpenAI(base_url=f"{site.stack.url}/v1", api_key=site.token, project=TEAM) as client:
+        file = client.files.create(file=("asked.jsonl", b"\n".join(lines)), purpose="batch")
+        batch = client.batches.create(
+            input_file_id=file.id, endpoint="/v1/completions", completion_window="24h"
+        )
+
+        def answered() -> int:
+            counts = client.batches.retrieve(batch.id).request_counts
+            return counts.completed if counts else 0
+
+        (job,) = site.api.get("jobs", kind="batch_infer")["results"]
+        for kill in range(2):
+            seen = answered()
+            until(lambda seen=seen: seen < answered() < 1000, f"answers before kill {kill + 1}")
+            site.kill("worker", job["id"])
+        site.ended(job["id"])
+
+        done = client.batches.retrieve(batch.id)
+        assert (done.status, done.error_file_id) == ("completed", None)
+        rows = client.files.content(done.output_file_id).text.splitlines()
+    names = [json.loads(line)["custom_id"] for line in rows]
+    assert names == [f"q-{n}" for n in range(1000)]
+    attempts = site.api.get(f"jobs/{job['id']}/attempts")
+    assert len(attempts) >= 3
+    with capsys.disabled():
+        print(f"\nchaos: {len(names)} answers, each once, in {len(attempts)} attempts")

@@ -5,17 +5,14 @@ Both run here, with folders of their own: nothing but HTTP, the database and Red
 
 import json
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from benchmarks.running_stack import ROOT, Stack
+from benchmarks.running_stack import Stack
+from benchmarks.second_machine import Machine
 from tests.flows.site import TEAM, Site, until
 from tests.waiting import WAIT_S
 
@@ -37,44 +34,6 @@ class OpenStack(Stack):
 
     def environment(self) -> dict[str, str]:
         return {**super().environment(), **LEASE, "SLIPWAY_CLUSTER_HOST": "127.0.0.1"}
-
-
-class Machine:
-    """`make worker` on a machine of its own, told by its folder."""
-
-    def __init__(self, folder: Path, stack: Stack) -> None:
-        self.data_dir, self.stack = folder, stack
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, **joining: str) -> None:
-        kept = {k: v for k, v in self.stack.environment().items() if not k.startswith("SLIPWAY_")}
-        environment = {
-            **kept, **LEASE, **joining,
-            "SLIPWAY_DATA_DIR": str(self.data_dir), "SLIPWAY_NODE": "mars",
-        }  # fmt: skip
-        with (self.data_dir.parent / "worker.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "worker"],
-                cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-
-    def stop(self) -> int:
-        """As Ctrl-C would."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(60)
-
-    def kill(self) -> None:
-        """As a power cut would: the launcher, the worker, and with it its children."""
-        assert self.process is not None
-        children = json.loads((self.data_dir / "run" / "children.json").read_text())
-        self.process.kill()
-        self.process.wait()
-        for pid, *_ in children.values():
-            os.kill(pid, signal.SIGKILL)
-
-    def said(self) -> str:
-        return (self.data_dir.parent / "worker.log").read_text(errors="replace")
 
 
 class Cluster:
@@ -144,7 +103,8 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("con sole")
     stack = OpenStack(folder)
     (tmp_path_factory.getbasetemp() / "another machine").mkdir()
-    machine = Machine(tmp_path_factory.getbasetemp() / "another machine" / "data", stack)
+    folder_there = tmp_path_factory.getbasetemp() / "another machine" / "data"
+    machine = Machine(folder_there, stack, settings=LEASE)
     try:
         stack.start()
         stack.wait_ready()
@@ -153,7 +113,7 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
         found.api.post("models", {"team": TEAM, "name": "sailor"})
         yield found
     finally:
-        if machine.process is not None and machine.process.poll() is None:
+        if machine.running():
             machine.stop()
         stack.stop()
         print(machine.said()[-4000:] if machine.process else "")

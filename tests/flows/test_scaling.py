@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
+from benchmarks.second_machine import Machine
 from tests.flows.site import TEAM, until
-from tests.flows.test_joining import Cluster, Machine, OpenStack
+from tests.flows.test_joining import LEASE, Cluster, OpenStack
 from tests.flows.traffic import Traffic
 from tests.waiting import WAIT_S
 
@@ -34,7 +35,7 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
     stack = OpenStack(folder / "console")
     stack.data_dir.mkdir()
     stack.patience_s = 400
-    machine = Machine(folder / "mars", stack)
+    machine = Machine(folder / "mars", stack, settings=LEASE)
     machine.data_dir.mkdir()
     try:
         stack.start()
@@ -45,7 +46,7 @@ def cluster(tmp_path_factory) -> Iterator[Cluster]:
         found.ready("mars")
         yield found
     finally:
-        if machine.process is not None and machine.process.poll() is None:
+        if machine.running():
             machine.stop()
         stack.stop()
 

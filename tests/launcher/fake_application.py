@@ -11,7 +11,7 @@ from launcher.child import ChildSpec, Stage
 from launcher.commands import Application
 
 WEB = """
-import http.server, os, signal, sys
+import http.server, os, signal, socket, sys
 signal.signal(signal.SIGTERM, lambda *_: (print("leaving", flush=True), os._exit(0)))
 if os.environ.get("FAKE_WEB_FAILS"):
     sys.exit("cannot start")
@@ -20,8 +20,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200 if self.path == "/healthz" else 404)
         self.end_headers()
     def log_message(self, *_): pass
-host, port = os.environ["SLIPWAY_HOST"], int(sys.argv[1])
-http.server.ThreadingHTTPServer((host, port), Handler).serve_forever()
+host = os.environ["SLIPWAY_HOST"]
+if sys.argv[1] == "--fd":
+    server = http.server.ThreadingHTTPServer((host, 0), Handler, bind_and_activate=False)
+    server.socket = socket.socket(fileno=int(sys.argv[2]))
+else:
+    server = http.server.ThreadingHTTPServer((host, int(sys.argv[1])), Handler)
+server.serve_forever()
 """
 # Starts a "training process" as the real worker does: own session, told when its parent dies.
 WORKER = """
@@ -63,7 +68,7 @@ def build(options, environment):
         command = [sys.executable, "-c", code, *arguments]
         return ChildSpec(name=name, command=command, environment=environment, **more)
 
-    gateway = options.gateway_port
+    names = ["gateway", *(f"gateway-{n}" for n in range(2, options.gateways + 1))]
     return Application(
         migrate=spec("migrate", MIGRATE),
         admin=ChildSpec(
@@ -73,7 +78,7 @@ def build(options, environment):
             keep_log=False,
         ),
         web=spec("web", WEB, str(options.port)),
-        gateway=spec("gateway", WEB, str(gateway)) if gateway else None,
+        gateways=tuple(spec(n, WEB, "--fd") for n in names) if options.gateway_port else (),
         background=(
             spec(
                 "worker",

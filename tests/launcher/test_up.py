@@ -97,6 +97,22 @@ class TestUp:
 
             assert status_of(gateway) == status_of(port) == 200
 
+    def test_gateways_share_a_port_that_never_refuses(self, data_dir, port):
+        gateway = ports.choose(avoid=frozenset({port}))
+        more = {"SLIPWAY_GATEWAY_PORT": str(gateway), "SLIPWAY_GATEWAYS": "2"}
+        with launched(up(data_dir, port), **more) as launcher:
+            launcher.wait_for("ready: http")
+            pids = child_pids(data_dir)
+            for name in ("gateway", "gateway-2"):
+                os.kill(pids[name], signal.SIGKILL)
+            # Taken by whichever comes back first; nobody listens at this moment but the launcher.
+            assert status_of(gateway) == 200
+            launcher.wait_for("gateway-2 ended (SIGKILL)")
+            launcher.stop()
+
+        assert {"gateway", "gateway-2"} <= pids.keys()
+        assert ports.is_free("127.0.0.1", gateway)
+
     def test_two_stacks_run_beside_each_other(self, data_dir, port):
         other_dir, other_port = data_dir.parent / "other", ports.choose(avoid=frozenset({port}))
         with (

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from models_app.batches.answers import merge
 from models_app.batches.models import Batch
+from models_app.batches.selectors import batch_settings
 from models_app.batches.services.ending import batch_completed, stored
-from models_app.configs.specs import ServingSpec
 from models_app.core.blobs import tree_materialise, tree_verify
 from models_app.core.errors import FieldError
 from models_app.datasets.selectors import split_files
@@ -57,8 +57,11 @@ class BatchInfer(JobKind):
 
     def resources(self, params: BatchInferParams) -> dict[str, Any]:
         batch = _batch(params)
-        spec = _settings(batch)
+        spec = batch_settings(batch)
         return {"cpus": spec.threads * spec.tensor_parallel}
+
+    def gpus(self, params: BatchInferParams) -> int:
+        return batch_settings(_batch(params)).tensor_parallel
 
     def inputs(self, params: BatchInferParams) -> list[Input]:
         batch = _batch(params)
@@ -77,7 +80,7 @@ class BatchInfer(JobKind):
         assert batch.model_version is not None
         files = files_to_load(batch.model_version)
         tree_verify(files, tree_materialise(files, folder / "model"))
-        spec = _settings(batch)
+        spec = batch_settings(batch)
         return {
             "model_dir": str(folder / "model"),
             "name": batch.model,
@@ -146,15 +149,6 @@ def _batch(params: BatchInferParams) -> Batch:
         "dataset_version__dataset", "revision__config_revision__config",
     )  # fmt: skip
     return rows.get(pk=params.batch)
-
-
-def _settings(batch: Batch) -> ServingSpec:
-    """Those of the revision that was asked; of a version by itself, the usual ones for it."""
-    if batch.revision is not None:
-        return batch.revision.serving
-    version = batch.model_version
-    other = version is not None and version.format == "openvino"
-    return ServingSpec(backend="openvino" if other else "slipway")
 
 
 def _requests(batch: Batch, folder: Path) -> list[str]:

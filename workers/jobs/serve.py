@@ -74,14 +74,14 @@ class Serve(JobKind):
         return _serving(params).tensor_parallel
 
     def wishes(self, params: Any) -> Wishes:
-        """Apart from the other replicas of its deployment; where its files lie already."""
+        """Apart from the other replicas of its revision; where its files lie already."""
         revision = Revision.objects.select_related("model_version__base_version").get(
             pk=params.revision
         )
         files = files_to_load(revision.model_version)
         return Wishes(
             blobs={entry["sha256"]: entry["size"] for entry in files.values()},
-            crowd=replicas_by_node(revision.deployment_id, besides=params.replica),
+            crowd=replicas_by_node(params.replica),
         )
 
     def load(self, params: Any, job: Any, folder: Path) -> dict[str, Any]:

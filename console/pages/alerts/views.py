@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -13,13 +12,14 @@ from django.views.decorators.http import require_POST
 
 from console.pages.alerts.words import alert_row
 from console.pages.context import nav_count
+from console.pages.lists import list_context, page_of, team_menu, teams_seen
 from models_app.alerts import selectors
 from models_app.alerts.rules import KIND
 from models_app.alerts.services import alert_acknowledge
 from models_app.alerts.states import AlertState, Severity
 from models_app.configs.selectors import config_list, newest_revisions
 from models_app.core.errors import WrongState
-from models_app.core.teams import team_rows, teams_where
+from models_app.core.teams import teams_where
 
 
 @nav_count("alert_list", "alert.changed")
@@ -34,33 +34,28 @@ def alert_list(request: HttpRequest) -> HttpResponse:
     actor: Any = request.user
     chosen = {name: request.GET.get(name, "") for name in ("state", "severity", "team")}
     rows = selectors.worst_first(selectors.alert_list(actor=actor, **chosen))
-    page = Paginator(rows, 25).get_page(request.GET.get("page"))
+    page = page_of(request, rows)
     count = page.paginator.count
     perm = "alerts.acknowledge_alert"
-    teams = list(team_rows(actor)[:200])
-    options = {
-        "state": (_("Any state"), AlertState.choices),
-        "severity": (_("Any severity"), Severity.choices),
-        "team": (_("Any team"), [(team.slug, str(team)) for team in teams]),
-    }
+    teams = teams_seen(actor)
+    menus = [
+        ("state", _("Any state"), AlertState.choices),
+        ("severity", _("Any severity"), Severity.choices),
+        team_menu(teams),
+    ]
     return render(
         request,
         "alerts/list.html",
         {
-            "page": page,
+            **list_context(request, page, teams, menus),
             "rows": [
                 alert_row(row, may_acknowledge=actor.has_perm(perm, row))
                 for row in page.object_list
             ],
             "num_rules": _num_rules(actor),
             "may_add": bool(teams_where(actor, "configs.add_config")),
-            "filters": [
-                {"name": name, "label": label, "value": chosen[name], "options": choices}
-                for name, (label, choices) in options.items()
-            ],
             "filtered": any(chosen.values()),
             "result": ngettext("%(n)s alert", "%(n)s alerts", count) % {"n": count},
-            "topics": " ".join(f"team.{team.pk}" for team in teams[:50]),
         },
     )
 

@@ -30,6 +30,12 @@ from models_app.registry.states import VersionState as ModelState
 PERM = "jobs.submit_job"
 MOST_CHOICES = 400
 
+#: What each source of requests must be told.
+ASKED = {
+    "rows": ("dataset_version", "split", "model", "prompt", "max_tokens", "temperature"),
+    "file": ("team", "endpoint"),
+}
+
 
 class BatchForm(forms.Form):
     """What is asked, of whom."""
@@ -121,7 +127,22 @@ class BatchForm(forms.Form):
             ("", "–"),
             *((key, f"{row.dataset.team.slug}/{row}") for key, row in self.versions.items()),
         ]
+        self._asked()
         self.models = _models(actor, list(self.teams.values()))
+
+    def full_clean(self) -> None:
+        """Only what the chosen source has a use for must be there; the page calls neither optional,
+        for it shows the fields of one source at a time."""
+        for source, names in ASKED.items():
+            for name in names:
+                self.fields[name].required = self.data.get("source") == source
+        super().full_clean()
+        self._asked()
+
+    def _asked(self) -> None:
+        for names in ASKED.values():
+            for name in names:
+                self.fields[name].required = True
 
     def template(self) -> dict[str, Any]:
         """The body of each request."""
@@ -129,8 +150,8 @@ class BatchForm(forms.Form):
         before = [{"role": "system", "content": given["system"]}] if given["system"] else []
         return {
             "messages": [*before, {"role": "user", "content": given["prompt"]}],
-            "max_tokens": given["max_tokens"] or self.fields["max_tokens"].initial,
-            "temperature": given["temperature"] or 0,
+            "max_tokens": given["max_tokens"],
+            "temperature": given["temperature"],
         }
 
 

@@ -5,20 +5,20 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
+from console.pages.lists import list_context, page_of, team_menu, teams_seen
 from models_app.batches.models import Batch
 from models_app.batches.selectors import batch_counts, batch_get, batch_list
 from models_app.batches.services import batch_cancel
 from models_app.core.blobs import BlobMissing, blob_open
 from models_app.core.errors import WrongState
 from models_app.core.reading import blob_reader
-from models_app.core.teams import team_rows, teams_where
+from models_app.core.teams import teams_where
 from models_app.jobs.states import TERMINAL
 
 #: How many answers the page shows.
@@ -30,26 +30,20 @@ FILES = {"output": "output_file", "errors": "error_file", "input": "input_file"}
 def batch_list_view(request: HttpRequest) -> HttpResponse:
     """Batches of my teams, newest first."""
     actor: Any = request.user
-    team = request.GET.get("team", "")
-    page = Paginator(batch_list(actor=actor, team=team), 25).get_page(request.GET.get("page"))
+    page = page_of(request, batch_list(actor=actor, team=request.GET.get("team", "")))
     rows: list[Any] = list(page.object_list)
     for row in rows:
         row.counts = batch_counts(row)
-    teams = list(team_rows(actor)[:200])
+    teams = teams_seen(actor)
     count = page.paginator.count
-    options = [(row.slug, str(row)) for row in teams]
     return render(
         request,
         "batches/list.html",
         {
-            "page": page,
+            **list_context(request, page, teams, [team_menu(teams)]),
             "rows": rows,
             "may_start": bool(teams_where(actor, "jobs.submit_job")),
-            "filters": [
-                {"name": "team", "label": _("Any team"), "value": team, "options": options}
-            ],
             "result": ngettext("%(n)s batch", "%(n)s batches", count) % {"n": count},
-            "topics": " ".join(f"team.{row.pk}" for row in teams[:50]),
         },
     )
 

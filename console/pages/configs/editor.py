@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from pydantic import BaseModel
 
 from console.pages.configs.fields import SettingsForm
+from console.pages.configs.hours import COMMAND, rearranged
 from models_app.configs.documents import ordered
 from models_app.configs.yaml_text import Document, YamlError, yaml_dump, yaml_load
 from models_app.core.errors import InvalidInput
@@ -60,8 +61,8 @@ class Editor(Generic[M]):
 
     @property
     def switching(self) -> bool:
-        """Whether the request only asks for the other view."""
-        return self.go in VIEWS
+        """Whether the request only asks for the other view, or for other rows."""
+        return self.go in VIEWS or COMMAND.fullmatch(self.go) is not None
 
     @property
     def wrong(self) -> bool:
@@ -72,6 +73,11 @@ class Editor(Generic[M]):
         """Carry over what was typed to the view that was asked for."""
         raw = self.raw()
         if raw is None or self.go == self.view:
+            return
+        if command := COMMAND.fullmatch(self.go):
+            name = command["name"]
+            self.values = {**raw, name: rearranged(raw.get(name), command)}
+            self.form = self._form(None)
             return
         unknown = [name for name in raw if name not in self.form.fields]
         if self.go == "form" and unknown:
@@ -141,8 +147,9 @@ class Editor(Generic[M]):
 
     def _form(self, data: Any) -> SettingsForm:
         return SettingsForm(
-            self.model, data, values=self.values, folded=self._folded(), left_out=self.left_out
-        )
+            self.model, data, values=self.values, folded=self._folded(), left_out=self.left_out,
+            go=self.go,
+        )  # fmt: skip
 
     def _folded(self) -> tuple[str, ...]:
         return getattr(self.model, "folded", ())

@@ -8,21 +8,24 @@ from django import forms
 from django.utils.translation import gettext as _
 from pydantic import BaseModel
 
+from console.pages.configs.hours import HoursField, RowsForm, is_hours
 from models_app.configs.documents import ordered
 from models_app.configs.presets import preset_list
+from models_app.configs.specs.serving.scaling import known_timezones
 from models_app.configs.yaml_text import YamlError, yaml_dump, yaml_load
 from models_app.core.errors import InvalidInput
 from models_app.core.schema import json_schema
 
 #: Settings whose values come from a table that is registered at start.
 SUGGESTED: dict[str, Callable[[], list[str]]] = {
-    "preset": lambda: [preset.name for preset in preset_list()]
+    "preset": lambda: [preset.name for preset in preset_list()],
+    "timezone": lambda: sorted(known_timezones()),
 }
 LONG_TEXT = 200
 MOST_ROWS = 30
 
 
-class SettingsForm(forms.Form):
+class SettingsForm(RowsForm):
     """`raw()` is what was typed, as values; whether they are right, the model says."""
 
     def __init__(
@@ -33,8 +36,10 @@ class SettingsForm(forms.Form):
         values: Mapping[str, Any] | None = None,
         folded: tuple[str, ...] = (),
         left_out: tuple[str, ...] = (),
+        go: str = "",
     ) -> None:
-        super().__init__(data, prefix="s")
+        super().__init__(data, prefix="s", go=go)
+        self.values = dict(values or {})
         schema = json_schema(model)
         needed = set(schema.get("required", ()))
         self.folded_names = folded
@@ -45,8 +50,6 @@ class SettingsForm(forms.Form):
             kind, empty = kind_of_field(name, field)
             self.kinds[name] = (kind, empty)
             self.fields[name] = setting_field(name, kind, field, name in needed, empty)
-            # A list of mappings needs room; a short list of words does not.
-            self.fields[name].wide = _has_mappings(field)  # type: ignore[attr-defined]
         self.initial = {
             name: shown(value, self.kinds[name][0])
             for name, value in ordered(dict(values or {}), [model]).items()
@@ -63,6 +66,10 @@ class SettingsForm(forms.Form):
         found: dict[str, Any] = {}
         errors: dict[str, str | list[str]] = {}
         for name, (kind, empty) in self.kinds.items():
+            if kind == "hours":
+                widget = self.fields[name].widget
+                found[name] = widget.value_from_datadict(self.data, {}, self.add_prefix(name))
+                continue
             text = self.data.get(self.add_prefix(name), "")
             try:
                 value = typed(text, kind)
@@ -81,11 +88,22 @@ class SettingsForm(forms.Form):
         self.full_clean()
         for path, texts in error.errors.items():
             name = path.removeprefix(f"{prefix}.") if prefix else path
+            if self.place_in_row(name, texts):
+                continue
             top, _dot, rest = name.partition(".")
             for text in texts:
                 said = f"{rest}: {text}" if rest else text
                 self.add_error(top if top in self.fields else None,
                                said if top in self.fields else f"{name}: {text}")  # fmt: skip
+
+    def values_now(self) -> dict[str, Any]:
+        """What is typed, or what fills it in; empty where that cannot be read."""
+        if not self.is_bound:
+            return self.values
+        try:
+            return self.raw()
+        except InvalidInput:
+            return {}
 
     def plain_fields(self) -> list[forms.BoundField]:
         """What is shown at once."""
@@ -96,8 +114,9 @@ class SettingsForm(forms.Form):
         return [self[name] for name in self.folded_names if name in self.fields]
 
     def folded_open(self) -> bool:
-        """Whether the folded part holds an error."""
-        return any(name in self.errors for name in self.folded_names)
+        """Whether the folded part holds an error, or rows that were just asked for."""
+        wrong = any(name in self.errors for name in self.folded_names)
+        return wrong or self.rows_asked(self.folded_names)
 
 
 def typed(text: str, kind: str) -> Any:
@@ -132,6 +151,8 @@ def shown(value: Any, kind: str) -> Any:
         return bool(value)
     if value is None:
         return ""
+    if kind == "hours":
+        return value
     return block_text(value) if kind == "yaml" else str(value)
 
 
@@ -146,6 +167,8 @@ def block_text(value: Any) -> str:
 def kind_of_field(name: str, schema: Mapping[str, Any]) -> tuple[str, bool]:
     """How a setting is typed in, and whether it may be left empty."""
     choices = schema.get("anyOf") or [schema]
+    if is_hours(schema):
+        return "hours", False
     types = {choice.get("type", "object") for choice in choices}
     empty = "null" in types
     types.discard("null")
@@ -178,13 +201,18 @@ def setting_field(
     }
     if kind == "boolean":
         field: forms.Field = forms.BooleanField(**options)
+    elif kind == "hours":
+        field = HoursField(**options, template_name="configs/_hours.html")
     elif kind == "choice":
         field = _Choice(choices=_choices(name, plain, empty), **options)
     else:
         field = forms.CharField(widget=_widget(kind, plain), strip=False, **options)
     # Only what may be left empty is called optional.
-    field.required = needed or not (empty or kind in ("boolean", "yaml"))
+    free = empty or kind in ("boolean", "yaml", "hours") or schema.get("default") == ""
+    field.required = needed or not free
     field.widget.is_required = False
+    # A list of mappings needs room; a short list of words does not.
+    field.wide = _has_mappings(schema)  # type: ignore[attr-defined]
     field.clean = lambda value: value  # type: ignore[method-assign]
     return field
 
@@ -203,7 +231,8 @@ class _Choice(forms.ChoiceField):
 
 def _choices(name: str, schema: Mapping[str, Any], empty: bool) -> list[tuple[str, str]]:
     known = SUGGESTED[name]() if name in SUGGESTED else schema.get("enum", [schema.get("const")])
-    rows = [(str(value), _(str(value))) for value in known if value is not None]
+    words = schema.get("x-words", {})
+    rows = [(str(v), _(words.get(str(v), str(v)))) for v in known if v is not None]
     return [("", _("none")), *rows] if empty else rows
 
 

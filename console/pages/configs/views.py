@@ -14,13 +14,14 @@ from console.pages.configs.forms import PERM, known_config
 from console.pages.configs.overlays import overlay_rows
 from console.pages.configs.uses import uses_of, ways_to_use
 from console.pages.configs.words import kind_choices, kind_word, setting_rows
+from console.pages.lists import list_context, page_of, team_menu, teams_seen
 from models_app.configs import selectors
 from models_app.configs.api.resources import yaml_file
 from models_app.configs.comparison import unified
 from models_app.configs.documents import spec_yaml
 from models_app.configs.models import Config, ConfigRevision
 from models_app.core.errors import NotFound
-from models_app.core.teams import team_rows, teams_where
+from models_app.core.teams import teams_where
 
 REVISIONS_SHOWN = 15
 
@@ -31,40 +32,26 @@ def config_list(request: HttpRequest) -> HttpResponse:
     actor: Any = request.user
     chosen = {name: request.GET.get(name, "") for name in ("team", "kind")}
     rows = selectors.config_list(actor=actor, name=request.GET.get("q", ""), **chosen)
-    page = Paginator(rows, 25).get_page(request.GET.get("page"))
+    page = page_of(request, rows)
     shown: list[Any] = list(page.object_list)
     newest = selectors.newest_revisions(shown)
     for row in shown:
         row.newest, row.kind_word = newest.get(row.pk), kind_word(row.kind)
-    teams = list(team_rows(actor)[:200])
+    teams = teams_seen(actor)
+    menus = [team_menu(teams), ("kind", _("Any kind"), kind_choices())]
     count = page.paginator.count
     return render(
         request,
         "configs/list.html",
         {
-            "page": page,
+            **list_context(request, page, teams, menus),
             "rows": shown,
             "may_add": bool(teams_where(actor, PERM)),
-            "filters": [
-                {
-                    "name": "team",
-                    "label": _("Any team"),
-                    "value": chosen["team"],
-                    "options": [(row.slug, str(row)) for row in teams],
-                },
-                {
-                    "name": "kind",
-                    "label": _("Any kind"),
-                    "value": chosen["kind"],
-                    "options": kind_choices(),
-                },
-            ],
             "search": {
                 "value": request.GET.get("q", ""),
                 "placeholder": _("Name of a configuration"),
             },
             "result": ngettext("%(n)s configuration", "%(n)s configurations", count) % {"n": count},
-            "topics": " ".join(f"team.{row.pk}" for row in teams[:50]),
         },
     )
 

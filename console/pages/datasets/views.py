@@ -13,9 +13,10 @@ from django.utils.translation import ngettext
 from console.pages.datasets.forms import DescriptionForm
 from console.pages.datasets.uploading import ADD, CHANGE
 from console.pages.forms import add_errors
+from console.pages.lists import list_context, page_of, team_menu, teams_seen
 from models_app.core.errors import InvalidInput
 from models_app.core.permission import require
-from models_app.core.teams import team_rows, teams_where
+from models_app.core.teams import teams_where
 from models_app.datasets import selectors
 from models_app.datasets.services import dataset_describe
 from models_app.datasets.states import VersionState
@@ -32,33 +33,24 @@ def dataset_list(request: HttpRequest) -> HttpResponse:
     actor: Any = request.user
     query, team = request.GET.get("q", ""), request.GET.get("team", "")
     rows = selectors.dataset_list(actor=actor, team=team, name=query.strip())
-    page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
+    page = page_of(request, rows)
     shown: list[Any] = list(page.object_list)
     newest = selectors.versions_newest(actor=actor, datasets=shown)
     ready = selectors.versions_newest(actor=actor, datasets=shown, state=VersionState.READY)
     for row in shown:
         row.newest, row.ready = newest.get(row.pk), ready.get(row.pk)
-    teams = list(team_rows(actor)[:200])
+    teams = teams_seen(actor)
     count = page.paginator.count
     return render(
         request,
         "datasets/list.html",
         {
-            "page": page,
+            **list_context(request, page, teams, [team_menu(teams)]),
             "rows": shown,
             "may_create": bool(teams_where(actor, ADD)),
-            "filters": [
-                {
-                    "name": "team",
-                    "label": _("Any team"),
-                    "value": team,
-                    "options": [(row.slug, str(row)) for row in teams],
-                }
-            ],
             "filtered": bool(query or team),
             "search": {"value": query, "placeholder": _("Name")},
             "result": ngettext("%(n)s dataset", "%(n)s datasets", count) % {"n": count},
-            "topics": " ".join(f"team.{row.pk}" for row in teams[:50]),
         },
     )
 

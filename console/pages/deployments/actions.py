@@ -1,16 +1,20 @@
 """What moves a deployment: each is a POST, one service call, and back to the page."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
+from console.pages.forms import whole_number
 from models_app.core.errors import FieldError, WrongState
+from models_app.core.permission import require
 from models_app.deployments import selectors, services
 from models_app.deployments.beside import adapters_offered
 from models_app.deployments.models import Deployment, Revision
@@ -27,10 +31,7 @@ def _reason(request: HttpRequest) -> str:
 
 
 def _number(request: HttpRequest, field: str) -> int:
-    text = request.POST.get(field, "")
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise FieldError(field, _("Use a whole number."))
-    return int(text)
+    return whole_number(request.POST.get(field, ""), field)
 
 
 @login_required
@@ -77,34 +78,24 @@ def abort(request: HttpRequest, team: str, name: str) -> HttpResponse:
     return redirect("deployment_detail", team, name)
 
 
-@login_required
-@require_POST
-def pause(request: HttpRequest, team: str, name: str) -> HttpResponse:
-    """The roll-out stays where it is."""
-    actor, row = _deployment(request, team, name)
-    services.rollout_pause(actor=actor, deployment=row, reason=_reason(request))
-    messages.success(request, _("The roll-out is paused."))
-    return redirect("deployment_detail", team, name)
+def _steering(act: Callable[..., Any], said: Promise) -> Callable[..., HttpResponse]:
+    """A button beside the roll-out under way: one service call, and what is told of it."""
+
+    @login_required
+    @require_POST
+    def view(request: HttpRequest, team: str, name: str) -> HttpResponse:
+        actor, row = _deployment(request, team, name)
+        act(actor=actor, deployment=row, reason=_reason(request))
+        messages.success(request, str(said))
+        return redirect("deployment_detail", team, name)
+
+    return view
 
 
-@login_required
-@require_POST
-def resume(request: HttpRequest, team: str, name: str) -> HttpResponse:
-    """The roll-out goes on."""
-    actor, row = _deployment(request, team, name)
-    services.rollout_resume(actor=actor, deployment=row, reason=_reason(request))
-    messages.success(request, _("The roll-out goes on."))
-    return redirect("deployment_detail", team, name)
-
-
-@login_required
-@require_POST
-def promote(request: HttpRequest, team: str, name: str) -> HttpResponse:
-    """The next step of the roll-out begins."""
-    actor, row = _deployment(request, team, name)
-    services.rollout_promote(actor=actor, deployment=row, reason=_reason(request))
-    messages.success(request, _("The next step begins."))
-    return redirect("deployment_detail", team, name)
+pause = _steering(services.rollout_pause, gettext_lazy("The roll-out is paused."))
+resume = _steering(services.rollout_resume, gettext_lazy("The roll-out goes on."))
+promote = _steering(services.rollout_promote, gettext_lazy("The next step begins."))
+stop = _steering(services.deployment_stop, gettext_lazy("Stopped. Running answers finish first."))
 
 
 @login_required
@@ -145,6 +136,7 @@ def scale(request: HttpRequest, team: str, name: str) -> HttpResponse:
 def adapter_add(request: HttpRequest, team: str, name: str) -> HttpResponse:
     """One adapter more, loaded by the replicas that run."""
     actor, row = _deployment(request, team, name)
+    require(actor, "deployments.change_deployment", row)
     offered = {
         str(version.pk): version for version in adapters_offered(actor=actor, deployment=row)
     }
@@ -180,16 +172,6 @@ def _say_changed(request: HttpRequest, revision: Revision) -> None:
     loading = _("The replicas that run take r%(n)s over.")
     text = texts.get(RevisionState(revision.state), loading)
     messages.success(request, text % {"n": revision.number})
-
-
-@login_required
-@require_POST
-def stop(request: HttpRequest, team: str, name: str) -> HttpResponse:
-    """Take it out of service."""
-    actor, row = _deployment(request, team, name)
-    services.deployment_stop(actor=actor, deployment=row, reason=_reason(request))
-    messages.success(request, _("Stopped. Running answers finish first."))
-    return redirect("deployment_detail", team, name)
 
 
 @login_required

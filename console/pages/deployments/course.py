@@ -4,6 +4,9 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from console.pages.jobs.reasons import said
+from models_app.configs.specs import ServingSpec
+from models_app.configs.specs.base import value_words
 from models_app.deployments import selectors
 from models_app.deployments.models import Deployment, Replica, Rollout
 from models_app.deployments.preview import step_text
@@ -32,9 +35,15 @@ def course_context(actor: Any, row: Deployment, replicas: list[Replica]) -> dict
         "rolling": _rolling(row, live, replicas) if live else None,
         "newest_rollout": newest,
         "timeline": _timeline(newest) if newest else [],
-        "earlier_rollouts": rollouts[1:],
+        "earlier_rollouts": [(past, _strategy(past)) for past in rollouts[1:]],
         "refused": _refused(row, newest),
     }
+
+
+def _strategy(rollout: Rollout) -> str:
+    if rollout.strategy == "in_place":
+        return _("in place")
+    return value_words(ServingSpec, "strategy", rollout.strategy)
 
 
 def _rolling(row: Deployment, rollout: Rollout, replicas: list[Replica]) -> dict[str, Any]:
@@ -118,7 +127,7 @@ def _step_name(step: Step) -> str:
 def _timeline(rollout: Rollout) -> list[dict[str, Any]]:
     """Newest first."""
     events = list(rollout.events.all())[-MOST_EVENTS:]
-    return [{"at": event.at, "line": event_line(event)} for event in reversed(events)]
+    return [{"at": event.at, "line": event_line(event, said)} for event in reversed(events)]
 
 
 def _refused(row: Deployment, newest: Rollout | None) -> Rollout | None:

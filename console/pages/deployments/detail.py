@@ -1,5 +1,6 @@
 """What the pages of one deployment and of one revision show."""
 
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -7,9 +8,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.pages.deployments.course import course_context
+from console.pages.deployments.outcomes import say_outcomes
 from console.pages.deployments.scaling import mark_replicas, scaling_context
 from models_app.approvals.states import RequestState
 from models_app.configs.specs import ServingSpec
+from models_app.configs.specs.base import value_words
 from models_app.deployments import selectors
 from models_app.deployments.beside import adapter_list, adapters_offered
 from models_app.deployments.comparison import (
@@ -18,10 +21,10 @@ from models_app.deployments.comparison import (
     rollback_plan,
 )
 from models_app.deployments.footprint import replica_bytes
-from models_app.deployments.models import Deployment, Revision
+from models_app.deployments.models import Deployment, Replica, Revision
 from models_app.deployments.services import back_targets
 from models_app.deployments.services.standing import lacks_approval
-from models_app.deployments.states import RevisionState
+from models_app.deployments.states import ReplicaState, RevisionState
 from models_app.deployments.wanted import wanted_replicas
 from models_app.deployments.windows import WINDOWS, window_figures
 from models_app.routing.selectors import routes_to
@@ -42,7 +45,7 @@ def detail_context(actor: Any, row: Deployment, *, window: str = "") -> dict[str
     replicas = list(selectors.replica_list(actor=actor, deployment=row))
     mark_replicas(replicas)
     _compare(revisions)
-    _offer_ways(actor, row, revisions)
+    _offer_ways(actor, row, revisions, replicas)
     active, may = row.active_revision, _may(actor, row)
     return {
         "deployment": row,
@@ -56,7 +59,9 @@ def detail_context(actor: Any, row: Deployment, *, window: str = "") -> dict[str
         "replicas": replicas,
         "window": window_figures(row, window=window),
         "windows": [(name, WINDOW_NAMES[name]) for name in WINDOWS],
-        "records": list(selectors.request_list(actor=actor, deployment=row)[:REQUESTS_SHOWN]),
+        "records": say_outcomes(
+            list(selectors.request_list(actor=actor, deployment=row)[:REQUESTS_SHOWN])
+        ),
         "model_name": f"{row.team.slug}/{row.name}",
         "may": may,
         "adapters": adapter_list(actor=actor, deployment=row),
@@ -89,24 +94,37 @@ def _compare(revisions: list[Revision]) -> None:
         last.changes = revision_changes(before, last) if before else []
 
 
-def _offer_ways(actor: Any, row: Deployment, revisions: list[Revision]) -> None:
+def _offer_ways(
+    actor: Any, row: Deployment, revisions: list[Revision], replicas: list[Replica]
+) -> None:
     """Where one may roll back to, and what that would do; what may be started."""
     back = {r.pk for r in back_targets(row)} if not row.stopped_at else set()
+    ready = Counter(r.revision_id for r in replicas if r.state == ReplicaState.READY)
+    proved = selectors.revisions_with_golden(revisions) if back else set()
     rows: list[Any] = list(revisions)
     for revision in rows:
         revision.startable = revision.state in STARTABLE and not row.stopped_at
         revision.back = ""
         if revision.pk in back and not _is_open(revision):
             revision.deployment = row
-            revision.back = rollback_plan(revision, needs_approval=lacks_approval(revision))
+            revision.back = rollback_plan(
+                revision,
+                needs_approval=lacks_approval(revision),
+                ready=ready[revision.pk],
+                proved=revision.pk in proved,
+            )
 
 
 def revision_context(actor: Any, row: Deployment, revision: Revision) -> dict[str, Any]:
     """The page of a revision."""
     before = selectors.revision_before(revision)
-    _offer_ways(actor, row, [revision])
+    alive = list(selectors.replica_list(actor=actor, deployment=row))
+    _offer_ways(actor, row, [revision], alive)
     spec = revision.spec_in_effect
-    settings = [(_(str(f.title or n)), spec.get(n)) for n, f in ServingSpec.model_fields.items()]
+    settings = [
+        (_(str(field.title or name)), value_words(ServingSpec, name, spec.get(name)))
+        for name, field in ServingSpec.model_fields.items()
+    ]
     replicas = selectors.replica_list(actor=actor, deployment=row, stopped=True)
     return {
         "deployment": row,

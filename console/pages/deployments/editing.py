@@ -9,11 +9,13 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from console.pages.configs.hours import typed_again
 from console.pages.deployments.forms import (
     DeploymentForm,
     RevisionForm,
     configurations,
     deployable,
+    pool_names,
 )
 from console.pages.forms import add_errors
 from models_app.core.errors import InvalidInput
@@ -38,12 +40,12 @@ def deployment_new(request: HttpRequest) -> HttpResponse:
     initial = {
         "model_version": request.GET.get("version", ""), "config": request.GET.get("config", ""),
     }  # fmt: skip
-    form = DeploymentForm(
-        request.POST or None,
-        versions=versions,
-        configs=configurations(actor, ADD, chosen=_chosen(request)),
-        initial=initial,
-    )
+    options: dict[str, Any] = {
+        "versions": versions, "initial": initial, "pools": pool_names(actor),
+        "configs": configurations(actor, ADD, chosen=_chosen(request)),
+    }  # fmt: skip
+    asked = typed_again(DeploymentForm, request.POST, **options)
+    form = asked or DeploymentForm(request.POST or None, **options)
     if request.method == "POST" and form.is_valid():
         version = form.version()
         try:
@@ -76,13 +78,15 @@ def revision_new(request: HttpRequest, team: str, name: str) -> HttpResponse:
     actor: Any = request.user
     row = selectors.deployment_by_name(actor=actor, team=team, name=name)
     require(actor, CHANGE, row)
-    form = RevisionForm(
-        request.POST or None,
-        versions=deployable(actor, CHANGE, row.team),
-        configs=configurations(actor, CHANGE, row.team, _chosen(request)),
-        initial=_initial(row, request.GET.get("version", ""))
+    options: dict[str, Any] = {
+        "versions": deployable(actor, CHANGE, row.team),
+        "configs": configurations(actor, CHANGE, row.team, _chosen(request)),
+        "pools": pool_names(actor),
+        "initial": _initial(row, request.GET.get("version", ""))
         | {"config": request.GET.get("config", "")},
-    )
+    }
+    asked = typed_again(RevisionForm, request.POST, **options)
+    form = asked or RevisionForm(request.POST or None, **options)
     if request.method == "POST" and form.is_valid():
         try:
             made = revision_create(
@@ -139,6 +143,8 @@ def deployment_plan(request: HttpRequest) -> HttpResponse:
             request.POST,
             versions=deployable(actor, CHANGE, row.team),
             configs=configurations(actor, CHANGE, row.team, _chosen(request)),
+            pools=pool_names(actor),
+            initial=_initial(row, ""),
         )
         fields = set(form.fields)
     else:
@@ -146,6 +152,7 @@ def deployment_plan(request: HttpRequest) -> HttpResponse:
             request.POST,
             versions=deployable(actor, ADD),
             configs=configurations(actor, ADD, chosen=_chosen(request)),
+            pools=pool_names(actor),
         )
         fields = set(form.fields) - {"name"}
     if set(form.errors) & fields:
@@ -171,6 +178,8 @@ def _chosen(request: HttpRequest) -> str:
 
 def _refuse(form: RevisionForm, error: InvalidInput) -> None:
     texts = {
-        "config" if path == "config_revision" else path: said for path, said in error.errors.items()
+        "config" if path == "config_revision" else path: said
+        for path, said in error.errors.items()
+        if not form.place_in_row(path.removeprefix("spec."), said)
     }
     add_errors(form, InvalidInput(texts), prefix="spec.")

@@ -8,12 +8,22 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from console.pages.configs.fields import kind_of_field, setting_field, shown, typed
+from console.pages.configs.hours import RowsForm
 from models_app.approvals.selectors import environment_list
 from models_app.configs.models import ConfigRevision
 from models_app.configs.specs import ServingSpec
+from models_app.configs.specs.serving.engine import EngineSettings
+from models_app.configs.specs.serving.rollout import RolloutSettings
+from models_app.configs.specs.serving.scaling import ScalingSettings
+from models_app.configs.specs.serving.traffic import TrafficSettings
+from models_app.configs.yaml_text import YamlError
 from models_app.core.actor import Actor
+from models_app.core.errors import InvalidInput
+from models_app.core.names import clean_slug
 from models_app.core.schema import json_schema
 from models_app.core.teams import teams_where
+from models_app.core.validation import parse
+from models_app.pools.selectors import pool_list
 from models_app.registry.formats import formats_for
 from models_app.registry.models import ModelVersion
 from models_app.registry.states import Family, VersionState
@@ -47,6 +57,11 @@ def deployable(actor: Actor, perm: str, team: Any = None) -> list[ModelVersion]:
     return list(ordered.select_related("model__team")[:MOST_VERSIONS])
 
 
+def pool_names(actor: Actor) -> list[str]:
+    """The pools whose nodes the actor may use."""
+    return [row.name for row in pool_list(actor=actor)]
+
+
 def configurations(
     actor: Actor, perm: str, team: Any = None, chosen: str = ""
 ) -> list[ConfigRevision]:
@@ -64,7 +79,30 @@ def configurations(
     return found
 
 
-class RevisionForm(forms.Form):
+#: How the folded settings are grouped, in the order of the page.
+SECTIONS = (
+    (_("Engine"), EngineSettings),
+    (_("Traffic"), TrafficSettings),
+    (_("Scaling"), ScalingSettings),
+    (_("Roll-out"), RolloutSettings),
+)
+#: Settings that only some choices have a use for: `data-when` of the page.
+NEEDED_WHEN = {
+    "canary_percent": "strategy:canary|shadow",
+    "step_percent": "strategy:linear",
+    "bake_s": "strategy:canary|linear|shadow",
+    "draft_tokens": "draft:!",
+}
+
+
+def _filled_in(value: Any, kind: str) -> Any:
+    """A stored value as its field shows it; an empty list is an empty field."""
+    if isinstance(value, str) or kind == "hours":
+        return value
+    return "" if value in ([], {}) else shown(value, kind)
+
+
+class RevisionForm(RowsForm):
     """What a deployment shall run."""
 
     #: A configuration makes the fields of the settings needless (see `_asked`).
@@ -99,9 +137,13 @@ class RevisionForm(forms.Form):
         *args: Any,
         versions: list[ModelVersion],
         configs: list[ConfigRevision] | None = None,
+        pools: list[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self.pools = pools or []
+        #: The settings as typed, once they are checked; the service checks them again.
+        self.typed_spec: dict[str, Any] = {}
         self.configs = {str(row.pk): row for row in configs or []}
         rows = [(key, f"{row.config.team.slug}/{row}") for key, row in self.configs.items()]
         self.fields["config"].choices = [("", gettext("As given here")), *rows]  # type: ignore[attr-defined]
@@ -114,6 +156,10 @@ class RevisionForm(forms.Form):
         for name, (label, help_text) in LABELS.items():
             self._bound(name, label, help_text)
         self.kinds = self._folded()
+        self.initial = {
+            name: _filled_in(value, self.kinds[name]) if name in self.kinds else value
+            for name, value in (self.initial or {}).items()
+        }
         if self.is_bound and self.data.get("config"):
             for name in ServingSpec.model_fields:
                 self.fields[name].required = False
@@ -138,28 +184,76 @@ class RevisionForm(forms.Form):
             kinds[name] = kind
             self.fields[name] = setting_field(name, kind, schema[name], False, empty)
             default = ServingSpec.model_fields[name].get_default(call_default_factory=True)
-            self.fields[name].initial = shown(default, kind)
+            self.fields[name].initial = _filled_in(default, kind)
+        self._offer("pool", [("", gettext("The default pool")), *((p, p) for p in self.pools)])
         return kinds
 
-    def folded_fields(self) -> list[forms.BoundField]:
-        """What the page folds away."""
-        return [self[name] for name in self.kinds]
+    def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
+        """A select in place of a text; a value that is offered no longer stays in it."""
+        before = self.fields[name]
+        value = str((self.data if self.is_bound else self.initial).get(name, ""))
+        if value not in dict(choices):
+            choices = [*choices, (value, value)]
+        self.fields[name] = forms.ChoiceField(
+            label=before.label, help_text=before.help_text, required=False, choices=choices
+        )
+        self.fields[name].widget.is_required = False
+
+    def sections(self) -> list[tuple[Any, list[tuple[forms.BoundField, str]]]]:
+        """What the page folds away: fields under headings, each with its `data-when` or ""."""
+        return [
+            (title, [(self[name], NEEDED_WHEN.get(name, "")) for name in part.model_fields])
+            for title, part in SECTIONS
+        ]
 
     def folded_open(self) -> bool:
-        """Whether the folded part holds an error."""
-        return any(name in self.errors for name in self.kinds)
+        """Whether the folded part holds an error, or rows that were just asked for."""
+        return any(name in self.errors for name in self.kinds) or self.rows_asked(self.kinds)
 
-    def _spec(self) -> dict[str, Any]:
-        """As typed: the configuration itself checks it."""
+    def values_now(self) -> dict[str, Any]:
+        """Of the settings of scaling."""
         found = {}
-        for name in ServingSpec.model_fields:
-            if name not in self.kinds:
-                found[name] = self.cleaned_data[name]
-                continue
-            value = typed(self.data.get(name, ""), self.kinds[name])
+        for name in ScalingSettings.model_fields:
+            value = self[name].value()
+            if isinstance(value, str):
+                value = typed(value, self.kinds[name])
             if value is not None:
                 found[name] = value
         return found
+
+    def clean(self) -> dict[str, Any]:
+        """Every setting that is wrong is said beside its field, all at the same time."""
+        cleaned = super().clean() or {}
+        if cleaned.get("config"):
+            return cleaned
+        spec = {name: cleaned[name] for name in ServingSpec.model_fields if name in cleaned}
+        for name, kind in self.kinds.items():
+            spec.pop(name, None)
+            try:
+                value = self._typed(name, kind)
+            except YamlError as error:
+                self.add_error(name, [text for said in error.errors.values() for text in said])
+                continue
+            if value is not None:
+                spec[name] = value
+        try:
+            parse(ServingSpec, spec)
+        except InvalidInput as error:
+            for path, texts in error.errors.items():
+                if self.place_in_row(path, texts):
+                    continue
+                name, _dot, rest = path.partition(".")
+                self.add_error(name, [f"{rest}: {text}" if rest else text for text in texts])
+        self.typed_spec = spec
+        return cleaned
+
+    def _typed(self, name: str, kind: str) -> Any:
+        """As typed; a field that the page hides keeps what it was filled in with."""
+        if kind == "hours":
+            return self[name].value()
+        if name in NEEDED_WHEN and name not in self.data:
+            return self.initial.get(name)
+        return typed(self.data.get(name, ""), kind)
 
     def version(self) -> ModelVersion:
         """The chosen version."""
@@ -170,7 +264,7 @@ class RevisionForm(forms.Form):
         chosen = self.configs.get(self.cleaned_data["config"])
         if chosen is not None:
             return {"config_revision": chosen}
-        return {"spec": self._spec()}
+        return {"spec": self.typed_spec}
 
 
 class DeploymentForm(RevisionForm):
@@ -197,3 +291,10 @@ class DeploymentForm(RevisionForm):
             for row in self.environments.values()
         ]
         self.fields["environment"].choices = choices  # type: ignore[attr-defined]
+
+    def clean_name(self) -> str:
+        """As the service wants it, so that it is said together with everything else."""
+        try:
+            return clean_slug(self.cleaned_data["name"])
+        except InvalidInput as error:
+            raise forms.ValidationError(list(error.errors["name"])) from error

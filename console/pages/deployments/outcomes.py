@@ -1,6 +1,8 @@
 """How a call ended, in words, and what to do about it."""
 
+import re
 from dataclasses import dataclass
+from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -12,7 +14,7 @@ Words = tuple[Promise, Promise]
 GOOD: dict[str, Words] = {
     "stop": (_("Answered"), _("The model ended its answer, or a stop word did.")),
     "length": (
-        _("Cut at the longest answer"),
+        _("Cut at the limit"),
         _(
             "The answer reached max_tokens, or prompt and answer fill the context. If it was cut"
             " too early, ask for more tokens or send a shorter prompt."
@@ -118,6 +120,32 @@ BAD: dict[str, Words] = {
 }
 
 
+#: What the gateway notes on the way, and how it is told; the first that fits.
+ON_THE_WAY = (
+    (r"replica (?P<n>\d+): lost after (?P<tokens>\d+) tokens",
+     _("Replica %(n)s was lost after %(tokens)s tokens.")),
+    (r"replica (?P<n>\d+): (?P<status>429|503)",
+     _("Replica %(n)s had no room (%(status)s).")),
+    (r"replica (?P<n>\d+): (?P<why>.+)", _("Replica %(n)s did not answer: %(why)s.")),
+    (r"not resumed: (?P<code>\w+)", _("No other replica could go on with it: %(code)s.")),
+    (r"param (?P<name>.+)", _("It was about the parameter %(name)s.")),
+    (r"(?P<name>[^\s:]+/[^\s:]+): (?P<code>\w+)",
+     _("%(name)s could not answer: %(code)s.")),
+)  # fmt: skip
+
+
+def way_words(detail: str) -> list[str]:
+    """What happened before the end of a call, a sentence each; what is not known stays as it is."""
+    return [_way(text) for text in detail.split("; ") if text]
+
+
+def _way(text: str) -> str:
+    for pattern, words in ON_THE_WAY:
+        if match := re.fullmatch(pattern, text):
+            return str(words) % match.groupdict()
+    return text
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of a call; `tone` is a colour's name."""
@@ -125,6 +153,20 @@ class Outcome:
     tone: str
     title: str
     text: str
+
+
+def title_of(name: str) -> str:
+    """A way to end in words; what has none stands as it is."""
+    words = GOOD.get(name) or LEFT.get(name) or BAD.get(name)
+    return str(words[0]) if words else name
+
+
+def say_outcomes(records: list[RequestRecord]) -> list[RequestRecord]:
+    """The same rows, each with `said`: how it ended, in a few words."""
+    rows: list[Any] = list(records)
+    for row in rows:
+        row.said = outcome_of(row).title
+    return rows
 
 
 def outcome_of(record: RequestRecord) -> Outcome:

@@ -3,12 +3,13 @@
 import datetime as dt
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
-from console.pages.deployments.outcomes import outcome_of
+from console.pages.deployments.outcomes import outcome_of, say_outcomes, title_of, way_words
 from console.pages.deployments.waterfall import speed, waterfall
 from models_app.core.clock import now
 from models_app.core.errors import InvalidInput, NotFound
@@ -53,10 +54,11 @@ def deployment_requests(request: HttpRequest, team: str, name: str) -> HttpRespo
     context = {
         "deployment": row,
         "topic": f"deployment.{row.pk}",
-        "records": records[:ROWS],
+        "records": say_outcomes(records[:ROWS]),
         "next_cursor": records[ROWS - 1].pk if more else None,
         "filters": _filters(actor, row, chosen),
         "filtered": any(chosen.values()),
+        "days": settings.REQUEST_KEEP_DAYS,
         "problems": [f"{name}: {text}" for name, said in problems.items() for text in said],
         "search": {
             "name": "request",
@@ -85,12 +87,12 @@ def deployment_request(request: HttpRequest, team: str, name: str, request_id: s
     context = {
         "deployment": row,
         "record": record,
-        "others": [one for one in found if one is not record],
+        "others": say_outcomes([one for one in found if one is not record]),
         "outcome": outcome_of(record),
         "parts": waterfall(record),
         "speed": speed(record),
         "route": _route(actor, row, record),
-        "on_the_way": [text for text in record.detail.split("; ") if text],
+        "on_the_way": way_words(record.detail),
     }
     return render(request, "deployments/request.html", context)
 
@@ -122,7 +124,7 @@ def _filters(actor: Any, row: Deployment, chosen: dict[str, str]) -> list[dict[s
         ("answered", _("Answered")),
         ("failed", _("Failed")),
         ("refused", _("Refused")),
-        *facets["outcome"],
+        *((name, _coded(name)) for name, _label in facets["outcome"]),
     ]
     menus: list[tuple[str, str, list[Any]]] = [
         ("outcome", _("Any outcome"), outcomes),
@@ -167,6 +169,12 @@ def _filters(actor: Any, row: Deployment, chosen: dict[str, str]) -> list[dict[s
         ),
     ]
     return [_menu(name, label, options, chosen[name]) for name, label, options in menus]
+
+
+def _coded(name: str) -> str:
+    """A way to end as the menu has it: in words, with the code that programs get."""
+    title = title_of(name)
+    return name if title == name else f"{title} ({name})"
 
 
 def _menu(name: str, label: str, options: list[Any], value: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.pages.jobs.here import why_here
+from console.pages.week import DAYS, week_picture
 from models_app.core.clock import now
 from models_app.deployments.models import Deployment, Replica, ScalingEvent
 from models_app.deployments.scaling_view import ScalingNow, scaling_now
@@ -24,15 +25,6 @@ CAUSES: dict[str, Promise] = {
     "wake": gettext_lazy("Woken by a request"),
     "bounds": gettext_lazy("Other bounds"),
 }
-DAYS: dict[str, Promise] = {
-    "mon": gettext_lazy("Mon"),
-    "tue": gettext_lazy("Tue"),
-    "wed": gettext_lazy("Wed"),
-    "thu": gettext_lazy("Thu"),
-    "fri": gettext_lazy("Fri"),
-    "sat": gettext_lazy("Sat"),
-    "sun": gettext_lazy("Sun"),
-}
 
 
 def scaling_context(row: Deployment) -> dict[str, Any]:
@@ -48,6 +40,9 @@ def scaling_context(row: Deployment) -> dict[str, Any]:
         "scaling": found,
         "scaling_events": events,
         "scaling_line": _line(found),
+        "scaling_week": week_picture(found.settings)
+        if found.settings and found.settings.hours
+        else None,
         "scaling_hours": [
             (", ".join(str(DAYS[day]) for day in hours.days) or _("every day"), hours, there)
             for hours, there in found.hours()

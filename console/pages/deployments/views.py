@@ -4,15 +4,15 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.pages.deployments.detail import detail_context, revision_context
+from console.pages.lists import list_context, page_of, team_menu, teams_seen
 from models_app.approvals.selectors import environment_list
-from models_app.core.teams import team_rows, teams_where
+from models_app.core.teams import teams_where
 from models_app.deployments import selectors
 
 
@@ -22,36 +22,23 @@ def deployment_list(request: HttpRequest) -> HttpResponse:
     actor: Any = request.user
     chosen = {name: request.GET.get(name, "") for name in ("team", "environment")}
     rows = selectors.deployment_list(actor=actor, query=request.GET.get("q", ""), **chosen)
-    page = Paginator(rows, 25).get_page(request.GET.get("page"))
+    page = page_of(request, rows)
     shown: list[Any] = list(page.object_list)
     for row in shown:
         row.status = selectors.deployment_status(row)
-    teams = list(team_rows(actor)[:200])
+    teams = teams_seen(actor)
+    environments = [(row.name, row.name) for row in environment_list()]
+    menus = [("environment", _("Any environment"), environments), team_menu(teams)]
     count = page.paginator.count
     return render(
         request,
         "deployments/list.html",
         {
-            "page": page,
+            **list_context(request, page, teams, menus),
             "rows": shown,
             "may_create": bool(teams_where(actor, "deployments.add_deployment")),
-            "filters": [
-                {
-                    "name": "environment",
-                    "label": _("Any environment"),
-                    "value": chosen["environment"],
-                    "options": [(row.name, row.name) for row in environment_list()],
-                },
-                {
-                    "name": "team",
-                    "label": _("Any team"),
-                    "value": chosen["team"],
-                    "options": [(team.slug, str(team)) for team in teams],
-                },
-            ],
             "search": {"value": request.GET.get("q", ""), "placeholder": _("Name or description")},
             "result": ngettext("%(n)s deployment", "%(n)s deployments", count) % {"n": count},
-            "topics": " ".join(f"team.{team.pk}" for team in teams[:50]),
         },
     )
 

@@ -1,4 +1,5 @@
-"""What jobs, trainings and sweeps write of their ends, in plain English, marked for translation.
+"""What jobs, trainings, sweeps, roll-outs and batches write of their ends, in plain English, marked
+for translation.
 
 Each text is what some part of Slipway stores, with `%(name)s` for what differs. `why` and `where`
 are texts of their own, which are translated, too. Whoever changes a sentence there changes it here.
@@ -122,4 +123,73 @@ SWEEPS = (
     gettext_noop("%(times)s trials in a row failed by the same: %(why)s"),
     gettext_noop("No trial could be started: %(why)s"),
 )
-TEXTS = (*TAILS, *LIMITS, *SWEEPS, *TRAININGS, *ATTEMPTS)
+#: models_app/deployments: how roll-outs end and what becomes of revisions.
+ROLLOUTS = (
+    gettext_noop("A replica failed: %(why)s"),
+    gettext_noop("A replica did not get ready in %(attempts)s attempts: %(why)s"),
+    gettext_noop(
+        "Only %(ready)s of %(goal)s replicas were ready after %(minutes)s minutes. %(why)s"
+    ),
+    gettext_noop("Only %(ready)s of %(goal)s replicas were ready after %(minutes)s minutes."),
+    gettext_noop("The place that was made for a new replica was not given to it. %(why)s"),
+    gettext_noop("The adapter %(name)s, %(version)s, could not be loaded: %(why)s"),
+    gettext_noop("%(n)s of %(all)s replicas did not have the adapters after %(minutes)s minutes."),
+    gettext_noop("After the switch to r%(n)s: %(why)s"),
+    gettext_noop(
+        "%(errors)s of %(requests)s requests failed (%(percent)s %%); the limit is %(limit)s %%."
+    ),
+    gettext_noop(
+        "Copies take %(new)s ms (p95) where the requests themselves take %(old)s ms; the limit is"
+        " %(limit)s times as long."
+    ),
+    gettext_noop(
+        "The first token takes %(new)s ms (p95) where the old revision needs %(old)s ms; the limit"
+        " is %(limit)s times as long."
+    ),
+    gettext_noop("The stored answers could not be replayed: %(why)s"),
+    gettext_noop(
+        "r%(n)s does not answer as it did: to %(prompt)s it said %(before)s and now says %(now)s."
+        " Requests were not moved."
+    ),
+    gettext_noop("Aborted by %(who)s."),
+    gettext_noop("r%(n)s was put into service meanwhile."),
+    gettext_noop("r%(n)s is no longer what it was when it was made."),
+    gettext_noop("r%(n)s has no approval that stands under today's policy."),
+    gettext_noop("The approval was refused."),
+    gettext_noop("The request for approval was withdrawn."),
+    gettext_noop("The approval was not given, or not used, in time."),
+    gettext_noop("What was asked for, or the policy of the environment, has changed."),
+    gettext_noop("%(version)s was quarantined: %(reason)s"),
+)
+#: models_app/jobs/waiting.py, where a roll-out ends because its replicas wait.
+WAITING = (
+    gettext_noop("No ready node belongs to the pool %(pool)s. Start a worker, or wait for one."),
+    gettext_noop("No ready node of the pool %(pool)s is large enough in everything at once."),
+    gettext_noop("It is next and gets its place within seconds."),
+    gettext_noop("%(count)s jobs of the same pool are before it."),
+    gettext_noop("All %(count)s nodes that could run it are busy: on %(node)s %(reason)s."),
+    gettext_noop("The one node that could run it is busy: on %(node)s %(reason)s."),
+    gettext_noop(
+        "The pool %(pool)s is at its limit: %(used)s of %(total)s %(unit)s are taken and the job"
+        " needs %(needed)s."
+    ),
+    gettext_noop(
+        "It needs %(needed)s %(unit)s and the largest ready node of the pool %(pool)s has %(most)s."
+    ),
+)
+#: models_app/batches/rows.py: what is wrong with a file of requests.
+BATCHES = (
+    gettext_noop("At most %(most)s requests in one file. Split it."),
+    gettext_noop("The file has no requests."),
+    gettext_noop("This line is not valid JSON."),
+    gettext_noop("This line is not a JSON object."),
+    gettext_noop("Give it a custom_id of 1 to %(most)s characters."),
+    gettext_noop("The custom_id %(name)s stands in an earlier line."),
+    gettext_noop("The method must be POST."),
+    gettext_noop("The url must be that of the batch, %(url)s."),
+    gettext_noop("The body must be an object."),
+    gettext_noop("The body must name a model."),
+    gettext_noop("All requests of a batch ask the same model; the first asks %(model)s."),
+    gettext_noop("Answers of a batch do not stream."),
+)
+TEXTS = (*ROLLOUTS, *WAITING, *BATCHES, *TAILS, *LIMITS, *SWEEPS, *TRAININGS, *ATTEMPTS)

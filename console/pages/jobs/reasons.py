@@ -37,7 +37,7 @@ _INNER = ("why", "where")
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    found = _PLACE.sub(r"(?P<\1\2>.+)", re.escape(text))
+    found = _PLACE.sub(r"(?P<\1\2>.+)", re.escape(text)).replace("%%", "%")
     return re.compile(found.replace("(?P<where>.+)", "(?P<where>.*)"), re.DOTALL)
 
 
@@ -45,11 +45,14 @@ _FORMS = [(_pattern(text), text) for text in (*TEXTS, *KNOWN)]
 
 
 def said(reason: str) -> str:
-    """The reason of a job, translated if the queue itself wrote it."""
+    """The reason of a job or a roll-out, translated if Slipway itself wrote it. What follows after
+    an empty line, such as the end of a log, stays as it is.
+    """
     for pattern, text in _FORMS:
         match = pattern.fullmatch(reason)
         if match:
             found = match.groupdict()
             inner = {name: said(found[name]) for name in _INNER if found.get(name)}
             return _(text) % {**found, **inner}
-    return reason
+    head, gap, rest = reason.partition("\n\n")
+    return f"{said(head)}{gap}{rest}" if gap else reason

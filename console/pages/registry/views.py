@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from console.pages.lists import list_context, page_of, team_menu, teams_seen
 from console.pages.registry.attacks import attacks_shown
 from console.pages.registry.catalogue import model_catalogue, version_catalogue
 from console.pages.registry.explaining import explained
@@ -18,7 +19,7 @@ from console.pages.registry.lineage import lineage
 from console.pages.registry.states import states_shown
 from models_app.core.blobs import blob_open
 from models_app.core.errors import FieldError, NotFound
-from models_app.core.teams import team_rows, teams_where
+from models_app.core.teams import teams_where
 from models_app.registry import selectors
 from models_app.registry.api.bundles import bundle_response
 from models_app.registry.comparison import version_compare
@@ -51,38 +52,25 @@ def model_list(request: HttpRequest) -> HttpResponse:
     team, name = request.GET.get("team", ""), request.GET.get("q", "")
     stage = request.GET.get("stage", "")
     rows = selectors.model_list(actor=actor, team=team, name=name, stage=stage)
-    page = Paginator(rows, 25).get_page(request.GET.get("page"))
+    page = page_of(request, rows)
     shown: list[Any] = list(page.object_list)
     newest = selectors.newest_versions(shown)
     staged = selectors.staged_versions(shown)
     for row in shown:
         row.newest, row.staged = newest.get(row.pk), staged.get(row.pk, [])
-    teams = list(team_rows(actor)[:200])
+    teams = teams_seen(actor)
+    stages = [row for row in Stage.choices if row[0] != Stage.NONE]
+    menus = [team_menu(teams), ("stage", _("Any stage"), stages)]
     count = page.paginator.count
     return render(
         request,
         "models/list.html",
         {
-            "page": page,
+            **list_context(request, page, teams, menus),
             "rows": shown,
             "may_train": bool(teams_where(actor, "registry.add_version")),
-            "filters": [
-                {
-                    "name": "team",
-                    "label": _("Any team"),
-                    "value": team,
-                    "options": [(row.slug, str(row)) for row in teams],
-                },
-                {
-                    "name": "stage",
-                    "label": _("Any stage"),
-                    "value": stage,
-                    "options": [row for row in Stage.choices if row[0] != Stage.NONE],
-                },
-            ],
             "search": {"value": name, "placeholder": _("Name of a model")},
             "result": ngettext("%(n)s model", "%(n)s models", count) % {"n": count},
-            "topics": " ".join(f"team.{row.pk}" for row in teams[:50]),
         },
     )
 

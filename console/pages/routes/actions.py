@@ -9,24 +9,17 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from models_app.core.errors import FieldError
+from console.pages.forms import whole_number
 from models_app.routing import services
 from models_app.routing.models import Route
 from models_app.routing.selectors import route_by_name
-
-
-def number_of(text: str, field: str) -> int:
-    """A number of a revision, or FieldError."""
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise FieldError(field, _("Use a whole number."))
-    return int(text)
 
 
 def _asked(request: HttpRequest, team: str, name: str) -> tuple[Any, Route, int]:
     """Who acts, on what, and which revision was on the page."""
     actor: Any = request.user
     row = route_by_name(actor=actor, team=team, name=name)
-    return actor, row, number_of(request.POST.get("base", ""), "base")
+    return actor, row, whole_number(request.POST.get("base", ""), "base")
 
 
 @login_required
@@ -34,7 +27,7 @@ def _asked(request: HttpRequest, team: str, name: str) -> tuple[Any, Route, int]
 def back(request: HttpRequest, team: str, name: str) -> HttpResponse:
     """The revision named by `to` decides again."""
     actor, row, base = _asked(request, team, name)
-    number = number_of(request.POST.get("to", ""), "to")
+    number = whole_number(request.POST.get("to", ""), "to")
     reason = request.POST.get("reason", "")
     services.route_roll_back(actor=actor, route=row, to=number, reason=reason, base=base)
     messages.success(request, _("r%(n)s decides again.") % {"n": number})

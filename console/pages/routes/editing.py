@@ -16,6 +16,7 @@ from console.pages.routes.editor import (
 )
 from models_app.approvals.selectors import environment_list
 from models_app.core.errors import Conflict, FieldError, InvalidInput
+from models_app.core.names import clean_slug
 from models_app.core.permission import require
 from models_app.core.teams import team_named, teams_where
 from models_app.deployments.models import Deployment
@@ -72,7 +73,11 @@ def _made(
     environment = environment_list().filter(name=head["environment"]).first()
     if environment is None:
         errors["environment"] = [_("Choose one.")]
-    if spec is None or environment is None:
+    try:
+        clean_slug(head["name"].strip())
+    except FieldError as error:
+        errors |= error.errors
+    if spec is None or environment is None or errors:
         return None
     try:
         return route_create(

@@ -5,17 +5,17 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from console.pages.lists import list_context, page_of, team_menu, teams_seen
 from console.pages.routes.detail import route_context, rule_views
 from models_app.approvals.selectors import environment_list
 from models_app.core.clock import now
-from models_app.core.teams import team_rows, teams_where
+from models_app.core.teams import teams_where
 from models_app.deployments.models import RequestRecord
 from models_app.routing import selectors
 from models_app.routing.comparison import route_changes, route_lines
@@ -28,38 +28,25 @@ def route_list(request: HttpRequest) -> HttpResponse:
     actor: Any = request.user
     chosen = {name: request.GET.get(name, "") for name in ("team", "environment")}
     rows = selectors.route_list(actor=actor, query=request.GET.get("q", ""), **chosen)
-    page = Paginator(rows, 25).get_page(request.GET.get("page"))
+    page = page_of(request, rows)
     shown: list[Any] = list(page.object_list)
     asked = _asked([f"{row.team.slug}/{row.name}" for row in shown])
     for row in shown:
         row.spec = RouteSpec.model_validate(row.current.spec)
         row.requests = asked.get(f"{row.team.slug}/{row.name}", 0)
-    teams = list(team_rows(actor)[:200])
+    teams = teams_seen(actor)
+    environments = [(row.name, row.name) for row in environment_list()]
+    menus = [("environment", _("Any environment"), environments), team_menu(teams)]
     count = page.paginator.count
     return render(
         request,
         "routes/list.html",
         {
-            "page": page,
+            **list_context(request, page, teams, menus),
             "rows": shown,
             "may_create": bool(teams_where(actor, "routing.add_route")),
-            "filters": [
-                {
-                    "name": "environment",
-                    "label": _("Any environment"),
-                    "value": chosen["environment"],
-                    "options": [(row.name, row.name) for row in environment_list()],
-                },
-                {
-                    "name": "team",
-                    "label": _("Any team"),
-                    "value": chosen["team"],
-                    "options": [(team.slug, str(team)) for team in teams],
-                },
-            ],
             "search": {"value": request.GET.get("q", ""), "placeholder": _("Name or description")},
             "result": ngettext("%(n)s route", "%(n)s routes", count) % {"n": count},
-            "topics": " ".join(f"team.{team.pk}" for team in teams[:50]),
         },
     )
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
@@ -11,6 +12,7 @@ from console.pages.figures import size
 from console.pages.storage.actions import SAMPLE
 from console.pages.storage.picture import legend, pictures
 from console.pages.storage.words import holder_href, kind_word
+from models_app.routing.retention import requests_kept
 from models_app.storage import selectors
 from models_app.storage.inventory import GRACE
 from models_app.storage.models import Holder, StoreReport, StoreRun
@@ -32,6 +34,9 @@ def store_overview(request: HttpRequest) -> HttpResponse:
         "busy": {run.kind for run in runs if run.state in ("queued", "running")},
         "may_manage": actor.has_perm("storage.manage_store"),
         "sample": SAMPLE,
+        "requests": requests_kept(),
+        "requests_days": settings.REQUEST_KEEP_DAYS,
+        "requests_most": settings.REQUEST_MOST,
     }
     if report is not None:
         context |= _facts(actor, report)

@@ -12,10 +12,11 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST
 
 from console.pages.context import nav_count
+from console.pages.lists import list_context, page_of, team_menu, teams_seen
 from console.pages.sweeps.pictures import best_line, scatters
 from console.pages.sweeps.words import dimension_words, trial_rows
 from models_app.core.errors import WrongState
-from models_app.core.teams import team_rows, teams_where
+from models_app.core.teams import teams_where
 from models_app.sweeps.models import Sweep
 from models_app.sweeps.selectors import bests, sweep_get, sweep_list, trial_list
 from models_app.sweeps.services import sweep_pause, sweep_resume, sweep_stop
@@ -43,32 +44,22 @@ def sweep_list_view(request: HttpRequest) -> HttpResponse:
     """Sweeps of my teams, newest first, each with its best trial."""
     actor: Any = request.user
     state, team = request.GET.get("state", ""), request.GET.get("team", "")
-    page = Paginator(sweep_list(actor=actor, state=state, team=team), 25).get_page(
-        request.GET.get("page")
-    )
+    page = page_of(request, sweep_list(actor=actor, state=state, team=team))
     rows: list[Any] = list(page.object_list)
     found = bests(rows)
     for row in rows:
         row.best = found.get(row.pk)
-    teams = list(team_rows(actor)[:200])
+    teams = teams_seen(actor)
     count = page.paginator.count
-    options = {
-        "state": (_("Any state"), state, SweepState.choices),
-        "team": (_("Any team"), team, [(row.slug, str(row)) for row in teams]),
-    }
+    menus = [("state", _("Any state"), SweepState.choices), team_menu(teams)]
     return render(
         request,
         "sweeps/list.html",
         {
-            "page": page,
+            **list_context(request, page, teams, menus),
             "rows": rows,
             "may_start": bool(teams_where(actor, PERM)),
-            "filters": [
-                {"name": name, "label": label, "value": value, "options": choices}
-                for name, (label, value, choices) in options.items()
-            ],
             "result": ngettext("%(n)s sweep", "%(n)s sweeps", count) % {"n": count},
-            "topics": " ".join(f"team.{row.pk}" for row in teams[:50]),
         },
     )
 

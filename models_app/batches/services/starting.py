@@ -9,8 +9,9 @@ from django.utils.translation import gettext as _
 
 from models_app.audit.services import audit_record
 from models_app.batches.models import Batch
+from models_app.batches.repeats import Asked
 from models_app.batches.rows import ENDPOINTS, MOST_BYTES, rows_read
-from models_app.batches.selectors import Target, target_named
+from models_app.batches.selectors import Target, batch_settings, target_named
 from models_app.core.actor import Actor
 from models_app.core.blobs import blob_open
 from models_app.core.clock import now
@@ -19,7 +20,9 @@ from models_app.core.names import clean_slug, one_of
 from models_app.core.permission import require
 from models_app.datasets.models import DatasetVersion
 from models_app.datasets.states import VersionState as DataState
+from models_app.deployments.services.backends import backend_check, nodes_without
 from models_app.finetuning.models import TuningFile
+from models_app.jobs.models import Job
 from models_app.jobs.services import job_cancel, job_submit
 from models_app.registry.adapters import adapter_check
 from models_app.registry.formats import format_check
@@ -41,20 +44,29 @@ def batch_start(
     metadata: Mapping[str, str] | None = None,
     pool: str = "",
     priority: int = 0,
+    idempotency_key: str | None = None,
 ) -> Batch:
     """Answer every request of a file, in the background.
 
-    A file that is not what it must be makes a batch that has failed and names its lines. Raises
-    FieldError for anything else.
+    A file that is not what it must be makes a batch that has failed and names its lines. The same
+    `idempotency_key` in the same team returns the batch that exists, and is a Conflict where
+    something else is asked. Raises FieldError for anything else.
     """
     require(actor, "jobs.submit_job", input_file.team)
+    wanted = {
+        "file": input_file.pk, "endpoint": endpoint, "metadata": dict(metadata or {}),
+        "pool": pool, "priority": priority,
+    }  # fmt: skip
+    asked = Asked(input_file.team_id, idempotency_key, wanted)
+    if (earlier := asked.earlier()) is not None:
+        return earlier
     if input_file.purpose != PURPOSE:
         said = _("Send the file with the purpose %(purpose)s.") % {"purpose": PURPOSE}
         raise FieldError("input_file_id", said)
     _check_endpoint(endpoint)
     batch = Batch(
         team=input_file.team, created_by_id=actor.pk, endpoint=endpoint, input_file=input_file,
-        metadata=_metadata(metadata or {}), expires_at=now() + WINDOW,
+        metadata=_metadata(metadata or {}), expires_at=now() + WINDOW, **asked.marks(),
     )  # fmt: skip
     if input_file.size > MOST_BYTES:
         said = _("At most %(most)s MiB. Split the file.") % {"most": MOST_BYTES >> 20}
@@ -79,13 +91,22 @@ def batch_of_rows(
     answers_dataset: str = "",
     pool: str = "",
     priority: int = 0,
+    idempotency_key: str | None = None,
 ) -> Batch:
     """One request for each row of a split, made by `template` (a body with {text} in it).
 
-    With `answers_dataset` the answers become that dataset's next version. Raises FieldError.
+    With `answers_dataset` the answers become that dataset's next version. `idempotency_key` as
+    for batch_start. Raises FieldError.
     """
     team = dataset_version.dataset.team
     require(actor, "jobs.submit_job", team)
+    wanted = {
+        "rows": dataset_version.pk, "split": split, "model": model, "template": dict(template),
+        "endpoint": endpoint, "answers": answers_dataset, "pool": pool, "priority": priority,
+    }  # fmt: skip
+    asked = Asked(team.pk, idempotency_key, wanted)
+    if (earlier := asked.earlier()) is not None:
+        return earlier
     _check_endpoint(endpoint)
     if dataset_version.state != DataState.READY:
         raise FieldError("dataset_version", _("Choose a dataset version that is ready."))
@@ -99,7 +120,7 @@ def batch_of_rows(
     batch = Batch(
         team=team, created_by_id=actor.pk, endpoint=endpoint, dataset_version=dataset_version,
         split=split, template=_template(template, endpoint), answers_dataset=answers_dataset,
-        total=total, model=model[:200], expires_at=now() + WINDOW,
+        total=total, model=model[:200], expires_at=now() + WINDOW, **asked.marks(),
     )  # fmt: skip
     return _begin(actor, batch, target_named(actor=actor, name=model), pool, priority)
 
@@ -120,6 +141,8 @@ def _begin(actor: Actor, batch: Batch, target: Target, pool: str, priority: int)
     _check_target(actor, batch, target)
     batch.model_version, batch.deployment = version, target.deployment
     batch.revision = target.revision
+    backend = batch_settings(batch).backend
+    _check_engine(batch)
     batch.save(force_insert=True)
     batch.job = job_submit(
         actor=actor, team=batch.team, kind="batch_infer", params={"batch": batch.pk},
@@ -127,9 +150,21 @@ def _begin(actor: Actor, batch: Batch, target: Target, pool: str, priority: int)
         timeout_s=int(WINDOW.total_seconds()),
     )  # fmt: skip
     batch.save(update_fields=["job"])
+    if lacking := nodes_without(backend):
+        # Before the commit that lets the job be placed.
+        Job.objects.filter(pk=batch.job.pk).update(excluded_nodes=lacking)
     changes = {"model": batch.model, "version": str(version), "requests": batch.total}
     audit_record(actor=actor, action="batch.started", obj=batch, changes=changes)
     return batch
+
+
+def _check_engine(batch: Batch) -> None:
+    """FieldError where no node has what computes the answers."""
+    assert batch.model_version is not None
+    try:
+        backend_check(batch.model_version, batch_settings(batch))
+    except FieldError as error:
+        raise FieldError("model", error.message) from None
 
 
 def _check_target(actor: Actor, batch: Batch, target: Target) -> None:

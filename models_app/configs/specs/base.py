@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
@@ -38,6 +39,27 @@ class Spec(BaseModel):
     def warnings(self) -> dict[str, str]:
         """What is allowed and yet probably not meant, by the path of the setting."""
         return {}
+
+
+def called(**words: str) -> dict[str, Any]:
+    """For `json_schema_extra` of a choice: what people are shown for each of its values."""
+    return {"x-words": words}
+
+
+def value_words(spec: type[Spec], name: str, value: Any) -> str:
+    """A setting's value as people read it; what has no name of its own stands as it is."""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if value in (None, "", []):
+        return "–"
+    field = spec.model_fields.get(name)
+    extra = field.json_schema_extra if field else None
+    words: Any = extra.get("x-words", {}) if isinstance(extra, dict) else {}
+    if isinstance(value, str) and value in words:
+        return _(words[value])
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return " · ".join(value)
+    return str(value)
 
 
 def refuse(message: str) -> PydanticCustomError:

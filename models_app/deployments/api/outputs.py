@@ -129,7 +129,6 @@ class DeploymentRequestOutput(serializers.ModelSerializer[RequestRecord]):
 
     user = serializers.CharField(source="user.email", default=None)
     revision = serializers.IntegerField(source="revision.number", default=None)
-    node = serializers.CharField(source="replica.job.node_name", default=None)
 
     class Meta:
         model = RequestRecord

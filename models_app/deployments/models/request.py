@@ -19,6 +19,8 @@ class RequestRecord(models.Model):
     )
     revision = models.ForeignKey(Revision, null=True, on_delete=models.SET_NULL, related_name="+")
     replica = models.ForeignKey(Replica, null=True, on_delete=models.SET_NULL, related_name="+")
+    #: Where that replica ran when it answered; its job may be elsewhere by now.
+    node = models.CharField(max_length=120, blank=True)
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )

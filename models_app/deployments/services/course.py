@@ -9,7 +9,7 @@ from typing import Any
 from models_app.core.actor import Actor
 from models_app.core.clock import now
 from models_app.core.states import advance
-from models_app.deployments.digest import differs_in_adapters
+from models_app.deployments.digest import differs_in_adapters, differs_in_replicas
 from models_app.deployments.models import Deployment, Revision, Rollout, RolloutEvent
 from models_app.deployments.planning import plan_rollout
 from models_app.deployments.services.locking import announce
@@ -20,7 +20,7 @@ from models_app.deployments.states import (
     RevisionState,
     RolloutState,
 )
-from models_app.deployments.steps import Step, parsed
+from models_app.deployments.steps import WATCHED, Step, parsed, unasked
 from models_app.deployments.wanted import wanted_replicas
 
 #: How a roll-out ends that leaves its revision in this state.
@@ -53,10 +53,13 @@ def rollout_open(
     previous = deployment.active_revision
     back = previous is not None and revision.activated_at is not None
     serving = revision.serving
+    # The same model in other numbers: there is nothing to compare, and nobody is asked.
+    alike = previous is not None and differs_in_replicas(previous, revision)
+    at_once = back or (alike and serving.strategy in WATCHED)
     planned = plan_rollout(
         deployment,
         serving,
-        strategy="blue_green" if back else serving.strategy,
+        strategy="blue_green" if at_once else serving.strategy,
         wanted=wanted_replicas(deployment, revision),
         revision=revision,
     )
@@ -67,9 +70,9 @@ def rollout_open(
         )
     proved = back and revision.golden_answers.exists()
     steps = planned.steps
-    if back:
-        # Nobody waits for a promotion on the way back.
-        steps = [dataclasses.replace(s, person=False) for s in steps if s.kind != "start"]
+    if back or alike:
+        # Nobody waits for a promotion on the way back, nor of what answers already.
+        steps = unasked(steps)
     row = Rollout.objects.create(
         deployment=deployment,
         revision=revision,

@@ -84,7 +84,7 @@ def revision_make(
     _check_version(actor, row, model_version, checked)
     adapters_check(actor, row, model_version, checked, adapters)
     draft_check(actor, row, model_version, checked)
-    split_check(row.team, model_version, checked, adapters)
+    split_check(row.team, model_version, checked)
     check_pool(row.team, model_version, checked)
     revision = Revision(
         deployment=row,

@@ -24,7 +24,7 @@ class Wanted:
 
 @pytest.fixture
 def arm():
-    rows = [{"id": n, "epoch": 1, "host": "127.0.0.1", "port": n} for n in (1, 2, 3)]
+    rows = [{"id": n, "epoch": 1, "host": "127.0.0.1", "port": n, "node": "a"} for n in (1, 2, 3)]
     return route(arm_row(1, 100, replicas=rows, settings={"max_slots": 4})).active
 
 

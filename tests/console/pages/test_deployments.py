@@ -1,6 +1,8 @@
 """Pages of deployments: list, new, detail, revisions, and what moves them."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from models_app.configs.services import config_revise, overlay_revise
@@ -103,6 +105,32 @@ class TestNew:
         assert message in text(answer)
         assert not Deployment.objects.exists()
 
+    def test_everything_that_is_wrong_is_said_at_once_beside_its_field(self, ana, team, client_for):
+        environment("development")
+        wrong = {
+            "name": "No Good",
+            "replicas": 99,
+            "golden_prompts": "[[[: nonsense",
+            "timezone": "Mars/Phobos",
+            "min_replicas": "9",
+            "max_replicas": "3",
+        }
+        data = {"environment": "development", "model_version": ready_version(team).pk, **SPEC}
+
+        form = client_for(ana).post("/deployments/new/", {**data, **wrong}).context["form"]
+
+        assert set(form.errors) == {
+            "name", "replicas", "golden_prompts", "timezone", "min_replicas",
+        }  # fmt: skip
+        assert form.folded_open()
+
+    def test_choices_have_names(self, ana, team, client_for):
+        environment("development")
+        ready_version(team)
+        page = text(client_for(ana).get("/deployments/new/"))
+        assert '<option value="blue_green" selected>Blue/green</option>' in page
+        assert '<option value="" selected>The default pool</option>' in page
+
     def test_without_a_version_says_what_to_do(self, ana, client_for):
         assert "no ready version" in text(client_for(ana).get("/deployments/new/"))
 
@@ -158,6 +186,19 @@ class TestDetail:
         assert "Try again" in page
         assert "Too big." in text(client.get(at("revision_detail", 2)))
 
+    def test_more_revisions_ask_no_more_of_the_database(
+        self, ana, deployment, client_for, django_assert_max_num_queries
+    ):
+        client = client_for(ana)
+        with CaptureQueriesContext(connection) as few:
+            client.get(at("deployment_detail"))
+        for _more in range(3):
+            revision_of(ana, deployment)
+            settle(deployment)
+        with django_assert_max_num_queries(len(few) + 3):
+            page = text(client.get(at("deployment_detail")))
+        assert page.count("Roll back to this") == 3
+
     def test_viewers_see_no_buttons(self, eve, deployment, client_for):
         page = text(client_for(eve).get(at("deployment_detail")))
         assert "New revision" not in page
@@ -172,6 +213,23 @@ class TestActions:
         data = {"model_version": version.pk, **SPEC, "reason": "newer"}
         assert client.post(at("revision_new"), data).status_code == 302
         assert deployment.revisions.count() == 2
+
+    def test_the_form_gives_back_what_serves_unchanged(self, ana, team, client_for):
+        kept = {"golden_prompts": ["two\nlines", "it's"], "strategy": "rolling", "bake_s": 7}
+        deployment = serving(ana, team, **kept)
+        client = client_for(ana)
+        form = client.get(at("revision_new")).context["form"]
+        sent = {name: form[name].value() for name in form.fields}
+        # A roll-out in steps without a share has no use for these, so the page does not send them.
+        unsent = ("canary_percent", "step_percent", "bake_s", "draft_tokens", "share_answers",
+                  "wait_for_promotion")  # fmt: skip
+        data = {k: v for k, v in sent.items() if k not in unsent and v is not None}
+
+        assert client.post(at("revision_new"), {**data, "replicas": 2}).status_code == 302
+
+        spec = deployment.revisions.get(number=2).config_revision.spec
+        before = deployment.active_revision.config_revision.spec
+        assert spec == {**before, "replicas": 2}
 
     def test_the_same_again_is_an_error_beside_the_version(self, ana, deployment, client_for):
         revision = deployment.active_revision
@@ -226,7 +284,7 @@ class TestRights:
         assert client.get(at("deployment_requests")).status_code == 200
         assert client.get(at("revision_new")).status_code == 403
         assert client.get("/deployments/new/").status_code == 403
-        for name in ("stop", "scale", "roll_back"):
+        for name in ("stop", "scale", "roll_back", "adapter_add"):
             assert client.post(at(f"deployment_{name}"), {"replicas": 1}).status_code == 403
 
     def test_signed_out_people_sign_in(self, client, deployment):

@@ -34,3 +34,20 @@ def test_jobs_stand_under_their_headings(ana, team, client_for):
 
     assert body.count("<tr") == 1
     assert head.count("<th ") == body.count("<td ")
+
+
+def test_buttons_are_for_those_who_may(ana, eve, client_for):
+    both = ('href="/training/new/"', 'href="/deployments/new/"')
+    page = client_for(ana).get("/").content.decode()
+    assert all(button in page for button in both)
+    page = client_for(eve).get("/").content.decode()
+    assert not any(button in page for button in both)
+
+
+@pytest.mark.parametrize(
+    "path", ["/deployments/?q=%00", "/jobs/?team=%00", "/search/?q=a%00b", "/routes/new/?team=%00"]
+)
+def test_a_text_that_no_database_can_have_is_a_bad_request(ana, client_for, path):
+    answer = client_for(ana).get(path)
+    assert answer.status_code == 400
+    assert b"not understood" in answer.content or path.startswith("/search/")

@@ -76,6 +76,16 @@ class TestPage:
         page = client_for(ana).get(reverse("playground"))
         assert page.context["choices"][0]["chat"] is True
 
+    @pytest.mark.parametrize(("family", "limit"), [("transformer", 4), ("ngram", 0)])
+    def test_how_far_an_ngram_looks_back_limits_no_answer(
+        self, client_for, ana, chat, family, limit
+    ):
+        version = chat.active_revision.model_version
+        ModelVersion.objects.filter(pk=version.pk).update(facts={"context": 4})
+        type(version.model).objects.filter(pk=version.model_id).update(family=family)
+        page = client_for(ana).get(reverse("playground"))
+        assert [choice["context"] for choice in page.context["choices"]] == [limit, limit]
+
     def test_needs_a_person(self, client, db):
         assert client.get(reverse("playground")).status_code == 302
 

@@ -1,8 +1,14 @@
 """Every sentence that jobs, trainings and sweeps store of their ends is known to the pages."""
 
+import json
+
 import pytest
 
 from console.pages.jobs import reasons
+from models_app.batches.rows import MOST_ROWS, rows_read
+from models_app.configs.specs.serving.rollout import RolloutSettings
+from models_app.deployments.judging import ArmFigures, Figures, Pairs, why_bad
+from models_app.deployments.subject import WHY
 from models_app.jobs.failures import PATTERNS, Failure
 from models_app.jobs.models import Job
 from models_app.jobs.retries import _exhausted
@@ -31,7 +37,36 @@ def exhausted():
     return _exhausted(Job(epoch=4), failure, 4)[1]
 
 
+def bad(new=None, old=None, copies=None):
+    """The reason of a revision that does worse than it may."""
+    arms = [ArmFigures(requests=50, timed=50, **arm) for arm in (new or {}, old or {})]
+    return why_bad(
+        Figures(new=arms[0], old=arms[1], copies=copies), RolloutSettings(max_slowdown=2.0)
+    )
+
+
+def file_problems():
+    """What can be wrong with a file of requests."""
+    body = {"model": "a/b"}
+    good = {"custom_id": "a", "url": "/v1/completions", "body": body}
+    rows = [
+        b"{", b"[]", good, {**good, "custom_id": ""}, good, {**good, "method": "GET"},
+        {**good, "url": "/"}, {**good, "body": 1}, {**good, "body": {}},
+        {**good, "body": {"model": "a/c"}}, {**good, "body": {**body, "stream": True}},
+    ]  # fmt: skip
+    lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
+    many = rows_read((b"{" for _ in range(MOST_ROWS + 1)), "/v1/completions")
+    found = rows_read(lines, "/v1/completions").problems + rows_read([], "").problems
+    assert len(many.problems) == 100
+    return {problem["message"] for problem in found}
+
+
 SAID = [
+    bad({"errors": 20}),
+    bad({"first_token_p95_ms": 900.0}, {"first_token_p95_ms": 100.0}),
+    bad(copies=Pairs(pairs=50, alike=1, copy_p95_ms=900, original_p95_ms=100)),
+    *map(str, WHY.values()),
+    *sorted(file_problems()),
     str(TrainingDiverged(3, "loss")),
     str(TrainingDiverged(3, "spike")),
     str(TrainingDiverged(3, "gradient", 4)),
@@ -64,6 +99,16 @@ def test_a_trial_that_was_beaten_tells_it_whole():
     told = reasons.said("Stopped by sweep 3: Not among the best 1/3 of 9 at step 40.")
 
     assert told == "«Stopped by sweep 3: «Not among the best 1/3 of 9 at step 40.»»"
+
+
+def test_a_roll_out_that_failed_tells_why_its_replica_did_and_keeps_the_log():
+    told = reasons.said("A replica failed: It ended by itself.\n\nlast line: 1.\nand another")
+
+    assert told == "«A replica failed: «It ended by itself.»\n\nlast line: 1.\nand another»"
+    late = (
+        "Only 1 of 2 replicas were ready after 20 minutes. 3 jobs of the same pool are before it."
+    )
+    assert reasons.said(late).count("«") == 2
 
 
 def test_words_of_others_stay():

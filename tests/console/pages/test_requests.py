@@ -9,6 +9,7 @@ from console.pages.deployments.outcomes import outcome_of
 from console.pages.deployments.waterfall import speed, waterfall
 from models_app.core.clock import now
 from models_app.deployments.models import RequestRecord
+from models_app.jobs.models import Job
 from tests.factories.deployments import call_of, live, serving
 
 
@@ -105,6 +106,7 @@ class TestOne:
         replica = live(deployment)[0]
         call_of(
             deployment, user=ana, replica=replica, rule="german", adapter="polite", stream=True,
+            node="node-1",
             gateway_wait_ms=20, wake_ms=5, queue_ms=10, prefill_ms=30, first_token_ms=60,
             total_ms=160, cached_tokens=4, completion_tokens=11, retries=1,
             detail="replica 7: 503; other/model: replicas_busy",
@@ -112,11 +114,21 @@ class TestOne:
 
         page = one(client).content.decode()
 
-        for part in ("german", "polite", "replica 7: 503", "Prompts and answers are not kept."):
+        for part in (
+            "german",
+            "polite",
+            "Replica 7 had no room (503).",
+            "Prompts and answers are not kept.",
+        ):
             assert part in page
         assert reverse("revision_detail", args=["research", "writer", 1]) in page
         assert reverse("node_detail", args=["node-1"]) in page
         assert reverse("job_detail", args=[replica.job_id]) in page
+        # Its job may have moved since; the answer came from where it was then.
+        Job.objects.filter(pk=replica.job_id).update(node_name="node-9")
+        moved = one(client).content.decode()
+        assert reverse("node_detail", args=["node-1"]) in moved
+        assert "node-9" not in moved
         assert "100.0 <span" in page  # tokens a second while writing
         assert " style=" not in page
 
@@ -199,7 +211,7 @@ class TestWaterfall:
     ("outcome", "status", "tone", "title"),
     [
         ("stop", 200, "green", "Answered"),
-        ("length", 200, "green", "Cut at the longest answer"),
+        ("length", 200, "green", "Cut at the limit"),
         ("client_closed", 499, "amber", "The caller hung up"),
         ("replica_lost", 502, "red", "The answer broke off"),
         ("queue_full", 429, "amber", "Every replica was full"),

@@ -203,7 +203,7 @@ RULE = {"rule-0-name": "a", "rule-0-to-0-deployment": "chat"}
         ({"to-0-weight": "inf"}, "Use a number."),
         ({"to-0-weight": "40"}, "The weights make up 40, not 100."),
         ({"to-0-revision": "9"}, "has no revision r9"),
-        ({"to-0-deployment": ""}, "at least 1 item"),
+        ({"to-0-deployment": ""}, "Choose the deployment that answers."),
         (RULE | {"rule-0-if-0-test": "tokens", "rule-0-if-0-value": "x"}, "Write 100-2000"),
         (RULE | {"rule-0-if-0-test": "time", "rule-0-if-0-value": "Mars/X"}, "no such time zone"),
         (RULE | {"rule-0-name": ""}, "Use 1 to 60 letters"),
@@ -221,6 +221,14 @@ def test_what_is_wrong_is_said_beside_what_was_typed(route, ana, client_for, typ
     assert answer.status_code == 422
     assert said in answer.content.decode()
     assert Route.objects.count() == 1
+
+
+def test_the_name_and_the_rules_are_complained_about_together(route, ana, client_for):
+    page = client_for(ana).post(
+        "/routes/new/", {**FORM, "name": "Not A Name", "to-0-deployment": ""}
+    )
+    assert "lower-case letters" in page.content.decode()
+    assert "Choose the deployment that answers." in page.content.decode()
 
 
 def test_a_route_is_made_by_the_form(route, ana, client_for):

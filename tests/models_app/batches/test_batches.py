@@ -7,6 +7,9 @@ from models_app.batches.rows import rows_read
 from models_app.batches.selectors import batch_counts, batch_status, target_named
 from models_app.batches.services import batch_of_rows, batch_start
 from models_app.core.errors import FieldError, PermissionDenied
+from models_app.jobs.models import Job
+from models_app.registry.models import ModelVersion
+from tests.console.finetuning.conftest import Asking, error
 from tests.factories.access import MembershipFactory
 from tests.factories.batches import CHAT, batch_of, request_line, requests_file
 from tests.factories.data import ready_version as ready_data
@@ -129,3 +132,66 @@ class TestApi:
         answer = api_for(ana).post(V1, {"dataset_version": 1, "oops": 1}, format="json")
         assert answer.status_code == 422
         assert {"oops", "model", "template"} <= set(answer.json()["errors"])
+
+
+class TestRepeated:
+    """The header Idempotency-Key, at both addresses."""
+
+    @pytest.fixture
+    def asked(self, ana, team, tmp_path):
+        ready_version(team)
+        return {
+            "dataset_version": ready_data(ana, team, tmp_path).pk, "split": "train",
+            "model": "research/poet:v1", "template": TEMPLATE,
+        }  # fmt: skip
+
+    def post(self, client, body, key="nightly-7"):
+        return client.post(V1, body, format="json", headers={"idempotency-key": key})
+
+    def test_gives_the_batch_that_it_made(self, ana, asked, api_for):
+        first, second = (self.post(api_for(ana), asked) for _ in range(2))
+
+        assert (first.status_code, second.status_code) == (201, 201)
+        assert first.json()["id"] == second.json()["id"] == Batch.objects.get().key
+        assert Job.objects.filter(kind="batch_infer").count() == 1
+        assert self.post(api_for(ana), asked, "nightly-8").json()["id"] != first.json()["id"]
+
+    def test_even_where_it_could_not_begin_any_more(self, ana, team, asked, api_for):
+        first = self.post(api_for(ana), asked).json()
+        ModelVersion.objects.update(state="quarantined")
+
+        assert self.post(api_for(ana), asked).json()["id"] == first["id"]
+        assert self.post(api_for(ana), asked, "other").status_code == 422
+
+    @pytest.mark.parametrize("change", [{"split": "validation"}, {"priority": 5}])
+    def test_with_something_else_it_is_a_conflict(self, ana, asked, api_for, change):
+        first = self.post(api_for(ana), asked).json()
+
+        answer = self.post(api_for(ana), asked | change)
+
+        assert answer.status_code == 409
+        assert answer.json()["field"] == "Idempotency-Key"
+        assert answer.json()["batch"] == first["id"]
+        assert Batch.objects.count() == 1
+
+    def test_cannot_be_kept(self, ana, asked, api_for):
+        answer = self.post(api_for(ana), asked, "k" * 201)
+        assert answer.status_code == 422
+        assert "Idempotency-Key" in answer.json()["errors"]
+
+    @pytest.mark.parametrize("rows", [[request_line(0)], [b"{"]])
+    def test_of_openais_clients(self, ana, team, rows):
+        ready_version(team)
+        client, file = Asking(ana), requests_file(ana, team, rows)
+        body = {"input_file_id": file.key, "endpoint": CHAT, "completion_window": "24h"}
+
+        first, second = (client.post("batches", body, idempotency_key="a") for _ in range(2))
+        other = client.post("batches", {**body, "metadata": {"a": "b"}}, idempotency_key="a")
+
+        assert first.status_code == 200, first.content
+        assert first.json() == second.json()
+        assert first.json()["status"] == ("failed" if rows == [b"{"] else "validating")
+        assert error(other, 409)["code"] == "idempotency_key_reused"
+        assert error(other, 409)["param"] == "Idempotency-Key"
+        assert other.headers["x-should-retry"] == "false"
+        assert Batch.objects.count() == 1

@@ -5,11 +5,14 @@ from django.db.models import Value
 from django.db.models.functions import Concat
 
 from models_app.audit.models import AuditEvent
+from models_app.configs.specs import ServingSpec
 from models_app.core.errors import PermissionDenied, WrongState
 from models_app.deployments.models import RequestRecord, Rollout
+from models_app.deployments.preview import rollout_plan
 from models_app.deployments.reconcile import reconcile_deployment
 from models_app.deployments.route_table import route_table
 from models_app.deployments.services import (
+    deployment_scale,
     rollout_abort,
     rollout_pause,
     rollout_promote,
@@ -17,7 +20,7 @@ from models_app.deployments.services import (
 )
 from models_app.deployments.services.course import live_rollout
 from models_app.deployments.states import ReplicaState
-from tests.factories.deployments import live, revision_of, serving
+from tests.factories.deployments import live, revision_of, serving, settle
 from tests.factories.rollouts import arms, calls, drain, later, start
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +45,25 @@ def kinds(deployment):
 def ready(deployment, number):
     rows = [r for r in live(deployment) if r.revision.number == number]
     return sum(r.state == ReplicaState.READY for r in rows)
+
+
+class TestAnotherNumber:
+    """The same model on more or fewer replicas is no change that could be compared."""
+
+    @pytest.mark.parametrize("strategy", ["canary", "linear", "shadow", "blue_green"])
+    def test_goes_in_one_switch_and_asks_nobody(self, ana, team, strategy):
+        deployment = serving(ana, team, strategy=strategy, bake_s=600, wait_for_promotion=True)
+        spec = deployment.active_revision.spec_in_effect
+        settings = ServingSpec.model_validate({**spec, "replicas": 2})
+        version = deployment.active_revision.model_version
+        shown = rollout_plan(deployment, version, settings)["steps"]
+
+        deployment_scale(actor=ana, deployment=deployment, replicas=2)
+
+        assert [step["kind"] for step in live_rollout(deployment).plan] == ["finish"]
+        assert [step["kind"] for step in shown] == ["finish"]
+        settle(deployment)
+        assert states(deployment) == {1: "superseded", 2: "active"}
 
 
 class TestRolling:

@@ -5,7 +5,7 @@ from typing import Literal
 from django.utils.translation import gettext_noop
 from pydantic import Field
 
-from models_app.configs.specs.base import Spec
+from models_app.configs.specs.base import Spec, called
 
 
 class EngineSettings(Spec):
@@ -15,9 +15,10 @@ class EngineSettings(Spec):
         "slipway",
         title=gettext_noop("Engine"),
         description=gettext_noop(
-            "slipway serves every family; openvino and vllm need a version in their format and a"
-            " node that has them."
+            "Slipway's own serves every family; OpenVINO and vLLM need a version in their format"
+            " and a node that has them."
         ),
+        json_schema_extra=called(slipway="Slipway", openvino="OpenVINO", vllm="vLLM"),
     )
     tensor_parallel: int = Field(
         1,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from django.utils.translation import gettext_noop
 from pydantic import Field
 
-from models_app.configs.specs.base import Spec
+from models_app.configs.specs.base import Spec, called
 
 #: PostgreSQL keeps no NUL.
 GoldenPrompt = Annotated[str, Field(min_length=1, max_length=4000, pattern=r"^[^\x00]*$")]
@@ -16,11 +16,19 @@ class RolloutSettings(Spec):
 
     strategy: Literal["blue_green", "rolling", "all_at_once", "canary", "linear", "shadow"] = Field(
         "blue_green",
-        title=gettext_noop("Roll-out"),
+        title=gettext_noop("Strategy"),
         description=gettext_noop(
-            "blue_green switches when all are ready; rolling replaces one after another; canary"
-            " and linear send a share first; shadow sends copies first; all_at_once stops the old"
+            "Blue/green switches when all are ready; rolling replaces one after another; canary"
+            " and linear send a share first; shadow sends copies first; all at once stops the old"
             " ones first."
+        ),
+        json_schema_extra=called(
+            blue_green=gettext_noop("Blue/green"),
+            rolling=gettext_noop("Rolling"),
+            all_at_once=gettext_noop("All at once"),
+            canary=gettext_noop("Canary"),
+            linear=gettext_noop("Linear"),
+            shadow=gettext_noop("Shadow"),
         ),
     )
     canary_percent: int = Field(
@@ -69,8 +77,13 @@ class RolloutSettings(Spec):
         "auto",
         title=gettext_noop("Room"),
         description=gettext_noop(
-            "surge starts new replicas beside the old ones; drain_first makes room before;"
-            " auto decides by what is free."
+            "Whether new replicas start beside the old ones, or old ones leave first; as it fits"
+            " decides by what is free."
+        ),
+        json_schema_extra=called(
+            auto=gettext_noop("As it fits"),
+            surge=gettext_noop("Beside the old ones"),
+            drain_first=gettext_noop("Old ones leave first"),
         ),
     )
     golden_prompts: list[GoldenPrompt] = Field(

@@ -1,5 +1,6 @@
 """When a deployment gets more replicas, and when fewer."""
 
+import re
 from functools import cache
 from typing import Any, Literal
 from zoneinfo import available_timezones
@@ -10,6 +11,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from models_app.configs.specs.base import Spec, refuse
 
+CLOCK = r"^([01]\d|2[0-3]):[0-5]\d$"
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
@@ -17,11 +19,19 @@ class Hours(Spec):
     """A time of the week with a number of replicas of its own."""
 
     days: list[Day] = Field(default_factory=list, description="Empty: every day")
-    start: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM")
+    start: str = Field(description="HH:MM", json_schema_extra={"pattern": CLOCK})
     end: str = Field(
-        pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="HH:MM; before the start: the next day"
+        description="HH:MM; not after the start: of the next day",
+        json_schema_extra={"pattern": CLOCK},
     )
     replicas: int = Field(ge=0, le=16, description="At least so many in this time")
+
+    @field_validator("start", "end")
+    @classmethod
+    def _time_of_day(cls, value: str) -> str:
+        if not re.fullmatch(CLOCK, value, re.ASCII):
+            raise refuse(_("Give a time of the day, such as 08:30."))
+        return value
 
 
 class ScalingSettings(Spec):
@@ -104,13 +114,14 @@ class ScalingSettings(Spec):
     @field_validator("timezone")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in _timezones():
+        if value not in known_timezones():
             raise refuse(_("There is no such time zone. Use a name such as Europe/Berlin or UTC."))
         return value
 
 
 @cache
-def _timezones() -> frozenset[str]:
+def known_timezones() -> frozenset[str]:
+    """Names that the setting may have."""
     return frozenset(available_timezones())
 
 

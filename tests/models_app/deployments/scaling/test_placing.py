@@ -97,6 +97,15 @@ class TestSpread:
         assert [job.placement["crowd"] for job in jobs[1:]] == [0, 0]
         assert jobs[2].placement["decided_by"] == "spread"
 
+    def test_a_new_revision_keeps_apart_wherever_the_old_one_is(self, ana, team):
+        ready_node("node-1")
+        deployment = serving(ana, team, replicas=2)
+        assert {replica.job.node_name for replica in live(deployment)} == {"node-1"}
+        ready_node("node-2")
+        revision_of(ana, deployment, replicas=2)
+        jobs = started(deployment)[2:]
+        assert {job.node_name for job in jobs} == {"node-1", "node-2"}
+
     def test_they_share_a_node_where_there_is_no_other(self, ana, team):
         ready_node("n1")
         deployment = deployment_of(ana, team)
