@@ -133,6 +133,8 @@ class Answering:
         """The rest of a stream that another replica began. Raises Unreachable or Lost."""
         if self.stream is None or response.status != 200:
             raise Unreachable(f"status {response.status}")
+        # The headers are long gone: a comment of the stream says what one of them would have said.
+        await self._call.write(b": x-resumed: %d\n\n" % self._record.resumes)
         try:
             await self._pass_events(replica, response, self.stream)
         except (aiohttp.ClientError, OSError, ValueError):
