@@ -12,6 +12,8 @@ from launcher.options import Options
 #: Beside the slots for jobs: threads for the short tasks that keep the rest moving.
 CONTROL_THREADS = 4
 _WORKER_GRACE_S = 30
+#: What runs of pages when their process stops and /v1 is not in it.
+_PAGES_DRAIN_S = 5
 _JOINED_GRACE_S = 150
 #: The checks load every page and take half of the time; `make contracts` runs them.
 _FAST = ("--skip-checks",)
@@ -45,14 +47,19 @@ def build(options: Options, environment: Mapping[str, str]) -> Application:
         web["SLIPWAY_GATEWAY_PORT"] = str(options.gateway_port)
         web["SLIPWAY_SPLIT_GATEWAY"] = "1"  # the console's process then leaves /v1 alone
         names = ["gateway", *(f"gateway-{n}" for n in range(2, options.gateways + 1))]
-        gateways = tuple(_server(name, "console.gateway.asgi", web, "--fd") for name in names)
+        drain_s = options.gateway_drain_s
+        gateways = tuple(
+            _server(name, "console.gateway.asgi", web, drain_s, "--fd") for name in names
+        )
     return Application(
         migrate=_manage("migrate", "migrate", "--noinput", "-v", "0", *_FAST, environment=web),
         admin=_manage(
             "admin", "admin_ensure", *_FAST, environment={**web, **options.admin}, keep_log=False
         ),
         web=_server(
-            "web", "console.asgi", web, "--host", options.host, "--port", str(options.port)
+            "web", "console.asgi", web,
+            _PAGES_DRAIN_S if gateways else options.gateway_drain_s,
+            "--host", options.host, "--port", str(options.port),
         ),
         gateways=gateways,
         background=(
@@ -80,14 +87,17 @@ def _manage(
     )
 
 
-def _server(name: str, module: str, environment: Mapping[str, str], *where: str) -> ChildSpec:
+def _server(
+    name: str, module: str, environment: Mapping[str, str], drain_s: int, *where: str
+) -> ChildSpec:
+    """The port is closed first; what runs has `drain_s` seconds to end."""
     return ChildSpec(
         name=name,
         command=[
             sys.executable, "-m", "uvicorn", f"{module}:application",
-            "--log-level", "warning",
-            # Open sockets and streams would hold up the end for ever.
-            "--timeout-graceful-shutdown", "5", "--ws-max-size", "65536",
+            "--log-level", "warning", "--http", "console.http_guard:GuardedHttp",
+            # Streams without end would hold up the end for ever.
+            "--timeout-graceful-shutdown", str(drain_s), "--ws-max-size", "65536",
             # Longer than clients keep theirs: a connection closed just as a request comes is lost.
             "--timeout-keep-alive", "75",
             # A log's frame goes to many sockets: compressing it for each costs more than sending.
@@ -97,7 +107,7 @@ def _server(name: str, module: str, environment: Mapping[str, str], *where: str)
         # Without a launcher the database is gone, too: requests that wait for it would hold the
         # port against the next launcher for as long as they have patience.
         orphan_signal=signal.SIGKILL,
-        grace_s=10,
+        grace_s=drain_s + 5,
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ _FILE_NAMES = (
     "SLIPWAY_HOST",
     "SLIPWAY_PORT",
 )
+DRAIN = "SLIPWAY_GATEWAY_DRAIN_S"
 _ADMIN = ("SLIPWAY_ADMIN_EMAIL", "SLIPWAY_ADMIN_PASSWORD")
 
 
@@ -32,6 +33,8 @@ class Options:
     port: int
     #: None when the console's own process serves /v1, too
     gateway_port: int | None
+    #: seconds that whoever serves /v1 has for running answers when it is told to stop
+    gateway_drain_s: int
     slots: int
     database_url: str
     redis_url: str
@@ -69,12 +72,14 @@ def read(
     web_port = port or _number(values["SLIPWAY_PORT"] or "8000", "SLIPWAY_PORT", 65535)
     slots = _number(environment.get("SLIPWAY_WORKER_SLOTS") or "8", "SLIPWAY_WORKER_SLOTS", 512)
     gateway = environment.get("SLIPWAY_GATEWAY_PORT") or str(web_port + 1)
+    drain = environment.get(DRAIN) or "30"
     return Options(
         data_dir=Path(chosen).expanduser().absolute() if chosen else PROJECT / "var",
         host=values["SLIPWAY_HOST"] or "127.0.0.1",
         port=web_port,
         gateway_port=_number(gateway, "SLIPWAY_GATEWAY_PORT", 65535) if split else None,
         gateways=gateways,
+        gateway_drain_s=_number(drain, DRAIN, 600),
         slots=slots,
         database_url=values["DATABASE_URL"],
         redis_url=values["REDIS_URL"],

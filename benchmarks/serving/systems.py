@@ -223,7 +223,7 @@ class Continuous:
         self._manager.add_request(prompt, request_id=name, max_new_tokens=tokens, streaming=True)
 
     def step(self) -> Told:
-        found = self._manager.get_result(timeout=5)
+        found = self._manager.get_result(timeout=60)
         if found is None:
             raise SystemExit("transformers' continuous batching stopped")
         new = len(found.generated_tokens) - self._seen[found.request_id]

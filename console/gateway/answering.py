@@ -16,6 +16,7 @@ from console.gateway.records import Record
 from console.gateway.replicas import Replica
 from console.gateway.streams import EventStream, usage_tokens
 from console.gateway.upstream import Lost, Unreachable, passed_on, whole
+from models_app.deployments import replica_headers
 
 
 class Answering:
@@ -88,9 +89,10 @@ class Answering:
     def _note_parts(self, response: aiohttp.ClientResponse) -> None:
         """What the replica says of its own share of the latency."""
         record, headers = self._record, response.headers
-        record.queue_ms = _number(headers.get("x-slipway-queue-ms"))
-        record.prefill_ms = _number(headers.get("x-slipway-prefill-ms"))
-        record.cached_tokens = int(_number(headers.get("x-slipway-cached-tokens")) or 0)
+        record.queue_ms = _number(headers.get(replica_headers.QUEUE_MS))
+        record.prefill_ms = _number(headers.get(replica_headers.PREFILL_MS))
+        cached = _number(headers.get(replica_headers.CACHED_TOKENS))
+        record.cached_tokens = int(cached or 0)
 
     def _told(self) -> list[tuple[bytes, bytes]]:
         """Headers that say what was done instead of what was asked."""
@@ -131,6 +133,8 @@ class Answering:
         """The rest of a stream that another replica began. Raises Unreachable or Lost."""
         if self.stream is None or response.status != 200:
             raise Unreachable(f"status {response.status}")
+        # The headers are long gone: a comment of the stream says what one of them would have said.
+        await self._call.write(b": x-resumed: %d\n\n" % self._record.resumes)
         try:
             await self._pass_events(replica, response, self.stream)
         except (aiohttp.ClientError, OSError, ValueError):

@@ -23,16 +23,15 @@ from console.gateway.exchange import Exchange
 from console.gateway.http import Disconnected, HttpCall, Kept, Receive, Scope, Send
 from console.gateway.interrupt import Interrupt, Interrupted
 from console.gateway.keys import Key
+from console.gateway.listing import model, models
 from console.gateway.metrics import KIND as METRICS_KIND
 from console.gateway.metrics import Metrics
 from console.gateway.openai import ENDPOINTS, parse_ask
 from console.gateway.probing import Prober
 from console.gateway.records import CLIENT_CLOSED, Record, Recorder
 from console.gateway.reporting import Reporter
-from console.gateway.routes import Route
 from console.gateway.routing.choosing import decide
 from console.gateway.routing.mirroring import KEPT_BYTES, Mirrors
-from console.gateway.routing.table import Routed
 from console.gateway.seats import Seats
 from console.gateway.tables import Tables
 from console.gateway.upstream import Lost, Upstream
@@ -125,27 +124,10 @@ class Gateway:
         if call.method != ("GET" if endpoint is None else "POST"):
             raise errors.wrong_method(call.method)
         if path == MODELS:
-            routes = self.tables.routes.by_name.values()
-            mine = [
-                _model(route, adapter)
-                for route in routes
-                if key.may_ask(route.team_id)
-                for adapter in ("", *sorted(route.active.adapters))
-            ]
-            ways = self.tables.routing.by_name.values()
-            mine += [_model(routed) for routed in ways if routed.may_ask(key)]
-            await call.answer(200, json.dumps({"object": "list", "data": mine}).encode())
+            said: object = {"object": "list", "data": models(self.tables, key)}
         else:
-            name = path[len(MODELS) + 1 :]
-            routed = self.tables.routing.by_name.get(name)
-            if routed is not None and routed.may_ask(key):
-                await call.answer(200, json.dumps(_model(routed)).encode())
-                return
-            found = self.tables.routes.find(name)
-            if found is None or not key.may_ask(found[0].team_id):
-                raise errors.model_not_found(name)
-            route, adapter = found
-            await call.answer(200, json.dumps(_model(route, adapter)).encode())
+            said = model(self.tables, key, path[len(MODELS) + 1 :])
+        await call.answer(200, json.dumps(said).encode())
 
     async def _generate(self, call: HttpCall, key: Key, endpoint: str) -> None:
         started = time.monotonic()
@@ -194,9 +176,11 @@ class Gateway:
         except Lost:
             await self._break_off(call, exchange, record, errors.replica_lost())
         except asyncio.CancelledError:
-            # This process is told to stop: no stream ends without a word, here neither.
+            # This process is told to stop: nobody is left without a word, here neither.
             if exchange.stream is not None:
                 await call.write(stream_error(errors.gateway_stopped(), exchange.stream), last=True)
+            elif not call.status:
+                await call.refuse(errors.gateway_stopped())
             raise
         finally:
             if exchange.stream is not None:
@@ -218,12 +202,3 @@ def deadline_s(decision: Decision) -> float:
     first = decision.targets[0]
     arm = first.arm or first.route.share(decision.sticky)
     return float(min(settings.GATEWAY_TIMEOUT_S, arm.settings.deadline_s))
-
-
-def _model(route: Route | Routed, adapter: str = "") -> dict[str, object]:
-    return {
-        "id": f"{route.name}:{adapter}" if adapter else route.name,
-        "object": "model",
-        "created": route.created,
-        "owned_by": route.name.partition("/")[0],
-    }

@@ -82,6 +82,18 @@ def model_not_found(model: str) -> GatewayError:
     )
 
 
+def no_adapter(route: str, adapter: str, known: list[str]) -> GatewayError:
+    """A route was asked for an adapter that nothing has to which it sends this caller."""
+    hint = f"It has {', '.join(known[:20])}." if known else "It has none."
+    return GatewayError(
+        404,
+        "model_not_found",
+        f"Where the route '{route}' sends this request there is no adapter '{adapter[:80]}'. "
+        f"{hint} Ask for one that it has, or for '{route}' alone.",
+        param="model",
+    )
+
+
 def no_replica(model: str) -> GatewayError:
     """Nothing that could answer came up in time."""
     return GatewayError(
@@ -90,6 +102,18 @@ def no_replica(model: str) -> GatewayError:
         f"No replica of '{model}' is ready. It may be starting; try again shortly.",
         kind="server_error",
         retry_after=5,
+    )
+
+
+def adapter_not_loaded(model: str) -> GatewayError:
+    """The adapter is served, but no replica had it in memory in time."""
+    return GatewayError(
+        503,
+        "adapter_not_loaded",
+        f"No replica has loaded the adapter of '{model[:200]}' yet. Try again shortly.",
+        kind="server_error",
+        param="model",
+        retry_after=2,
     )
 
 

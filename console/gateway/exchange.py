@@ -1,5 +1,6 @@
 """One generation: a seat at a replica and its answer; another one while nothing was sent."""
 
+import asyncio
 import time
 
 from django.conf import settings
@@ -17,10 +18,14 @@ from console.gateway.replicas import Replica
 from console.gateway.resuming import MOST_RESUMES
 from console.gateway.seats import Seat, Seats
 from console.gateway.streams import EventStream
-from console.gateway.upstream import Lost, Refused, ReplicaFailed, Upstream
+from console.gateway.upstream import AdapterMissing, Lost, Refused, ReplicaFailed, Upstream
 from console.gateway.wanted import Wanted
+from models_app.deployments import replica_headers
 
 MAX_RETRIES = 2
+#: How long an adapter that no replica has in memory is waited for, and how often it is asked for.
+ADAPTER_WAIT_S = 15.0
+ADAPTER_LOOK_S = 0.2
 
 
 class Exchange:
@@ -105,6 +110,7 @@ class Exchange:
         wanted = Wanted(self._ask, self._key, decision, target, self._deadline)
         headers = self._headers(target, decision)
         failures = 0
+        loaded_by = 0.0
         while True:
             record.deployment_id = target.route.deployment_id
             record.revision_id = wanted.arm(target.route).revision_id
@@ -116,11 +122,15 @@ class Exchange:
                 record.wake_ms += _ms(wanted.waking - waking)
             record.replica_id, record.revision_id = seat.replica.id, seat.arm.revision_id
             record.node = seat.replica.node
-            tokens = None
+            tokens, missing = None, False
             try:
                 await self._ask_replica(seat.replica, headers)
                 tokens = self._answering.tokens()
                 return
+            except AdapterMissing:
+                missing = True
+                patience = ADAPTER_WAIT_S if wanted.patience_s is None else wanted.patience_s
+                loaded_by = loaded_by or time.monotonic() + patience
             except ReplicaFailed as failure:
                 failures += 1
                 self._again(wanted, seat.replica, failure, failures)
@@ -129,6 +139,33 @@ class Exchange:
                 self._resume(wanted, seat)
             finally:
                 seat.leave(tokens)
+            if missing:
+                await self._find_adapter(wanted, seat.replica, loaded_by)
+
+    async def _find_adapter(self, wanted: Wanted, replica: Replica, until: float) -> None:
+        """Go on to a replica that may have the adapter; wait a little where none has it yet.
+
+        Raises GatewayError, or Lost in a stream that runs, where it is not served any more or was
+        not loaded in time.
+        """
+        said = f"replica {replica.id}: without adapter {wanted.adapter}"
+        if said not in self._record.detail:
+            self._note(said)
+        replica.adapters -= {wanted.adapter}
+        wanted.tried.add(replica)
+        try:
+            if self._seats.others(wanted):
+                self._record.retries += 1
+                return
+            if time.monotonic() >= until:
+                raise errors.adapter_not_loaded(self._ask.model)
+            await asyncio.sleep(ADAPTER_LOOK_S)
+            if not self._seats.serves(wanted):
+                raise errors.model_not_found(self._ask.model)
+        except GatewayError:
+            if wanted.pinned is not None:
+                raise Lost from None
+            raise
 
     async def _take(self, wanted: Wanted) -> Seat:
         """A seat; for the rest of an answer at a replica of the same revision, or Lost."""
@@ -156,7 +193,8 @@ class Exchange:
 
     async def _ask_replica(self, replica: Replica, headers: dict[str, str]) -> None:
         call = self._call
-        headers["x-slipway-deadline-ms"] = str(int((self._deadline - time.monotonic()) * 1000))
+        left_s = self._deadline - time.monotonic()
+        headers[replica_headers.DEADLINE_MS] = str(int(left_s * 1000))
         async with self._upstream.ask(replica, call.path, self._body, headers) as response:
             await self._answering.take(replica, response)
 
@@ -164,13 +202,13 @@ class Exchange:
         """What the replica is told beside the body."""
         headers = {
             "x-request-id": self._call.request_id,
-            "x-slipway-tenant": self._key.tenant,
-            "x-slipway-priority": decision.priority,
+            replica_headers.TENANT: self._key.tenant,
+            replica_headers.PRIORITY: decision.priority,
         }
         if target.adapter:
-            headers["x-slipway-adapter"] = target.adapter
+            headers[replica_headers.ADAPTER] = target.adapter
         if self._ask.stream:
-            headers["x-slipway-tokens"] = "1"
+            headers[replica_headers.TOKENS] = "1"
         return headers
 
     def _again(

@@ -77,6 +77,14 @@ class Seats:
         arm = wanted.arm(route)
         return arm is wanted.pinned and arm not in route.arms and not usable(arm, wanted.tried)
 
+    def others(self, wanted: Wanted) -> bool:
+        """Whether a replica is left that this request has not been to."""
+        return bool(usable(wanted.arm(self._route(wanted)), wanted.tried))
+
+    def serves(self, wanted: Wanted) -> bool:
+        """Whether the deployment still has the adapter of this request."""
+        return any(wanted.adapter in arm.adapters for arm in self._route(wanted).arms)
+
     async def take(self, wanted: Wanted) -> Seat:
         """A seat, or GatewayError 404, 429, 503. Cancel to leave the line."""
         route = self._route(wanted)

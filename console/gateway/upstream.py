@@ -14,6 +14,8 @@ CONNECT_S = 2.0
 KEEP_ALIVE_S = 30.0
 #: What a model server says when it cannot take a request that another one could.
 ELSEWHERE = frozenset({401, 429, 503})
+#: What one says that does not have an adapter which another one may have.
+ADAPTER_MISSING = b'"code":"adapter_not_loaded"'
 _PASSED_ON = ("retry-after", "x-should-retry")
 
 
@@ -32,6 +34,10 @@ class Refused(ReplicaFailed):
         super().__init__(status)
         self.status = status
         self.retry_after = retry_after
+
+
+class AdapterMissing(ReplicaFailed):
+    """It is well and has not the adapter that was asked for: it loads it, or gave it up."""
 
 
 class Lost(Exception):
@@ -100,7 +106,7 @@ class Upstream:
     async def ask(
         self, replica: Replica, path: str, body: bytes, headers: dict[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The replica's response, headers read. Raises Unreachable or Refused."""
+        """The replica's response, headers read. Raises Unreachable, Refused or AdapterMissing."""
         try:
             response = await self._session(replica).post(
                 replica.address + path,
@@ -113,6 +119,8 @@ class Upstream:
         try:
             if response.status in ELSEWHERE:
                 raise _refusal(response)
+            if response.status == 404 and ADAPTER_MISSING in await whole(response):
+                raise AdapterMissing("the adapter is not loaded")
             yield response
         except BaseException:
             # Cuts the connection: the model server stops computing at once.

@@ -95,8 +95,13 @@ class Wanted:
             if found is None and target.exact:
                 raise errors.no_replica(f"{route.name} r{target.arm.number}")
             arm = found or route.active
-        if arm.replicas or target.exact:
+        if target.exact or (arm.replicas and self._fits(arm)):
             return arm
         # Better the other side than none: the active revision, or one that gets requests anyway.
-        sides = (a for a in route.arms if a.percent > 0 or a is route.active)
-        return next((a for a in sides if a.replicas), arm)
+        sides = [a for a in route.arms if a.percent > 0 or a is route.active]
+        sides = [a for a in sides if self._fits(a)] or [arm]
+        return next((a for a in sides if a.replicas), arm if self._fits(arm) else sides[0])
+
+    def _fits(self, arm: Arm) -> bool:
+        """Whether the revision has the adapter: in a roll-out perhaps only one of the two has."""
+        return not self.adapter or self.adapter in arm.adapters

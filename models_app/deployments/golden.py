@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 
 from models_app.core.clock import now
+from models_app.deployments import replica_headers
 from models_app.deployments.models import Deployment, GoldenAnswer, Replica, Revision, Rollout
 from models_app.deployments.reconcile import reconcile_deployment
 from models_app.deployments.secrets import replica_secret
@@ -180,7 +181,7 @@ def _post(replica: Replica, prompt: str, limit: int) -> tuple[int, bytes]:
         "Authorization": f"Bearer {replica_secret(replica.pk, replica.epoch)}",
         "Content-Type": "application/json",
         "x-request-id": f"golden-{replica.pk}-{int(now().timestamp() * 1000)}",
-        "x-slipway-tokens": "1",
+        replica_headers.TOKENS: "1",
     }
     server = http.client.HTTPConnection(replica.host, replica.port or 0, timeout=TIMEOUT_S)
     try:

@@ -28,9 +28,7 @@ def split_resources(spec: ServingSpec) -> dict[str, Any]:
     return {"cpus": float(spec.tensor_parallel * spec.threads)}
 
 
-def split_check(
-    team: Any, version: ModelVersion, spec: ServingSpec, adapters: Mapping[str, ModelVersion]
-) -> None:
+def split_check(team: Any, version: ModelVersion, spec: ServingSpec) -> None:
     """FieldError for `tensor_parallel` where the version cannot be split like that."""
     count = spec.tensor_parallel
     if count == 1 or spec.backend == "vllm":
@@ -38,8 +36,6 @@ def split_check(
     if spec.backend != "slipway":
         said = _("The engine %(engine)s runs in one process. Choose 1, or the engine “slipway”.")
         raise FieldError(FIELD, said % {"engine": spec.backend})
-    if adapters:
-        raise FieldError(FIELD, _("A base with adapters is served by one process. Choose 1."))
     _check_form(version)
     _check_shape((version.facts or {}).get("architecture") or {}, count)
     try:

@@ -4,14 +4,17 @@ Pure: the gateway decides with it, and the console explains with it.
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import dropwhile
+from typing import Any, TypeVar
 
 from models_app.routing.allotment import Runs, cell_of
 from models_app.routing.facts import Facts
 from models_app.routing.matching import Test, compile_all, every
 from models_app.routing.spec import CELLS, DEFAULT, Mirror, Priority, RouteSpec, Target
+
+T = TypeVar("T")
 
 
 class Split:
@@ -131,6 +134,15 @@ def side_of(sticky_by: str, facts: Facts) -> str:
             return f"{name}:{facts.headers[name]}"
     # Keys of pages have no token of their own: there the person is told apart.
     return f"token:{facts.token}" if facts.token else f"user:{facts.user}"
+
+
+def with_adapter(chain: Iterable[T], has: Callable[[T], bool]) -> tuple[T, ...]:
+    """Who answers a request for an adapter: the first of the chain that has it, then the rest.
+
+    What stands before it cannot answer. What stands behind it helps out as ever, without the
+    adapter if need be, and the caller is told so. Empty: nothing of the chain has it.
+    """
+    return tuple(dropwhile(lambda one: not has(one), chain))
 
 
 def _chain(target: Target, rule: Compiled) -> tuple[Target, ...]:

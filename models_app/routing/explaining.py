@@ -1,15 +1,16 @@
 """What would become of a request, and why: every rule with what each condition saw."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from models_app.core.actor import Actor
-from models_app.deployments.models import Deployment, Replica, Revision
+from models_app.deployments.models import Deployment, Replica, Revision, RevisionAdapter
 from models_app.deployments.states import ReplicaState
-from models_app.routing.evaluation import Choice, Compiled, Evaluator
+from models_app.registry.states import VersionState
+from models_app.routing.evaluation import Choice, Compiled, Evaluator, with_adapter
 from models_app.routing.facts import Facts
 from models_app.routing.matching import Test
 from models_app.routing.models import Route
@@ -45,7 +46,9 @@ class RuleVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """A target with how it stands now; `ready` is the number of its replicas that answer."""
+    """A target with how it stands now; `ready` is the number of its replicas that answer, and
+    `adapters` are those that it serves.
+    """
 
     deployment: str
     revision: int | None
@@ -54,6 +57,7 @@ class Standing:
     ready: int
     state: str
     family: str
+    adapters: list[str]
 
     def __str__(self) -> str:
         return self.deployment if self.revision is None else f"{self.deployment} r{self.revision}"
@@ -61,7 +65,10 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """The whole answer; `answers` is the first of the chain that could answer now."""
+    """The whole answer; `answers` is the first of the chain that could answer now.
+
+    `served` is False where an adapter is asked for that nothing of the chain has.
+    """
 
     route: str
     revision: int
@@ -78,6 +85,8 @@ class Explanation:
     answers: Standing | None
     mirror: str
     rules: list[RuleVerdict]
+    adapter: str
+    served: bool
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -95,7 +104,7 @@ def degraded_label(found: Explanation) -> str:
     return "ngram" if found.answers.family == "ngram" else f"fallback:{found.answers.deployment}"
 
 
-def route_explain(*, actor: Actor, route: Route, facts: Facts) -> Explanation:
+def route_explain(*, actor: Actor, route: Route, facts: Facts, adapter: str = "") -> Explanation:
     """What the gateway would do with a request of these facts, by the same code."""
     row = route_get(actor=actor, route_id=route.pk)
     assert row.current is not None
@@ -104,6 +113,7 @@ def route_explain(*, actor: Actor, route: Route, facts: Facts) -> Explanation:
     stand = _standings(row, [*choice.rule.split.targets, *choice.chain])
     targets = [stand(t, t.weight, t is choice.target) for t in choice.rule.split.targets]
     chain = [stand(t, None, t is choice.target) for t in choice.chain]
+    chain = _for_adapter(chain, adapter)
     answers = next((one for one in chain if one.ready), None)
     return Explanation(
         route=f"{row.team.slug}/{row.name}",
@@ -121,7 +131,18 @@ def route_explain(*, actor: Actor, route: Route, facts: Facts) -> Explanation:
         answers=answers,
         mirror=str(choice.mirror) if choice.mirror else "",
         rules=_verdicts(evaluator.rules, choice, facts),
+        adapter=adapter,
+        served=not adapter or any(adapter in one.adapters for one in chain),
     )
+
+
+def _for_adapter(chain: list[Standing], adapter: str) -> list[Standing]:
+    """Those that the gateway passes over say so, and answer nothing."""
+    if not adapter:
+        return chain
+    asked = {id(one) for one in with_adapter(chain, lambda one: adapter in one.adapters)}
+    said = _("It has no adapter %(name)s: not asked.") % {"name": adapter}
+    return [one if id(one) in asked else replace(one, ready=0, state=said) for one in chain]
 
 
 def _verdicts(rules: Sequence[Compiled], choice: Choice, facts: Facts) -> list[RuleVerdict]:
@@ -163,6 +184,7 @@ def _standings(route: Route, targets: Sequence[Target]) -> Any:
     rows = Deployment.objects.filter(team_id=route.team_id, name__in=names).select_related(*related)
     deployments = {row.name: row for row in rows}
     ready = _ready(deployments.values())
+    adapters = _adapters(deployments.values())
     numbers = {
         (revision.deployment_id, revision.number): revision
         for revision in Revision.objects.filter(
@@ -185,9 +207,21 @@ def _standings(route: Route, targets: Sequence[Target]) -> Any:
             ready=0 if row is None or row.stopped_at else count,
             state=_state(row, revision, count),
             family=revision.model_version.model.family if revision else "",
+            adapters=adapters.get(revision.pk, []) if revision is not None else [],
         )
 
     return stand
+
+
+def _adapters(deployments: Any) -> Mapping[int, list[str]]:
+    """By revision, those that are in use."""
+    found: dict[int, list[str]] = {}
+    rows = RevisionAdapter.objects.filter(
+        revision__deployment__in=deployments, model_version__state=VersionState.READY
+    ).order_by("name")
+    for pk, name in rows.values_list("revision_id", "name"):
+        found.setdefault(pk, []).append(name)
+    return found
 
 
 def _ready(deployments: Any) -> Mapping[int, int]:

@@ -18,6 +18,9 @@ class Hypothetical(Part):
     token: str = Field("", max_length=16, description="First characters of a token")
     token_name: str = Field("", max_length=120)
     user: str = Field("", max_length=254, description="Mail address of the token's owner")
+    adapter: str = Field(
+        "", max_length=100, description="What stands behind the colon of team/route:adapter"
+    )
     headers: dict[str, str] = Field(default_factory=dict, max_length=100)
     endpoint: Endpoint = "chat.completions"
     body: dict[str, Any] = Field(default_factory=dict, description="As sent to /v1")

@@ -51,6 +51,10 @@ def test_a_rule_is_made_tested_changed_and_taken_back(page, sign_in, ana, deploy
     answer = page.locator("#tester-answer")
     answer.get_by_text("locked by gold-legal").wait_for()
     assert "chat" in answer.locator(".route-verdict").inner_text()
+    page.locator("#tester").get_by_label("Adapter").fill("sql")
+    page.get_by_role("button", name="Decide").click()
+    answer.get_by_text("Nothing of this has the adapter sql").wait_for()
+    answer.get_by_text("It has no adapter sql: not asked.").first.wait_for()
 
     page.get_by_role("link", name="Change").click()
     page.get_by_role("button", name="YAML").click()
@@ -127,6 +131,7 @@ def test_pages_fit_in_every_look(
     page = sign_in(new_page(phone=phone, theme=theme, language=language), ana)
     name = f"{'phone' if phone else 'wide'}-{theme}-{language}"
     asked = "ask=1&tenant=research&prompt=Wie+ist+das+Wetter%3F&headers=x-slipway-task%3A+fun"
+    asked += "&adapter=sql"
     pages = {
         "list": "/routes/",
         "detail": f"/routes/research/assistant/?{asked}",

@@ -150,6 +150,17 @@ def test_a_stream_that_is_cut_anywhere_is_the_one_that_was_not(pair, client, nam
         pair.cut.clear()
 
 
+def test_the_stream_itself_says_where_another_replica_went_on(pair, client):
+    create = client.completions.with_streaming_response.create
+    with create(**TEXT, extra_body={"ignore_eos": True}) as undisturbed:
+        assert "x-resumed" not in undisturbed.read().decode()
+    pair.cut[:] = [6]
+    with create(**TEXT, extra_body={"ignore_eos": True}) as cut:
+        events = cut.read().decode().split("\n\n")
+    assert events.count(": x-resumed: 1") == 1
+    assert 0 < events.index(": x-resumed: 1") < len(events) - 2
+
+
 def test_what_is_drawn_without_a_seed_goes_on_too(pair, client):
     pair.cut[:] = [6]
     said = heard(client.completions.create(**TEXT, extra_body={"ignore_eos": True}))

@@ -131,7 +131,12 @@ class RunningGateway:
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._server = uvicorn.Server(
-            uvicorn.Config(application, log_level="warning", timeout_graceful_shutdown=2)
+            uvicorn.Config(
+                application,
+                log_level="warning",
+                timeout_graceful_shutdown=2,
+                http="console.http_guard:GuardedHttp",
+            )
         )
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True

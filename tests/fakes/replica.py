@@ -16,6 +16,7 @@ REFUSALS = {
     "queue_full": (429, "queue_full", "retry-after: 3\r\n"),
     "draining": (503, "draining", "retry-after: 1\r\n"),
     "broken": (500, "generation_failed", "x-should-retry: false\r\n"),
+    "stopped": (503, "server_stopped", "retry-after: 1\r\n"),
 }
 
 
@@ -33,6 +34,8 @@ class FakeReplica:
         self.slots = 16
         #: Log-probabilities are given to whoever asks.
         self.scored = True
+        #: Those it has loaded; None: whatever is asked for.
+        self.adapters: set[str] | None = None
         #: ok, or silent: it does not say how it is.
         self.health = "ok"
         self.headers: list[dict[str, str]] = []
@@ -111,12 +114,9 @@ class FakeReplica:
         self.request_ids.append(headers.get("x-request-id", ""))
         self.calls.append(body)
         mode = self.mode
-        if headers.get("authorization") != f"Bearer {self.secret}":
-            mode = "stranger"
-        if mode in REFUSALS:
-            return await self._error(writer, *REFUSALS[mode])
-        if body.get("max_tokens") == 0 and not (body.get("echo") and self.scored):
-            return await self._error(writer, 400, "invalid_value", "x-should-retry: false\r\n")
+        refusal = self._refusal(headers, body)
+        if refusal is not None:
+            return await self._error(writer, *refusal)
         if mode == "drop":
             writer.transport.abort()
             return False
@@ -134,12 +134,26 @@ class FakeReplica:
         await self._whole(writer, 200, self._answer(path, body))
         return True
 
+    def _refusal(self, headers, body) -> tuple | None:
+        mode = self.mode
+        if headers.get("authorization") != f"Bearer {self.secret}":
+            mode = "stranger"
+        if mode in REFUSALS:
+            return REFUSALS[mode]
+        adapter = headers.get("x-slipway-adapter")
+        if adapter and self.adapters is not None and adapter not in self.adapters:
+            return 404, "adapter_not_loaded"
+        if body.get("max_tokens") == 0 and not (body.get("echo") and self.scored):
+            return 400, "invalid_value", "x-should-retry: false\r\n"
+        return None
+
     async def _health(self, writer, headers) -> bool:
         """How it is, for whoever knows its secret."""
         if headers.get("authorization") != f"Bearer {self.secret}":
             return await self._error(writer, 401, "invalid_api_key")
         state = "draining" if self.mode == "draining" else "ready"
-        said = {"state": state, "running": 0, "waiting": 0, "slots": self.slots, "adapters": []}
+        said = {"state": state, "running": 0, "waiting": 0, "slots": self.slots}
+        said["adapters"] = sorted(self.adapters or ())
         await self._whole(writer, 200, said)
         return True
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from launcher import options, ports
+from launcher import commands, options, ports
 from launcher.errors import BadOption, PortTaken
 
 
@@ -41,6 +41,25 @@ class TestRead:
         found = options.read({"SLIPWAY_GATEWAYS": "2"})
 
         assert (found.gateways, found.gateway_port) == (2, 8001)
+
+    @pytest.mark.parametrize(("split", "told"), [("0", ["90"]), ("1", ["5", "90"])])
+    def test_whoever_serves_v1_has_time_to_end(self, split, told):
+        """The console's process, or the gateway's where that runs apart."""
+        variables = {"SLIPWAY_GATEWAY_DRAIN_S": "90", "SLIPWAY_SPLIT_GATEWAY": split}
+        found = commands.build(options.read(variables), {})
+
+        servers = [found.web, *found.gateways]
+        times = [s.command[s.command.index("--timeout-graceful-shutdown") + 1] for s in servers]
+        assert times == told
+        assert all(spec.grace_s > int(time) for spec, time in zip(servers, times, strict=True))
+
+    @pytest.mark.parametrize("seconds", ["0", "601", "-5", "long"])
+    def test_that_time_has_bounds(self, seconds):
+        with pytest.raises(BadOption, match="SLIPWAY_GATEWAY_DRAIN_S"):
+            options.read({"SLIPWAY_GATEWAY_DRAIN_S": seconds})
+
+    def test_it_is_half_a_minute_without_a_word(self):
+        assert options.read({}).gateway_drain_s == 30
 
     @pytest.mark.parametrize("port", ["0", "65536", "-1", "80 80", "²"])
     def test_refuses_what_is_no_port(self, port):

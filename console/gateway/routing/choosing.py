@@ -1,6 +1,8 @@
 """The decision of a route: which targets, in which order, and what a caller may choose itself."""
 
 import json
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from console.gateway import errors
@@ -12,7 +14,7 @@ from console.gateway.openai import ENDPOINTS, Ask
 from console.gateway.routes import Arm, Judge, Route, Routes
 from console.gateway.routing.table import Routed
 from models_app.core.clock import now
-from models_app.routing.evaluation import Choice
+from models_app.routing.evaluation import Choice, with_adapter
 from models_app.routing.facts import Facts
 from models_app.routing.spec import Mirror
 from models_app.routing.spec import Target as Named
@@ -26,17 +28,33 @@ REVISION = "x-slipway-revision"
 CHOSEN = "chosen by the caller"
 #: The longest label that a record keeps.
 LABEL = 40
+#: What stands behind the colon of a version's name; no adapter has such a name.
+_VERSION = re.compile(r"v\d+")
 
 
 def decide(tables: "Tables", key: Key, call: HttpCall, ask: Ask) -> Decision:
     """The decision for whatever the request names, or GatewayError."""
-    routed = tables.routing.by_name.get(ask.model)
-    if routed is None:
+    found = find(tables, ask.model)
+    if found is None:
         return decide_unrouted(tables, key, call, ask)
-    return decide_routed(routed, tables.routes, key, call, ask)
+    return decide_routed(*found, tables.routes, key, call, ask)
 
 
-def decide_routed(routed: Routed, routes: Routes, key: Key, call: HttpCall, ask: Ask) -> Decision:
+def find(tables: "Tables", model: str) -> tuple[Routed, str] | None:
+    """The route that is named, and the adapter or "": `team/route` or `team/route:adapter`."""
+    routed = tables.routing.by_name.get(model)
+    if routed is not None:
+        return routed, ""
+    name, _, adapter = model.rpartition(":")
+    routed = tables.routing.by_name.get(name)
+    if routed is None or not adapter or _VERSION.fullmatch(adapter):
+        return None
+    return routed, adapter
+
+
+def decide_routed(
+    routed: Routed, adapter: str, routes: Routes, key: Key, call: HttpCall, ask: Ask
+) -> Decision:
     """The decision of a route, or GatewayError 403, 404 or 503."""
     if not routed.may_ask(key):
         raise errors.model_not_found(ask.model)
@@ -45,16 +63,50 @@ def decide_routed(routed: Routed, routes: Routes, key: Key, call: HttpCall, ask:
     targets = (forced,) if forced else _targets(routed, routes, choice)
     if not targets:
         raise errors.no_replica(ask.model)
+    if adapter:
+        targets = _with_adapter(targets, adapter)
+        if not targets:
+            raise errors.no_adapter(routed.name, adapter, adapters_of(routed, routes))
     if choice.rule.max_tokens is not None:
         _cap(ask, choice.rule.max_tokens)
     return Decision(
         targets,
         rule=CHOSEN if forced else choice.rule.name,
-        mirrors=_mirrors(routed, routes, choice, targets[0]),
+        mirrors=_mirrors(routed, routes, choice, targets[0], adapter),
         priority=choice.rule.priority,
         sticky=choice.side,
         routed_by=routed.id,
     )
+
+
+def adapters_of(routed: Routed, routes: Routes) -> list[str]:
+    """Adapters that this route has for everybody, whichever of its rules decides."""
+    spec = routed.evaluator.spec
+    ways = [(rule.targets, rule.fallback) for rule in spec.rules] + [(spec.targets, None)]
+    found: set[str] | None = None
+    for targets, fallback in ways:
+        chain = [*targets, *(spec.fallback if fallback is None else fallback)]
+        known = (_find(routed, routes, named) for named in chain)
+        own = {name for one in known if one is not None for name in _adapters(*one)}
+        found = own if found is None else found & own
+    return sorted(found or ())
+
+
+def _adapters(route: Route, arm: Arm | None) -> frozenset[str]:
+    """Adapters of a target: of one revision, or of all that get requests."""
+    if arm is not None:
+        return arm.adapters
+    return frozenset().union(*(each.adapters for each in route.arms))
+
+
+def _with_adapter(targets: tuple[Target, ...], adapter: str) -> tuple[Target, ...]:
+    """Those that answer a request for the adapter, each with it if it has it."""
+
+    def has(target: Target) -> bool:
+        return adapter in _adapters(target.route, target.arm)
+
+    left = with_adapter(targets, has)
+    return tuple(replace(one, adapter=adapter) if has(one) else one for one in left)
 
 
 def facts_of(routed: Routed, key: Key, call: HttpCall, ask: Ask) -> Facts:
@@ -127,7 +179,9 @@ def _label(named: Named, family: str) -> str:
     return "ngram" if family == "ngram" else f"fallback:{named.deployment}"[:LABEL]
 
 
-def _mirrors(routed: Routed, routes: Routes, choice: Choice, first: Target) -> tuple[Target, ...]:
+def _mirrors(
+    routed: Routed, routes: Routes, choice: Choice, first: Target, adapter: str
+) -> tuple[Target, ...]:
     """The route's own mirror, and the candidates of a roll-out where the request goes."""
     found = mirrors(first.route, first.adapter) if first.arm is None else ()
     mirror = choice.mirror
@@ -137,7 +191,13 @@ def _mirrors(routed: Routed, routes: Routes, choice: Choice, first: Target) -> t
     judge = None
     if mirror.judge:
         judge = Judge(f"{routed.team}/{mirror.judge}", mirror.judge_by or "likelihood")
-    return (Target(known[0], known[1], exact=known[1] is not None, judge=judge), *found)
+    copy = Target(
+        *known,
+        adapter=adapter if adapter in _adapters(*known) else "",
+        exact=known[1] is not None,
+        judge=judge,
+    )
+    return (copy, *found)
 
 
 def _cap(ask: Ask, most: int) -> None:

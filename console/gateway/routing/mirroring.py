@@ -31,6 +31,7 @@ from console.gateway.seats import Seat, Seats
 from console.gateway.streams import usage_tokens
 from console.gateway.upstream import ReplicaFailed, Upstream, whole
 from console.gateway.wanted import Wanted
+from models_app.deployments import replica_headers
 from models_app.routing.services import mirror_pairs_store
 
 logger = logging.getLogger(__name__)
@@ -206,12 +207,12 @@ class Mirrors:
             sent.pop(name, None)
         headers = {
             "x-request-id": pair.request_id,
-            "x-slipway-tenant": plan.key.tenant,
-            "x-slipway-priority": "low",
-            "x-slipway-deadline-ms": str(DEADLINE_S * 1000),
+            replica_headers.TENANT: plan.key.tenant,
+            replica_headers.PRIORITY: "low",
+            replica_headers.DEADLINE_MS: str(DEADLINE_S * 1000),
         }
         if copy.adapter:
-            headers["x-slipway-adapter"] = copy.adapter
+            headers[replica_headers.ADAPTER] = copy.adapter
         raw = json.dumps(sent).encode()
         async with self._upstream.ask(replica, path, raw, headers) as response:
             answer = await whole(response)

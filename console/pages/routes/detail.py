@@ -129,14 +129,15 @@ def _view(
 
 def tester_context(actor: Any, row: Route, asked: QueryDict) -> dict[str, Any]:
     """The question in the address of the page, and its answer; errors by field."""
-    names = ("tenant", "token", "user", "headers", "prompt", "at")
+    names = ("tenant", "token", "user", "adapter", "headers", "prompt", "at")
     question = {name: asked.get(name, "")[:8000] for name in names}
     context: dict[str, Any] = {"question": question, "answer": None, "question_errors": {}}
     if "ask" not in asked:
         return context
     try:
         given = parse(Hypothetical, _asked(question))
-        found = route_explain(actor=actor, route=row, facts=facts_of(row, given))
+        facts = facts_of(row, given)
+        found = route_explain(actor=actor, route=row, facts=facts, adapter=given.adapter)
     except InvalidInput as error:
         errors = {path.partition(".")[0]: texts for path, texts in error.errors.items()}
         return {**context, "question_errors": errors}
@@ -152,7 +153,8 @@ def _asked(question: dict[str, str]) -> dict[str, Any]:
         if not colon or not name.strip():
             raise InvalidInput({"headers": _("Write one header a line, as x-plan: pro.")})
         headers[name.strip()] = value.strip()
-    given: dict[str, Any] = {name: question[name].strip() for name in ("tenant", "token", "user")}
+    names = ("tenant", "token", "user", "adapter")
+    given: dict[str, Any] = {name: question[name].strip() for name in names}
     if question["at"]:
         given["at"] = question["at"]
     messages = [{"role": "user", "content": question["prompt"]}]

@@ -86,7 +86,7 @@ def revision_make(
     adapters_check(actor, row, model_version, checked, adapters)
     draft_check(actor, row, model_version, checked)
     judge_check(actor, row, checked)
-    split_check(row.team, model_version, checked, adapters)
+    split_check(row.team, model_version, checked)
     check_pool(row.team, model_version, checked)
     revision = Revision(
         deployment=row,

@@ -72,6 +72,8 @@ class ExplainApi(APIView):
             chain=_OBJECTS,
             answers="object",
             degraded="string",
+            adapter="string",
+            served="boolean",
             mirror="string",
             rules=_OBJECTS,
         ),
@@ -80,7 +82,8 @@ class ExplainApi(APIView):
         actor: Any = request.user
         row = route_for(request, pk)
         given = parse(Hypothetical, request.data)
-        found = route_explain(actor=actor, route=row, facts=facts_of(row, given))
+        facts = facts_of(row, given)
+        found = route_explain(actor=actor, route=row, facts=facts, adapter=given.adapter)
         return Response(found.to_dict())
 
 

@@ -6,9 +6,11 @@ import contextlib
 import http.client
 import json
 import socket
+import threading
 
 import pytest
 
+from console import http_guard
 from console.gateway import http as gateway_http
 from console.gateway import interrupt
 from tests.fakes.gateway import CHAT, CHAT_PATH, eventually, key_of, record_of
@@ -25,11 +27,23 @@ def idle(gateway) -> bool:
     return not any(replica.outstanding for replica in gateway.gateway.tables.routes.replicas())
 
 
-def raw(gateway, key: str, body: bytes, *headers: str, length: int | None = None) -> socket.socket:
-    """A connection on which this was sent as it is."""
-    found = socket.create_connection(("127.0.0.1", gateway.port), 20)
+def raw(
+    gateway,
+    key: str,
+    body: bytes,
+    *headers: str,
+    length: int | None = None,
+    path: str = CHAT_PATH,
+    buffer: int = 0,
+) -> socket.socket:
+    """A connection on which this was sent as it is; it may hold so many bytes that nobody reads."""
+    found = socket.socket()
+    if buffer:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    found.settimeout(WAIT_S)
+    found.connect(("127.0.0.1", gateway.port))
     lines = [
-        f"POST {CHAT_PATH} HTTP/1.1",
+        f"POST {path} HTTP/1.1",
         "host: x",
         f"authorization: Bearer {key}",
         f"content-length: {len(body) if length is None else length}",
@@ -62,13 +76,55 @@ class TestLargeRequests:
         connection.close()
         assert chat.calls == []
 
-    def test_floods_of_headers_harm_nobody(self, gateway, chat, ana):
+    @pytest.mark.parametrize("flood", [["x: y"] * 300, [f"x: {'v' * 9000}"] * 9])
+    def test_floods_of_headers_are_named(self, gateway, chat, ana, flood):
         key = key_of(ana)
-        flood = [f"x-{number}: {'v' * 100}" for number in range(3000)]
         with raw(gateway, key, json.dumps(CHAT).encode(), *flood) as connection:
-            first = connection.recv(100)
-        assert first == b"" or first.startswith(b"HTTP/1.1 ")
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            assert (response.status, error_of(response)["code"]) == (431, "headers_too_large")
+        assert chat.calls == []
         assert gateway.call(key, CHAT).status == 200
+
+    def test_a_head_without_end_is_not_kept_in_memory(self, gateway, chat, ana):
+        with socket.create_connection(("127.0.0.1", gateway.port), WAIT_S) as connection:
+            connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\n")
+            sent = 0
+            with pytest.raises(OSError):
+                while sent < 64 << 20:
+                    sent += connection.send(b"x-flood: " + b"v" * 9000 + b"\r\n")
+        assert sent < 8 << 20  # what the kernel holds of it, and not much more
+        assert gateway.call(key_of(ana), CHAT).status == 200
+
+    def test_a_head_that_does_not_come_is_not_waited_for(self, gateway, chat, ana, monkeypatch):
+        monkeypatch.setattr(http_guard, "HEAD_SECONDS", 0.2)
+        with socket.create_connection(("127.0.0.1", gateway.port), WAIT_S) as connection:
+            connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n")
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            assert (response.status, error_of(response)["code"]) == (408, "head_timeout")
+        with socket.create_connection(("127.0.0.1", gateway.port), WAIT_S) as unused:
+            assert unused.recv(1) == b""
+
+    def test_what_is_no_http_is_told_so(self, gateway, chat):
+        with socket.create_connection(("127.0.0.1", gateway.port), WAIT_S) as connection:
+            connection.sendall(b"\x16\x03\x01\x00 hello\r\n\r\n")
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            assert (response.status, error_of(response)["code"]) == (400, "invalid_http")
+
+    def test_connections_that_are_used_again_are_left_alone(self, gateway, chat, ana, monkeypatch):
+        """The time for a head begins with its first byte, not with the answer before it."""
+        key = key_of(ana)
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+        monkeypatch.setattr(http_guard, "HEAD_SECONDS", 0.1)
+        for pause in (0, 0.3):
+            threading.Event().wait(pause)
+            headers = {"authorization": f"Bearer {key}"}
+            connection.request("POST", CHAT_PATH, json.dumps(CHAT), headers)
+            response = connection.getresponse()
+            assert response.status == 200 and response.read()
+        connection.close()
 
 
 class TestTextThatIsNone:

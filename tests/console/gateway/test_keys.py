@@ -106,15 +106,17 @@ class TestToken:
         from console.gateway import loading
 
         asked: list[int] = []
+        all_there = threading.Event()
         real = loading.load_keys
 
         def counted(items):
             asked.append(len(items))
-            time.sleep(0.05)
+            assert all_there.wait(20)
             return real(items)
 
         monkeypatch.setattr(loading, "load_keys", counted)
         opened = [gateway.open("slip_" + f"{n:043d}", CHAT) for n in range(60)]
+        all_there.set()
 
         assert {connection.getresponse().status for connection in opened} == {401}
         assert sum(asked) == 60 and len(asked) < 20

@@ -112,7 +112,8 @@ def test_on_a_full_pool_requests_are_held_while_one_replica_gives_way_to_another
         assert live_rollout(stand.deployment).events.first().data["room"] == "drain_first"
         eventually(lambda: not stand.routed(1))
         stand.leave()
-        time.sleep(0.5)  # the new model server loads
+        route = stand.gateway.gateway.tables.routes.by_name["research/writer"]
+        eventually(lambda: stand.gateway.gateway.seats.waiting(route) == 3)
         stand.start()
         eventually(lambda: stand.routed(2))
         swap = time.monotonic() - began

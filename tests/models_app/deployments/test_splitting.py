@@ -90,10 +90,11 @@ def test_what_one_process_serves(ana, team):
         revision_of(ana, deployment_of(ana, team, name="b"), version=version, tensor_parallel=2)
 
 
-def test_adapters_are_served_by_one_process(ana, team):
+def test_adapters_are_split_with_their_base(ana, team):
     base = version_of(team)
-    with pytest.raises(FieldError, match="one process"):
-        split(ana, team, base, 2, adapters={"sql": adapter_version(team, base)})
+    revision = split(ana, team, base, 2, adapters={"sql": adapter_version(team, base)})
+    assert revision.serving.tensor_parallel == 2
+    assert revision.adapters.get().name == "sql"
 
 
 def test_more_processors_than_any_node_has(ana, team, node):

@@ -10,7 +10,7 @@ from models_app.core.clock import now
 from models_app.core.errors import FieldError, InvalidInput
 from models_app.deployments.holds import held_revisions
 from models_app.deployments.lineage.graph import lineage_graph
-from models_app.deployments.models import Deployment, RequestRecord, Revision
+from models_app.deployments.models import Deployment, RequestRecord, Revision, RevisionAdapter
 from models_app.deployments.reconcile import reconcile_all, reconcile_deployment
 from models_app.deployments.route_table import route_table
 from models_app.deployments.services import deployment_create
@@ -21,6 +21,7 @@ from models_app.routing.selectors import routes_to
 from models_app.routing.statistics import route_shares
 from models_app.routing.table import routing_table
 from tests.factories.deployments import (
+    adapter_version,
     deployment_of,
     environment,
     live,
@@ -349,6 +350,22 @@ class TestExplain:
         tenant, either = found["rules"][0]["conditions"]
         assert (tenant["seen"], tenant["holds"], either["holds"]) == ("silver", False, True)
         assert either["inner"][1]["seen"] == "de"
+
+    def test_who_has_the_adapter_that_is_asked_for(self, eve, team, legal, api_for):
+        revision = Deployment.objects.get(name="chat").active_revision
+        version = adapter_version(team, revision.model_version)
+        RevisionAdapter.objects.create(revision=revision, name="sql", model_version=version)
+
+        def explained(adapter):
+            return api_for(eve).post(f"{ROUTES}/{legal.pk}/explain", {"adapter": adapter}).json()
+
+        found = explained("sql")
+        assert found["served"] and found["adapter"] == "sql"
+        assert [step["ready"] for step in found["chain"]] == [0, 1]
+        assert "no adapter sql" in found["chain"][0]["state"]
+        assert found["answers"]["deployment"] == "chat"
+        nothing = explained("poems")
+        assert (nothing["served"], nothing["answers"]) == (False, None)
 
     def test_who_would_step_in(self, eve, legal, api_for):
         Deployment.objects.filter(name="tiny").update(stopped_at=now())

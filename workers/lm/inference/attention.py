@@ -13,11 +13,11 @@ from typing import Any
 import torch
 import torch.nn.functional as functional
 from transformers import AttentionInterface
-from transformers.masking_utils import AttentionMaskInterface
 
 from .errors import UnsupportedAttention
 from .kv_cache import SlotCache
 from .plan import PrefillChunk, StepPlan
+from .recording import opaque
 
 PACKED = "slipway_packed"
 
@@ -49,10 +49,13 @@ class PackedStep:
     plan: StepPlan
     slots: torch.Tensor
     positions: torch.Tensor
-    layers_seen: set[int] = field(default_factory=set)
-    windows_seen: set[int] = field(default_factory=set)
     _decode_masks: dict[int, torch.Tensor | None] = field(default_factory=dict)
     _chunk_masks: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def places(self) -> torch.Tensor:
+        """Of each row, where in the cache its keys and values belong, all slots in one line."""
+        return self.slots * self.cache.span + self.positions
 
     @cached_property
     def decode_rows(self) -> int:
@@ -157,10 +160,21 @@ def packed_attention(
     window = sliding_window or 0
     if window >= step.cache.length:
         window = 0
-    step.layers_seen.add(layer)
-    step.windows_seen.add(window)
+    return opaque(attend, step, layer, window, scaling, query, key, value), None
+
+
+def attend(
+    step: PackedStep,
+    layer: int,
+    window: int,
+    scaling: float | None,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+) -> torch.Tensor:
+    """Attention of all rows of a step: [1, rows, heads, size]."""
     keys, values = step.cache.write(
-        layer, step.slots, step.positions, key[0].transpose(0, 1), value[0].transpose(0, 1)
+        layer, step.places, key[0].transpose(0, 1), value[0].transpose(0, 1)
     )
     count = len(step.plan.decode)
     decode = _decode if step.guessed is None else _decode_guesses
@@ -172,7 +186,7 @@ def packed_attention(
         parts.append(_chunk(query[:, :, rows], keys, values, chunk, mask, scaling))
         at = rows.stop
     out = parts[0] if len(parts) == 1 else torch.cat(parts)
-    return out.unsqueeze(0), None
+    return out.unsqueeze(0)
 
 
 def _checked(
@@ -208,7 +222,9 @@ def _decode(
     """One query token a slot; the heads of a group are the rows of one small attention."""
     count, length, groups = len(step.plan.decode), step.decode_length, keys.shape[2]
     heads, size = query.shape[1], query.shape[3]
-    rows = query[0, :, :count].transpose(0, 1).reshape(count, groups, heads // groups, size)
+    if count > 1 or query.shape[2] > 1:
+        query = query[0, :, :count].transpose(0, 1)
+    rows = query.reshape(count, groups, heads // groups, size)
     out = functional.scaled_dot_product_attention(
         rows,
         keys[:count, :length].transpose(1, 2),
@@ -268,9 +284,5 @@ def _chunk(
     return out[0].transpose(0, 1)
 
 
-def _no_mask(*args: Any, **kwargs: Any) -> None:
-    """Masks are made per slot inside the attention."""
-
-
+# No function for masks: models then pass None, and masks are made per slot inside the attention.
 AttentionInterface.register(PACKED, packed_attention)
-AttentionMaskInterface.register(PACKED, _no_mask)

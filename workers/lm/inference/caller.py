@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from . import headers
 from .ask import HIGH, LOW, NORMAL
 from .errors import BadRequest
 
@@ -30,22 +31,26 @@ class Caller:
 
 def read_caller(http: HttpCall) -> Caller:
     """The caller, or BadRequest: the gateway is trusted, but not to be without faults."""
-    priority = http.header(b"x-slipway-priority")
+    priority = _said(http, headers.PRIORITY)
     if priority not in _PRIORITIES:
-        raise BadRequest("x-slipway-priority must be low, normal or high.")
+        raise BadRequest(f"{headers.PRIORITY} must be low, normal or high.")
     return Caller(
-        tenant=_name(http, b"x-slipway-tenant"),
+        tenant=_name(http, headers.TENANT),
         priority=_PRIORITIES[priority],
-        deadline=_deadline(http.header(b"x-slipway-deadline-ms")),
-        adapter=_name(http, b"x-slipway-adapter"),
-        names_tokens=http.header(b"x-slipway-tokens") == "1",
+        deadline=_deadline(_said(http, headers.DEADLINE_MS)),
+        adapter=_name(http, headers.ADAPTER),
+        names_tokens=_said(http, headers.TOKENS) == "1",
     )
 
 
-def _name(http: HttpCall, header: bytes) -> str:
-    value = http.header(header)
+def _said(http: HttpCall, header: str) -> str:
+    return http.header(header.encode())
+
+
+def _name(http: HttpCall, header: str) -> str:
+    value = _said(http, header)
     if len(value) > _LONGEST_NAME:
-        raise BadRequest(f"{header.decode()} is longer than {_LONGEST_NAME} characters.")
+        raise BadRequest(f"{header} is longer than {_LONGEST_NAME} characters.")
     return value
 
 
@@ -53,5 +58,5 @@ def _deadline(value: str) -> float | None:
     if not value:
         return None
     if not value.isdecimal() or len(value) > 12:
-        raise BadRequest("x-slipway-deadline-ms must be a whole number of milliseconds.")
+        raise BadRequest(f"{headers.DEADLINE_MS} must be a whole number of milliseconds.")
     return time.monotonic() + min(int(value), _LONGEST_MS) / 1000

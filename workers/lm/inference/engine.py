@@ -17,7 +17,14 @@ from .deltas import extend, replay, score_prompt
 from .detokenize import TokenText
 from .drafts import Drafter
 from .errands import Errands
-from .errors import DeadlinePassed, Draining, GenerationFailed, QueueFull, ServingError
+from .errors import (
+    DeadlinePassed,
+    Draining,
+    GenerationFailed,
+    QueueFull,
+    ServerStopped,
+    ServingError,
+)
 from .events import Delta, Ended, Sink
 from .gauges import EngineStats, Gauges
 from .output import Output
@@ -264,14 +271,14 @@ class Engine:
         while not self._stopping and not self.broken:
             with self._wake:
                 busy = self._inbox or self._cancellations or self.adapters.busy
-                if not busy and not self.errands and not self._scheduler.running:
+                if not busy and not self.errands and not self._scheduler.has_work:
                     self._wake.wait(_IDLE_WAIT)
             try:
                 self.step()
             except Exception as error:  # not of the model: the engine itself is wrong
                 self.broken = f"{type(error).__name__}: {error}"
                 self._log(f"the engine failed, stopping: {self.broken}")
-        stopped = GenerationFailed("The model server stopped.", code="server_stopped")
+        stopped = ServerStopped()
         with self._wake:
             self._stopping = True
             left = list(self._inbox)
@@ -288,6 +295,8 @@ class Engine:
         self._admit()
         self.errands.run_piece()
         self.adapters.between_steps(idle=not self._scheduler.running)
+        while (victim := self._scheduler.victim()) is not None:
+            self._preempt(victim)
         plan = self._scheduler.plan()
         if plan is None:
             return False
@@ -327,18 +336,34 @@ class Engine:
         for sequence in reading:
             self._keep(sequence)
 
+    def _preempt(self, sequence: Sequence) -> None:
+        """The cache runs out: this one gives its slot back and goes on later, as if nothing had
+        been. What it has computed is kept as a prefix, as long as there is room for that.
+        """
+        slot = self._scheduler.slot_of(sequence)
+        if sequence.computed:
+            self._keep(sequence)
+        moves = self._scheduler.preempt(sequence)
+        if slot is not None:
+            self.runner.release(slot)
+        for move in moves:
+            self.runner.move(move)
+        self.gauges.preempted += 1
+
     def _begin(self, sequence: Sequence, slot: int) -> int:
         """How much of a source need not be computed; it lies in the slot after that."""
         leader = sequence.leader
         if leader is not None and self._fork is not None and leader in self._scheduler.decoding:
             length = len(sequence.source) - 1
             self._fork(Move(self._scheduler.decoding.index(leader), slot, length))
-            sequence.cached_tokens = leader.cached_tokens
+            if not sequence.restarts:
+                sequence.cached_tokens = leader.cached_tokens
             return length
         if self._prefixes is None or sequence.params.score_prompt:
             return 0
         known = self._prefixes.begin(sequence, slot)
-        sequence.cached_tokens = min(known, len(sequence.prompt))
+        if not sequence.restarts:
+            sequence.cached_tokens = min(known, len(sequence.prompt))
         return known
 
     def _keep(self, sequence: Sequence) -> None:

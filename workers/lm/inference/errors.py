@@ -92,6 +92,19 @@ class DeadlinePassed(ServingError):
         )
 
 
+class ServerStopped(ServingError):
+    """The server ended before the answer did: another one can give it, or the rest of it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            503,
+            "The model server stopped before the answer was complete. Send the request again.",
+            code="server_stopped",
+            kind="server_error",
+            retry_after=1,
+        )
+
+
 class GenerationFailed(ServingError):
     """The engine could not finish a request it had accepted."""
 

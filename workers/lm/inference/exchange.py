@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from . import headers
 from .answers import Answer
 from .ask import Ask, Ticket
 from .backend import Backend
@@ -127,9 +128,11 @@ class Exchange:
             prompt = ticket.choice // each
             cached[prompt] = min(cached.get(prompt, ticket.cached_tokens), ticket.cached_tokens)
         self.answer.cached_tokens = sum(cached.values())
-        times = {b"queue": max(queued, default=0.0), b"prefill": max(read, default=0.0)}
-        headers = [(b"x-slipway-%s-ms" % name, b"%.3f" % ms) for name, ms in times.items()]
-        return [*headers, (b"x-slipway-cached-tokens", b"%d" % self.answer.cached_tokens)]
+        return [
+            (headers.QUEUE_MS.encode(), b"%.3f" % max(queued, default=0.0)),
+            (headers.PREFILL_MS.encode(), b"%.3f" % max(read, default=0.0)),
+            (headers.CACHED_TOKENS.encode(), b"%d" % self.answer.cached_tokens),
+        ]
 
     def _push(self, event: Event) -> None:
         """Called on the engine's thread."""

@@ -48,6 +48,12 @@ class FairQueue:
         self._lines.setdefault((tenant, sequence.priority), deque()).append(sequence)
         self._count(sequence, 1)
 
+    def put_back(self, sequence: Sequence) -> None:
+        """One that has begun waits again, in front of those of its tenant who have not."""
+        line = self._lines.setdefault((sequence.tenant, sequence.priority), deque())
+        line.appendleft(sequence)
+        self._count(sequence, 1)
+
     def remove(self, sequence: Sequence) -> bool:
         """Take out one that waits; False where it does not."""
         line = self._lines.get((sequence.tenant, sequence.priority))
@@ -64,8 +70,11 @@ class FairQueue:
         return min(heads, key=lambda head: self._rank(head, now), default=None)
 
     def _rank(self, head: Sequence, now: float) -> tuple[int, float, float]:
-        aged = head.priority + int((now - head.submitted_at) / AGING)
-        return -min(HIGH, aged), self._served[head.tenant], head.submitted_at
+        return -self.urgency(head, now), self._served[head.tenant], head.submitted_at
+
+    def urgency(self, sequence: Sequence, now: float) -> int:
+        """Its priority, and one more for each while that it has been here."""
+        return min(HIGH, sequence.priority + int((now - sequence.submitted_at) / AGING))
 
     def served(self, tenant: str, tokens: float) -> None:
         """So many tokens have been computed for a tenant."""
@@ -85,15 +94,20 @@ class FairQueue:
         if not self._deadlines:
             return []
         now = time.monotonic()
-        return [one for one in self if one.deadline is not None and one.deadline <= now]
+        waiting = (one for one in self if one.started_at is None)
+        return [one for one in waiting if one.deadline is not None and one.deadline <= now]
 
     def newest_of_most(self, live: Mapping[str, int]) -> Sequence | None:
-        """Who came last of the waiting ones of the tenant that has most here, running ones too."""
-        tenants = {name for name, _ in self._lines}
+        """Who came last of those who have not begun, of the tenant that has most here, running
+        ones too.
+        """
+        # Who has begun stands at the head of a line: where the last one has, all have.
+        lines = {key: line for key, line in self._lines.items() if line[-1].started_at is None}
+        tenants = {name for name, _ in lines}
         if not tenants:
             return None
         tenant = max(sorted(tenants), key=lambda name: live[name])
-        own = (line[-1] for (name, _), line in self._lines.items() if name == tenant)
+        own = (line[-1] for (name, _), line in lines.items() if name == tenant)
         return min(own, key=lambda last: (last.priority, -last.submitted_at))
 
     def waiting(self) -> dict[str, int]:

@@ -17,8 +17,9 @@ _RECENT = 512
 class EngineStats:
     """A snapshot; times in milliseconds over the most recent steps and answers.
 
-    Blocks are those of kept prefixes; both are 0 where none are kept. `prefix_hit_tokens` were not
-    computed because they were kept; of `drafted_tokens` guesses `accepted_tokens` were right.
+    `preemptions` counts who gave way because the cache ran out. Blocks are those of kept prefixes;
+    both are 0 where none are kept. `prefix_hit_tokens` were not computed because they were kept; of
+    `drafted_tokens` guesses `accepted_tokens` were right.
     """
 
     state: str
@@ -35,6 +36,7 @@ class EngineStats:
     first_token_ms_p50: float | None
     first_token_ms_p99: float | None
     uptime_s: float
+    preemptions: int = 0
     cache_blocks_total: int = 0
     cache_blocks_free: int = 0
     prefix_hit_tokens: int = 0
@@ -56,6 +58,7 @@ class Gauges:
         self.completion_tokens = 0
         self.drafted = 0
         self.accepted = 0
+        self.preempted = 0
         self.outcomes: Counter[str] = Counter()
         self._steps: deque[float] = deque(maxlen=_RECENT)
         self._first: deque[float] = deque(maxlen=_RECENT)
@@ -112,6 +115,7 @@ class Gauges:
             first_token_ms_p50=_quantile(first, 0.5),
             first_token_ms_p99=_quantile(first, 0.99),
             uptime_s=round(time.monotonic() - self._started, 3),
+            preemptions=self.preempted,
             drafted_tokens=self.drafted,
             accepted_tokens=self.accepted,
         )

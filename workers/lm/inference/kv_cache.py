@@ -94,18 +94,17 @@ class SlotCache:
     def write(
         self,
         layer: int,
-        slots: torch.Tensor,
-        positions: torch.Tensor,
+        places: torch.Tensor,
         key: torch.Tensor,
         value: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store [tokens, heads, size] at (slot, position); returns the layer's tensors."""
+        """Store [tokens, heads, size] at slot * span + position; returns the layer's tensors."""
         if layer not in self.keys:
             self.keys[layer] = self._zeros(key.shape[1], key.shape[2])
             self.values[layer] = self._zeros(value.shape[1], value.shape[2])
         keys, values = self.keys[layer], self.values[layer]
-        keys.index_put_((slots, positions), key.to(keys.dtype))
-        values.index_put_((slots, positions), value.to(values.dtype))
+        keys.flatten(0, 1).index_copy_(0, places, key.to(keys.dtype))
+        values.flatten(0, 1).index_copy_(0, places, value.to(values.dtype))
         return keys, values
 
     def move(self, move: Move) -> None:
@@ -113,6 +112,11 @@ class SlotCache:
         self.reserve(max(move.source, move.target) + 1, move.length)
         for store in (*self.keys.values(), *self.values.values()):
             store[move.target, : move.length] = store[move.source, : move.length]
+
+    @property
+    def span(self) -> int:
+        """Positions for which a slot has memory now."""
+        return self._shape[1]
 
     @property
     def position_bytes(self) -> int:

@@ -7,7 +7,7 @@ processor weights are laid out as oneDNN's kernels want them, and 8-bit layers c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,17 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from workers.lm.int8 import Int8Linear, quantise_rows
+
+from .few_rows import (
+    INT8_ROWS,
+    MOST_BYTES,
+    PLAIN_ROWS,
+    Product,
+    int8_product,
+    plain_product,
+    replace_norms,
+)
+from .native import kernels
 
 #: Children of one module that are called with the same tensor.
 FUSED = {
@@ -31,8 +42,6 @@ _WORTH_PACKING = 2**17
 #: For a single row oneDNN takes a path through 8-bit layers of up to 256 outputs that is up to a
 #: hundred times slower than for two rows.
 _NARROW = 512
-
-Product = Callable[[torch.Tensor], torch.Tensor]
 
 
 class ServingLinear(nn.Module):
@@ -48,8 +57,11 @@ class ServingLinear(nn.Module):
         product: Product,
         dtype: torch.dtype,
         slices: dict[str, tuple[int, int]] | None = None,
+        *,
+        own_kernels: bool = False,
     ) -> None:
         super().__init__()
+        self.own_kernels = own_kernels
         self.out_features, self.in_features = shape
         self.weight = torch.zeros(1, dtype=dtype).expand(*shape)
         self.slices = slices or {}
@@ -116,18 +128,38 @@ def pack(model: PreTrainedModel, called: set[nn.Module]) -> int:
     Layers of other classes stay as they are, so do those that something is attached to.
     """
     count = 0
+    library = _library(model, called)
+    if library is not None:
+        replace_norms(model, library)
     for parent in list(model.modules()):
         for name, members in FUSED.items():
             rows = [getattr(parent, member, None) for member in members]
             if all(_is_plain(row) and row in called for row in rows) and _fit_together(rows):
-                _fuse(parent, name, members, rows)
+                _fuse(parent, name, members, rows, library)
                 count += 1
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if _is_plain(child) and child in called:
-                setattr(parent, name, _packed([child]))
+                setattr(parent, name, _packed([child], library))
                 count += 1
     return count
+
+
+def _library(model: PreTrainedModel, called: set[nn.Module]) -> Any:
+    """Kernels of our own for few rows, None where they are not to be used.
+
+    They work on one thread, and on a layout of their own beside the one for many rows.
+    """
+    weights: list[Any] = [module.weight for module in called]
+    total = sum(weight.numel() * weight.element_size() for weight in weights)
+    if model.device.type != "cpu" or torch.get_num_threads() > 1 or total > MOST_BYTES:
+        return None
+    return kernels()
+
+
+def has_own_kernels(model: PreTrainedModel) -> bool:
+    """Whether any of its layers computes few rows with kernels of our own."""
+    return any(isinstance(one, ServingLinear) and one.own_kernels for one in model.modules())
 
 
 def _is_plain(module: Any) -> bool:
@@ -146,28 +178,48 @@ def _shape(module: Any) -> tuple[int, int]:
     return (width, out) if isinstance(module, Conv1D) else (out, width)
 
 
-def _fuse(parent: nn.Module, name: str, members: tuple[str, ...], rows: list[Any]) -> None:
+def _fuse(
+    parent: nn.Module, name: str, members: tuple[str, ...], rows: list[Any], library: Any
+) -> None:
     slices, at = {}, 0
     for member, row in zip(members, rows, strict=True):
         slices[member] = (at, at + _shape(row)[0])
         at = slices[member][1]
-    fused = _packed(rows, slices)
+    fused = _packed(rows, library, slices)
     setattr(parent, name, fused)
     shared = Shared(fused)
     for member, (start, stop) in slices.items():
         setattr(parent, member, Part(shared, start, stop, last=member == members[-1]))
 
 
-def _packed(rows: list[Any], slices: dict[str, tuple[int, int]] | None = None) -> ServingLinear:
+def _packed(
+    rows: list[Any], library: Any, slices: dict[str, tuple[int, int]] | None = None
+) -> ServingLinear:
     """One layer that computes all of these."""
     bias = _biases(rows)
     shape = (sum(_shape(row)[0] for row in rows), _shape(rows[0])[1])
     if isinstance(rows[0], Int8Linear):
         weight = torch.cat([row.weight for row in rows])
-        product = _int8(weight, torch.cat([row.scale for row in rows]), bias)
-        return ServingLinear(shape, product, torch.float32, slices)
+        scale = torch.cat([row.scale for row in rows])
+        product = _int8(weight, scale, bias)
+        own = library is not None and weight.device.type == "cpu"
+        if own:
+            few = int8_product(library, weight, scale, bias)
+            product = _by_rows(few, INT8_ROWS, product)
+        return ServingLinear(shape, product, torch.float32, slices, own_kernels=own)
     weight = torch.cat([_weight(row) for row in rows]) if len(rows) > 1 else _weight(rows[0])
-    return ServingLinear(shape, _plain(weight, bias), weight.dtype, slices)
+    product = _plain(weight, bias)
+    own = library is not None and weight.dtype == torch.float32 and weight.device.type == "cpu"
+    if own:
+        product = _by_rows(plain_product(library, weight, bias), PLAIN_ROWS, product)
+    return ServingLinear(shape, product, weight.dtype, slices, own_kernels=own)
+
+
+def _by_rows(few: Product, most: int, many: Product) -> Product:
+    def product(x: torch.Tensor) -> torch.Tensor:
+        return few(x) if x.numel() <= most * x.shape[-1] else many(x)
+
+    return product
 
 
 def _weight(row: Any) -> torch.Tensor:

@@ -24,6 +24,9 @@ from transformers.pytorch_utils import Conv1D
 
 from workers.lm.int8 import Int8Linear
 
+from .cuts import Cut, cuts_of
+from .parts import RowPart
+
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 #: Layers that are changed before the next step of the engine is computed.
 AT_ONCE = 32
@@ -63,12 +66,23 @@ class Factors:
 
 @dataclass(frozen=True)
 class Place:
-    """Which outputs of which module a name stands for; in a fused one some of them."""
+    """Which outputs of which module a name stands for; in a fused one some of them.
+
+    With a `cut` the module has only part of the layer that the name stands for in the whole model.
+    """
 
     module: nn.Module
     start: int
     inputs: int
     outputs: int
+    cut: Cut | None = None
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """(inputs, outputs) of the whole layer."""
+        if self.cut is None:
+            return self.inputs, self.outputs
+        return self.cut.inputs, self.cut.outputs
 
 
 @dataclass(frozen=True)
@@ -94,6 +108,7 @@ def places_of(model: PreTrainedModel) -> dict[str, Place]:
     """
     whole_model: Any = model
     head = whole_model.get_output_embeddings()
+    cuts = cuts_of(model)
     found = {}
     for name, module in model.named_modules():
         if module is head:
@@ -104,11 +119,11 @@ def places_of(model: PreTrainedModel) -> dict[str, Place]:
             continue
         inputs, outputs = shape
         if not slices:
-            found[name] = Place(module, 0, inputs, outputs)
+            found[name] = Place(module, 0, inputs, outputs, cuts.get(name))
         parent = name.rpartition(".")[0]
         for leaf, (start, stop) in slices.items():
             whole = f"{parent}.{leaf}" if parent else leaf
-            found[whole] = Place(module, start, inputs, stop - start)
+            found[whole] = Place(module, start, inputs, stop - start, cuts.get(whole))
     return found
 
 
@@ -116,7 +131,7 @@ def _shape(module: nn.Module) -> tuple[int, int] | None:
     """(inputs, outputs) of a linear layer, None for anything else."""
     if isinstance(module, Conv1D):
         return int(module.weight.shape[0]), int(module.weight.shape[1])
-    if isinstance(module, nn.Linear | Int8Linear) or hasattr(module, "slices"):
+    if isinstance(module, nn.Linear | Int8Linear | RowPart) or hasattr(module, "slices"):
         weight: Any = module.weight
         return int(weight.shape[1]), int(weight.shape[0])
     return None
@@ -192,14 +207,17 @@ def _checked(
         raise AdapterRefused(f"It changes {name}, which is no linear layer inside this base.")
     down, up = pair["A"], pair["B"]
     rank = down.shape[0]
-    if down.shape != (rank, place.inputs) or up.shape != (place.outputs, rank):
+    inputs, outputs = place.whole
+    if down.shape != (rank, inputs) or up.shape != (outputs, rank):
         raise AdapterRefused(
             f"Its factors of {name} are {list(down.shape)} and {list(up.shape)};"
-            f" the layer has {place.inputs} inputs and {place.outputs} outputs."
+            f" the layer has {inputs} inputs and {outputs} outputs."
         )
     if not (torch.isfinite(down).all() and torch.isfinite(up).all()):
         raise AdapterRefused(f"Its factors of {name} hold numbers that are not finite.")
     scale = _scale(name, rank, config)
+    if place.cut is not None:
+        down, up = place.cut.own(down, up)
     where: Any = {"device": model.device, "dtype": model.dtype}
     # Scaled in 32 bits, then rounded once to what the server computes in.
     scaled = (up.float() * scale).to(**where)
@@ -293,17 +311,21 @@ class Stack:
         if rows.whole:
             span = self.spans.get(rows.whole)
             if span is not None:
-                y.addmm_(x @ self.down[span].t(), self.up[span])
+                y.addmm_(self._inner(x, self.down[span]), self.up[span])
         elif len(rows.groups) <= _FEW:
             for key, part in rows.groups:
                 span = self.spans.get(key)
                 if span is not None:
-                    y[part].addmm_(x[part] @ self.down[span].t(), self.up[span])
+                    y[part].addmm_(self._inner(x[part], self.down[span]), self.up[span])
         else:
-            inner = x @ self.down.t()
+            inner = self._inner(x, self.down)
             # Not times zero: a number that is not finite must stay with its own row.
             inner = inner.masked_fill(~rows.mask(self.columns, self.layout), 0)
             y.addmm_(inner, self.up)
+
+    def _inner(self, x: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
+        inner = x @ down.t()
+        return inner if self.place.cut is None else self.place.cut.whole(inner)
 
 
 class AdapterBank:

@@ -115,6 +115,7 @@ def _numbers(engine: Backend, stats: Mapping[str, Any]) -> Iterable[tuple[str, s
     asked = stats["prompt_tokens"] + hits  # each was looked for, and computed where it was not kept
     yield "vllm:num_requests_running", "gauge", stats["running"]
     yield "vllm:num_requests_waiting", "gauge", stats["waiting"]
+    yield "vllm:num_preemptions_total", "counter", stats.get("preemptions") or 0
     for name in ("vllm:gpu_cache_usage_perc", "vllm:kv_cache_usage_perc"):
         yield name, "gauge", used
     for prefix in ("vllm:gpu_prefix_cache", "vllm:prefix_cache"):

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from . import headers
 from .errors import GenerationFailed
 from .host import EngineHost
 from .server import EngineBroken, ServeOptions
@@ -31,7 +32,7 @@ class Offline:
         self._headers = [
             (b"authorization", f"Bearer {secret}".encode()),
             (b"content-type", b"application/json"),
-            (b"x-slipway-priority", b"low"),
+            (headers.PRIORITY.encode(), b"low"),
         ]
 
     @property

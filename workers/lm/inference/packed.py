@@ -14,6 +14,7 @@ from .kv_cache import SlotCache
 from .loading import vocabulary_width
 from .lora import AdapterBank
 from .plan import Move, StepPlan
+from .repeated import MOST_ROWS, Repeated
 
 _LAYER_TYPES = frozenset({"full_attention", "sliding_attention"})
 _OWN_MASKS = ("attention_chunk_size", "use_bidirectional_attention", "alibi")
@@ -49,7 +50,7 @@ class PackedRunner:
             slots=max_slots, length=context_length, dtype=model.dtype, device=model.device
         )
         self.bank = AdapterBank(model)
-        self.last_step: PackedStep | None = None
+        self.repeated: Repeated | None = None
         model.set_attn_implementation(PACKED)
 
     def forward(self, plan: StepPlan) -> torch.Tensor:
@@ -62,18 +63,37 @@ class PackedRunner:
             slots=torch.tensor(slots, device=self._device),
             positions=torch.tensor(positions, device=self._device),
         )
+        tokens = torch.tensor([ids], device=self._device)
+        few = len(ids) <= MOST_ROWS and not plan.chunks and not self.bank.active
+        if self.repeated is not None and few:
+            return self.repeated.run(tokens, step).float()
         rows = torch.tensor(keep or [len(ids) - 1], device=self._device)
+        logits = self._modules(tokens, step.positions[None], step, rows)
+        return logits[: len(keep)].float()
+
+    def _modules(
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        step: PackedStep,
+        rows: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Logits of these rows or of all of them; ids and positions are [1, rows]."""
+        keep = 0 if rows is None else rows
         logits: torch.Tensor = self._model(
-            input_ids=torch.tensor([ids], device=self._device),
-            position_ids=step.positions[None],
+            input_ids=ids,
+            position_ids=positions,
             use_cache=False,
             packed_step=step,
-            **({"logits_to_keep": rows} if self._selects_rows else {}),
+            **({"logits_to_keep": keep} if self._selects_rows else {}),
         ).logits[0]
-        if not self._selects_rows:
-            logits = logits[rows]
-        self.last_step = step
-        return logits[: len(keep)].float()
+        return logits if self._selects_rows or rows is None else logits[rows]
+
+    def repeat_steps(self) -> None:
+        """From now on steps of few rows are recorded. The model must not change any more, but for
+        what the bank of adapters does."""
+        if self._device.type == "cpu":
+            self.repeated = Repeated(self._modules)
 
     def has_room(self, slots: int, length: int) -> bool:
         """Whether the cache can hold so many sequences of that length."""

@@ -32,7 +32,9 @@ from torch._C._distributed_c10d import FileStore
 from .errors import ModelRefused
 from .kv_cache import SlotBlocks
 from .loading import LoadedModel, load_split
+from .lora import AdapterBank
 from .packed import PackedRunner
+from .parallel_bank import ParallelBank
 from .probe import choose_runner
 
 if TYPE_CHECKING:
@@ -65,6 +67,29 @@ class Part:
         """A store of prefixes over this part of the keys and values."""
         assert isinstance(self.runner, PackedRunner)
         self.blocks = SlotBlocks(self.runner.cache, budget_bytes)
+
+    @property
+    def _bank(self) -> AdapterBank:
+        assert isinstance(self.runner, PackedRunner)
+        return self.runner.bank
+
+    def put_adapter(self, key: str, folder: Path) -> None:
+        """This part of an adapter's factors; its files have been checked by the leader."""
+        for _ in self._bank.put(key, self._bank.read(folder)):
+            pass
+
+    def drop_adapter(self, key: str) -> None:
+        """Away with it."""
+        for _ in self._bank.drop(key):
+            pass
+
+    def begin_adapters(self, spans: list[tuple[str, int]]) -> None:
+        """Whose the rows of the next step are."""
+        self._bank.begin(spans)
+
+    def end_adapters(self) -> None:
+        """The step is over."""
+        self._bank.end()
 
     def do(self, target: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the leader does, here."""
@@ -221,11 +246,11 @@ class Ranks:
 class ParallelRunner:
     """The leader's runner: tells the others, then does the same with its own part."""
 
-    #: Adapters would have to be cut as their base is.
-    bank = None
-
     def __init__(self, part: Part, ranks: Ranks) -> None:
         self.part, self.ranks = part, ranks
+        own: AdapterBank | None = getattr(part.runner, "bank", None)
+        #: Adapters beside the model, where what computes it can have any.
+        self.bank = None if own is None else ParallelBank(own, ranks)
         for name in ("move", "release", "fork", "has_room"):
             if hasattr(part.runner, name):
                 setattr(self, name, partial(self._all, "runner", name))

@@ -26,6 +26,7 @@ from workers.lm.compute.memory import read_shape
 from workers.lm.errors import InvalidTraining
 from workers.lm.training.distributed.plans import Plan, check_cut, plan_of
 
+from .cuts import Cut, Span
 from .errors import ModelRefused
 
 _auto_model: Any = AutoModelForCausalLM
@@ -34,8 +35,6 @@ _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 #: Bytes that are read at once where only some columns of each row are wanted.
 _BLOCK = 4 << 20
 _HEADER_LIMIT = 64 << 20
-
-Span = tuple[int, int]
 
 
 class PartReader:
@@ -254,6 +253,8 @@ class _Filling:
         self.rank, self.world = rank, world
         self.plan: Plan = plan_of(model.config.model_type)
         self.used: set[str] = set()
+        #: What of each layer is here, for adapters that change it.
+        self.cuts: dict[str, Cut] = {}
 
     def fill(self) -> None:
         tied = bool(self.model.config.tie_word_embeddings)
@@ -277,6 +278,7 @@ class _Filling:
                 f" first {min(left)}."
             )
         self.model.to(self.device)
+        self.model.layer_cuts = self.cuts
 
     def _piece(self, name: str, dim: int = 0, spans: Sequence[Span] | None = None) -> torch.Tensor:
         if name not in self.reader:
@@ -303,6 +305,7 @@ class _Filling:
         if len(shape) != 2:
             raise ModelRefused(f"The weight {name}.weight is missing.")
         spans = self._spans(shape[dim], groups)
+        self._cut(name, shape, dim == 0, spans, sums=False)
         self._set(f"{name}.weight", self._piece(f"{name}.weight", dim, spans))
         if module.bias is not None:
             self._set(f"{name}.bias", self._piece(f"{name}.bias", 0, spans))
@@ -312,12 +315,22 @@ class _Filling:
         else:
             module.out_features = width
 
+    def _cut(
+        self, name: str, shape: tuple[int, ...], plain: bool, spans: list[Span], *, sums: bool
+    ) -> None:
+        """`plain` where the weight is [outputs, inputs], and not the other way round."""
+        outputs, inputs = shape if plain else reversed(shape)
+        self.cuts[name] = Cut(outputs, inputs, tuple(spans), sums)
+
     def _row_part(self, name: str, module: Any) -> RowPart:
         weight = f"{name}.weight"
         if weight not in self.reader:
             raise ModelRefused(f"The weight {weight} is missing.")
         dim = 0 if isinstance(module, Conv1D) else 1
-        part = self._piece(weight, dim, self._spans(self.reader.shape(weight)[dim]))
+        shape = self.reader.shape(weight)
+        spans = self._spans(shape[dim])
+        self._cut(name, shape, dim == 1, spans, sums=True)
+        part = self._piece(weight, dim, spans)
         if isinstance(module, Conv1D):
             part = part.t().contiguous()
         bias = None if module.bias is None else self._piece(f"{name}.bias")

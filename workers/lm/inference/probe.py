@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from .errors import ModelRefused, UnsupportedAttention
 from .kv_cache import SlotCache
-from .linears import called_layers, pack
+from .linears import called_layers, has_own_kernels, pack
 from .loading import vocabulary_width
 from .packed import PackedRunner
 from .plan import Move, PrefillChunk, Runner, StepPlan
@@ -47,7 +47,7 @@ def choose_runner(
         pack(model, called)
         probe.check(packed)
         _bound(packed.cache)
-        return packed, "packed batching"
+        return packed, _repeated(packed, model, probe)
     except (MemoryError, torch.OutOfMemoryError):
         check_memory(None)
     except ModelRefused:
@@ -65,6 +65,19 @@ def choose_runner(
         except Exception as error:
             reasons.append(f"{stepped.mode} decoding does not fit: {_sentence(error)}")
     raise ModelRefused("No way to run this model gives its own answers: " + "; ".join(reasons))
+
+
+def _repeated(runner: PackedRunner, model: PreTrainedModel, probe: _Probe) -> str:
+    """Have steps recorded where that gives the same; what there is to say of the runner."""
+    said = "packed batching"
+    if has_own_kernels(model):
+        said += ", kernels of our own"
+    runner.repeat_steps()
+    if runner.repeated is None:
+        return said
+    probe.check_steps(runner)
+    why = runner.repeated.why_not
+    return f"{said}; steps are not recorded: {why}" if why else f"{said}, recorded steps"
 
 
 def check_runner(
@@ -115,6 +128,13 @@ class _Probe:
             self._check_together(runner, first, second)
         for slot in range(min(2, runner.max_slots)):
             runner.release(slot)
+
+    def check_steps(self, runner: Runner) -> None:
+        """One token after the other, from the first on: the third is what all later ones are."""
+        for at, token in enumerate(self._tokens[0][:3]):
+            rows = runner.forward(StepPlan([token], [at], []))
+            self._compare(rows, self._expected[0][at : at + 1])
+        runner.release(0)
 
     def _check_alone(self, runner: Runner, ids: list[int], expected: torch.Tensor) -> None:
         prompt = len(ids) - 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .fair import SAMPLED, FairQueue
 from .plan import Move, PrefillChunk, StepPlan
+from .room import AHEAD, Room
 from .sequence import Sequence
 
 
@@ -40,6 +42,9 @@ class Scheduler:
     step spends its chunk budget in that order, so at most the first of them has a part of its
     prompt in the cache, and only it must move when n changes. Choices of a prompt that is being
     read wait for it and are forked off when it is done.
+
+    Who begins needs room for what he has and a little ahead, beside all who run. When they have
+    grown until there is too little, `victim` says who gives way; one that runs alone always fits.
     """
 
     def __init__(
@@ -61,11 +66,17 @@ class Scheduler:
         self.prefilling: list[Sequence] = []
         self.forking: list[Sequence] = []
         self._hooks = hooks or Hooks()
+        self._room = Room(self._hooks.room, context_length)
 
     @property
     def running(self) -> int:
         """Sequences that hold a slot."""
         return len(self.decoding) + len(self.prefilling) + len(self.forking)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anybody runs or could run: who is alone in the queue always fits."""
+        return bool(self.running or len(self.queue))
 
     def add(self, sequence: Sequence) -> None:
         """Put a sequence into the queue."""
@@ -87,7 +98,12 @@ class Scheduler:
         if self._hooks.guess is None:
             return ()
         drafts = tuple(self._hooks.guess(sequence) for sequence in self.decoding)
-        return drafts if any(drafts) else ()
+        if not any(drafts):
+            return ()
+        guessed = zip(self.decoding, drafts, strict=True)
+        longest = max(one.computed + 1 + len(draft) for one, draft in guessed)
+        fits = self._room.holds(self.running, max(longest, self._longest()))
+        return drafts if fits or self.running == 1 else ()
 
     def _chunks(self) -> list[PrefillChunk]:
         budget = self.prefill_chunk
@@ -132,13 +148,38 @@ class Scheduler:
         return False
 
     def _has_room(self, sequence: Sequence) -> bool:
-        """Whether everybody who runs can go on to the end beside this one."""
-        running = [*self.decoding, *self.prefilling, *self.forking]
-        longest = max(self._length(one) for one in [*running, sequence])
-        return self._hooks.room(len(running) + 1, longest) or not running
+        """Whether everybody who runs can go on for a while beside this one."""
+        longest = max(self._longest(), len(sequence.source))
+        fits = self._room.holds(self.running + 1, longest, ahead=AHEAD)
+        return fits or not self.running
 
-    def _length(self, sequence: Sequence) -> int:
-        return min(len(sequence.prompt) + sequence.params.max_tokens, self.context_length)
+    def _longest(self) -> int:
+        """Positions of the longest one after the next step, as far as none is guessed."""
+        decoding = (one.computed + 1 for one in self.decoding)
+        reading = (len(one.source) for one in (*self.prefilling, *self.forking))
+        return max((*decoding, *reading), default=0)
+
+    def victim(self) -> Sequence | None:
+        """Who must give way before the next step, None where all have room: of the lowest priority
+        who came last. Waiting lifts the priority, so nobody gives way for ever.
+        """
+        if self.running < 2 or self._room.holds(self.running, self._longest()):
+            return None
+        now = time.monotonic()
+        running = [*self.decoding, *self.prefilling, *self.forking]
+        return max(running, key=lambda one: (-self.queue.urgency(one, now), one.submitted_at))
+
+    def preempt(self, sequence: Sequence) -> list[Move]:
+        """Take one that runs back to the head of the queue, with all that it has said; returns the
+        moves that keep the slots dense.
+        """
+        moves = self._leave_slot(sequence)
+        for one in self.everyone():
+            if one.leader is sequence:
+                one.leader = None  # it will read more than the prompt that they share
+        sequence.restart()
+        self.queue.put_back(sequence)
+        return moves
 
     def advance(self, plan: StepPlan) -> Changes:
         """The step has been computed: count its tokens; full prompts begin to decode."""
@@ -188,6 +229,9 @@ class Scheduler:
     def remove(self, sequence: Sequence) -> list[Move]:
         """Take a sequence out; returns the moves that keep the slots dense."""
         self.queue.left(sequence)
+        return self._leave_slot(sequence)
+
+    def _leave_slot(self, sequence: Sequence) -> list[Move]:
         if sequence in self.prefilling:
             self._remove_prefilling(sequence)
             return []

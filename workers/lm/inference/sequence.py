@@ -39,6 +39,8 @@ class Sequence:
     adapter: str = ""
     computed: int = 0
     cached_tokens: int = 0
+    #: How often it has given way to others, and begun again with what it had said.
+    restarts: int = 0
     #: The choice of the same prompt that computes it for this one too.
     leader: Sequence | None = None
     #: Positions behind the computed ones that hold guesses which are not checked yet.
@@ -80,6 +82,16 @@ class Sequence:
     def prefill_ms(self) -> float | None:
         """From its turn to its first own token, None before that."""
         return _milliseconds(self.started_at, self.first_token_at)
+
+    def restart(self) -> None:
+        """Nothing of it is in the cache any more: prompt and answer are to be read again."""
+        self.source = self.prompt + self.tokens
+        self.computed = self.ahead = self.saved_blocks = 0
+        self.restarts += 1
+        if self.tokens:
+            self.leader = None
+        else:
+            self.prompt_scores = []
 
     def draw(self) -> float:
         """The random number of the next token's place."""

@@ -25,6 +25,7 @@ from .errors import (
     GenerationFailed,
     ModelRefused,
     QueueFull,
+    ServerStopped,
     ServingError,
 )
 from .events import Delta, Ended, Sink, TokenScore
@@ -194,7 +195,7 @@ class VllmBackend:
                 if not self._inbox and not self._running and not len(self._queue):
                     self._wake.wait(_IDLE_WAIT)
             self.step()
-        stopped = GenerationFailed("The model server stopped.", code="server_stopped")
+        stopped = ServerStopped()
         with self._wake:
             self._stopping = True
         self._take_in()

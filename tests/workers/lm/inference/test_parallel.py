@@ -19,8 +19,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tests.waiting import WAIT_S
-from tests.workers.lm.inference import tiny
+from tests.workers.lm.inference import lora, tiny
 from tests.workers.lm.inference.waiting import wait_until
+from workers.lm.inference.adapters import AdapterNotLoaded, WantedAdapter
 from workers.lm.inference.ask import Ask
 from workers.lm.inference.engine import Engine
 from workers.lm.inference.errors import ModelRefused
@@ -100,6 +101,54 @@ def test_answers_are_those_of_one_process(
         assert tokens == generate(reference, prompt, 12)
     again = answers(engine, [prompts[3]])
     assert again == [found[3]]
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_adapters_beside_it_answer_as_in_one_process(
+    prepared: Prepare, tmp_path: Path, kind: str
+) -> None:
+    """In steps with one adapter, with two, with more, and with none; loaded while it answers."""
+    chosen = {"target_modules": lora.CONVOLUTIONS, "fan_in_fan_out": True} if kind == "gpt2" else {}
+    names = ["a", "b", "c"]
+    folders = {
+        name: lora.save(tmp_path / name, kind=kind, seed=seed, r=2 + seed, **chosen)
+        for seed, name in enumerate(names)
+    }
+    base = tiny.save(tmp_path / "base", kind)
+    prompt = [5, 6, 7, 8]
+
+    def said(engine: Engine) -> list[list[list[int]]]:
+        params = SamplingParams(max_tokens=10, temperature=0)
+        early = engine.submit([Ask([9], params)], lambda event: None)[0]
+        engine.step()
+        engine.adapters.apply({name: WantedAdapter(1, folders[name]) for name in names})
+        while engine.live or engine.adapters.busy:
+            engine.step()
+        rounds = [[early.tokens]]
+        for wanted in (["a"], ["a", "b"], ["", "c", "b", "a", "b"], [""]):
+            asked = [
+                engine.submit([Ask(prompt, params, adapter=name)], lambda event: None)[0]
+                for name in wanted
+            ]
+            while engine.live:
+                engine.step()
+            rounds.append([one.tokens for one in asked])
+        engine.adapters.apply({"c": WantedAdapter(1, folders["c"])})
+        while engine.adapters.busy:
+            engine.step()
+        left = engine.submit([Ask(prompt, params, adapter="c")], lambda event: None)[0]
+        with pytest.raises(AdapterNotLoaded):
+            engine.submit([Ask(prompt, params, adapter="a")], lambda event: None)
+        while engine.live:
+            engine.step()
+        return [*rounds, [left.tokens]]
+
+    expected = said(prepared(base, tensor_parallel=1))
+    found = said(prepared(base))
+
+    assert found == expected
+    assert len({tuple(tokens) for tokens in expected[3]}) == 4
+    assert found[-1] == [found[3][1]]
 
 
 def test_a_part_has_half_of_the_weights(prepared: Prepare, llama_dir: Path) -> None:

@@ -136,6 +136,33 @@ def test_it_goes_on_from_any_event(server: Served, name: str) -> None:
             jsonschema.validate(json.loads(choice["text"]), PERSON)
 
 
+@pytest.mark.parametrize("route", ["completions", "chat/completions"])
+@pytest.mark.parametrize("length", [2, 9])
+def test_scores_of_what_is_held_back_are_told_once_wherever_it_is_cut(
+    server: Served, route: str, length: int
+) -> None:
+    """Much of the text looks like the beginning of a stop string until a later token is there."""
+    chat = route.startswith("chat")
+    ask = {"messages": CHAT["messages"]} if chat else {"prompt": "the quick", "echo": True}
+    scored = {"logprobs": True, "top_logprobs": 1} if chat else {"logprobs": 1}
+    body = {"model": "m", "max_tokens": 28, "seed": 6, "temperature": 1.8, **ask, **scored}
+    plain = post(server, route, body).json()["choices"][0]
+    text = plain["message"]["content"] if chat else plain["text"]
+    stops = [text[at : at + length] + "\x01" for at in range(12, len(text), length)][:16]
+    body = {**body, "stop": stops, "ignore_eos": True, "stream": True, "stream_options": OPTIONS}
+    whole = events(post(server, route, body))
+    expected = told(whole)
+    assert len(whole) < 28 and len(expected["choices"][0]["scores"]) >= 28
+    for cut in range(1, len(whole) - 1):
+        progress = Progress()
+        first = [progress.take(part) for part in whole[:cut]]
+        for part in first:
+            if b'"finish_reason":"' in part:
+                progress.ended(part)
+        rest = events(post(server, route, progress.body(json.dumps(body).encode())))
+        assert told([*first, *rest])["choices"] == expected["choices"], cut
+
+
 def test_it_can_be_cut_again_and_again(server: Served) -> None:
     route, ask = CASES["chat"]
     body = {"model": "m", "stream": True, "stream_options": OPTIONS, **ask}
