@@ -24,6 +24,7 @@ from console.gateway.seats import Seat, Seats
 from console.gateway.streams import usage_tokens
 from console.gateway.upstream import ReplicaFailed, Upstream, whole
 from console.gateway.wanted import Wanted
+from models_app.deployments import replica_headers
 
 logger = logging.getLogger(__name__)
 Verdict = Literal["win", "loss", "tie"]
@@ -191,9 +192,9 @@ class _Asking:
         record = self._record
         headers = {
             "x-request-id": record.request_id,
-            "x-slipway-tenant": self._case.key.tenant,
-            "x-slipway-priority": "low",
-            "x-slipway-deadline-ms": str(DEADLINE_S * 1000),
+            replica_headers.TENANT: self._case.key.tenant,
+            replica_headers.PRIORITY: "low",
+            replica_headers.DEADLINE_MS: str(DEADLINE_S * 1000),
         }
         raw = json.dumps({"model": self._judge.name, **body}).encode()
         async with self._upstream.ask(self._replica, self._path, raw, headers) as response:

@@ -124,6 +124,18 @@ class TestNew:
         }  # fmt: skip
         assert form.folded_open()
 
+    def test_a_judge_that_cannot_judge_is_said_beside_its_field(self, ana, team, client_for):
+        environment("development")
+        shadow = {"strategy": "shadow", "judge": "nobody", "judge_by": "likelihood"}
+        data = {"name": "w", "environment": "development", "model_version": ready_version(team).pk}
+
+        answer = client_for(ana).post("/deployments/new/", {**data, **SPEC, **shadow})
+
+        assert answer.status_code == 422
+        said = ["The team has no deployment 'nobody'."]
+        assert answer.context["form"].errors == {"judge": said}
+        assert not Deployment.objects.exists()
+
     def test_choices_have_names(self, ana, team, client_for):
         environment("development")
         ready_version(team)
