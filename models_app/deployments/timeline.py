@@ -147,9 +147,11 @@ def figures_text(data: dict[str, Any]) -> str:
 
 
 def _judged(judge: Any) -> str:
-    """What the judge said of the copies; empty where it was not asked or has said nothing yet."""
-    if not isinstance(judge, dict) or not judge.get("judged"):
+    """What the judge said of the copies; empty where none is asked."""
+    if not isinstance(judge, dict):
         return ""
+    if not judge.get("judged"):
+        return _("The judge has said nothing of any copy.")
     if judge.get("win_percent") is None:
         return _("The judge could not tell any of %(judged)s copies apart.") % judge
     said = _("The judge prefers the copy in %(win_percent)s %% of those that it tells apart (95 %%:"

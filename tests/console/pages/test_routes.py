@@ -210,6 +210,8 @@ RULE = {"rule-0-name": "a", "rule-0-to-0-deployment": "chat"}
         (RULE | {"rule-0-raw": "when: 5"}, "list"),
         (RULE | {"rule-0-raw": "when: [{a: 1}]"}, "no such field"),
         ({"callers": "nobody-here"}, "You are in no team"),
+        ({"mirror-deployment": "chat", "mirror-judge": "chat"}, "It would judge itself"),
+        ({"mirror-deployment": "chat", "mirror-judge": "chta"}, "The team has no deployment"),
         ({"sticky": "header", "sticky_header": "X Y"}, "lower-case name of a header"),
         ({"view": "yaml", "yaml": "targets:\n - deployment: nowhere\n"}, "Line 2"),
         ({"view": "yaml", "yaml": "a: [\n"}, "Line"),

@@ -320,6 +320,18 @@ class TestShadow:
             assert event.data["judge"]["ties"] == 5
             assert "2 won, 18 lost, 5 ties" in event_line(event).text
 
+    def test_a_judge_that_said_nothing_holds_nothing_up_and_it_is_told(self, ana, team):
+        serving(ana, team, name="judge")
+        deployment = coming(ana, team, "shadow", judge="judge", min_win_percent=50, bake_s=10)
+        start(deployment)
+        calls(deployment, 1, 10)
+        calls(deployment, 2, 10, mirrored=True)
+
+        later(deployment, 11)
+
+        event = Rollout.objects.get(revision__number=2).events.get(kind="passed")
+        assert "The judge has said nothing of any copy." in event_line(event).text
+
     def test_a_deployment_does_not_judge_itself(self, ana, team):
         serving(ana, team, name="judge")
         with pytest.raises(FieldError) as caught:
