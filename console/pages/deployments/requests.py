@@ -124,7 +124,7 @@ def _filters(actor: Any, row: Deployment, chosen: dict[str, str]) -> list[dict[s
         ("answered", _("Answered")),
         ("failed", _("Failed")),
         ("refused", _("Refused")),
-        *((name, _coded(name)) for name, _label in facets["outcome"]),
+        *((str(name), _coded(str(name))) for name, _label in facets["outcome"]),
     ]
     menus: list[tuple[str, str, list[Any]]] = [
         ("outcome", _("Any outcome"), outcomes),
