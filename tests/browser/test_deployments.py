@@ -144,7 +144,8 @@ def test_the_log_leads_to_a_request_and_its_parts(
     assert page.locator(".req-id").all_inner_texts() == ["req-lost"]
     page.locator(".req-id").click()
 
-    page.get_by_text("replica 7: lost after 12 tokens").wait_for()
+    lost = {"en": "Replica 7 was lost after 12", "zh-hans": "副本 7 在 12 个词元之后丢失"}
+    page.get_by_text(lost[language]).wait_for()
     bars = page.locator(".fall .bar-1")
     widths = [bars.nth(n).bounding_box()["width"] for n in range(bars.count())]
     assert len(widths) == 4 and max(widths) == widths[-1]

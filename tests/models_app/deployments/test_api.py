@@ -211,7 +211,7 @@ class TestRequestLog:
         call_of(
             deployment, user=ana, replica=live(deployment)[0], rule="german", adapter="polite",
             degraded="ngram", cache="miss", cached_tokens=4, gateway_wait_ms=9, wake_ms=2,
-            queue_ms=3, prefill_ms=4, resumes=1, detail="replica 7: 503",
+            queue_ms=3, prefill_ms=4, resumes=1, detail="replica 7: 503", node="node-1",
         )  # fmt: skip
 
         row = self.log(api_for(ana), deployment).json()["results"][0]

@@ -168,6 +168,7 @@ class TestRollOut:
                     "epoch": job.epoch,
                     "host": "127.0.0.1",
                     "port": 23456,
+                    "node": job.node_name,
                 }
             ],
         }

@@ -112,9 +112,8 @@ class TestDeaths:
         answering_version(team, tmp_path / "m")
         batch = batch_of(ana, team, [request_line(n, max_tokens=2) for n in range(20_000)])
         thread, _held = self.attempted(Job.objects.get())
-        wait_for(lambda: (Job.objects.get().step or 0) >= 100, "it answers")
+        wait_for(lambda: batch_counts(Batch.objects.get())["completed"] >= 100, "it answers")
 
-        assert 100 <= batch_counts(Batch.objects.get())["completed"] <= 20_000
         batch_cancel(actor=ana, batch=Batch.objects.get())
         thread.join(60)
 
