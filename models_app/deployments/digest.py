@@ -59,7 +59,7 @@ def differs_in_replicas(one: Revision, other: Revision) -> bool:
     if one.pk == other.pk or one.model_version_id != other.model_version_id:
         return False
     beside = [{name: row.pk for name, row in adapters_of(r).items()} for r in (one, other)]
-    return beside[0] == beside[1] and same_but_replicas(one.spec_in_effect, other.spec_in_effect)
+    return beside[0] == beside[1] and same_but_replicas(one.serving.plain(), other.serving.plain())
 
 
 def same_but_replicas(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
