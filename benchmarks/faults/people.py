@@ -41,7 +41,7 @@ class Question:
 
 
 #: Long enough to be under way when something is killed.
-LONG = Question(prompt="the ship", seed=11, temperature=0.8, tokens=96)
+LONG = Question(prompt="the ship", seed=11, temperature=0.8, tokens=400)
 
 
 @dataclass(slots=True)

@@ -29,8 +29,8 @@ TRAINING: dict[str, Any] = {
         "model_type": "gpt2", "n_embd": 64, "n_layer": 2, "n_head": 2,
         "activation_function": "gelu", "tie_word_embeddings": True,
     },
-    "tokenizer": "bpe", "vocab_size": 512, "sequence_length": 128,
-    "batch_size": 8, "steps": 30, "warmup_steps": 5, "log_every": 10, "evaluate_every": 0,
+    "tokenizer": "bpe", "vocab_size": 512, "sequence_length": 512,
+    "batch_size": 2, "steps": 30, "warmup_steps": 5, "log_every": 10, "evaluate_every": 0,
     "threads": 1,
 }  # fmt: skip
 #: So many replicas as are asked for by hand, up to three; the load alone never changes that.
