@@ -33,6 +33,8 @@ from benchmarks.faults.words import sentences
 
 #: Long streams that are under way at each kill.
 HELD = 8
+#: Tokens of each of them.
+LONG = 400
 PHASES = ("replica", "node", "gateway", "forward", "back", "scale")
 
 
@@ -169,7 +171,7 @@ def run(
 ) -> list[dict[str, Any]]:
     """All chosen phases under the load; their figures."""
     site.deployment(f"teller-{secrets.token_hex(2)}")
-    people = People(site.stack.gateway_url, site.token, site.model, questions(32), rate)
+    people = People(site.stack.gateway_url, site.token, site.model, questions(32), rate, long=LONG)
     course = Course(site, people, versions)
     course.prepare()
     notes: dict[str, dict[str, Any]] = {}

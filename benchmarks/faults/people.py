@@ -40,8 +40,8 @@ class Question:
         }  # fmt: skip
 
 
-#: Long enough to be under way when something is killed.
-LONG = Question(prompt="the ship", seed=11, temperature=0.8, tokens=400)
+#: Tokens of a stream that is to be under way when something is killed.
+LONG = 96
 
 
 @dataclass(slots=True)
@@ -104,7 +104,9 @@ class People:
         asked: list[Question],
         per_second: float,
         stock_share: float = 0.1,
+        long: int = LONG,
     ) -> None:
+        self._long = Question(prompt="the ship", seed=11, temperature=0.8, tokens=long)
         self._lean, self._stock_share = (f"{url}/v1/completions", token), stock_share
         self._where = {"base_url": f"{url}/v1", "api_key": token, "timeout": PATIENCE_S}
         self._model, self._asked, self._gap_s = model, asked, 1 / per_second
@@ -146,8 +148,8 @@ class People:
         assert self._loop is not None
         held = [Told(self.phase, stream=True, begun=time.monotonic()) for _ in range(count)]
         for told in held:
-            part = functools.partial(self._light, self._client, LONG, told)
-            asyncio.run_coroutine_threadsafe(self._ask(part, LONG, told), self._loop)
+            part = functools.partial(self._light, self._client, self._long, told)
+            asyncio.run_coroutine_threadsafe(self._ask(part, self._long, told), self._loop)
         while sum(bool(told.first_s and not told.seconds) for told in held) < count / 2:
             if all(told.seconds for told in held):
                 self.hold(count)  # the first had ended before the last began
@@ -164,7 +166,7 @@ class People:
         async with AsyncOpenAI(**self._where) as client:
             found: dict[Question, str] = {}
             prints = set()
-            for question in [*self._asked, LONG]:
+            for question in [*self._asked, self._long]:
                 answer = await client.completions.create(model=self._model, **question.body())
                 found[question] = answer.choices[0].text
                 prints.add(answer.system_fingerprint or "")
