@@ -18,9 +18,14 @@ OLDEST, MIDDLE, NEWEST = HUB_GENERATIONS
 between = pytest.mark.skipif(
     os.environ.get("CHAOS") != "full", reason="between two that are run: make proofs"
 )
+installed = pytest.mark.skipif(
+    os.environ.get("CHAOS") != "full", reason="all other tests of the hub run with it: make proofs"
+)
 
 
-@pytest.fixture(params=[OLDEST, pytest.param(MIDDLE, marks=between), NEWEST])
+@pytest.fixture(
+    params=[OLDEST, pytest.param(MIDDLE, marks=between), pytest.param(NEWEST, marks=installed)]
+)
 def generation(request, client_of, ben):
     return client_of(ben, path=client_path(request.param))
 
