@@ -162,6 +162,7 @@ class TestRollOut:
             "percent": 100,
             "mirror_percent": 0,
             "adapters": [],
+            "judge": None,
             "replicas": [
                 {
                     "id": live(deployment)[0].pk,

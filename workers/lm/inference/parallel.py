@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import FileStore
+from torch.distributed import distributed_c10d
 
 from .errors import ModelRefused
 from .kv_cache import SlotBlocks
@@ -104,6 +105,9 @@ def build_part(options: ServeOptions, store: Path, rank: int, world: int) -> Par
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    # The group's name counts those of this process, one too that failed while it began (a refused
+    # model whose other parts were quicker); the others, which are new, would wait for the first.
+    distributed_c10d._world.group_count = 0
     dist.init_process_group(
         "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo",
         store=FileStore(str(store), world),
