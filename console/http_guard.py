@@ -87,8 +87,8 @@ class GuardedHttp(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         body = _body(code, message)
-        head = [STATUS_LINE[status], *_lines(len(body)), b"connection: close\r\n\r\n"]
-        self.transport.write(b"".join([*head, body]))
+        lines = [b"%b: %b\r\n" % header for header in _headers(len(body))]
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", body]))
         self.transport.close()
 
 
@@ -104,11 +104,12 @@ def _body(code: str, message: str) -> bytes:
     return json.dumps({"error": error}).encode()
 
 
-def _lines(length: int) -> list[bytes]:
+def _headers(length: int) -> list[tuple[bytes, bytes]]:
     return [
-        b"content-type: application/json\r\n",
-        b"x-should-retry: false\r\n",
-        b"content-length: %d\r\n" % length,
+        (b"content-type", b"application/json"),
+        (b"x-should-retry", b"false"),
+        (b"content-length", b"%d" % length),
+        (b"connection", b"close"),
     ]
 
 
@@ -116,11 +117,6 @@ async def _too_long(scope: Any, receive: Any, send: Any) -> None:
     """The application of a request whose head is whole and too long."""
     status, code, message = _TOO_LONG
     body = _body(code, message)
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"x-should-retry", b"false"),
-        (b"content-length", b"%d" % len(body)),
-        (b"connection", b"close"),
-    ]
+    headers = _headers(len(body))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -78,3 +78,5 @@ def test_bad_files_and_cancelling(client, team, tmp_path):
     assert client.batches.cancel(batch.id).status == "cancelling"
     batches_collect()
     assert client.batches.retrieve(batch.id).status == "cancelled"
+    with pytest.raises(openai.BadRequestError, match=f"{batch.id} is over"):
+        client.batches.cancel(batch.id)

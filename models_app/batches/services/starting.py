@@ -131,7 +131,11 @@ def batch_cancel(*, actor: Actor, batch: Batch) -> Batch:
     require(actor, "jobs.cancel_job", batch)
     if batch.job is None:
         raise WrongState(_("It never began: its file has errors."))
-    job_cancel(actor=actor, job=batch.job)
+    try:
+        job_cancel(actor=actor, job=batch.job)
+    except WrongState:
+        said = _("Batch %(batch)s is over: there is nothing to cancel.")
+        raise WrongState(said % {"batch": batch.key}) from None
     audit_record(actor=actor, action="batch.canceled", obj=batch)
     return Batch.objects.select_related("job").get(pk=batch.pk)
 
