@@ -219,7 +219,11 @@ class Gateways(Stack):
 @contextlib.contextmanager
 def running_site(*, gateways: int = 2, two_machines: bool = True) -> Iterator[Site]:
     """Everything, on empty folders; stopped and gone afterwards."""
-    settings = {"SLIPWAY_CLUSTER_HOST": "127.0.0.1", "SLIPWAY_GATEWAYS": str(gateways)}
+    settings = {
+        "SLIPWAY_CLUSTER_HOST": "127.0.0.1",
+        "SLIPWAY_GATEWAYS": str(gateways),
+        "SLIPWAY_SPLIT_GATEWAY": "1",
+    }
     with running_stack(environment=settings, kind=Gateways) as stack:
         assert isinstance(stack, Gateways)
         until(stack.gateway_ready, "a gateway answers")

@@ -192,7 +192,7 @@ class Scenario:
         vote = {"decision": "approve", "comment": "The loss is well below the baseline."}
         self.ben.post(f"approvals/{request['id']}/votes", vote)
         self.facts["approval"] = f"CR-{request['id']} by {self.approver.user.name}"
-        self.facts["approval_url"] = f"/approvals/{request['id']}/"
+        self.facts["approval_url"] = f"/approvals/CR-{request['id']}/"
         say(f"{self.approver.user.name} approved CR-{request['id']}")
 
     def _serving(self, path: str, number: int) -> None:

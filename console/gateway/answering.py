@@ -145,7 +145,7 @@ class Answering:
         self, replica: Replica, response: aiohttp.ClientResponse, stream: EventStream
     ) -> None:
         call, record, heard = self._call, self._record, False
-        async for chunk in response.content.iter_any():
+        while chunk := await response.content.readany():
             data = stream.feed(chunk)
             if not data:
                 continue

@@ -7,11 +7,10 @@ from typing import Any
 
 import aiohttp
 
+from console.gateway.connections import Connections
 from console.gateway.replicas import Replica
 
 CONNECT_S = 2.0
-#: Less than the model server keeps an idle connection, so that it is we who close.
-KEEP_ALIVE_S = 30.0
 #: What a model server says when it cannot take a request that another one could.
 ELSEWHERE = frozenset({401, 429, 503})
 #: What one says that does not have an adapter which another one may have.
@@ -56,7 +55,7 @@ class Upstream:
         session = self._sessions.get(replica.address)
         if session is None:
             session = self._sessions[replica.address] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S),
+                connector=Connections(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,

@@ -92,31 +92,35 @@ def step_text(step: Step, *, wanted: int, old: int) -> str:
     """One sentence: what a step does."""
     new = wanted if step.new is None else step.new
     kept = old if step.old is None else step.old
-    words = {"new": new, "old": kept, "percent": step.percent or step.mirror, "s": step.bake_s}
+    words = {
+        "new": ngettext("%(n)s new replica", "%(n)s new replicas", new) % {"n": new},
+        "old": ngettext("%(n)s old replica", "%(n)s old replicas", kept) % {"n": kept},
+        "percent": step.percent or step.mirror,
+        "s": step.bake_s,
+    }
     if step.kind == "adapters":
         text = _("The replicas that serve load and unload adapters; none is replaced.")
     elif step.kind == "swap":
-        text = _("The old replicas finish and stop; then the new ones start: %(new)s.")
+        text = _("The old replicas finish and stop; after them %(new)s.")
     elif step.kind == "start":
-        text = _("New replicas start beside the old ones and get no request yet: %(new)s.")
+        text = _("%(new)s beside the old ones, without requests yet.")
     elif step.kind == "shadow":
-        text = _("New replicas: %(new)s. They get copies of %(percent)s %% of the requests, whose"
-                 " answers nobody gets, and are watched for %(s)s seconds.")  # fmt: skip
+        text = _("%(new)s with copies of %(percent)s %% of the requests, watched for %(s)s seconds;"
+                 " nobody gets these answers.")  # fmt: skip
     elif step.kind in WATCHED:
-        text = _("New replicas: %(new)s. They get %(percent)s %% of the requests and are watched"
-                 " for %(s)s seconds; old ones that answer the rest: %(old)s.")  # fmt: skip
+        text = _("%(new)s with %(percent)s %% of the requests, watched for %(s)s seconds; %(old)s"
+                 " with the rest.")  # fmt: skip
     elif step.kind == "replace":
-        text = _("Old replicas: %(old)s, new ones: %(new)s. Each gets its part of the requests.")
+        text = _("%(old)s and %(new)s, each with its part of the requests.")
     elif step.old is None and not old:
-        text = _("The replicas start: %(new)s. Requests go to them as soon as they are ready.")
+        text = _("%(new)s; requests go there as soon as all are ready.")
     elif not kept:
-        text = _("The old replicas leave and give their places to new ones: %(new)s. All requests"
-                 " go to those as soon as they are ready.")  # fmt: skip
+        text = _("The old replicas leave and give their places to %(new)s; all requests go there"
+                 " as soon as they are ready.")  # fmt: skip
     else:
-        text = _("Old replicas that go on until all new ones (%(new)s) are ready: %(old)s. Then all"
-                 " requests go to the new ones.")  # fmt: skip
+        text = _("All requests to %(new)s as soon as all are ready; %(old)s until then.")
     text %= words
-    return text + " " + _("A person lets it go on.") if step.person else text
+    return text + " " + _("A person begins the next step.") if step.person else text
 
 
 def _summary(replicas: int, each: int, environment: Any) -> str:

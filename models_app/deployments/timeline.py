@@ -84,6 +84,7 @@ LINES = {
     ),
     "succeeded": Line("green", "circle-check", gettext_noop("r%(revision)s gets all requests.")),
     "aborted": Line("neutral", "ban", gettext_noop("It was aborted.")),
+    "aborted_by": Line("neutral", "ban", gettext_noop("%(by)s aborted it.")),
     "rolled_back": Line(
         "red", "arrow-back-up", gettext_noop("All requests go to the revision before again.")
     ),
@@ -104,7 +105,11 @@ def event_line(event: RolloutEvent, said: Callable[[str], str] = str) -> Line:
     stored as a sentence.
     """
     data: dict[str, Any] = dict(event.data)
-    kind = "mirror" if event.kind == "share" and data.get("mirror") else event.kind
+    kind = event.kind
+    if kind == "share" and data.get("mirror"):
+        kind = "mirror"
+    elif kind == "aborted" and data.get("by"):
+        kind = "aborted_by"
     line = LINES.get(kind)
     if line is None:
         return Line("neutral", "info-circle", event.kind)

@@ -46,8 +46,8 @@ class RuleVerdict:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """A target with how it stands now; `ready` is the number of its replicas that answer, and
-    `adapters` are those that it serves.
+    """A target with how it stands now; `ready` is the number of its replicas that answer, `asleep`
+    that a request starts one, and `adapters` are those that it serves.
     """
 
     deployment: str
@@ -55,6 +55,7 @@ class Standing:
     weight: float | None
     chosen: bool
     ready: int
+    asleep: bool
     state: str
     family: str
     adapters: list[str]
@@ -88,10 +89,16 @@ class Explanation:
     adapter: str
     served: bool
 
+    @property
+    def wakes(self) -> bool:
+        """Whether the request starts a replica and waits for it: the last target sleeps."""
+        return self.answers is None and self.chain[-1].asleep
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         return {
             **asdict(self),
+            "wakes": self.wakes,
             "of_cells": CELLS,
             "degraded": degraded_label(self),
         }
@@ -205,6 +212,7 @@ def _standings(route: Route, targets: Sequence[Target]) -> Any:
             weight=weight,
             chosen=chosen,
             ready=0 if row is None or row.stopped_at else count,
+            asleep=not count and _asleep(row),
             state=_state(row, revision, count),
             family=revision.model_version.model.family if revision else "",
             adapters=adapters.get(revision.pk, []) if revision is not None else [],
@@ -234,6 +242,10 @@ def _ready(deployments: Any) -> Mapping[int, int]:
     return counts
 
 
+def _asleep(row: Deployment | None) -> bool:
+    return row is not None and row.stopped_at is None and row.scaled_to == 0
+
+
 def _state(row: Deployment | None, revision: Revision | None, ready: int) -> str:
     """One sentence of how a target stands."""
     if row is None or revision is None:
@@ -242,6 +254,6 @@ def _state(row: Deployment | None, revision: Revision | None, ready: int) -> str
         return _("The deployment is stopped.")
     if ready:
         return _("Ready.")
-    if row.scaled_to == 0:
+    if _asleep(row):
         return _("It sleeps: a request wakes it.")
     return _("No replica is ready.")

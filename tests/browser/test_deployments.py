@@ -171,4 +171,4 @@ def test_filters_send_themselves_and_figures_stay_current(page, sign_in, ana, te
     page.open("/deployments/research/writer/?window=24h")
     page.get_by_role("link", name="15 min").click()
     page.wait_for_url("**window=15m**")
-    page.locator("#deployment-figures").get_by_text("100.0% of answers were kept").wait_for()
+    page.locator("#deployment-figures").get_by_text("answers kept: 100.0%").wait_for()

@@ -11,18 +11,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
+from console.pages.batches.excerpts import error_reasons, first_answers
 from console.pages.lists import list_context, page_of, team_menu, teams_seen
 from models_app.batches.models import Batch
 from models_app.batches.selectors import batch_counts, batch_get, batch_list
 from models_app.batches.services import batch_cancel
-from models_app.core.blobs import BlobMissing, blob_open
 from models_app.core.errors import WrongState
 from models_app.core.reading import blob_reader
 from models_app.core.teams import teams_where
 from models_app.jobs.states import TERMINAL
 
-#: How many answers the page shows.
-SHOWN = 5
 FILES = {"output": "output_file", "errors": "error_file", "input": "input_file"}
 
 
@@ -50,7 +48,7 @@ def batch_list_view(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def batch_detail(request: HttpRequest, key: str) -> HttpResponse:
-    """How far it is, the first answers, and the files."""
+    """How far it is, the first answers, why others have none, and the files."""
     actor: Any = request.user
     batch = batch_get(actor=actor, key=key)
     counts = batch_counts(batch)
@@ -67,7 +65,8 @@ def batch_detail(request: HttpRequest, key: str) -> HttpResponse:
             "is_open": job is not None and job.state not in TERMINAL,
             "may_cancel": actor.has_perm("jobs.cancel_job", batch),
             "topic": f"job.{job.pk}" if job else "",
-            "answers": _first(batch),
+            "answers": first_answers(batch),
+            "reasons": error_reasons(batch),
             "template": json.dumps(batch.template, ensure_ascii=False, indent=2)
             if batch.template
             else "",
@@ -102,28 +101,3 @@ def batch_file(request: HttpRequest, key: str, which: str) -> HttpResponseBase:
         blob_reader(file.sha256), content_type="application/jsonl", filename=file.name,
         as_attachment=True,
     )  # fmt: skip
-
-
-def _first(batch: Batch) -> list[dict[str, Any]]:
-    """The first answers in words."""
-    found: list[dict[str, Any]] = []
-    if batch.output_file is None:
-        return found
-    try:
-        with blob_open(batch.output_file.sha256) as lines:
-            for line in lines:
-                row = json.loads(line)
-                found.append({"id": row["custom_id"], "text": _said(row["response"]["body"])})
-                if len(found) == SHOWN:
-                    break
-    except BlobMissing:
-        return []
-    return found
-
-
-def _said(body: dict[str, Any]) -> str:
-    choice = (body.get("choices") or [{}])[0]
-    text = (choice.get("message") or {}).get("content") or choice.get("text")
-    if text is None:
-        return _("%(n)s numbers") % {"n": len((body.get("data") or [{}])[0].get("embedding", []))}
-    return str(text)

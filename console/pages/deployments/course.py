@@ -4,12 +4,13 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from console.access.models import User
 from console.pages.jobs.reasons import said
 from models_app.configs.specs import ServingSpec
 from models_app.configs.specs.base import value_words
 from models_app.deployments import selectors
 from models_app.deployments.judging import Figures
-from models_app.deployments.models import Deployment, Replica, Rollout
+from models_app.deployments.models import Deployment, Replica, Rollout, RolloutEvent
 from models_app.deployments.preview import step_text
 from models_app.deployments.rolling import rollout_figures
 from models_app.deployments.services.course import current_step
@@ -127,7 +128,20 @@ def _step_name(step: Step) -> str:
 def _timeline(rollout: Rollout) -> list[dict[str, Any]]:
     """Newest first."""
     events = list(rollout.events.all())[-MOST_EVENTS:]
+    _name(events)
     return [{"at": event.at, "line": event_line(event, said)} for event in reversed(events)]
+
+
+def _name(events: list[RolloutEvent]) -> None:
+    """Call the people in them by their names; stored are the addresses they sign in with."""
+    names = dict(
+        User.objects.filter(email__in={event.data.get("by") for event in events} - {None})
+        .exclude(name="")
+        .values_list("email", "name")
+    )
+    for event in events:
+        if event.data.get("by") in names:
+            event.data["by"] = names[event.data["by"]]
 
 
 def _refused(row: Deployment, newest: Rollout | None) -> Rollout | None:

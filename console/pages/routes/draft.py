@@ -100,7 +100,6 @@ def spec_of(draft: Draft) -> dict[str, Any]:
             for place, number in enumerate(draft.numbers("rule-", MOST_RULES))
         ],
     }
-    draft.places |= {"targets": "to-0-weight", "fallback": "back-0-deployment"}
     if get("mirror-deployment"):
         spec["mirror"] = _target(draft, "mirror-", "mirror", "percent") | _judge(draft)
     return spec
@@ -116,6 +115,8 @@ def _targets(
             continue
         yield _target(draft, row, f"{path}.{count}", "weight" if weighted else "")
         count += 1
+    # What is wrong with all of them together: their shares, or that there are none.
+    draft.places[path] = f"{prefix}0-weight" if weighted and count else f"{prefix}0-deployment"
 
 
 def _target(draft: Draft, row: str, path: str, share: str) -> dict[str, Any]:
@@ -157,7 +158,6 @@ def _rule(draft: Draft, prefix: str, path: str) -> dict[str, Any]:
     get = draft.fields.get
     draft.places |= {
         path: f"{prefix}name",
-        f"{path}.targets": f"{prefix}to-0-weight",
         f"{path}.when": f"{prefix}if-0-value",
         **{f"{path}.{n}": f"{prefix}{n}" for n in ("name", "locked", "priority", "max_tokens")},
     }

@@ -223,7 +223,7 @@ def leave_rollout(
     end: RolloutState | None = None,
 ) -> None:
     """A roll-out ends without success. A revision that has served before stays a way back."""
-    rollout_close(deployment, end or ENDS[RevisionState(state)], error)
+    rollout_close(deployment, end or ENDS[RevisionState(state)], error, by=actor.label)
     if revision.activated_at is not None:
         active = deployment.active_revision
         newer = active is not None and revision.number > active.number

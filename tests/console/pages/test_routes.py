@@ -231,6 +231,8 @@ def test_the_name_and_the_rules_are_complained_about_together(route, ana, client
     )
     assert "lower-case letters" in page.content.decode()
     assert "Choose the deployment that answers." in page.content.decode()
+    assert 'is-invalid" name="to-0-deployment"' in page.content.decode()
+    assert 'is-invalid" name="to-0-weight"' not in page.content.decode()
 
 
 def test_a_route_is_made_by_the_form(route, ana, client_for):

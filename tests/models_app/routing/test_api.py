@@ -10,7 +10,13 @@ from models_app.core.clock import now
 from models_app.core.errors import FieldError, InvalidInput
 from models_app.deployments.holds import held_revisions
 from models_app.deployments.lineage.graph import lineage_graph
-from models_app.deployments.models import Deployment, RequestRecord, Revision, RevisionAdapter
+from models_app.deployments.models import (
+    Deployment,
+    Replica,
+    RequestRecord,
+    Revision,
+    RevisionAdapter,
+)
 from models_app.deployments.reconcile import reconcile_all, reconcile_deployment
 from models_app.deployments.route_table import route_table
 from models_app.deployments.services import deployment_create
@@ -373,6 +379,14 @@ class TestExplain:
         assert [step["ready"] for step in found["chain"]] == [0, 1]
         assert "stopped" in found["chain"][0]["state"]
         assert (found["answers"]["deployment"], found["degraded"]) == ("chat", "fallback:chat")
+        assert not found["wakes"]
+
+    def test_that_the_request_wakes_the_last_one_where_nothing_is_ready(self, eve, legal, api_for):
+        Replica.objects.all().delete()
+        Deployment.objects.filter(name="chat").update(scaled_to=0)
+        found = api_for(eve).post(f"{ROUTES}/{legal.pk}/explain", {}).json()
+        assert [step["asleep"] for step in found["chain"]] == [False, True]
+        assert (found["answers"], found["wakes"]) == (None, True)
 
     @pytest.mark.parametrize(
         "given",
