@@ -26,4 +26,6 @@ class Connections(aiohttp.TCPConnector):
 
     def __init__(self) -> None:
         super().__init__(limit=0, keepalive_timeout=KEEP_ALIVE_S)
-        self._factory = functools.partial(_Connection, loop=asyncio.get_running_loop())
+        self._factory = functools.partial(  # type: ignore[assignment]
+            _Connection, loop=asyncio.get_running_loop()
+        )

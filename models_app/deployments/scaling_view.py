@@ -66,7 +66,10 @@ def scaling_now(row: Deployment, *, span: dt.timedelta = SPAN) -> ScalingNow | N
     at = now()
     events = list(row.scaling_events.filter(at__gt=at - span).order_by("-id")[:EVENTS])
     found = ScalingNow(
-        wanted=wanted, ready=ready, events=events, steps=steps_of(events, wanted, at, span)
+        wanted=wanted,
+        ready=ready,
+        events=events,
+        steps=steps_of(events, wanted, at, span, since=row.created_at),
     )
     if not is_scaled(active):
         return found
@@ -89,14 +92,22 @@ def scaling_now(row: Deployment, *, span: dt.timedelta = SPAN) -> ScalingNow | N
 
 
 def steps_of(
-    events: list[ScalingEvent], wanted: int, at: dt.datetime, span: dt.timedelta
+    events: list[ScalingEvent],
+    wanted: int,
+    at: dt.datetime,
+    span: dt.timedelta,
+    *,
+    since: dt.datetime,
 ) -> list[Step]:
-    """The course of the wanted number up to `at`. `events`: newest first."""
+    """The course of the wanted number up to `at`; none before `since`. `events`: newest first."""
     steps: list[Step] = []
     end, number = 1.0, wanted
     for event in events:
         start = max(0.0, 1 - (at - event.at) / span)
         steps.append(Step(start=start, end=end, wanted=number))
         end, number = start, event.before
-    steps.append(Step(start=0.0, end=end, wanted=number))
+    made = min(end, max(0.0, 1 - (at - since) / span))
+    steps.append(Step(start=made, end=end, wanted=number))
+    if made:
+        steps.append(Step(start=0.0, end=made, wanted=0))
     return steps[::-1]

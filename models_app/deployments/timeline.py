@@ -167,8 +167,11 @@ def _judged(judge: Any) -> str:
 
 def _arm(arm: dict[str, Any]) -> str:
     p95 = arm.get("first_token_p95_ms")
-    return _("%(n)s requests, %(percent)s %% failed, first token %(ms)s ms (p95)") % {
+    told = {
         "n": arm.get("requests", 0),
         "percent": f"{arm.get('error_percent', 0):g}",
-        "ms": "–" if p95 is None else f"{p95:.0f}",
+        "ms": "" if p95 is None else f"{p95:.0f}",
     }
+    if p95 is None:  # none of them was a stream
+        return _("%(n)s requests, %(percent)s %% failed") % told
+    return _("%(n)s requests, %(percent)s %% failed, first token %(ms)s ms (p95)") % told

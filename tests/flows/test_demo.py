@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.test import Client as Browser
 
 from console.access.models import User
 from console.demo.client import Client
@@ -40,11 +41,22 @@ def test_the_demo_runs_through_and_finds_its_work_when_run_again(console_url, ca
     assert Deployment.objects.get().active_revision.approval == request
     wait_for(lambda: RequestRecord.objects.filter(completion_tokens__gt=0).exists(), "a record")
     one_version_is_told_pulled_and_answers(console_url, version, tmp_path)
+    pages_are_there(said.getvalue(), console_url, version.produced_by.created_by)
 
     call_command("demo", base_url=console_url, steps=STEPS, stdout=io.StringIO())
 
     assert "holds exactly this already" in capsys.readouterr().out
     assert (ModelVersion.objects.count(), ApprovalRequest.objects.count()) == (1, 1)
+
+
+def pages_are_there(said: str, url: str, user: User) -> None:
+    """Every address that it prints shows something to who made it."""
+    paths = [word.removeprefix(url) for word in said.split() if word.startswith(f"{url}/")]
+    assert len(paths) >= 5
+    User.objects.filter(pk=user.pk).update(must_change_password=False)
+    browser = Browser()
+    browser.force_login(user)
+    assert {path: browser.get(path).status_code for path in paths} == dict.fromkeys(paths, 200)
 
 
 def one_version_is_told_pulled_and_answers(url: str, version: ModelVersion, folder: Path) -> None:

@@ -13,7 +13,6 @@ from django.views.decorators.http import require_POST
 
 from console.pages.batches.excerpts import error_reasons, first_answers
 from console.pages.lists import list_context, page_of, team_menu, teams_seen
-from models_app.batches.models import Batch
 from models_app.batches.selectors import batch_counts, batch_get, batch_list
 from models_app.batches.services import batch_cancel
 from models_app.core.errors import WrongState

@@ -19,4 +19,3 @@ def test_first_answers_and_why_others_have_none(ana, team, client_for, tmp_path)
     [reason] = page.context["reasons"]
     assert (reason.count, reason.first) == (2, "q-4")
     assert "temperature must be a number." in page.content.decode()
-
