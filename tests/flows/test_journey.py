@@ -230,6 +230,8 @@ class Journey:
         page.get_by_role("link", name="Try it").click()
         page.get_by_role("button", name="Complete text").click()
         page.locator("#p-max").fill("48")
+        # By chance so young a model says nothing at all.
+        page.locator("#p-temperature").fill("0")
         page.fill("#prompt", "the quiet river")
         page.get_by_role("button", name="Send").click()
         body = page.locator("[data-pane=a] .msg:not(.from-user) .msg-body").last

@@ -37,6 +37,7 @@ def page_of(client):
 
 
 def test_says_what_is_wanted_between_which_bounds_and_why(ana, scaled, client_for):
+    Deployment.objects.update(created_at=now() - dt.timedelta(days=1))
     load_report("gateway", {scaled.pk: Load(running=3, waiting=1)})
     ScalingEvent.objects.create(
         deployment=scaled, before=1, after=2, cause="load", at=now() - dt.timedelta(hours=1),
@@ -52,6 +53,14 @@ def test_says_what_is_wanted_between_which_bounds_and_why(ana, scaled, client_fo
     assert "Europe/Berlin" in text
     # It went from one of four to two an hour ago: five sixths of the way.
     assert re.search(r'points="0\.0,60\.0 (500|49\d)\.\d,60\.0 ', text)
+
+
+def test_the_line_begins_with_the_deployment(ana, scaled, client_for):
+    Deployment.objects.update(created_at=now() - dt.timedelta(hours=3))
+    # None for the first half of six hours, then one of four.
+    assert re.search(
+        r'points="0\.0,80\.0 (300|29\d)\.\d,80\.0 (300|29\d)\.\d,60\.0 ', page_of(client_for(ana))
+    )
 
 
 def test_says_that_nothing_is_known(ana, scaled, client_for):
