@@ -12,7 +12,7 @@ KEEP_ALIVE_S = 30.0
 
 class _Connection(ResponseHandler):
     """aiohttp's, which has something to do before the next read only where reading was paused:
-    its own asks parser and transport after every event of a stream, a sixth of what one costs.
+    its own asks parser and transport after every event of a stream, a tenth of what one costs.
     """
 
     def resume_reading(self, resume_parser: bool = True) -> None:

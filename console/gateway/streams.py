@@ -36,7 +36,6 @@ class EventStream:
 
     __slots__ = (
         "_counted",
-        "_instead",
         "_mode",
         "_rest",
         "done",
@@ -50,8 +49,6 @@ class EventStream:
 
     def __init__(self, mode: Usage) -> None:
         self._mode = mode
-        #: What stands where a running count was.
-        self._instead: bytes = mode.value
         self._rest = b""
         self._counted = b""
         self.progress = Progress()
@@ -111,13 +108,13 @@ class EventStream:
             return b"".join(map(self._edit_event, data.split(_END)[:-1]))
         if self._mode is Usage.KEEP_RUNNING:
             return data
-        return _RUNNING.sub(self._instead, data)
+        return _RUNNING.sub(self._mode.value, data)
 
     def _edit_event(self, event: bytes) -> bytes:
         if _LAST_CHUNK in event:
             return event + _END if self._mode is Usage.FINAL else b""
         if self._mode is not Usage.KEEP_RUNNING:
-            event = _RUNNING.sub(self._instead, event)
+            event = _RUNNING.sub(self._mode.value, event)
         return event + _END
 
     def tokens(self) -> tuple[int, int]:

@@ -66,7 +66,8 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """The whole answer; `answers` is the first of the chain that could answer now.
+    """The whole answer; `answers` is the first of the chain that could answer now, and `wakes` that
+    nothing can and the last one, where the request waits, sleeps until it comes.
 
     `served` is False where an adapter is asked for that nothing of the chain has.
     """
@@ -84,21 +85,16 @@ class Explanation:
     targets: list[Standing]
     chain: list[Standing]
     answers: Standing | None
+    wakes: bool
     mirror: str
     rules: list[RuleVerdict]
     adapter: str
     served: bool
 
-    @property
-    def wakes(self) -> bool:
-        """Whether the request starts a replica and waits for it: the last target sleeps."""
-        return self.answers is None and self.chain[-1].asleep
-
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         return {
             **asdict(self),
-            "wakes": self.wakes,
             "of_cells": CELLS,
             "degraded": degraded_label(self),
         }
@@ -120,7 +116,8 @@ def route_explain(*, actor: Actor, route: Route, facts: Facts, adapter: str = ""
     stand = _standings(row, [*choice.rule.split.targets, *choice.chain])
     targets = [stand(t, t.weight, t is choice.target) for t in choice.rule.split.targets]
     chain = [stand(t, None, t is choice.target) for t in choice.chain]
-    chain = _for_adapter(chain, adapter)
+    asked = _asked(chain, adapter)
+    chain = _passed_over(chain, asked, adapter)
     answers = next((one for one in chain if one.ready), None)
     return Explanation(
         route=f"{row.team.slug}/{row.name}",
@@ -136,6 +133,7 @@ def route_explain(*, actor: Actor, route: Route, facts: Facts, adapter: str = ""
         targets=targets,
         chain=chain,
         answers=answers,
+        wakes=evaluator.spec.enabled and answers is None and bool(asked) and asked[-1].asleep,
         mirror=str(choice.mirror) if choice.mirror else "",
         rules=_verdicts(evaluator.rules, choice, facts),
         adapter=adapter,
@@ -143,13 +141,18 @@ def route_explain(*, actor: Actor, route: Route, facts: Facts, adapter: str = ""
     )
 
 
-def _for_adapter(chain: list[Standing], adapter: str) -> list[Standing]:
-    """Those that the gateway passes over say so, and answer nothing."""
+def _asked(chain: list[Standing], adapter: str) -> list[Standing]:
+    """Those of the chain that the gateway asks."""
     if not adapter:
         return chain
-    asked = {id(one) for one in with_adapter(chain, lambda one: adapter in one.adapters)}
+    return list(with_adapter(chain, lambda one: adapter in one.adapters))
+
+
+def _passed_over(chain: list[Standing], asked: list[Standing], adapter: str) -> list[Standing]:
+    """The whole chain, in which the others say so, and answer nothing."""
+    left = {id(one) for one in asked}
     said = _("It has no adapter %(name)s: not asked.") % {"name": adapter}
-    return [one if id(one) in asked else replace(one, ready=0, state=said) for one in chain]
+    return [one if id(one) in left else replace(one, ready=0, state=said) for one in chain]
 
 
 def _verdicts(rules: Sequence[Compiled], choice: Choice, facts: Facts) -> list[RuleVerdict]:

@@ -387,6 +387,8 @@ class TestExplain:
         found = api_for(eve).post(f"{ROUTES}/{legal.pk}/explain", {}).json()
         assert [step["asleep"] for step in found["chain"]] == [False, True]
         assert (found["answers"], found["wakes"]) == (None, True)
+        asked = {"adapter": "nobody-has-it"}
+        assert not api_for(eve).post(f"{ROUTES}/{legal.pk}/explain", asked).json()["wakes"]
 
     @pytest.mark.parametrize(
         "given",
